@@ -1,0 +1,145 @@
+//! A fact about a device, on its way north.
+
+use crate::{DeviceFacts, DeviceId, Tenant};
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
+
+/// What happened. Past tense: it is a fact, and will be kept before anyone is answered.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// Whose device.
+    pub tenant: Tenant,
+    /// Which device: the CloudEvents `subject`.
+    pub device: DeviceId,
+    /// What kind of fact: the CloudEvents `type`.
+    pub kind: EventType,
+    /// When we learned of it: the CloudEvents `time`. A device's own clock stands in `data`.
+    pub time: Timestamp,
+    /// The CloudEvents `data`.
+    pub data: Json,
+    /// What the registry takes over from it; empty for most.
+    pub facts: Option<Box<DeviceFacts>>,
+}
+
+/// The CloudEvents `type`: `lastmile.<noun>.<past participle>`.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct EventType(&'static str);
+
+impl EventType {
+    /// A CPE started from factory settings, or for the first time.
+    pub const DEVICE_BOOTSTRAPPED: Self = Self("lastmile.device.bootstrapped");
+    /// A device was met for the first time without saying that it bootstraps.
+    pub const DEVICE_DISCOVERED: Self = Self("lastmile.device.discovered");
+    /// A device restarted.
+    pub const DEVICE_BOOTED: Self = Self("lastmile.device.booted");
+    /// What a device says of itself (model, version, address) changed.
+    pub const DEVICE_CHANGED: Self = Self("lastmile.device.changed");
+    /// A CPE informed and nothing was new. Made only where the configuration asks for it.
+    pub const DEVICE_INFORMED: Self = Self("lastmile.device.informed");
+    /// Parameters of a CPE changed by themselves or by someone else.
+    pub const DEVICE_VALUES_CHANGED: Self = Self("lastmile.device.values_changed");
+    /// A CPE finished a diagnostic.
+    pub const DEVICE_DIAGNOSED: Self = Self("lastmile.device.diagnosed");
+    /// A CPE finished an upload or a download.
+    pub const TRANSFER_COMPLETED: Self = Self("lastmile.transfer.completed");
+    /// A device came online.
+    pub const DEVICE_CONNECTED: Self = Self("lastmile.device.connected");
+    /// A device went offline; `cause` says why.
+    pub const DEVICE_DISCONNECTED: Self = Self("lastmile.device.disconnected");
+    /// A CPE has not informed for 2.5 times its interval.
+    pub const DEVICE_SILENT: Self = Self("lastmile.device.silent");
+    /// A device signed in with the enrolment secret.
+    pub const DEVICE_ENROLLED: Self = Self("lastmile.device.enrolled");
+    /// A device that has credentials tried to sign in without them.
+    pub const DEVICE_ENROLMENT_REFUSED: Self = Self("lastmile.device.enrolment_refused");
+    /// A device said it was another than its credential says.
+    pub const DEVICE_IDENTITY_MISMATCHED: Self = Self("lastmile.device.identity_mismatched");
+    /// A board sent data.
+    pub const TELEMETRY_RECEIVED: Self = Self("lastmile.telemetry.received");
+    /// A board's last will was published.
+    pub const WILL_PUBLISHED: Self = Self("lastmile.will.published");
+    /// A caller dialled.
+    pub const USSD_STARTED: Self = Self("lastmile.ussd.started");
+    /// A dialogue ended; `cause` says how.
+    pub const USSD_ENDED: Self = Self("lastmile.ussd.ended");
+    /// A caller's menu asked for something to be done.
+    pub const USSD_REQUESTED: Self = Self("lastmile.ussd.requested");
+    /// A command was carried out.
+    pub const COMMAND_COMPLETED: Self = Self("lastmile.command.completed");
+    /// A command failed, expired or was cancelled; `state` and `cause` say which and why.
+    pub const COMMAND_FAILED: Self = Self("lastmile.command.failed");
+    /// An optional sink fell too far behind and skipped events.
+    pub const SINK_SKIPPED: Self = Self("lastmile.sink.skipped");
+
+    /// A type of the same form that is not listed here. `name` is a constant of its maker.
+    pub const fn named(name: &'static str) -> Self {
+        Self(name)
+    }
+
+    /// The type's full name.
+    pub const fn as_str(self) -> &'static str {
+        self.0
+    }
+}
+
+impl Serialize for EventType {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0)
+    }
+}
+
+/// A JSON text, serialised once where the fact is made and never parsed on its way.
+///
+/// Prints as its length: it holds what devices and callers sent.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Json(Box<str>);
+
+impl Json {
+    /// Serialises `value`, which must be representable in JSON (string keys, finite numbers).
+    pub fn of(value: &impl Serialize) -> Self {
+        let text = serde_json::to_string(value).expect("our own types are representable in JSON");
+        Self(text.into_boxed_str())
+    }
+
+    /// Checks that `text` is JSON and takes it as it is.
+    pub fn parse(text: String) -> Result<Self, serde_json::Error> {
+        serde_json::from_str::<&serde_json::value::RawValue>(&text)?;
+        Ok(Self(text.into_boxed_str()))
+    }
+
+    /// Takes a text that was a [`Json`] when it was stored.
+    pub fn from_stored(text: String) -> Self {
+        Self(text.into_boxed_str())
+    }
+
+    /// `{}`.
+    pub fn empty_object() -> Self {
+        Self("{}".into())
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Json {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Json({} bytes)", self.0.len())
+    }
+}
+
+impl Serialize for Json {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let raw: &serde_json::value::RawValue =
+            serde_json::from_str(&self.0).map_err(serde::ser::Error::custom)?;
+        raw.serialize(serializer)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Json {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<serde_json::value::RawValue>::deserialize(deserializer)?;
+        Ok(Self(String::from(Box::<str>::from(raw)).into_boxed_str()))
+    }
+}

@@ -1,0 +1,26 @@
+//! The words every part of lastmile shares: time, devices, events, commands.
+//!
+//! Values that cannot be wrong, and nothing that a protocol knows. No input or output, no clock:
+//! time and chance are arguments ([`Now`], [`Random`]).
+
+mod alias;
+mod chance;
+mod command;
+mod device;
+mod event;
+mod redact;
+mod session;
+mod tenant;
+mod time;
+
+pub use alias::{Alias, AliasError, AliasKind};
+pub use chance::Random;
+pub use command::{
+    Command, CommandChange, CommandId, CommandKind, CommandState, ParameterValue, Payload, QoS,
+};
+pub use device::{DeviceFacts, DeviceId, DeviceIdError, Protocol};
+pub use event::{Event, EventType, Json};
+pub use redact::{Redacted, RedactionKey, set_redaction_key};
+pub use session::{Fact, Settlement, Ticket};
+pub use tenant::{Tenant, TenantError};
+pub use time::{Monotonic, Now};
