@@ -1,0 +1,47 @@
+//! The one place that reads clocks and draws chance.
+
+use model::{Monotonic, Now, Random};
+use std::time::Instant;
+
+/// Reads both clocks. Cheap to copy; all copies of one process count from the same start.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    start: Instant,
+}
+
+impl Clock {
+    /// A clock that counts from now.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+    pub fn start() -> Self {
+        Self { start: Instant::now() }
+    }
+
+    /// Both clocks.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+    pub fn now(&self) -> Now {
+        let nanos = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        Now { monotonic: Monotonic::from_nanos(nanos), wall: jiff::Timestamp::now() }
+    }
+
+    /// The runtime's instant for one of our own deadlines.
+    #[must_use]
+    pub fn instant(&self, at: Monotonic) -> tokio::time::Instant {
+        /// Far enough to mean "never", near enough for the timer wheel.
+        const FAR_S: u64 = 86_400 * 365;
+        let after = std::time::Duration::from_nanos(at.as_nanos());
+        let far = std::time::Duration::from_secs(FAR_S);
+        (self.start + after.min(far)).into()
+    }
+}
+
+/// The operating system's randomness, fit for secrets.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemRandom;
+
+impl Random for SystemRandom {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        getrandom::fill(bytes).expect("the system's random source is open since boot");
+    }
+}

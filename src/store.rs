@@ -1,0 +1,123 @@
+//! What must outlive the process: events, devices, commands, cursors.
+//!
+//! [`Store`] is what an engine must offer; [`Writer`] is the one way in: it gathers whatever has
+//! arrived into a group, has the engine commit the group in one durable transaction, and only then
+//! releases those who wait. Nothing in the trait may be true of SQLite only.
+
+mod error;
+mod operation;
+mod row;
+mod writer;
+
+pub use error::{CommitError, OpenError, ReadError, WriteError};
+pub use operation::{Operation, OperationError};
+pub use row::{
+    AuditEntry, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, NewDeadLetter, Page,
+    Position, Seen, StoredEvent, TokenRow, Usage,
+};
+pub use writer::{Room, Writer, WriterOptions};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use model::{Command, CommandId, DeviceId, Event, Tenant};
+
+/// One write of a group. Each stands alone: a refused one does not undo its neighbours.
+#[derive(Debug)]
+pub enum Write {
+    /// Facts, with the operations that must be true with them or not at all.
+    Append {
+        /// What happened. Where an event carries `facts`, they are merged into the device's row
+        /// (made when absent) and its aliases are taken where nobody else holds them.
+        events: Vec<Event>,
+        /// Steps of commands and what else belongs to the same instant.
+        operations: Vec<Operation>,
+    },
+    /// Changes that are no facts of devices: all of them or, when one is refused, none.
+    Transact(Vec<Operation>),
+}
+
+/// A durable engine. Shared by the one writer and any number of readers.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Commits a group in one transaction; when this returns it is on disk.
+    ///
+    /// The answer has one entry for each write, in order. `room` is false while the store is full:
+    /// then only operations that free space or move cursors are sent here.
+    async fn commit(&self, group: &[Write])
+    -> Result<Vec<Result<(), OperationError>>, CommitError>;
+
+    /// Where the newest event stands; sequence 0 when there is none.
+    async fn head(&self) -> Result<Vec<Position>, ReadError>;
+
+    /// Events of one shard after `after`, oldest first, at most `rows_max` and, beyond the first,
+    /// at most `bytes_max` of data. Every checksum is verified.
+    async fn events_after(
+        &self,
+        after: Position,
+        rows_max: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<StoredEvent>, ReadError>;
+
+    /// Every reader's cursor.
+    async fn cursors(&self) -> Result<Vec<Cursor>, ReadError>;
+
+    /// Devices in the order of (tenant, id), for rebuilding the registry.
+    async fn devices(
+        &self,
+        after: Option<(Tenant, DeviceId)>,
+        rows_max: usize,
+    ) -> Result<Vec<DeviceRow>, ReadError>;
+
+    /// Every customer.
+    async fn customers(&self) -> Result<Vec<CustomerRow>, ReadError>;
+
+    /// Every credential that a device may present.
+    async fn credentials(&self) -> Result<Vec<CredentialRow>, ReadError>;
+
+    /// Every API token that is not revoked.
+    async fn tokens(&self) -> Result<Vec<TokenRow>, ReadError>;
+
+    /// One command.
+    async fn command(&self, tenant: &Tenant, id: &CommandId) -> Result<Option<Command>, ReadError>;
+
+    /// Commands of one device, newest first, older than `before`.
+    async fn commands_of(
+        &self,
+        tenant: &Tenant,
+        device: &DeviceId,
+        before: Option<CommandId>,
+        rows_max: usize,
+    ) -> Result<Vec<Command>, ReadError>;
+
+    /// Every command that is not at its end, oldest first.
+    async fn open_commands(&self) -> Result<Vec<Command>, ReadError>;
+
+    /// The audit trail, newest first.
+    async fn audit(&self, tenant: &Tenant, page: Page) -> Result<Vec<AuditEntry>, ReadError>;
+
+    /// What a sink would not take (of all sinks when `sink` is `None`), oldest first.
+    async fn dead_letters(
+        &self,
+        tenant: Option<&Tenant>,
+        sink: Option<&str>,
+        page: Page,
+    ) -> Result<Vec<DeadLetter>, ReadError>;
+
+    /// How much room is taken and left.
+    async fn usage(&self) -> Result<Usage, ReadError>;
+
+    /// Removes events up to `to` that were recorded before `older_than`, at most `rows_max`;
+    /// returns how many.
+    async fn trim(
+        &self,
+        to: Position,
+        older_than: Timestamp,
+        rows_max: usize,
+    ) -> Result<u64, CommitError>;
+
+    /// Gives up or takes back the room kept for the cursors and the trimming that free space.
+    async fn set_ballast(&self, held: bool) -> Result<(), CommitError>;
+
+    /// Flushes and closes; the files are whole afterwards.
+    async fn close(&self);
+}

@@ -1,0 +1,196 @@
+//! Named conditional writes.
+
+use super::{AuditEntry, CredentialRow, CustomerRow, NewDeadLetter, Position, Seen, TokenRow};
+use jiff::Timestamp;
+use model::{Alias, Command, CommandChange, DeviceFacts, DeviceId, Protocol, Redacted, Tenant};
+
+/// A change that is applied whole or refused with a reason.
+#[derive(Debug)]
+pub enum Operation {
+    /// Makes a command. With a `key` that was used before, nothing happens and it is no error.
+    CreateCommand {
+        /// The command, in state `queued`.
+        command: Command,
+        /// What makes asking twice the same as asking once: (event, rule) or (session, hop).
+        key: Option<Box<str>>,
+    },
+    /// Moves a command on. Refused as [`OperationError::Conflict`] when it is at its end already.
+    ChangeCommand {
+        /// Where it goes.
+        change: CommandChange,
+        /// When.
+        at: Timestamp,
+    },
+    /// Makes or renames a customer.
+    PutCustomer(CustomerRow),
+    /// Gives a device to a customer (made when absent), or to nobody. The device is made if
+    /// absent: a phone is known by its number before it ever calls.
+    SetOwner {
+        /// Whose.
+        tenant: Tenant,
+        /// Which device.
+        device: DeviceId,
+        /// The customer, who must exist; `None` takes the device from its owner.
+        customer: Option<Box<str>>,
+        /// When.
+        at: Timestamp,
+    },
+    /// Gives a device another name. Refused as [`OperationError::Conflict`] when another device
+    /// holds it.
+    PutAlias {
+        /// Whose.
+        tenant: Tenant,
+        /// Which device.
+        device: DeviceId,
+        /// The name.
+        alias: Alias,
+    },
+    /// Takes a name from a device.
+    RemoveAlias {
+        /// Whose.
+        tenant: Tenant,
+        /// Which device.
+        device: DeviceId,
+        /// The name.
+        alias: Alias,
+    },
+    /// Sets or removes a label.
+    SetTag {
+        /// Whose.
+        tenant: Tenant,
+        /// Which device.
+        device: DeviceId,
+        /// The label.
+        tag: Box<str>,
+        /// Whether it is set.
+        present: bool,
+    },
+    /// Makes a device before it is met, or adds facts to it.
+    PutDevice {
+        /// Whose.
+        tenant: Tenant,
+        /// Which device.
+        device: DeviceId,
+        /// What is known of it.
+        facts: DeviceFacts,
+        /// When.
+        at: Timestamp,
+    },
+    /// Marks a device's equipment as claimed.
+    Claim {
+        /// Whose.
+        tenant: Tenant,
+        /// Which device.
+        device: DeviceId,
+    },
+    /// Keeps how we sign in to a device when waking it (sealed).
+    SetConnectionRequest {
+        /// Whose.
+        tenant: Tenant,
+        /// Which device.
+        device: DeviceId,
+        /// The sealed credentials.
+        sealed: Redacted<Vec<u8>>,
+    },
+    /// Sets what a device presents, replacing what it presented in this protocol.
+    PutCredential(CredentialRow),
+    /// Takes away what a device presents in one protocol.
+    RemoveCredential {
+        /// Whose.
+        tenant: Tenant,
+        /// Which device.
+        device: DeviceId,
+        /// In which protocol.
+        protocol: Protocol,
+    },
+    /// Makes an API token. Refused as [`OperationError::Conflict`] when the name is taken.
+    PutToken(TokenRow),
+    /// Revokes an API token.
+    RevokeToken {
+        /// Whose.
+        tenant: Tenant,
+        /// Its name.
+        name: Box<str>,
+    },
+    /// Adds a line to the audit trail.
+    Audit(AuditEntry),
+    /// Writes behind what was only seen.
+    Seen(Vec<Seen>),
+    /// Makes a reader's cursor at the end of what there is (or at the start, when nothing was
+    /// trimmed); no change when it exists, but for `required`.
+    PutCursor {
+        /// The reader.
+        name: Box<str>,
+        /// Whether the outbox waits for it.
+        required: bool,
+    },
+    /// Stores the end of a batch before it is sent.
+    PrepareBatch {
+        /// The reader.
+        name: Box<str>,
+        /// The last event of the batch.
+        end: Position,
+    },
+    /// Moves a cursor on and parks what was refused.
+    AdvanceCursor {
+        /// The reader.
+        name: Box<str>,
+        /// Everything up to here is done with.
+        to: Position,
+        /// What goes to the dead letters instead of the sink.
+        parked: Vec<NewDeadLetter>,
+        /// When.
+        at: Timestamp,
+    },
+    /// Forgets a reader, so that the outbox no longer waits for it; its dead letters go too.
+    DropCursor {
+        /// The reader.
+        name: Box<str>,
+    },
+    /// Asks for a dead letter and those of the same device and sink to be tried again.
+    ReplayDeadLetter {
+        /// Whose.
+        tenant: Tenant,
+        /// The dead letter's number.
+        id: u64,
+        /// When.
+        at: Timestamp,
+    },
+    /// Takes dead letters off: they were delivered.
+    SettleDeadLetters {
+        /// Their numbers.
+        ids: Vec<u64>,
+    },
+    /// Puts dead letters back to waiting for an operator: they were refused again.
+    RefuseDeadLetters {
+        /// Their numbers.
+        ids: Vec<u64>,
+        /// Why, in plain words.
+        reason: Box<str>,
+    },
+}
+
+impl Operation {
+    /// Whether a full store must still take it: it moves a cursor or frees space.
+    pub fn frees_space(&self) -> bool {
+        matches!(
+            self,
+            Self::PrepareBatch { .. }
+                | Self::AdvanceCursor { .. }
+                | Self::DropCursor { .. }
+                | Self::SettleDeadLetters { .. }
+                | Self::RefuseDeadLetters { .. }
+        )
+    }
+}
+
+/// Why an operation was refused. Nothing of it, or of those beside it, was applied.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum OperationError {
+    /// What it names does not exist.
+    #[error("there is no such {0}")]
+    Missing(&'static str),
+    /// What it would change stands against it.
+    #[error("{0}")]
+    Conflict(&'static str),
+}

@@ -1,0 +1,210 @@
+//! The rows of the store, as the daemon sees them.
+
+use jiff::Timestamp;
+use model::{DeviceFacts, DeviceId, Json, Redacted, Tenant};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Where an event stands: within its shard, sequences only grow. SQLite has the one shard 0.
+#[derive(
+    Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
+)]
+pub struct Position {
+    /// Which shard.
+    pub shard: u16,
+    /// Which event of it, from 1.
+    pub sequence: u64,
+}
+
+/// `shard-sequence`: the CloudEvents `id`.
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.shard, self.sequence)
+    }
+}
+
+impl Position {
+    /// Reads what `Display` wrote.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (shard, sequence) = text.split_once('-')?;
+        Some(Self { shard: shard.parse().ok()?, sequence: sequence.parse().ok()? })
+    }
+}
+
+/// An event that is on disk.
+#[derive(Clone, Debug)]
+pub struct StoredEvent {
+    /// Where it stands.
+    pub position: Position,
+    /// Whose.
+    pub tenant: Tenant,
+    /// Which device.
+    pub device: DeviceId,
+    /// The CloudEvents `type`.
+    pub kind: Box<str>,
+    /// The CloudEvents `time`.
+    pub time: Timestamp,
+    /// The CloudEvents `data`.
+    pub data: Json,
+}
+
+/// How far a reader of the events has come.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Cursor {
+    /// The reader: `sink:<name>` for sinks.
+    pub name: Box<str>,
+    /// Everything up to here is done with.
+    pub done: Position,
+    /// The end of the batch that was on its way, so that a retry after a restart is the same batch.
+    pub batch_end: Option<Position>,
+    /// Whether the outbox waits for this reader.
+    pub required: bool,
+}
+
+/// A device as it is kept.
+#[derive(Clone, Debug)]
+pub struct DeviceRow {
+    /// Whose.
+    pub tenant: Tenant,
+    /// Which.
+    pub id: DeviceId,
+    /// What it said of itself; its aliases are in here too.
+    pub facts: DeviceFacts,
+    /// Who owns it.
+    pub customer: Option<Box<str>>,
+    /// Labels given by the operator.
+    pub tags: Vec<Box<str>>,
+    /// When it was met first.
+    pub created_at: Timestamp,
+    /// When it was last heard; written behind, so it may lag by the write-behind interval.
+    pub last_seen_at: Option<Timestamp>,
+    /// The address it was last heard from; written behind.
+    pub address: Option<std::net::IpAddr>,
+    /// How we sign in to it when waking it, sealed; `None` until it took them over.
+    pub connection_request: Option<Redacted<Vec<u8>>>,
+    /// Whether its equipment is claimed, so that secret values may be sent to it.
+    pub claimed: bool,
+}
+
+/// A volatile observation, written behind.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Whose.
+    pub tenant: Tenant,
+    /// Which device.
+    pub device: DeviceId,
+    /// When it was last heard.
+    pub at: Timestamp,
+    /// From where.
+    pub address: Option<std::net::IpAddr>,
+}
+
+/// A customer.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct CustomerRow {
+    /// Whose.
+    pub tenant: Tenant,
+    /// The business backend's name for the customer.
+    pub id: Box<str>,
+    /// What people call the customer.
+    pub name: Option<Redacted<Box<str>>>,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// What a device presents when it signs in.
+#[derive(Clone, Debug)]
+pub struct CredentialRow {
+    /// Whose.
+    pub tenant: Tenant,
+    /// Which device.
+    pub device: DeviceId,
+    /// The user name it presents; unique within a protocol.
+    pub username: Box<str>,
+    /// `cwmp` or `mqtt`.
+    pub protocol: model::Protocol,
+    /// The sealed verifier: HA1s for CWMP, an HMAC for MQTT (design: `src/secrets.rs`).
+    pub verifier: Redacted<Vec<u8>>,
+    /// Whether the device has used it.
+    pub confirmed: bool,
+}
+
+/// Who may call the API.
+#[derive(Clone, Debug)]
+pub struct TokenRow {
+    /// Whose.
+    pub tenant: Tenant,
+    /// Its name: what the audit trail calls the actor.
+    pub name: Box<str>,
+    /// HMAC-SHA-256 of the token under the store's key.
+    pub hash: [u8; 32],
+    /// A role of the configuration.
+    pub role: Box<str>,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// One line of the audit trail. Append-only.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct AuditEntry {
+    /// Its place in the trail, from 1; 0 before it is stored.
+    pub sequence: u64,
+    /// Whose.
+    pub tenant: Tenant,
+    /// When.
+    pub time: Timestamp,
+    /// Who: the name of a token, `ussd:<service>`, `daemon`.
+    pub actor: Box<str>,
+    /// What was done: `device.alias.put`, `command.create`, …
+    pub action: Box<str>,
+    /// To what.
+    pub subject: Box<str>,
+    /// What is worth knowing beside, without secrets.
+    pub detail: Json,
+}
+
+/// An event that a sink will not take, or that waits behind one it did not.
+#[derive(Clone, Debug)]
+pub struct DeadLetter {
+    /// Its number, from 1.
+    pub id: u64,
+    /// Which sink.
+    pub sink: Box<str>,
+    /// The event, whole: it may have been trimmed from the outbox since.
+    pub event: StoredEvent,
+    /// Why it is here, in plain words.
+    pub reason: Box<str>,
+    /// When it was parked.
+    pub parked_at: Timestamp,
+    /// When an operator asked for another try; the sink delivers it next.
+    pub replay_at: Option<Timestamp>,
+}
+
+/// An event to be parked.
+#[derive(Clone, Debug)]
+pub struct NewDeadLetter {
+    /// The event.
+    pub event: StoredEvent,
+    /// Why.
+    pub reason: Box<str>,
+}
+
+/// Which part of a long list.
+#[derive(Clone, Copy, Debug)]
+pub struct Page {
+    /// The last number already seen; `None` starts at the beginning.
+    pub after: Option<u64>,
+    /// At most this many.
+    pub rows_max: usize,
+}
+
+/// How much room is taken and left.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Usage {
+    /// What is in use, free pages not counted.
+    pub used_bytes: u64,
+    /// The configured limit.
+    pub quota_bytes: u64,
+    /// Events waiting or retained.
+    pub events: u64,
+}
