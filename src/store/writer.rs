@@ -133,7 +133,8 @@ impl Task {
     }
 
     async fn commit(&mut self, jobs: &mut Vec<Job>) -> Result<(), CommitError> {
-        if *self.room.borrow() == Room::Full {
+        let room = *self.room.borrow();
+        if room == Room::Full {
             refuse_growth(jobs);
         }
         let (group, waiting): (Vec<_>, Vec<_>) =
@@ -204,7 +205,8 @@ impl Task {
     async fn look_for_room(&self) -> Result<(), CommitError> {
         let Ok(usage) = self.store.usage().await else { return Ok(()) };
         let full = usage.used_bytes >= usage.quota_bytes;
-        match (*self.room.borrow(), full) {
+        let room = *self.room.borrow();
+        match (room, full) {
             (Room::Full, false) => match self.store.set_ballast(true).await {
                 Ok(()) => drop(self.room.send_replace(Room::Free)),
                 Err(CommitError::Full) => self.store.set_ballast(false).await?,
