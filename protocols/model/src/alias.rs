@@ -156,7 +156,9 @@ fn gpon_serial(value: &str) -> Option<String> {
             let (vendor, number) = value.split_at(8);
             let vendor = u32::from_str_radix(vendor, 16).ok()?.to_be_bytes();
             let letters = vendor.iter().all(u8::is_ascii_uppercase);
-            letters.then(|| vendor.iter().map(|&byte| char::from(byte)).chain(number.chars()).collect())
+            letters.then(|| {
+                vendor.iter().map(|&byte| char::from(byte)).chain(number.chars()).collect()
+            })
         }
         _ => None,
     }

@@ -275,9 +275,11 @@ mod tests {
         assert!(!CommandState::Delivered.is_final(&set));
         let reboot: CommandKind = serde_json::from_str(r#"{"kind":"reboot"}"#).unwrap();
         assert_eq!(serde_json::to_string(&reboot).unwrap(), r#"{"kind":"reboot"}"#);
-        assert!(serde_json::from_str::<CommandKind>(
-            r#"{"kind":"publish","topic":"a","payload":"x","qos":2}"#
-        )
-        .is_err());
+        assert!(
+            serde_json::from_str::<CommandKind>(
+                r#"{"kind":"publish","topic":"a","payload":"x","qos":2}"#
+            )
+            .is_err()
+        );
     }
 }

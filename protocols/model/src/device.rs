@@ -215,7 +215,8 @@ impl DeviceFacts {
         text(&mut self.hardware_version, &newer.hardware_version);
         text(&mut self.software_version, &newer.software_version);
         text(&mut self.connection_request_url, &newer.connection_request_url);
-        if newer.periodic_interval_s.is_some() && self.periodic_interval_s != newer.periodic_interval_s
+        if newer.periodic_interval_s.is_some()
+            && self.periodic_interval_s != newer.periodic_interval_s
         {
             self.periodic_interval_s = newer.periodic_interval_s;
             changed = true;

@@ -7,7 +7,9 @@ use std::sync::OnceLock;
 /// A secret, a PIN, a subscriber number or a parameter value. Prints as `…`.
 ///
 /// Serialises as its content: what goes to disk or to the API names the field it means.
-#[derive(Clone, Default, Eq, Hash, Ord, PartialEq, PartialOrd, serde::Deserialize, serde::Serialize)]
+#[derive(
+    Clone, Default, Eq, Hash, Ord, PartialEq, PartialOrd, serde::Deserialize, serde::Serialize,
+)]
 #[serde(transparent)]
 pub struct Redacted<T>(pub T);
 

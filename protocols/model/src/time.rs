@@ -16,7 +16,9 @@ impl Now {
     /// Both clocks moved on by `duration`; what tests and simulations use in place of waiting.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
-        let wall = self.wall.checked_add(jiff::SignedDuration::try_from(duration).unwrap_or(jiff::SignedDuration::MAX));
+        let wall = self.wall.checked_add(
+            jiff::SignedDuration::try_from(duration).unwrap_or(jiff::SignedDuration::MAX),
+        );
         Self { monotonic: self.monotonic + duration, wall: wall.unwrap_or(Timestamp::MAX) }
     }
 }
