@@ -171,11 +171,14 @@ fn check_sink(config: &Config, sink: &Sink, at: &str, reader: &mut Reader) {
     match sink.kind {
         SinkKind::Webhook => {
             if sink.url.is_none() {
-                reader.contradiction(&[at, &key("url")], "a webhook needs `url`".to_owned());
+                reader.contradiction(
+                    &[&key("url"), &key("kind")],
+                    "a webhook needs `url`".to_owned(),
+                );
             }
             if sink.secret_file.is_none() {
                 let message = "a webhook needs `secret_file`: its receiver checks the signature";
-                reader.contradiction(&[at, &key("secret_file")], message.to_owned());
+                reader.contradiction(&[&key("secret_file"), &key("kind")], message.to_owned());
             }
         }
     }
