@@ -4,9 +4,11 @@
 //! whatever [`Session::poll`] returns. A fact is handed out before the reply that acknowledges it,
 //! and the reply waits until the driver has settled every fact (TR-069 3.7.2 is the flow).
 
+mod output;
 mod task;
 mod work;
 
+pub use output::{CloseReason, Output, Reply};
 pub use work::{SetupOutcome, Work};
 
 use crate::message::{Body, Fault, Inform, Message, Namespace, Parameter, Response, Root};
@@ -87,95 +89,6 @@ enum Next {
     Finish,
 }
 
-/// What the driver must do, in order.
-#[derive(Debug)]
-pub enum Output {
-    /// Make this durable, then [`Session::settle`] the ticket.
-    Emit {
-        /// What happened.
-        fact: Fact,
-        /// Its name until it is settled.
-        ticket: Ticket,
-    },
-    /// Ask what the device should do and call [`Session::assign`], with nothing if nothing.
-    Decide,
-    /// A piece of [`Work::Setup`] has ended.
-    SetupDone {
-        /// The name it was assigned under.
-        name: Box<str>,
-        /// How.
-        outcome: SetupOutcome,
-    },
-    /// Answer the request that was last received.
-    Send(Reply),
-    /// Refuse it: HTTP 503 with Retry-After.
-    Refuse,
-    /// Drop the session.
-    Close(CloseReason),
-}
-
-/// The body of an HTTP answer.
-#[derive(Clone, Eq, PartialEq)]
-pub struct Reply {
-    /// An envelope (status 200), or nothing (status 204).
-    pub body: Bytes,
-    /// What is in it: a bounded word for metrics and logs.
-    pub name: &'static str,
-}
-
-impl Reply {
-    /// Whether it is the empty 204.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.body.is_empty()
-    }
-}
-
-/// May hold secrets that we set: prints as its name and length.
-impl std::fmt::Debug for Reply {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}({} bytes)", self.name, self.body.len())
-    }
-}
-
-/// Why a session is over.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum CloseReason {
-    /// Neither side had more to say.
-    Finished,
-    /// The device was silent past the deadline.
-    Silent,
-    /// The device began a new session.
-    Superseded,
-    /// The connection closed and was not resumed.
-    Disconnected,
-    /// What the device sent could not be read.
-    Malformed,
-    /// What the device sent had no place there.
-    Unexpected,
-    /// What the device told us could not be kept.
-    Refused,
-    /// We stop.
-    Stopping,
-}
-
-impl CloseReason {
-    /// A stable word for metrics.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Finished => "finished",
-            Self::Silent => "silent",
-            Self::Superseded => "superseded",
-            Self::Disconnected => "disconnected",
-            Self::Malformed => "malformed",
-            Self::Unexpected => "unexpected",
-            Self::Refused => "refused",
-            Self::Stopping => "stopping",
-        }
-    }
-}
-
 impl Session {
     /// Starts waiting for the Inform of a device whose identity has been checked.
     #[must_use]
@@ -203,6 +116,7 @@ impl Session {
     /// [`Output::Send`] or [`Output::Refuse`].
     ///
     /// A second Inform is a new session and not for this one: [`Session::abandon`] it first.
+    #[expect(clippy::too_many_lines, reason = "all transitions stand in one match")]
     pub fn receive(&mut self, message: Message, now: Now) {
         self.owes_reply = true;
         self.deadline = Monotonic::NEVER;
@@ -263,7 +177,7 @@ impl Session {
                 self.take_up_work(now)
             }
             (State::ExpectAnswer(task), Body::Response(response)) => {
-                let step = task.answered(*response, &self.options);
+                let step = task.answered(*response);
                 self.step(step, now)
             }
             (State::ExpectAnswer(task), Body::Fault(fault)) => {
@@ -271,8 +185,8 @@ impl Session {
                 self.step(step, now)
             }
             (State::ExpectAnswer(task), Body::Empty) => {
-                let step = task.unanswered();
-                self.step(step, now)
+                self.passed_over(*task);
+                self.wait_or(Next::Work, now)
             }
 
             // The driver starts a new session with an Inform, and asks nothing while it owes.
@@ -470,9 +384,12 @@ impl Session {
         match step {
             Step::Ask(task) => self.wait_or(Next::Ask(task), now),
             Step::End(verdict) => {
-                let last = verdict.is_last();
                 self.report(verdict);
-                self.wait_or(if last { Next::Finish } else { Next::Work }, now)
+                self.wait_or(Next::Work, now)
+            }
+            Step::Last(verdict) => {
+                self.report(verdict);
+                self.wait_or(Next::Finish, now)
             }
         }
     }
@@ -486,12 +403,9 @@ impl Session {
         }
     }
 
-    /// Our request went without an answer, and it is not our turn to make another.
+    /// Our request went without an answer.
     fn passed_over(&mut self, task: Task) {
-        match task.unanswered() {
-            Step::End(verdict) => self.report(verdict),
-            Step::Ask(_) => {}
-        }
+        self.report(task.unanswered());
     }
 
     /// Waits for what was emitted; goes on when nothing is left.

@@ -129,12 +129,10 @@ impl XsdType {
     /// The name without a prefix.
     #[must_use]
     pub fn local(&self) -> &str {
-        match self {
-            Self::Other(local) => local,
-            known => {
-                Self::KNOWN.iter().find(|(_, it)| it == known).map_or("string", |(name, _)| name)
-            }
+        if let Self::Other(local) = self {
+            return local;
         }
+        Self::KNOWN.iter().find(|(_, it)| it == self).map_or("string", |(name, _)| name)
     }
 
     /// Whether white space around a value is not part of it.

@@ -6,6 +6,7 @@ use crate::message::{Fault, Parameter, ParameterFault, Request, Response, XsdTyp
 use model::{CommandChange, CommandId, CommandKind, CommandState, Json, ParameterValue, Redacted};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+use std::mem;
 
 /// Work in progress: a call that is ready or on its way.
 #[derive(Debug)]
@@ -48,6 +49,8 @@ pub(super) enum Step {
     Ask(Box<Task>),
     /// Tell how it ended.
     End(Verdict),
+    /// Tell, and ask no more: the device is about to restart.
+    Last(Verdict),
 }
 
 /// How a piece of work ended.
@@ -55,16 +58,6 @@ pub(super) enum Step {
 pub(super) enum Verdict {
     Command(CommandChange),
     Setup { name: Box<str>, outcome: SetupOutcome },
-}
-
-impl Verdict {
-    /// Whether the device is about to restart, so that nothing more should be asked of it.
-    pub(super) fn is_last(&self) -> bool {
-        match self {
-            Self::Command(change) => change.state == CommandState::Delivered,
-            Self::Setup { .. } => false,
-        }
-    }
 }
 
 impl Task {
@@ -93,7 +86,7 @@ impl Task {
         // What cannot be begun goes from queued to failed at once.
         let sent = match &step {
             Step::Ask(task) => task.origin.sent(),
-            Step::End(_) => None,
+            Step::End(_) | Step::Last(_) => None,
         };
         (sent, step)
     }
@@ -103,7 +96,7 @@ impl Task {
     }
 
     /// The device answered.
-    pub(super) fn answered(self, response: Response, options: &Options) -> Step {
+    pub(super) fn answered(self, response: Response) -> Step {
         let Self { origin, stage, request: _ } = self;
         match (stage, response) {
             (Stage::Get, Response::GetParameterValues { parameters }) => {
@@ -116,9 +109,9 @@ impl Task {
                 origin.set_done(setting, status)
             }
             (Stage::Reboot, Response::Reboot) => origin.delivered(),
-            (stage, response) => {
+            (Stage::Get | Stage::Learn(_) | Stage::Set(_) | Stage::Reboot, response) => {
                 let cause = format!("the device answered with {}", response.name());
-                Self { origin, stage, request: None }.failed(&cause, options)
+                origin.failed(&cause, None)
             }
         }
     }
@@ -135,21 +128,19 @@ impl Task {
     }
 
     /// The device passed the request over, or went away.
-    pub(super) fn unanswered(self) -> Step {
-        match (&self.origin, &self.stage) {
+    pub(super) fn unanswered(self) -> Verdict {
+        match (self.origin, self.stage) {
             // It may have restarted before it could say so: its next Inform will tell.
-            (Origin::Command(id), Stage::Reboot) => Step::End(Verdict::Command(CommandChange {
-                id: id.clone(),
+            (Origin::Command(id), Stage::Reboot) => Verdict::Command(CommandChange {
+                id,
                 state: CommandState::Unknown,
-                cause: Some("not answered".into()),
+                cause: Some(NOT_ANSWERED.into()),
                 result: None,
-            })),
-            _ => self.origin.failed("not answered", None),
+            }),
+            (origin, Stage::Get | Stage::Learn(_) | Stage::Set(_) | Stage::Reboot) => {
+                origin.failure(NOT_ANSWERED, None)
+            }
         }
-    }
-
-    fn failed(self, cause: &str, _options: &Options) -> Step {
-        self.origin.failed(cause, None)
     }
 }
 
@@ -175,21 +166,25 @@ impl Origin {
     /// Sets at once where every type is known, else reads the rest first.
     fn set_or_learn(
         self,
-        values: BTreeMap<String, ParameterValue>,
+        mut values: BTreeMap<String, ParameterValue>,
         informed: &[Parameter],
     ) -> Step {
-        let unknown: Vec<Box<str>> = values
-            .iter()
-            .filter(|(_, value)| matches!(value, ParameterValue::Bare(_)))
-            .filter(|(name, _)| !informed.iter().any(|it| *it.name == ***name))
-            .map(|(name, _)| name.as_str().into())
-            .collect();
-        if unknown.is_empty() {
-            return self.set(values, informed);
+        let mut unknown = Vec::new();
+        for (name, value) in &mut values {
+            let ParameterValue::Bare(bare) = value else { continue };
+            match informed.iter().find(|it| *it.name == **name) {
+                Some(told) => {
+                    let value_taken = mem::take(bare);
+                    let xsd_type = told.xsd_type.to_string();
+                    *value = ParameterValue::Typed { value: value_taken, xsd_type };
+                }
+                None => unknown.push(name.as_str().into()),
+            }
         }
-        // Those the Inform told are asked for, too: one answer then has them all.
-        let names = values.keys().map(|name| name.as_str().into()).collect();
-        self.ask(Stage::Learn(values), Request::GetParameterValues { names })
+        if unknown.is_empty() {
+            return self.set(values, &[]);
+        }
+        self.ask(Stage::Learn(values), Request::GetParameterValues { names: unknown })
     }
 
     fn set(self, values: BTreeMap<String, ParameterValue>, types: &[Parameter]) -> Step {
@@ -235,7 +230,7 @@ impl Origin {
     /// Takes the culprits out and tries the rest, where the device says who they are.
     fn set_refused(self, mut setting: Setting, mut fault: Fault, options: &Options) -> Step {
         let before = setting.parameters.len();
-        let culprits = std::mem::take(&mut fault.parameters);
+        let culprits = mem::take(&mut fault.parameters);
         setting.parameters.retain(|it| !culprits.iter().any(|culprit| culprit.name == it.name));
         let rest = setting.parameters.len();
         setting.refused.extend(culprits);
@@ -251,16 +246,17 @@ impl Origin {
         self.failed(&cause, Some(result))
     }
 
+    /// A reboot is done when the device comes back.
     fn delivered(self) -> Step {
-        match self {
-            Self::Command(id) => Step::End(Verdict::Command(CommandChange {
-                id,
-                state: CommandState::Delivered,
-                cause: None,
-                result: None,
-            })),
-            Self::Setup(_) => self.done(None),
-        }
+        Step::Last(match self {
+            Self::Command(id) => {
+                let state = CommandState::Delivered;
+                Verdict::Command(CommandChange { id, state, cause: None, result: None })
+            }
+            Self::Setup(name) => {
+                Verdict::Setup { name, outcome: SetupOutcome::Done { result: None } }
+            }
+        })
     }
 
     fn done(self, result: Option<Value>) -> Step {
@@ -277,9 +273,13 @@ impl Origin {
     }
 
     fn failed(self, cause: &str, result: Option<Value>) -> Step {
+        Step::End(self.failure(cause, result))
+    }
+
+    fn failure(self, cause: &str, result: Option<Value>) -> Verdict {
         let cause = Box::<str>::from(cause);
         let result = result.as_ref().map(Json::of);
-        Step::End(match self {
+        match self {
             Self::Command(id) => Verdict::Command(CommandChange {
                 id,
                 state: CommandState::Failed,
@@ -289,9 +289,12 @@ impl Origin {
             Self::Setup(name) => {
                 Verdict::Setup { name, outcome: SetupOutcome::Failed { cause, result } }
             }
-        })
+        }
     }
 }
+
+/// The cause of what went without an answer.
+const NOT_ANSWERED: &str = "not answered";
 
 fn words(fault: &Fault) -> String {
     format!("the device refused: {} {}", fault.code, fault_words(fault.code))

@@ -15,7 +15,7 @@ pub enum Work {
     /// What provisioning computed. Never stored: a crash costs the session, and the next one
     /// decides the same again.
     Setup {
-        /// Comes back in [`super::Output::SetupDone`].
+        /// Comes back in [`crate::Output::SetupDone`].
         name: Box<str>,
         /// What to do.
         kind: CommandKind,
@@ -28,7 +28,7 @@ impl From<&Command> for Work {
     }
 }
 
-/// How a piece of [`Work::Setup`] ended.
+/// How a piece of [`crate::Work::Setup`] ended.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum SetupOutcome {
     /// The device did it.
