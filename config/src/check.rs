@@ -143,6 +143,10 @@ fn limits(config: &Config, reader: &mut Reader) {
             ["cwmp.session_idle", "cwmp.session_max"],
         ),
         (
+            cwmp.body_max.get() > cwmp.body_decoded_max.get(),
+            ["cwmp.body_max", "cwmp.body_decoded_max"],
+        ),
+        (
             mqtt.topic_bytes_max.as_usize() > mqtt.packet_max.as_usize(),
             ["mqtt.topic_bytes_max", "mqtt.packet_max"],
         ),

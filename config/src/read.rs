@@ -161,7 +161,8 @@ impl Reader {
     }
 
     /// Pushes a fault of keys that do not go together, on the line of the first that the file
-    /// mentions, else of the table that the first would stand in. Says nothing where one of them is faulty by itself: its value is a stand-in.
+    /// mentions, else of the table that the first would stand in. Says nothing where one of them is
+    /// faulty by itself: its value is a stand-in.
     pub(crate) fn contradiction(&mut self, keys: &[&str], message: String) {
         let faulty = |key: &&str| self.faults.iter().any(|fault| within(&fault.key, key));
         if keys.iter().any(faulty) {
