@@ -1,6 +1,6 @@
 //! What is read, and what is refused with which line.
 
-use lastmile_config::{Auth, Cause, Config, Permission, SinkKind, StoreUrl};
+use lastmile_config::{Auth, Cause, Config, Entry, Permission, SinkKind, StoreUrl};
 use std::path::Path;
 use std::time::Duration;
 
@@ -325,4 +325,62 @@ fn no_value_is_repeated_in_a_fault() {
     assert!(!found.to_string().contains("hunter2"), "{found}");
     let found = Config::parse("a = 'hunter2' 'hunter2'\n").expect_err("not TOML");
     assert!(!found.to_string().contains("hunter2"), "{found}");
+}
+
+/// A file with every table and every key, each key given as `value` says.
+fn every_key(value: &str) -> (String, Vec<(usize, String)>) {
+    let (mut text, mut expected, mut table) = (String::new(), Vec::new(), String::new());
+    for entry in Config::reference() {
+        match entry {
+            Entry::Section { header: "", .. } => {}
+            Entry::Section { header, .. } => {
+                text.push_str(&format!("{header}\n"));
+                let name = header.trim_matches(['[', ']']);
+                let first = if header.starts_with("[[") { "[0]." } else { "." };
+                table = format!("{name}{first}");
+            }
+            Entry::Key { path, .. } => {
+                let name = path.rsplit('.').next().expect("a name");
+                text.push_str(&format!("{name} = {value}\n"));
+                expected.push((text.lines().count(), format!("{table}{name}")));
+            }
+        }
+    }
+    (text, expected)
+}
+
+#[test]
+fn every_key_has_its_type_and_all_are_judged_in_one_run() {
+    // No key holds a date.
+    let (text, expected) = every_key("1979-05-27");
+    assert!(expected.len() > 90, "{}", expected.len());
+    let faults = Config::parse(&text).expect_err("wrong types");
+    let found: Vec<_> = faults
+        .iter()
+        .filter(|it| it.cause != Cause::Contradiction)
+        .map(|it| (it.line.expect("a line"), it.key.clone()))
+        .collect();
+    assert_eq!(found, expected);
+    assert!(faults.iter().all(|it| it.cause == Cause::Type), "{faults}");
+}
+
+#[test]
+fn every_unknown_key_is_named() {
+    let mut text = String::new();
+    let mut expected = Vec::new();
+    for entry in Config::reference() {
+        let Entry::Section { header, .. } = entry else { continue };
+        // Any name is a role's.
+        if header != "[roles]" {
+            text.push_str(&format!("{header}\nxyzzyx = 1\n"));
+            expected.push(text.lines().count());
+        }
+    }
+    let faults = Config::parse(&text).expect_err("unknown keys");
+    let found: Vec<_> = faults
+        .iter()
+        .filter(|it| it.cause == Cause::Unknown && it.key.ends_with("xyzzyx"))
+        .filter_map(|it| it.line)
+        .collect();
+    assert_eq!(found, expected);
 }
