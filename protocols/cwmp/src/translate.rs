@@ -41,6 +41,10 @@ pub fn facts_of(inform: &Inform) -> DeviceFacts {
     facts
 }
 
+fn says_model(inform: &Inform) -> bool {
+    inform.parameters.iter().any(|it| it.name.ends_with(".DeviceInfo.ModelName"))
+}
+
 fn parameter_fact(parameter: &Parameter, facts: &mut DeviceFacts) {
     let Some((_, path)) = parameter.name.split_once('.') else { return };
     let value = parameter.value.expose().trim();
@@ -109,6 +113,10 @@ pub(crate) fn news(inform: &Inform, known: &mut Known, every: bool, now: Now) ->
     let facts = known.facts.get_or_insert_default();
     if facts.aliases.len() >= ALIASES_KNOWN_MAX {
         said.aliases.clear();
+    }
+    // Many devices say their ModelName in some Informs only; the product class must not replace it.
+    if facts.model.is_some() && !says_model(inform) {
+        said.model = None;
     }
     let changed = facts.merge(&said);
     let kind = if inform.has_event(EventStruct::BOOTSTRAP) {
