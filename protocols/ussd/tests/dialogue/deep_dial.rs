@@ -1,7 +1,7 @@
 //! Keys that come together: a deep dial, a missed hop, a walk back after a restart.
 
 use crate::bench::{ALICE, Bench};
-use lastmile_ussd::Answer;
+use lastmile_ussd::{Answer, Events, Options};
 use proptest::prelude::*;
 
 fn bench() -> Bench {
@@ -19,6 +19,33 @@ fn a_walk_stops_at_the_screen_before_an_effect() {
     let body = bench.turn("s", ALICE, "2*1*1").unwrap();
     assert!(body.starts_with("END Your router is restarting"), "{body}");
     assert_eq!(bench.asked[0].idempotency_key.as_deref(), Some("home:s:3"));
+}
+
+#[test]
+fn one_dialled_key_has_no_effect_either() {
+    const DIRECT: &str = r#"
+name = "direct"
+languages = ["en"]
+start = "sure"
+texts = { wrong_input = "No.", attempts = "Often.", retry = "Later.", late = "Late.", hops = "Long." }
+
+[state.sure]
+text = "Sure?"
+options = [{ key = "1", text = "Yes", goto = "do" }]
+
+[state.do]
+ask = "act"
+effect = true
+results = { done = "done" }
+
+[state.done]
+end = "Done."
+"#;
+    let mut bench =
+        Bench::of(DIRECT, Events::All, Options::default()).answering("act", Answer::word("done"));
+    assert!(bench.turn("s", ALICE, "1").unwrap().starts_with("CON Sure?"));
+    assert!(bench.asked.is_empty());
+    assert_eq!(bench.turn("s", ALICE, "1*1").unwrap(), "END Done.");
 }
 
 #[test]
