@@ -36,7 +36,47 @@ use upstream::Unreleased;
 /// One connection of one board.
 ///
 /// After every call but [`Session::poll`] and the questions, drain `poll` to `None`, then write
-/// what [`Session::take_output`] returns.
+/// what [`Session::take_output`] returns. A driver goes round like this:
+///
+/// ```
+/// # use lastmile_mqtt::{CloseReason, Options, Output, Session};
+/// # use model::{Fact, Now, Settlement, Ticket};
+/// # trait World {
+/// #     fn now(&self) -> Now;
+/// #     fn sign_in(&mut self, session: &mut Session, who: &lastmile_mqtt::Introduction);
+/// #     fn offer_commands(&mut self, session: &mut Session);
+/// #     fn keep(&mut self, facts: Vec<Fact>) -> Settlement;
+/// #     fn write(&mut self, bytes: &[u8]);
+/// # }
+/// /// After `receive`, `expire`, `close`, or a command to deliver. False: close the socket.
+/// fn carry_out(session: &mut Session, world: &mut impl World) -> bool {
+///     loop {
+///         let (mut facts, mut last, mut goes_on) = (Vec::new(), None, true);
+///         let mut is_done = true;
+///         while let Some(output) = session.poll() {
+///             is_done = false;
+///             match output {
+///                 Output::Authenticate(who) => world.sign_in(session, &who),
+///                 Output::Emit { fact, ticket } => {
+///                     facts.push(fact);
+///                     last = Some(ticket);
+///                 }
+///                 Output::Subscribed | Output::Ready => world.offer_commands(session),
+///                 Output::Refused(refusal) => drop(refusal.code()), // count it
+///                 Output::Close(_) => goes_on = false,
+///             }
+///         }
+///         if let Some(last) = last {
+///             let settlement = world.keep(facts);
+///             session.settle_up_to(last, settlement, world.now());
+///         }
+///         world.write(&session.take_output());
+///         if is_done || !goes_on {
+///             return goes_on;
+///         }
+///     }
+/// }
+/// ```
 pub struct Session {
     options: Arc<Options>,
     state: State,
