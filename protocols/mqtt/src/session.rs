@@ -112,6 +112,11 @@ impl Session {
         if matches!(self.state, State::ExpectPacket) && !bytes.is_empty() {
             self.heard = now.monotonic;
         }
+        // MQTT 3.1.1 [MQTT-3.1.0-1]: told by the first byte, before anything is read or awaited.
+        let is_stranger = matches!(self.state, State::ExpectConnect);
+        if is_stranger && bytes.first().is_some_and(|head| head >> 4 != kind::CONNECT) {
+            self.close(ProtocolError::NotConnected.into(), now);
+        }
         let mut taken = 0;
         while self.wants_input() {
             match frame::decode(&bytes[taken..], self.body_len_max()) {
@@ -267,10 +272,6 @@ impl Session {
 
     /// Takes one packet. An error closes the session.
     fn take(&mut self, frame: Frame<'_>, now: Now) -> Result<(), CloseReason> {
-        // MQTT 3.1.1 [MQTT-3.1.0-1]: a stranger's other packets are not even read.
-        if matches!(self.state, State::ExpectConnect) && frame.head >> 4 != kind::CONNECT {
-            return Err(ProtocolError::NotConnected.into());
-        }
         let packet = match message::decode(frame, self.version()) {
             Ok(packet) => packet,
             Err(error) => return Err(self.unreadable(error)),

@@ -29,8 +29,9 @@ impl Parameter {
     #[must_use]
     pub fn is_name(name: &str) -> bool {
         let starts = name.starts_with(|c: char| c.is_alphabetic() || c == '_');
-        let clean =
-            !name.contains(|c: char| c.is_whitespace() || c.is_control() || "<>&\"'".contains(c));
+        let clean = !name.contains(|c: char| {
+            c.is_whitespace() || c.is_control() || "<>&\"'\u{FFFD}".contains(c)
+        });
         starts && clean && name.len() <= Self::NAME_LEN_MAX && !name.contains("..")
     }
 

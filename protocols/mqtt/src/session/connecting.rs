@@ -101,7 +101,10 @@ impl Session {
     pub fn authenticated(&mut self, grant: Grant, now: Now) {
         let waiting = match mem::replace(&mut self.state, State::Closed) {
             State::ExpectGrant(waiting) => waiting,
-            state => {
+            state @ (State::ExpectConnect
+            | State::ExpectCommit
+            | State::ExpectPacket
+            | State::Closed) => {
                 self.state = state;
                 return;
             }
