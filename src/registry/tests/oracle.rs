@@ -168,8 +168,8 @@ impl Step {
                 registry.set_awake(&key.0, &key.1, at(second));
                 oracle.clock = oracle.clock.max(Some(at(second)));
                 if oracle.devices.contains_key(&key) {
-                    let awake = oracle.awake.entry(key).or_insert(at(second));
-                    *awake = at(second).max(*awake);
+                    let awake = oracle.awake.get(&key).copied().max(Some(at(second)));
+                    oracle.awake.extend(awake.map(|awake| (key, awake)));
                 }
             }
             Self::Silent(second) => {
@@ -374,6 +374,15 @@ impl Oracle {
     pub(super) fn check(&self, registry: &Registry) {
         assert_eq!(registry.len(), self.devices.len());
         assert_eq!(registry.alias_conflicts(), self.conflicts);
+        let names: usize = registry.names.iter().map(|names| names.read().len()).sum();
+        let aliases_held: usize = self.devices.values().map(|it| it.facts.aliases.len()).sum();
+        assert_eq!(names, aliases_held, "nothing stays behind in the index");
+        let may_fall_silent = self.devices.iter().filter(|(key, device)| {
+            key.1.protocol() == Protocol::Cwmp
+                && device.last_seen_at.is_some()
+                && !self.silent.contains(key)
+        });
+        assert_eq!(registry.watch.len(), may_fall_silent.count(), "each waits once");
         for tenant in [tenant("ours"), tenant("theirs")] {
             for id in ids() {
                 let key = (tenant.clone(), id.clone());
@@ -415,6 +424,7 @@ impl Oracle {
         self.devices.values_mut().for_each(|device| device.connected = false);
         (self.clock, self.conflicts) = (Some(at(0)), 0);
         self.awake.clear();
+        self.silent.clear();
         rebuilt.set_clock(0);
         self.check(&rebuilt);
     }
