@@ -42,7 +42,7 @@ fn main() {
     println!("memory, full            {:>9.1} MB", megabytes(full));
     println!("memory of a device      {:>9.0} B", (full - empty) as f64 / devices as f64);
 
-    let ids: Vec<_> = shuffled(devices).map(|n| identity(n)).collect();
+    let ids: Vec<_> = shuffled(devices).map(identity).collect();
     let at = Timestamp::from_second(HEARD_S + 60).unwrap();
     let address = "203.0.113.9".parse().ok();
     each("seen", &ids, |id| registry.seen(&tenant, id, at, address));
