@@ -2,6 +2,7 @@
 
 mod accept;
 pub mod cwmp;
+pub mod http;
 pub mod mqtt;
 mod proxy;
 pub mod tls;
