@@ -6,7 +6,17 @@
 pub mod api;
 pub mod clock;
 pub mod commands;
+pub mod credentials;
+pub mod egress;
+pub mod files;
 pub mod lines;
+pub mod listen;
+pub mod metrics;
+pub mod pipeline;
+pub mod provision;
 pub mod registry;
 pub mod secrets;
+pub mod shutdown;
+pub mod sign_ins;
 pub mod store;
+pub mod wake;

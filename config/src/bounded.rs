@@ -49,7 +49,7 @@ impl<const MIN: u32, const MAX: u32> Value for Bounded<MIN, MAX> {
 
     fn read(reader: &mut Reader, node: &Node<'_>) -> Option<Self> {
         let Some(integer) = node.get_ref().as_integer() else {
-            return reader.wrong_type(node, &Self::describe());
+            return reader.wrong_type(node, "a whole number");
         };
         // A number that does not fit 64 bits is out of every range.
         let number = i64::from_str_radix(integer.as_str(), integer.radix()).ok();

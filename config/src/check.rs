@@ -143,6 +143,10 @@ fn limits(config: &Config, reader: &mut Reader) {
             ["cwmp.session_idle", "cwmp.session_max"],
         ),
         (
+            cwmp.body_max.get() > cwmp.body_decoded_max.get(),
+            ["cwmp.body_max", "cwmp.body_decoded_max"],
+        ),
+        (
             mqtt.topic_bytes_max.as_usize() > mqtt.packet_max.as_usize(),
             ["mqtt.topic_bytes_max", "mqtt.packet_max"],
         ),
@@ -171,11 +175,14 @@ fn check_sink(config: &Config, sink: &Sink, at: &str, reader: &mut Reader) {
     match sink.kind {
         SinkKind::Webhook => {
             if sink.url.is_none() {
-                reader.contradiction(&[at, &key("url")], "a webhook needs `url`".to_owned());
+                reader.contradiction(
+                    &[&key("url"), &key("kind")],
+                    "a webhook needs `url`".to_owned(),
+                );
             }
             if sink.secret_file.is_none() {
                 let message = "a webhook needs `secret_file`: its receiver checks the signature";
-                reader.contradiction(&[at, &key("secret_file")], message.to_owned());
+                reader.contradiction(&[&key("secret_file"), &key("kind")], message.to_owned());
             }
         }
     }

@@ -35,9 +35,12 @@ section! {
         /// Longest session in all. A first contact with a full profile takes some seconds on a good
         /// line; ten minutes are enough for a modem at 9,600 bit/s and end what hangs.
         restart session_max: Period<SECOND, { 6 * HOUR }> = "10m",
-        /// Largest message, as it arrives and again after decompression, so that a small gzip bomb
-        /// is none. The parameters of a large gateway (5,000 names) are 700 KiB.
+        /// Largest message as it arrives. An answer with 5,000 parameters is about 1 MB; most are a
+        /// few KiB. More is refused before it is kept.
         restart body_max: Size<{ 16 * KIB }, { 64 * MIB }> = "1 MiB",
+        /// Largest message after decompression, so that a small gzip bomb is none: XML shrinks to a
+        /// tenth, a bomb to a thousandth.
+        restart body_decoded_max: Size<{ 16 * KIB }, { 256 * MIB }> = "4 MiB",
         /// Longest time for the head of a request, against peers that send a byte a minute.
         restart header_timeout: Period<SECOND, { 5 * MINUTE }> = "10s",
         /// Most connections at once, both listeners together; the next is closed at once. Sessions

@@ -42,8 +42,6 @@ section! {
         /// Longest `?wait=` on a command, so that a connection is not kept for a device that never
         /// comes.
         restart wait_max: Period<SECOND, { 60 * MINUTE }> = "5m",
-        /// Most commands that wait for one device; the next is answered 429.
-        restart commands_per_device_max: Bounded<1, 10_000> = 100,
     }
 }
 

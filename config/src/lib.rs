@@ -36,4 +36,4 @@ pub use sink::{Delivery, Sink, SinkKind};
 pub use store::{Events, Log, LogFormat, LogLevel, Shutdown, Store, StoreUrl};
 pub use text::{EventPattern, HttpUrl, Name, UserName};
 pub use top::{Auth, Config};
-pub use ussd::{Aggregator, Service, Ussd};
+pub use ussd::{Aggregator, DialogueEvents, Service, Ussd};

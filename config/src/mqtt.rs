@@ -27,9 +27,12 @@ section! {
         restart topic_bytes_max: Bounded<64, 65_535> = 1024,
         /// Most subscriptions of one board: each is compared with what is published to it.
         restart subscriptions_max: Bounded<1, 10_000> = 100,
-        /// Most QoS 1 messages of one board that wait for their commit, and as many that wait for the
-        /// board's own PUBACK. Beyond it the socket is not read, which slows the board alone.
-        restart inflight_max: Bounded<1, 65_535> = 100,
+        /// Most messages of one board that wait for their commit. Beyond it the socket is not read,
+        /// which slows that board alone. A window of 10 is usual; 512 fill a group commit.
+        restart unsettled_max: Bounded<1, 65_535> = 512,
+        /// Most messages sent to one board that wait for its PUBACK; the others wait in the store. A
+        /// board's modem has few buffers.
+        restart inflight_max: Bounded<1, 65_535> = 20,
         /// Most publishes per second of one board; beyond it the socket is not read until the second
         /// is over. A board that has been out of reach empties its queue at some hundreds.
         restart publish_rate_max: Bounded<1, 1_000_000> = 2000,

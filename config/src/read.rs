@@ -53,7 +53,7 @@ impl Reader {
     /// Reads the default of a key: its text in the declaration is TOML.
     pub(crate) fn default_of<T: Value>(text: &str) -> Option<T> {
         let node = DeValue::parse(text).ok()?;
-        let mut reader = Reader::new(text);
+        let mut reader = Self::new(text);
         T::read(&mut reader, &node).filter(|_| reader.faults.is_empty())
     }
 
@@ -161,14 +161,17 @@ impl Reader {
     }
 
     /// Pushes a fault of keys that do not go together, on the line of the first that the file
-    /// mentions. Says nothing where one of them is faulty by itself: its value is a stand-in.
+    /// mentions, else of the table that the first would stand in. Says nothing where one of them is
+    /// faulty by itself: its value is a stand-in.
     pub(crate) fn contradiction(&mut self, keys: &[&str], message: String) {
         let faulty = |key: &&str| self.faults.iter().any(|fault| within(&fault.key, key));
         if keys.iter().any(faulty) {
             return;
         }
-        let line = keys.iter().find_map(|key| self.lines.get(*key)).copied();
-        let key = keys.first().copied().unwrap_or_default().to_owned();
+        let key = keys.first().copied().unwrap_or_default();
+        let table = key.rsplit_once('.').map_or("", |(table, _)| table);
+        let line = keys.iter().copied().chain([table]).find_map(|key| self.lines.get(key));
+        let (line, key) = (line.copied(), key.to_owned());
         self.faults.push(Fault { line, key, cause: Cause::Contradiction, message });
     }
 

@@ -111,7 +111,8 @@ impl Value for Roles {
         for (key, permissions) in table {
             let read = reader.entry(key, |reader| {
                 let Some(name) = Name::new(key.get_ref()) else {
-                    let message = format!("a role's name must be a {}", Name::describe());
+                    let max = Name::LEN_MAX;
+                    let message = format!("a role's name is 1 to {max} of a-z, 0-9, `-` and `_`");
                     return reader.refuse(permissions, Cause::Value, message);
                 };
                 Some((name, Vec::read(reader, permissions)?))

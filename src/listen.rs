@@ -1,0 +1,8 @@
+//! Listeners: they own the sockets, and carry bytes and the time to the protocols.
+
+mod accept;
+pub mod cwmp;
+mod proxy;
+pub mod tls;
+
+pub(crate) use accept::{Connection, Port, Stream, accept};
