@@ -8,10 +8,21 @@ use serde_json::{Map, Value, json};
 /// Most aliases taken from one Inform. A router has a handful of interfaces.
 const ALIASES_MAX: usize = 8;
 
+/// Most aliases that one device gathers over the years: a device that names a new address each day
+/// would otherwise grow without end.
+const ALIASES_KNOWN_MAX: usize = 32;
+
+/// Longest text taken over, in bytes. TR-069 and TR-181 bound these fields by 256.
+const FACT_LEN_MAX: usize = 512;
+
+fn is_fact(text: &str) -> bool {
+    (1..=FACT_LEN_MAX).contains(&text.len())
+}
+
 /// What an Inform says of its device. What it does not say is `None`.
 #[must_use]
 pub fn facts_of(inform: &Inform) -> DeviceFacts {
-    let said = |text: &str| (!text.is_empty()).then(|| Box::<str>::from(text));
+    let said = |text: &str| is_fact(text).then(|| Box::<str>::from(text));
     let device = &inform.device;
     let mut facts = DeviceFacts {
         manufacturer: said(&device.manufacturer),
@@ -30,10 +41,14 @@ pub fn facts_of(inform: &Inform) -> DeviceFacts {
     facts
 }
 
+fn says_model(inform: &Inform) -> bool {
+    inform.parameters.iter().any(|it| it.name.ends_with(".DeviceInfo.ModelName"))
+}
+
 fn parameter_fact(parameter: &Parameter, facts: &mut DeviceFacts) {
     let Some((_, path)) = parameter.name.split_once('.') else { return };
     let value = parameter.value.expose().trim();
-    if value.is_empty() {
+    if !is_fact(value) {
         return;
     }
     let slot = match path {
@@ -93,9 +108,17 @@ pub(crate) fn news(inform: &Inform, known: &mut Known, every: bool, now: Now) ->
         (EventStruct::DIAGNOSTICS_COMPLETE, EventType::DEVICE_DIAGNOSED),
         (EventStruct::VALUE_CHANGE, EventType::DEVICE_VALUES_CHANGED),
     ];
-    let said = facts_of(inform);
+    let mut said = facts_of(inform);
     let first_met = known.facts.is_none();
-    let changed = known.facts.get_or_insert_default().merge(&said);
+    let facts = known.facts.get_or_insert_default();
+    if facts.aliases.len() >= ALIASES_KNOWN_MAX {
+        said.aliases.clear();
+    }
+    // Many devices say their ModelName in some Informs only; the product class must not replace it.
+    if facts.model.is_some() && !says_model(inform) {
+        said.model = None;
+    }
+    let changed = facts.merge(&said);
     let kind = if inform.has_event(EventStruct::BOOTSTRAP) {
         Some(EventType::DEVICE_BOOTSTRAPPED)
     } else if first_met {

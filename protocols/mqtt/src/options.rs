@@ -27,6 +27,9 @@ pub struct Options {
     /// Most bytes of event data of one session between being handed out and settled. Reading
     /// stops once it is passed, so at most one packet more is held.
     pub unsettled_bytes_max: usize,
+    /// Most publishes of one session per second, at least 1; beyond, reading stops until the second
+    /// is over. A board that was out of reach empties its queue at some hundreds per second.
+    pub publish_rate_max: u32,
     /// Most commands of one session sent and not acknowledged: mosquitto's default of 20.
     pub inflight_max: usize,
     /// Most bytes that wait to be written before reading stops: a peer that does not read its
@@ -49,6 +52,7 @@ impl Default for Options {
             subscriptions_max: 100,
             unsettled_max: 512,
             unsettled_bytes_max: 512 * 1024,
+            publish_rate_max: 2_000,
             inflight_max: 20,
             output_bytes_max: 64 * 1024,
             unreleased_max: 100,

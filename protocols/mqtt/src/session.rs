@@ -36,7 +36,47 @@ use upstream::Unreleased;
 /// One connection of one board.
 ///
 /// After every call but [`Session::poll`] and the questions, drain `poll` to `None`, then write
-/// what [`Session::take_output`] returns.
+/// what [`Session::take_output`] returns. A driver goes round like this:
+///
+/// ```
+/// # use lastmile_mqtt::{CloseReason, Options, Output, Session};
+/// # use model::{Fact, Now, Settlement, Ticket};
+/// # trait World {
+/// #     fn now(&self) -> Now;
+/// #     fn sign_in(&mut self, session: &mut Session, who: &lastmile_mqtt::Introduction);
+/// #     fn offer_commands(&mut self, session: &mut Session);
+/// #     fn keep(&mut self, facts: Vec<Fact>) -> Settlement;
+/// #     fn write(&mut self, bytes: &[u8]);
+/// # }
+/// /// After `receive`, `expire`, `close`, or a command to deliver. False: close the socket.
+/// fn carry_out(session: &mut Session, world: &mut impl World) -> bool {
+///     loop {
+///         let (mut facts, mut last, mut goes_on) = (Vec::new(), None, true);
+///         let mut is_done = true;
+///         while let Some(output) = session.poll() {
+///             is_done = false;
+///             match output {
+///                 Output::Authenticate(who) => world.sign_in(session, &who),
+///                 Output::Emit { fact, ticket } => {
+///                     facts.push(fact);
+///                     last = Some(ticket);
+///                 }
+///                 Output::Subscribed | Output::Ready => world.offer_commands(session),
+///                 Output::Refused(refusal) => drop(refusal.code()), // count it
+///                 Output::Close(_) => goes_on = false,
+///             }
+///         }
+///         if let Some(last) = last {
+///             let settlement = world.keep(facts);
+///             session.settle_up_to(last, settlement, world.now());
+///         }
+///         world.write(&session.take_output());
+///         if is_done || !goes_on {
+///             return goes_on;
+///         }
+///     }
+/// }
+/// ```
 pub struct Session {
     options: Arc<Options>,
     state: State,
@@ -60,6 +100,9 @@ pub struct Session {
     packet_id_last: u16,
     /// A delivery was refused for want of room: say when there is some.
     starved: bool,
+    /// When the second began in which publishes are counted.
+    second_began: Monotonic,
+    published_in_second: u32,
     /// QoS 2 publishes taken and not yet released [4.3.3].
     unreleased: Vec<Unreleased>,
     /// [`Output::Close`] is handed out.
@@ -99,6 +142,8 @@ impl Session {
             inflight: VecDeque::new(),
             packet_id_last: 0,
             starved: false,
+            second_began: now.monotonic,
+            published_in_second: 0,
             unreleased: Vec::new(),
             has_ended: false,
         }
@@ -112,6 +157,7 @@ impl Session {
         if matches!(self.state, State::ExpectPacket) && !bytes.is_empty() {
             self.heard = now.monotonic;
         }
+        self.count_anew(now);
         // MQTT 3.1.1 [MQTT-3.1.0-1]: told by the first byte, before anything is read or awaited.
         let is_stranger = matches!(self.state, State::ExpectConnect);
         if is_stranger && bytes.first().is_some_and(|head| head >> 4 != kind::CONNECT) {
@@ -136,12 +182,15 @@ impl Session {
     /// Whether [`Session::receive`] would take a packet now; while not, leave the socket unread.
     ///
     /// False while the driver owes an answer or a settlement, while too much waits to be written,
-    /// and at the end.
+    /// while the board is faster than allowed (until [`Session::expire`] at the deadline), and at
+    /// the end.
     pub fn wants_input(&self) -> bool {
         match self.state {
             State::ExpectConnect => true,
             State::ExpectPacket => {
-                !self.owes_us() && self.out.len() < self.options.output_bytes_max
+                !self.owes_us()
+                    && !self.is_too_fast()
+                    && self.out.len() < self.options.output_bytes_max
             }
             State::ExpectGrant(_) | State::ExpectCommit | State::Closed => false,
         }
@@ -209,12 +258,15 @@ impl Session {
             State::ExpectConnect | State::ExpectGrant(_) => {
                 self.heard + self.options.connect_timeout
             }
-            State::ExpectPacket if !self.owes_us() => self.heard + self.silence_max,
-            State::ExpectPacket | State::ExpectCommit | State::Closed => Monotonic::NEVER,
+            State::ExpectPacket if self.owes_us() => Monotonic::NEVER,
+            State::ExpectPacket if self.is_too_fast() => self.second_began + SECOND,
+            State::ExpectPacket => self.heard + self.silence_max,
+            State::ExpectCommit | State::Closed => Monotonic::NEVER,
         }
     }
 
-    /// Gives up on a board that has been silent past [`Session::deadline`].
+    /// Does what is due at [`Session::deadline`]: gives up on a board that has been silent, or
+    /// lets one go on that was too fast. Hand in again what [`Session::receive`] left.
     pub fn expire(&mut self, now: Now) {
         if now.monotonic < self.deadline() {
             return;
@@ -222,6 +274,10 @@ impl Session {
         match self.state {
             State::ExpectConnect | State::ExpectGrant(_) => {
                 self.close(CloseReason::ConnectTimeout, now);
+            }
+            State::ExpectPacket if self.is_too_fast() => {
+                self.count_anew(now);
+                self.heard = now.monotonic;
             }
             // MQTT 3.1.1 [MQTT-3.1.2-24]
             State::ExpectPacket => self.close(CloseReason::KeepAlive, now),
@@ -260,6 +316,18 @@ impl Session {
     fn owes_us(&self) -> bool {
         self.pending.len() >= self.options.unsettled_max
             || self.pending_bytes >= self.options.unsettled_bytes_max
+    }
+
+    fn is_too_fast(&self) -> bool {
+        self.published_in_second >= self.options.publish_rate_max
+    }
+
+    /// Forgets the publishes of a second that is over.
+    fn count_anew(&mut self, now: Now) {
+        if now.monotonic.since(self.second_began) >= SECOND {
+            self.second_began = now.monotonic;
+            self.published_in_second = 0;
+        }
     }
 
     fn oldest_ticket(&self) -> u64 {
@@ -367,6 +435,8 @@ impl fmt::Debug for Session {
             .finish_non_exhaustive()
     }
 }
+
+const SECOND: Duration = Duration::from_secs(1);
 
 /// Facts for which an idle session keeps room: a usual window, in 128 bytes.
 const PENDING_KEPT: usize = 16;

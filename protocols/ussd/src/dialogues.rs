@@ -2,6 +2,12 @@
 //!
 //! One owner: the driver keeps one table, or several behind a lock each (a session id always to the
 //! same one). Tickets are unique within a table.
+//!
+//! After every call the driver drains [`Dialogues::poll`]: it appends the facts and settles their
+//! tickets, hands questions to the backend and answers them, and gives each [`Output::Send`] to all
+//! requests that wait for that dialogue ([`Receipt::New`] and [`Receipt::InProgress`]; there is never
+//! more than one hop in progress per dialogue). At [`Dialogues::deadline`] it calls
+//! [`Dialogues::expire`]. A request that its aggregator gives up may be forgotten: the dialogue goes on.
 
 use crate::error::Refusal;
 use crate::message::{Answer, EndReport, Screen, Turn};

@@ -42,6 +42,8 @@ pub struct Session {
     began: Monotonic,
     next_ticket: u64,
     hung_up: bool,
+    /// How often the store may still be offered the end of this dialogue.
+    offers_left: u8,
 }
 
 /// Named for what must come next.
@@ -53,6 +55,8 @@ enum State {
     ExpectWork(Hop),
     /// The end of a dialogue that nobody waits for is on its way to the disk.
     ExpectRecord(Ticket, Cause),
+    /// The store had no room for that end: it is offered again later.
+    ExpectRoom(Cause),
     /// Over. Repeated hops are still answered.
     Closed,
 }
@@ -87,6 +91,7 @@ impl Session {
             began: now.monotonic,
             next_ticket: first_ticket,
             hung_up: false,
+            offers_left: OFFERS_MAX,
         }
     }
 
@@ -113,7 +118,9 @@ impl Session {
         match self.state {
             State::ExpectTurn => {}
             State::ExpectWork(_) => return self.refuse(Refusal::OutOfTurn),
-            State::ExpectRecord(..) | State::Closed => return self.refuse(Refusal::Ended),
+            State::ExpectRecord(..) | State::ExpectRoom(_) | State::Closed => {
+                return self.refuse(Refusal::Ended);
+            }
         }
         self.taken = turn.text.clone();
         self.state = self.begin_hop(turn, keys_at, now);
@@ -134,16 +141,12 @@ impl Session {
             (State::ExpectWork(hop), Settlement::Refused) if !hop.awaits(ticket) => {
                 State::ExpectWork(hop)
             }
-            (State::ExpectWork(mut hop), Settlement::Refused) => {
-                hop.settled(ticket);
-                match hop.work {
-                    // What was asked for is on disk and will be done: "try again" would be a lie.
-                    Work::Answered { .. } if hop.has_effect => self.release(hop, now),
-                    _ => self.give_up(Cause::Refused, now),
-                }
-            }
-            (State::ExpectRecord(recorded, cause), _) if recorded == ticket => {
+            (State::ExpectWork(hop), Settlement::Refused) => self.refused(hop, ticket, now),
+            (State::ExpectRecord(recorded, cause), Settlement::Committed) if recorded == ticket => {
                 self.close(cause, now)
+            }
+            (State::ExpectRecord(recorded, cause), Settlement::Refused) if recorded == ticket => {
+                self.wait_for_room(cause, now)
             }
             (state, _) => state,
         };
@@ -176,7 +179,7 @@ impl Session {
                 self.state = self.record(cause, now);
             }
             State::ExpectWork(_) => self.hung_up = true,
-            State::ExpectRecord(..) | State::Closed => {}
+            State::ExpectRecord(..) | State::ExpectRoom(_) | State::Closed => {}
         }
     }
 
@@ -190,6 +193,7 @@ impl Session {
             State::ExpectTurn => self.record(Cause::Timeout, now),
             State::ExpectWork(hop) => self.hop_overdue(hop, now),
             State::ExpectRecord(_, cause) => self.close(cause, now),
+            State::ExpectRoom(cause) => self.record(cause, now),
             State::Closed => {
                 self.deadline = Monotonic::NEVER;
                 State::Closed
@@ -208,7 +212,9 @@ impl Session {
     pub fn deadline(&self) -> Monotonic {
         match &self.state {
             State::ExpectWork(hop) => hop.deadline(),
-            State::ExpectTurn | State::ExpectRecord(..) | State::Closed => self.deadline,
+            State::ExpectTurn | State::ExpectRecord(..) | State::ExpectRoom(_) | State::Closed => {
+                self.deadline
+            }
         }
     }
 
@@ -256,6 +262,9 @@ impl Session {
         Screen::End(menu.texts().retry.render(self.language, &self.values, menu))
     }
 }
+
+/// Ten minutes of a full store at one offer each [`steps::OFFER_EVERY`]; then the end goes unrecorded.
+const OFFERS_MAX: u8 = 60;
 
 /// Where a turn's text stands to what has been taken so far.
 enum Place {

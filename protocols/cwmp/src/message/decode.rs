@@ -6,7 +6,7 @@ use super::{
     Body, DeviceIdStruct, EventStruct, Fault, Inform, Message, Namespace, Oddities, Parameter,
     ParameterFault, TransferComplete, XsdType,
 };
-use crate::xml::{Element, Reader};
+use crate::xml::{Element, Reader, local_name};
 use crate::{DecodeError, Options, frame};
 use model::Redacted;
 use std::borrow::Cow;
@@ -316,7 +316,7 @@ impl Decoder<'_> {
 
 /// `xsi:type` under any prefix.
 fn is_type(key: &str) -> bool {
-    key.rsplit_once(':').map_or(key, |(_, local)| local) == "type"
+    local_name(key) == "type"
 }
 
 fn push_bounded<T>(items: &mut Vec<T>, item: Option<T>, bound: usize) -> Result<(), DecodeError> {

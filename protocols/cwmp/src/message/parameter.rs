@@ -29,10 +29,12 @@ impl Parameter {
     #[must_use]
     pub fn is_name(name: &str) -> bool {
         let starts = name.starts_with(|c: char| c.is_alphabetic() || c == '_');
-        let clean = !name.contains(|c: char| {
-            c.is_whitespace() || c.is_control() || "<>&\"'\u{FFFD}".contains(c)
-        });
-        starts && clean && name.len() <= Self::NAME_LEN_MAX && !name.contains("..")
+        let fits = starts
+            && name.len() <= Self::NAME_LEN_MAX
+            && !name.as_bytes().windows(2).any(|it| it == b"..");
+        // Nearly every name is plain ASCII: the general question is asked of the others only.
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        fits && (name.bytes().all(plain) || !name.contains(is_no_name_char))
     }
 
     /// The value as JSON: numbers and booleans as such where the text is a proper one of its type,
@@ -58,6 +60,10 @@ impl Parameter {
         };
         native.unwrap_or_else(|| Value::from(text))
     }
+}
+
+fn is_no_name_char(c: char) -> bool {
+    c.is_whitespace() || c.is_control() || matches!(c, '<' | '>' | '&' | '"' | '\'' | '\u{FFFD}')
 }
 
 /// One line of a GetParameterNamesResponse (A.3.2.3).
@@ -96,44 +102,49 @@ pub enum XsdType {
 }
 
 impl XsdType {
-    const KNOWN: [(&str, Self); 10] = [
-        ("string", Self::String),
-        ("int", Self::Int),
-        ("unsignedInt", Self::UnsignedInt),
-        ("long", Self::Long),
-        ("unsignedLong", Self::UnsignedLong),
-        ("boolean", Self::Boolean),
-        ("dateTime", Self::DateTime),
-        ("base64Binary", Self::Base64),
-        ("base64", Self::Base64),
-        ("hexBinary", Self::HexBinary),
-    ];
     const OTHER_LEN_MAX: usize = 32;
 
     /// Reads a type with or without its prefix; what cannot be one is a string.
     #[must_use]
     pub fn new(spelled: &str) -> Self {
         let spelled = spelled.trim();
-        let local = spelled.rsplit_once(':').map_or(spelled, |(_, local)| local);
-        if let Some((_, known)) = Self::KNOWN.iter().find(|(name, _)| *name == local) {
-            return known.clone();
+        let local = crate::xml::local_name(spelled);
+        match local {
+            "string" => Self::String,
+            "int" => Self::Int,
+            "unsignedInt" => Self::UnsignedInt,
+            "long" => Self::Long,
+            "unsignedLong" => Self::UnsignedLong,
+            "boolean" => Self::Boolean,
+            "dateTime" => Self::DateTime,
+            "base64Binary" | "base64" => Self::Base64,
+            "hexBinary" => Self::HexBinary,
+            other if Self::is_plain(other) => Self::Other(other.into()),
+            _ => Self::String,
         }
-        let plain = local.starts_with(|c: char| c.is_ascii_alphabetic())
-            && local.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        if plain && local.len() <= Self::OTHER_LEN_MAX {
-            Self::Other(local.into())
-        } else {
-            Self::String
-        }
+    }
+
+    fn is_plain(local: &str) -> bool {
+        local.starts_with(|c: char| c.is_ascii_alphabetic())
+            && local.bytes().all(|byte| byte.is_ascii_alphanumeric())
+            && local.len() <= Self::OTHER_LEN_MAX
     }
 
     /// The name without a prefix.
     #[must_use]
     pub fn local(&self) -> &str {
-        if let Self::Other(local) = self {
-            return local;
+        match self {
+            Self::String => "string",
+            Self::Int => "int",
+            Self::UnsignedInt => "unsignedInt",
+            Self::Long => "long",
+            Self::UnsignedLong => "unsignedLong",
+            Self::Boolean => "boolean",
+            Self::DateTime => "dateTime",
+            Self::Base64 => "base64Binary",
+            Self::HexBinary => "hexBinary",
+            Self::Other(local) => local,
         }
-        Self::KNOWN.iter().find(|(_, it)| it == self).map_or("string", |(name, _)| name)
     }
 
     /// Whether white space around a value is not part of it.

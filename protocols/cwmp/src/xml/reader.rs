@@ -1,5 +1,6 @@
 //! Elements in the order they come, with every count bounded.
 
+use super::local_name;
 use crate::{DecodeError, Options};
 use quick_xml::events::{BytesRef, BytesStart, Event};
 use std::borrow::Cow;
@@ -22,9 +23,7 @@ pub(crate) struct Element<'a>(BytesStart<'a>);
 impl Element<'_> {
     /// Its name without a prefix.
     pub(crate) fn name(&self) -> &str {
-        let name = self.0.name();
-        let qualified: &str = name.into_inner();
-        qualified.rsplit_once(':').map_or(qualified, |(_, local)| local)
+        local_name(self.0.name().into_inner())
     }
 
     /// The first attribute for which `choose` has an answer; it is given the name with its prefix

@@ -176,6 +176,15 @@ fn an_inform_makes_its_most_significant_event() {
 }
 
 #[test]
+fn a_model_once_named_is_not_forgotten() {
+    let mut known = known(&[]);
+    known.facts.as_mut().unwrap().model = Some("R-1".into());
+    assert_eq!(event_of(known.clone(), &["2 PERIODIC"], &[]), None, "silence is no news");
+    let other = [("Device.DeviceInfo.ModelName", "R-2")];
+    assert_eq!(event_of(known, &["2 PERIODIC"], &other).unwrap(), "device.changed");
+}
+
+#[test]
 fn facts_go_with_an_event_only_where_they_changed() {
     let facts = |known: Known, parameters: &[(&str, &str)]| {
         let mut session = Session::new(known, Arc::new(Options::default()), now());

@@ -59,11 +59,11 @@ impl Replay {
     fn run(mut self, script: &str) -> String {
         let mut lines = script.lines().peekable();
         while let Some(line) = lines.next() {
-            let Some((mark, rest)) = line.split_at_checked(1) else {
+            if line.is_empty() {
                 self.write("", "");
                 continue;
-            };
-            let rest = rest.strip_prefix(' ').unwrap_or(rest);
+            }
+            let (mark, rest) = (&line[..1], unmarked(line));
             match mark {
                 "#" => self.write(mark, rest),
                 "=" => {
@@ -82,7 +82,7 @@ impl Replay {
                     let mut body = rest.to_owned();
                     self.write(mark, rest);
                     while let Some(more) = lines.next_if(|line| line.starts_with('>')) {
-                        let more = more[1..].trim_start_matches(' ');
+                        let more = unmarked(more);
                         self.write(">", more);
                         write!(body, "\n{more}").unwrap();
                     }
@@ -215,4 +215,10 @@ impl Replay {
         let line = format!("{mark} {rest}");
         writeln!(self.written, "{}", line.trim_end()).unwrap();
     }
+}
+
+/// A line without its mark and the one space after it.
+fn unmarked(line: &str) -> &str {
+    let rest = &line[1..];
+    rest.strip_prefix(' ').unwrap_or(rest)
 }

@@ -73,3 +73,10 @@ fn a_serial_may_be_more_than_that() {
     assert_eq!(named("00D09E000001"), [AliasKind::Serial, AliasKind::Mac]);
     assert_eq!(named("00D09F000001"), [AliasKind::Serial], "another maker's digits");
 }
+
+#[test]
+fn what_is_too_long_is_no_fact() {
+    let long = "x".repeat(513);
+    let said = inform(&[], &[("Device.DeviceInfo.SoftwareVersion", &long)]);
+    assert_eq!(facts_of(&said).software_version, None);
+}

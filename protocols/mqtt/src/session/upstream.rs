@@ -23,6 +23,7 @@ impl Session {
         publish: Publish<'_>,
         now: Now,
     ) -> Result<State, CloseReason> {
+        self.published_in_second = self.published_in_second.saturating_add(1);
         let topic =
             Topic::parse(publish.topic, self.options.topic).map_err(|_| ProtocolError::BadTopic)?;
         let Some(peer) = &self.peer else { return Err(ProtocolError::NotConnected.into()) };

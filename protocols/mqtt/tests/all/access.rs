@@ -25,23 +25,29 @@ fn matches_by_oracle(filter: &str, topic: &str) -> bool {
 /// Short words of a small alphabet, so that generated names meet.
 fn topic_text() -> impl Strategy<Value = String> {
     let level = prop::sample::select(vec!["", "a", "b", "own", "alias", "other", "$S", "é"]);
-    prop::collection::vec(level, 1..5).prop_map(|levels| levels.join("/"))
+    prop::collection::vec(level, 1..5)
+        .prop_map(|levels| levels.join("/"))
+        .prop_filter("empty", |it| !it.is_empty())
 }
 
 fn filter_text() -> impl Strategy<Value = String> {
     let level = prop::sample::select(vec!["", "a", "b", "own", "alias", "other", "$S", "+", "é"]);
-    (prop::collection::vec(level, 0..4), any::<bool>()).prop_map(|(levels, rest)| {
-        let levels = levels.into_iter().chain(rest.then_some("#"));
-        levels.collect::<Vec<_>>().join("/")
-    })
+    (prop::collection::vec(level, 0..4), any::<bool>())
+        .prop_map(|(levels, rest)| {
+            let levels = levels.into_iter().chain(rest.then_some("#"));
+            levels.collect::<Vec<_>>().join("/")
+        })
+        .prop_filter("empty", |it| !it.is_empty())
 }
 
 fn template_text() -> impl Strategy<Value = String> {
     let level = prop::sample::select(vec!["", "a", "b", "{device}", "+", "$S"]);
-    (prop::collection::vec(level, 0..4), any::<bool>()).prop_map(|(levels, rest)| {
-        let levels = levels.into_iter().chain(rest.then_some("#"));
-        levels.collect::<Vec<_>>().join("/")
-    })
+    (prop::collection::vec(level, 0..4), any::<bool>())
+        .prop_map(|(levels, rest)| {
+            let levels = levels.into_iter().chain(rest.then_some("#"));
+            levels.collect::<Vec<_>>().join("/")
+        })
+        .prop_filter("empty", |it| !it.is_empty())
 }
 
 /// What a template means for a device of these names: one plain filter per name.
@@ -52,11 +58,8 @@ fn spelled_out(template: &str, names: &[Box<str>]) -> Vec<String> {
 proptest! {
     #[test]
     fn matching_agrees_with_the_oracle(filter in filter_text(), topic in topic_text()) {
-        let (Ok(parsed), Ok(name)) = (Filter::parse(&filter, LIMITS), Topic::parse(&topic, LIMITS))
-        else {
-            prop_assert!(filter.is_empty() || topic.is_empty());
-            return Ok(());
-        };
+        let parsed = Filter::parse(&filter, LIMITS).unwrap();
+        let name = Topic::parse(&topic, LIMITS).unwrap();
         prop_assert_eq!(parsed.matches(name), matches_by_oracle(&filter, &topic));
         // Theirs panics when the first character is not ASCII, and never matches `$`.
         if topic.is_ascii() && !topic.starts_with('$') {
@@ -66,9 +69,10 @@ proptest! {
 
     #[test]
     fn access_agrees_with_the_oracle(template in template_text(), topic in topic_text()) {
-        prop_assume!(!template.is_empty() && !topic.is_empty());
         // Two names each in a place of their own would need a mixed spelling: leave those out.
-        prop_assume!(template.matches("{device}").count() < 2);
+        if template.matches("{device}").count() > 1 {
+            return Ok(());
+        }
         let names: Vec<Box<str>> = vec!["own".into(), "alias".into()];
         let acl = Acl::new([&*template], [&*template]).unwrap();
         let name = Topic::parse(&topic, LIMITS).unwrap();
@@ -81,9 +85,10 @@ proptest! {
     /// A granted filter shares a topic with the template, a refused one shares none.
     #[test]
     fn overlap_agrees_with_the_oracle(template in template_text(), filter in filter_text()) {
-        prop_assume!(!template.is_empty() && !filter.is_empty());
         // `/#` takes the level above it: the empty topic, which nobody can publish to.
-        prop_assume!(template != "/#" && filter != "/#");
+        if template == "/#" || filter == "/#" {
+            return Ok(());
+        }
         let names: Vec<Box<str>> = vec!["own".into(), "alias".into()];
         let acl = Acl::new([], [&*template]).unwrap();
         let granted = acl.may_subscribe(&Filter::parse(&filter, LIMITS).unwrap(), &names);

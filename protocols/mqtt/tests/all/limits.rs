@@ -19,6 +19,7 @@ fn defaults_are_the_documented_ones() {
     assert_eq!(options.topic, TopicLimits { len_max: 1024, levels_max: 32 });
     assert_eq!(options.subscriptions_max, 100);
     assert_eq!(options.packet_len_max, 256 * 1024);
+    assert_eq!(options.publish_rate_max, 2_000);
     assert_eq!(options.keep_alive_max, Duration::from_secs(65_535));
 }
 
@@ -166,6 +167,29 @@ fn room_to_write_lets_deliveries_go_on() {
     desk.written();
     assert_eq!(desk.ready, 1);
     desk.session.deliver(delivery("c2")).unwrap();
+}
+
+#[test]
+fn a_board_that_is_too_fast_is_read_on_when_the_second_is_over() {
+    let mut desk = Desk::connected_with(Options { publish_rate_max: 2, ..Options::default() });
+    let one = encoded(&publish("customer_mngt", PublishDelivery::AtMostOnce, b"1"));
+    let five = one.repeat(5);
+    let began = desk.now;
+    desk.now = began.after(Duration::from_millis(600));
+    assert_eq!(desk.bytes(&five), 2 * one.len());
+    assert!(!desk.session.wants_input());
+    assert_eq!(desk.session.deadline(), began.monotonic + Duration::from_secs(1));
+    assert_eq!(desk.bytes(&five), 0);
+    desk.wait(Duration::from_millis(399));
+    assert!(!desk.session.wants_input());
+    desk.wait(Duration::from_millis(1));
+    assert!(desk.session.wants_input());
+    assert_eq!(desk.bytes(&five), 2 * one.len());
+    // What is not a publish does not count, but waits behind those that do.
+    desk.now = desk.now.after(Duration::from_secs(1));
+    assert_eq!(desk.bytes(&[&[0xC0, 0].repeat(9)[..], &one].concat()), 18 + one.len());
+    desk.wait(Duration::from_secs(90));
+    assert_eq!(desk.closed, Some(CloseReason::KeepAlive));
 }
 
 #[test]

@@ -148,9 +148,9 @@ impl<'t> Section<'t> {
 
     pub(super) fn table(&mut self, key: &'static str, faults: &mut Faults) -> Option<Self> {
         let found = self.take(key, faults)?;
-        match found.value {
-            DeValue::Table(table) => Some(Self::new(table, self.below(key), found.line)),
-            _ => self.mismatch(key, "a table", found, faults),
+        match found.value.as_table() {
+            Some(table) => Some(Self::new(table, self.below(key), found.line)),
+            None => self.mismatch(key, "a table", found, faults),
         }
     }
 
@@ -160,9 +160,9 @@ impl<'t> Section<'t> {
         faults: &mut Faults,
     ) -> Option<At<&'t [Spanned<DeValue<'t>>]>> {
         let found = self.take(key, faults)?;
-        match found.value {
-            DeValue::Array(array) => Some(At { line: found.line, value: array }),
-            _ => self.mismatch(key, "a list", found, faults),
+        match found.value.as_array() {
+            Some(array) => Some(At { line: found.line, value: array }),
+            None => self.mismatch(key, "a list", found, faults),
         }
     }
 

@@ -15,6 +15,10 @@ pub(super) struct Hop {
     pub(super) asks: usize,
     /// Its effect was handed to a backend.
     pub(super) has_effect: bool,
+    /// The fact that the dialogue began, if this hop made it.
+    pub(super) start: Option<Ticket>,
+    /// The store had no room for the dialogue's end.
+    pub(super) end_refused: bool,
     /// When nothing more is waited for.
     pub(super) give_up_at: Monotonic,
     /// Facts on their way to the disk.

@@ -7,9 +7,12 @@ use crate::message::{Answer, Screen, Turn};
 use crate::translate::{self, Ended, Requested, Started};
 use model::{EventType, Fact, Monotonic, Now, Redacted, Ticket};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Most states named in the event of a dialogue's end; more than any walk through a menu needs.
 const SCREENS_MAX: usize = 64;
+/// How long a full store is left alone; room comes as events are delivered.
+pub(super) const OFFER_EVERY: Duration = Duration::from_secs(10);
 
 impl Session {
     pub(super) fn begin_hop(&mut self, turn: &Turn, keys_at: Option<usize>, now: Now) -> State {
@@ -21,8 +24,11 @@ impl Session {
             keys_at,
             asks: 0,
             has_effect: false,
+            end_refused: false,
+            start: None,
             give_up_at: now.monotonic + self.options.reply_within,
             unsettled: Vec::new(),
+            // Until the walk has found a screen: the answer that claims nothing.
             work: Work::Answered { screen: self.retry(), cause: None },
         };
         if self.hops == 1 && self.service.events.started() {
@@ -34,7 +40,9 @@ impl Session {
             };
             let fact =
                 translate::fact(&self.service, &self.device, EventType::USSD_STARTED, &data, now);
-            hop.unsettled.push(self.emit(fact));
+            let ticket = self.emit(fact);
+            hop.start = Some(ticket);
+            hop.unsettled.push(ticket);
         }
         if self.hops > self.options.hops_max {
             let menu = Arc::clone(&self.service.menu);
@@ -198,6 +206,7 @@ impl Session {
             Work::Answered { screen, cause } if hop.unsettled.is_empty() => {
                 self.send(screen);
                 match cause {
+                    Some(cause) if hop.end_refused => self.wait_for_room(cause, now),
                     Some(cause) => self.close(cause, now),
                     None if self.hung_up => self.record(Cause::HungUp, now),
                     None => {
@@ -221,21 +230,54 @@ impl Session {
                     Step::Screen(_) | Step::End(_) => self.give_up(Cause::Stalled, now),
                 }
             }
+            // What was asked for is on disk and will be done: "try again" would be a lie.
             Work::Answered { .. } if hop.has_effect => {
                 hop.unsettled.clear();
                 self.release(hop, now)
             }
-            Work::Requesting(_) | Work::Answered { .. } => self.give_up(Cause::Stalled, now),
+            // Its end is on its way to the disk already.
+            Work::Answered { cause: Some(cause), .. } => {
+                self.send(self.retry());
+                self.close(cause, now)
+            }
+            Work::Requesting(_) | Work::Answered { cause: None, .. } => {
+                self.give_up(Cause::Stalled, now)
+            }
         }
     }
 
-    /// Ends the dialogue with the retry text because the disk would not keep its facts.
-    pub(super) fn give_up(&mut self, cause: Cause, now: Now) -> State {
-        self.send(self.retry());
-        match cause {
-            Cause::Refused => self.close(cause, now),
-            _ => self.record(cause, now),
+    /// The store has no room for a fact of this hop: the caller is told to try again.
+    pub(super) fn refused(&mut self, mut hop: Hop, ticket: Ticket, now: Now) -> State {
+        hop.settled(ticket);
+        if let Work::Answered { .. } = hop.work
+            && hop.has_effect
+        {
+            // What was asked for is on disk and will be done: "try again" would be a lie.
+            hop.end_refused = true;
+            return self.release(hop, now);
         }
+        self.send(self.retry());
+        if hop.start == Some(ticket) {
+            // It never began, as far as the disk knows.
+            return self.close(Cause::Refused, now);
+        }
+        self.wait_for_room(Cause::Refused, now)
+    }
+
+    /// Ends the dialogue with the retry text because the disk is late with its facts.
+    fn give_up(&mut self, cause: Cause, now: Now) -> State {
+        self.send(self.retry());
+        self.record(cause, now)
+    }
+
+    /// Offers the end of a dialogue to a full store again in a while.
+    pub(super) fn wait_for_room(&mut self, cause: Cause, now: Now) -> State {
+        if self.offers_left == 0 || !self.service.events.ended() {
+            return self.close(cause, now);
+        }
+        self.offers_left -= 1;
+        self.deadline = now.monotonic + OFFER_EVERY;
+        State::ExpectRoom(cause)
     }
 
     /// Ends a dialogue that nobody waits for.
