@@ -4,4 +4,5 @@
 #![forbid(unsafe_code)]
 
 pub mod clock;
+pub mod deliver;
 pub mod store;
