@@ -7,6 +7,7 @@ pub mod api;
 pub mod clock;
 pub mod commands;
 pub mod credentials;
+pub mod deliver;
 pub mod egress;
 pub mod files;
 pub mod lines;
