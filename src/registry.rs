@@ -252,8 +252,9 @@ impl Registry {
 
     /// The devices that a customer owns, in the order of their identities.
     pub fn devices_of(&self, tenant: &Tenant, customer: &str) -> Vec<DeviceId> {
-        let handles = self.handles_of(tenant, customer);
-        handles.into_iter().filter_map(|handle| self.id_of(handle)).collect()
+        let Some(realm) = self.realm(tenant) else { return Vec::new() };
+        let devices = realm.owners.read().get(customer).map(|owner| owner.devices.clone());
+        devices.into_iter().flatten().filter_map(|handle| self.id_of(handle)).collect()
     }
 }
 
@@ -341,12 +342,6 @@ impl Registry {
 
     fn id_of(&self, handle: Handle) -> Option<DeviceId> {
         self.shards[handle.shard()].read().record(handle).map(device_id)
-    }
-
-    fn handles_of(&self, tenant: &Tenant, customer: &str) -> Vec<Handle> {
-        let Some(realm) = self.realm(tenant) else { return Vec::new() };
-        let owners = realm.owners.read();
-        owners.get(customer).map(|owner| owner.devices.clone()).unwrap_or_default()
     }
 
     fn realm(&self, tenant: &Tenant) -> Option<Arc<Realm>> {

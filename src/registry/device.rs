@@ -1,7 +1,8 @@
 //! What the registry tells of a device, and what it can be asked for.
 
 use jiff::Timestamp;
-use model::{DeviceFacts, DeviceId, Protocol, Tenant};
+use model::{DeviceFacts, DeviceId, Protocol, Redacted, Tenant};
+use std::fmt;
 use std::net::IpAddr;
 
 /// A device as it stood at one instant.
@@ -36,7 +37,7 @@ pub struct Device {
 }
 
 /// Which devices of a tenant are asked for: those for which all that is given holds.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Default, Eq, PartialEq)]
 pub struct Filter {
     /// How it talks to us.
     pub protocol: Option<Protocol>,
@@ -48,6 +49,19 @@ pub struct Filter {
     pub q: Option<Box<str>>,
     /// Who owns it.
     pub customer: Option<Box<str>>,
+}
+
+/// Without `q`: it may be a subscriber's number.
+impl fmt::Debug for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Filter")
+            .field("protocol", &self.protocol)
+            .field("tag", &self.tag)
+            .field("model", &self.model)
+            .field("q", &self.q.as_ref().map(Redacted))
+            .field("customer", &self.customer)
+            .finish()
+    }
 }
 
 /// A part of a list, found with bounded work.

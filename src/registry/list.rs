@@ -72,13 +72,14 @@ impl Registry {
     /// The next devices after `last` that may pass; none at the end.
     fn batch(&self, tenant: &Tenant, filter: &Filter, last: Option<&str>, out: &mut Vec<Handle>) {
         let is_done = |it: Handle| last.is_some_and(|last| self.compare(it, last).is_le());
+        let Some(realm) = self.realm(tenant) else { return };
         if let Some(customer) = &filter.customer {
-            let devices = self.handles_of(tenant, customer);
-            let from = devices.partition_point(|&it| is_done(it));
-            out.extend(devices[from..].iter().take(BATCH));
+            let owners = realm.owners.read();
+            let Some(owner) = owners.get(customer) else { return };
+            let from = owner.devices.partition_point(|&it| is_done(it));
+            out.extend(owner.devices[from..].iter().take(BATCH));
             return;
         }
-        let Some(realm) = self.realm(tenant) else { return };
         for prefix in prefixes(filter.protocol) {
             let roster = realm.roster.read();
             roster.copy(|it| is_done(it) || self.compare(it, prefix).is_lt(), BATCH, out);

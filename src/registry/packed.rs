@@ -20,7 +20,7 @@ const MODEL: u8 = 4;
 const CONNECTION_REQUEST_URL: u8 = 7;
 
 /// What seldom changes, taken apart.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Parts {
     pub(super) facts: DeviceFacts,
     pub(super) customer: Option<Box<str>>,

@@ -70,6 +70,11 @@ impl Index {
         self.0.insert_unique(spread(hash.short), (hash.short, handle), |entry| spread(entry.0));
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn remove(&mut self, hash: Hash, handle: Handle) {
         let entry = self.0.find_entry(spread(hash.short), |it| *it == (hash.short, handle));
         if let Ok(entry) = entry {

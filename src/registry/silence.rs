@@ -72,6 +72,11 @@ impl Watch {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.lock().due.len()
+    }
+
     /// Looks at a record that was taken out: whether it fell silent just now.
     fn judge(&self, second: u32, handle: Handle, record: &mut Record, now: Micros) -> bool {
         if record.watched_s != second {
