@@ -14,11 +14,9 @@ pub mod change;
 pub mod health;
 pub mod metrics;
 pub mod problem;
-pub mod seam;
 pub mod serve;
 
 mod audit;
-mod client;
 mod commands;
 mod credentials;
 mod customers;
@@ -39,13 +37,15 @@ pub use change::{Changes, Mirror};
 pub use health::Health;
 pub use metrics::Metrics;
 pub use openapi::document;
-pub use seam::{ConfiguredSink, Credentials, Feed, FeedError, FeedItem, FeedRequest, TypePattern};
 pub use serve::{ServeOptions, serve};
+pub use sinks::ConfiguredSink;
 
 use crate::clock::Clock;
 use crate::commands::Desk;
+use crate::credentials::Credentials;
+use crate::deliver::Replays;
 use crate::registry::{Device, Registry};
-use crate::store::{AuditEntry, Operation, OperationError, ReadError, Store, WriteError};
+use crate::store::{AuditEntry, Operation, OperationError, ReadError, Store, WriteError, Writer};
 use access::Authorised;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderValue, header};
@@ -103,8 +103,10 @@ impl Default for ApiOptions {
 
 /// What the operator side stands on. The caller fills it in; [`ApiState::new`] takes it.
 pub struct Parts {
-    /// For reading; every write goes through `changes` or the desk.
+    /// For reading; every write goes through `changes`, the desk or the credentials.
     pub store: Arc<dyn Store>,
+    /// For following what is committed.
+    pub writer: Writer,
     /// The way in for changes.
     pub changes: Changes,
     /// What is known of devices and customers.
@@ -116,9 +118,11 @@ pub struct Parts {
     /// Makes tokens' hashes.
     pub vault: crate::secrets::Vault,
     /// What devices present.
-    pub credentials: Arc<dyn Credentials>,
-    /// The stream of events.
-    pub feed: Arc<dyn Feed>,
+    pub credentials: Arc<Credentials>,
+    /// Wakes the sinks for dead letters.
+    pub replays: Replays,
+    /// The CloudEvents `source` of this node ([`crate::deliver::cloud_event::source`]).
+    pub source: Box<str>,
     /// The sinks of the configuration.
     pub sinks: Vec<ConfiguredSink>,
     /// How the daemon is.
@@ -195,7 +199,20 @@ impl ApiState {
         detail: &(impl Serialize + ?Sized),
         mut operations: Vec<Operation>,
     ) -> Result<(), Problem> {
-        operations.push(Operation::Audit(AuditEntry {
+        operations.push(self.audit(caller, action, subject, detail));
+        let lane = change::lane(&operations, subject);
+        Ok(self.changes.make(lane, operations).await?)
+    }
+
+    /// The line that a change leaves in the audit trail.
+    fn audit<N>(
+        &self,
+        caller: &Authorised<N>,
+        action: &'static str,
+        subject: &str,
+        detail: &(impl Serialize + ?Sized),
+    ) -> Operation {
+        Operation::Audit(AuditEntry {
             sequence: 0,
             tenant: caller.tenant().clone(),
             time: self.clock.now().wall,
@@ -203,8 +220,7 @@ impl ApiState {
             action: action.into(),
             subject: subject.into(),
             detail: Json::of(&detail),
-        }));
-        Ok(self.changes.make(subject, operations).await?)
+        })
     }
 }
 

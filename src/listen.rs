@@ -2,7 +2,7 @@
 
 mod accept;
 pub mod cwmp;
-mod proxy;
+pub(crate) mod proxy;
 pub mod tls;
 
 pub(crate) use accept::{Connection, Port, Stream, accept};

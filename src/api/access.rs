@@ -6,36 +6,31 @@
 //! tokens too would let any neighbour behind the same proxy lock the operator out, and protect
 //! nothing: 256 bits are not guessed.)
 
+use super::ApiState;
 use super::change::Mirror;
 use super::problem::{Code, Problem};
-use super::{ApiState, client};
+use crate::listen::proxy;
 use crate::secrets::{Vault, new_token};
+use crate::sign_ins::FailedSignIns;
 use crate::store::{AuditEntry, Operation, TokenRow};
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use config::{Permission, Roles};
-use governor::clock::{Clock as _, DefaultClock};
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use config::{Cidr, Permission, Roles};
 use jiff::Timestamp;
-use model::{Json, Redacted, Tenant};
+use model::{Json, Monotonic, Redacted, Tenant};
 use std::collections::HashMap;
 use std::marker::PhantomData;
-use std::net::{IpAddr, Ipv6Addr};
-use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::watch;
 
 /// Longest token that is hashed at all; ours have 43 characters.
 const TOKEN_LEN_MAX: usize = 128;
-/// Failed tries that an address may make at once.
-const FAILURES_BURST: NonZeroU32 = NonZeroU32::new(20).expect("20 is not 0");
-/// Failed tries that an address may make each minute after that.
-const FAILURES_PER_MINUTE: NonZeroU32 = NonZeroU32::new(20).expect("20 is not 0");
-/// After so many failed tries, addresses that have been quiet since are forgotten: what bounds the
-/// limiter's memory.
-const FAILURES_PER_SWEEP: u32 = 1_024;
+/// Failed tries that one address may make in a minute.
+const FAILURES_PER_MINUTE: u32 = 20;
+/// In how many seconds an address with too many failures is heard again, at the latest.
+const FAILURES_RETRY_AFTER_S: u32 = 60;
 /// The role of the token of the first start.
 const FIRST_ROLE: &str = "admin";
 /// The name of the token of the first start.
@@ -67,21 +62,18 @@ pub struct Access {
     roles: Roles,
     grants: RwLock<HashMap<[u8; 32], Arc<Grant>>>,
     revocations: watch::Sender<u64>,
-    failures: DefaultKeyedRateLimiter<IpAddr>,
-    failures_seen: AtomicU32,
+    failures: FailedSignIns,
 }
 
 impl Access {
     /// No tokens yet. `roles` are the configuration's.
     pub fn new(vault: Vault, roles: Roles) -> Self {
-        let quota = Quota::per_minute(FAILURES_PER_MINUTE).allow_burst(FAILURES_BURST);
         Self {
             vault,
             roles,
             grants: RwLock::default(),
             revocations: watch::channel(0).0,
-            failures: RateLimiter::keyed(quota),
-            failures_seen: AtomicU32::new(0),
+            failures: FailedSignIns::new(FAILURES_PER_MINUTE),
         }
     }
 
@@ -111,15 +103,13 @@ impl Access {
         self.grants.read().unwrap_or_else(PoisonError::into_inner).get(&hash).cloned()
     }
 
-    /// Counts a failed try of `address`. `Err` says in how many seconds the next may be made.
-    pub fn count_failure(&self, address: IpAddr) -> Result<(), u32> {
-        if self.failures_seen.fetch_add(1, Ordering::Relaxed) % FAILURES_PER_SWEEP == 0 {
-            self.failures.retain_recent();
+    /// Counts a failed try of `from`; says whether it had any left.
+    fn count_failure(&self, from: IpAddr, now: Monotonic) -> bool {
+        let spent = self.failures.is_spent(from, now);
+        if !spent {
+            self.failures.count(from, now);
         }
-        self.failures.check_key(&network_of(address)).map_err(|until| {
-            let wait = until.wait_time_from(DefaultClock::default().now());
-            u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1)
-        })
+        !spent
     }
 
     /// Waits until the token is revoked: what was granted by it must end then.
@@ -157,14 +147,6 @@ impl Mirror for Access {
             }
             _ => {}
         }
-    }
-}
-
-/// Whose failures are counted together: an IPv6 peer owns its whole /64.
-fn network_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(host) => Ipv6Addr::from_bits(host.to_bits() & (u128::MAX << 64)).into(),
-        v4 @ IpAddr::V4(_) => v4,
     }
 }
 
@@ -261,11 +243,14 @@ impl<N: Need> FromRequestParts<ApiState> for Authorised<N> {
         let grant = bearer(parts).and_then(|token| state.access.sign_in(token));
         let Some(grant) = grant else {
             state.metrics.sign_ins_refused.inc();
-            let peer = client::address(parts, &state.options.trusted_proxies);
-            return match state.access.count_failure(peer) {
-                Ok(()) => Err(Code::Unauthorised.into()),
-                Err(wait_s) => Err(Problem::from(Code::TooManyTries).retry_after(wait_s)),
+            let now = state.clock.now().monotonic;
+            let from = client_address(parts, &state.options.trusted_proxies);
+            let problem = if state.access.count_failure(from, now) {
+                Problem::from(Code::Unauthorised)
+            } else {
+                Problem::from(Code::TooManyTries).retry_after(FAILURES_RETRY_AFTER_S)
             };
+            return Err(problem);
         };
         match N::PERMISSION {
             Some(needed) if !grant.permits(needed) => {
@@ -283,4 +268,15 @@ fn bearer(parts: &Parts) -> Option<&str> {
     let (Some(only), None) = (given.next(), given.next()) else { return None };
     let (scheme, token) = only.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// The address at the other end of the connection; an extension of each request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(pub(super) IpAddr);
+
+/// Whom a request comes from: the peer, or whom trusted proxies name.
+fn client_address(parts: &Parts, trusted: &[Cidr]) -> IpAddr {
+    let peer = parts.extensions.get::<Peer>();
+    let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
+    proxy::client(peer, &parts.headers, trusted)
 }

@@ -4,6 +4,7 @@
 //! commit and the moment it is known leaves no stale registry behind. Changes of one subject go
 //! through one lane, in order: the registry hears of them in the order in which they were kept.
 
+use super::problem::{Code, Problem};
 use crate::registry::Registry;
 use crate::store::{Operation, WriteError, Writer};
 use futures_util::future::join_all;
@@ -54,20 +55,29 @@ impl Changes {
         (Self { lanes: lanes.into() }, task)
     }
 
-    /// Makes a change durable, then known. `subject` is what is changed.
-    pub async fn make(&self, subject: &str, operations: Vec<Operation>) -> Result<(), WriteError> {
+    /// Makes a change durable, then known. Changes of one `lane` are made in order.
+    pub async fn make(&self, lane: &str, operations: Vec<Operation>) -> Result<(), WriteError> {
         let (settled, outcome) = oneshot::channel();
         let job = Job { operations, settled };
-        self.lane(subject).send(job).await.map_err(|_| WriteError::Closed)?;
+        self.lane(lane).send(job).await.map_err(|_| WriteError::Closed)?;
         outcome.await.unwrap_or(Err(WriteError::Closed))
     }
 
-    fn lane(&self, subject: &str) -> &mpsc::Sender<Job> {
+    fn lane(&self, name: &str) -> &mpsc::Sender<Job> {
         let mut hasher = DefaultHasher::new();
-        subject.hash(&mut hasher);
+        name.hash(&mut hasher);
         let index = hasher.finish() % LANES as u64;
         &self.lanes[usize::try_from(index).expect("less than the number of lanes")]
     }
+}
+
+/// In which lane a change of `subject` belongs: its own, but for aliases. One that is taken from a
+/// device and given to another must be known in that order.
+pub(super) fn lane<'a>(operations: &[Operation], subject: &'a str) -> &'a str {
+    let is_alias = |operation: &Operation| {
+        matches!(operation, Operation::PutAlias { .. } | Operation::RemoveAlias { .. })
+    };
+    if operations.iter().any(is_alias) { "aliases" } else { subject }
 }
 
 async fn carry_out(mut queue: mpsc::Receiver<Job>, writer: Writer, mirrors: Vec<Arc<dyn Mirror>>) {
@@ -81,4 +91,11 @@ async fn carry_out(mut queue: mpsc::Receiver<Job>, writer: Writer, mirrors: Vec<
         // Who no longer waits has gone away: the change is made all the same.
         let _ = settled.send(outcome);
     }
+}
+
+/// Carries work to its end even when the caller hangs up: what is on disk must be known, too.
+pub(super) async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::spawn(work).await.map_err(|_| Code::Internal.into())
 }

@@ -1,11 +1,12 @@
 //! Commands: asked for, waited for, shown, withdrawn.
 
+use super::ApiState;
 use super::access::{Authorised, need};
+use super::change::to_its_end;
 use super::input::{
     DeviceName, Items, JsonBody, Params, Segments, cursor, duration, is_name, limit, refuse,
 };
 use super::problem::{Code, Problem};
-use super::ApiState;
 use crate::commands::{NewCommand, SubmitError};
 use axum::Json;
 use axum::extract::State;
@@ -178,7 +179,7 @@ pub(super) async fn submit(
         key: idempotency_key(&caller, &headers)?,
     };
     let desk = Arc::clone(&state.desk);
-    let mut command = to_its_end(async move { desk.submit(request).await }).await?;
+    let mut command = to_its_end(async move { desk.submit(request).await }).await??;
     if let Some(wait) = wait {
         tokio::select! {
             waited = state.desk.wait(&command, wait) => command = waited,
@@ -258,16 +259,7 @@ pub(super) async fn cancel(
     let id = CommandId::new(&id).ok_or(Code::NoSuchCommand)?;
     let (desk, grant) = (Arc::clone(&state.desk), Arc::clone(&caller.grant));
     let cancel = async move { desk.cancel(&grant.tenant, &id, &grant.name).await };
-    Ok(Json(to_its_end(cancel).await?.into()))
-}
-
-/// Carries the desk's work to its end even when the caller hangs up: a command that is on disk must
-/// be on the desk too.
-async fn to_its_end(
-    work: impl Future<Output = Result<Command, SubmitError>> + Send + 'static,
-) -> Result<Command, Problem> {
-    let done = tokio::spawn(work).await;
-    Ok(done.map_err(|_| Problem::from(Code::Internal))??)
+    Ok(Json(to_its_end(cancel).await??.into()))
 }
 
 /// Which part of a list.

@@ -2,10 +2,11 @@
 
 use super::ApiState;
 use super::access::{Authorised, need};
+use super::change::to_its_end;
 use super::input::{DeviceName, JsonBody};
 use super::problem::{Code, Problem};
+use crate::credentials::{MAY_ENROL_TAG, PutError};
 use crate::registry::Device;
-use crate::secrets::new_secret;
 use crate::store::Operation;
 use axum::Json;
 use axum::extract::State;
@@ -13,21 +14,17 @@ use axum::http::StatusCode;
 use model::{Protocol, Redacted};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// Longest user name, in bytes (TR-069 3.4.4 allows 256 characters for a CPE's own).
-const USERNAME_LEN_MAX: usize = 256;
 /// Shortest password, in bytes: what a fleet already uses may be short of the 128 bits that ours
 /// have, but not guessable in an afternoon.
 const PASSWORD_LEN_MIN: usize = 8;
-/// Longest password, in bytes.
-const PASSWORD_LEN_MAX: usize = 256;
-
 /// Credentials for a device. What is left out is made.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CredentialRequest {
-    /// By default the device's identity without its protocol. It holds no colon.
+    /// By default the device's identity, with a dash for its colon.
     username: Option<String>,
     /// By default a new secret of 128 bits.
     #[schema(value_type = Option<String>)]
@@ -58,31 +55,35 @@ pub(super) async fn put(
     JsonBody(body): JsonBody<CredentialRequest>,
 ) -> Result<Json<CredentialView>, Problem> {
     let device = signing_in(&state, &caller, &name)?;
-    let username = body.username.unwrap_or_else(|| own_name(&device));
-    // RFC 7617 section 2 and RFC 7616 3.4: a colon would end the name.
-    let is_username = (1..=USERNAME_LEN_MAX).contains(&username.len())
-        && username.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':' && byte != b'"');
-    if !is_username {
-        let detail = "`username` is 1 to 256 visible ASCII characters without colon or quote";
+    let is_short = |password: &Redacted<String>| password.expose().len() < PASSWORD_LEN_MIN;
+    if body.password.as_ref().is_some_and(is_short) {
+        let detail = format!("`password` has at least {PASSWORD_LEN_MIN} bytes");
         return Err(Problem::new(Code::InvalidBody, detail));
     }
-    let fits = |password: &Redacted<String>| {
-        (PASSWORD_LEN_MIN..=PASSWORD_LEN_MAX).contains(&password.expose().len())
-            && !password.expose().chars().any(char::is_control)
+    let id = device.id.clone();
+    let detail = json!({ "protocol": id.protocol().as_str() });
+    let line = state.audit(&caller, "device.credential.put", id.as_str(), &detail);
+    let made = body.password.is_none();
+    let credentials = Arc::clone(&state.credentials);
+    let put = async move {
+        let CredentialRequest { username, password } = body;
+        let username = username.as_deref();
+        credentials.put(&device.tenant, &device.id, username, password, vec![line]).await
     };
-    if !body.password.as_ref().is_none_or(fits) {
-        let detail = "`password` is 8 to 256 bytes without control characters";
-        return Err(Problem::new(Code::InvalidBody, detail));
-    }
-    let (password, made) = match body.password {
-        Some(given) => (given, false),
-        None => (new_secret(), true),
-    };
-    let row = state.credentials.row(caller.tenant(), &device.id, &username, &password);
-    let detail = json!({ "protocol": row.protocol.as_str(), "username": username });
-    let operations = vec![Operation::PutCredential(row)];
-    state.change(&caller, "device.credential.put", device.id.as_str(), &detail, operations).await?;
+    let (username, password) = to_its_end(put).await??;
+    let username = username.into_string();
     Ok(Json(CredentialView { username, password: made.then_some(password) }))
+}
+
+impl From<PutError> for Problem {
+    fn from(error: PutError) -> Self {
+        match error {
+            PutError::Taken => Self::new(Code::Conflict, error.to_string()),
+            PutError::WrongProtocol => Self::new(Code::WrongProtocol, error.to_string()),
+            PutError::Invalid => Self::new(Code::InvalidBody, error.to_string()),
+            PutError::Store(error) => error.into(),
+        }
+    }
 }
 
 /// Takes a device's own credentials away. It is then like one that never had any.
@@ -97,14 +98,12 @@ pub(super) async fn delete(
 ) -> Result<StatusCode, Problem> {
     let device = signing_in(&state, &caller, &name)?;
     let protocol = device.id.protocol();
-    let operations = vec![Operation::RemoveCredential {
-        tenant: device.tenant,
-        device: device.id.clone(),
-        protocol,
-    }];
     let detail = json!({ "protocol": protocol.as_str() });
-    let subject = device.id.as_str();
-    state.change(&caller, "device.credential.delete", subject, &detail, operations).await?;
+    let line = state.audit(&caller, "device.credential.delete", device.id.as_str(), &detail);
+    let credentials = Arc::clone(&state.credentials);
+    let remove =
+        async move { credentials.remove(&device.tenant, &device.id, protocol, vec![line]).await };
+    to_its_end(remove).await??;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -119,7 +118,12 @@ pub(super) async fn allow_enrolment(
     name: DeviceName,
 ) -> Result<StatusCode, Problem> {
     let device = signing_in(&state, &caller, &name)?;
-    let operations = state.credentials.allow_enrolment(caller.tenant(), &device.id);
+    let operations = vec![Operation::SetTag {
+        tenant: device.tenant,
+        device: device.id.clone(),
+        tag: MAY_ENROL_TAG.into(),
+        present: true,
+    }];
     let subject = device.id.as_str();
     state.change(&caller, "device.enrolment.allow", subject, &json!({}), operations).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -136,8 +140,4 @@ fn signing_in(
         Protocol::Cwmp | Protocol::Mqtt => Ok(device),
         Protocol::Ussd => Err(Problem::new(Code::WrongProtocol, "a phone does not sign in")),
     }
-}
-
-fn own_name(device: &Device) -> String {
-    device.id.as_str().split_once(':').map_or("", |(_, own)| own).to_owned()
 }

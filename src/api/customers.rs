@@ -51,7 +51,6 @@ pub(super) struct CustomerRequest {
     name: Option<Redacted<Box<str>>>,
 }
 
-
 /// Makes a customer (201) or renames one (200).
 #[utoipa::path(put, path = "/api/v1/customers/{id}", tag = "customers",
     security(("token" = ["customers.write"])),

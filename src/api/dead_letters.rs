@@ -111,5 +111,6 @@ pub(super) async fn replay(
     let operations = vec![Operation::ReplayDeadLetter { tenant, id, at }];
     let subject = id.to_string();
     state.change(&caller, "dead_letter.replay", &subject, &json!({}), operations).await?;
+    state.replays.wake();
     Ok(StatusCode::ACCEPTED)
 }

@@ -3,12 +3,14 @@
 use super::access::{Authorised, need};
 use super::input::Params;
 use super::problem::{Code, Problem};
-use super::seam::{FeedError, FeedItem, FeedRequest, TypePattern};
 use super::{Access, ApiState};
+use crate::deliver::{Feed, FeedItem, FeedStart, Filter, Positions, cloud_event};
+use crate::store::ReadError;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::stream::{Stream, StreamExt as _};
+use model::Tenant;
 use serde::Deserialize;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -16,10 +18,6 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use utoipa::IntoParams;
 
-/// Most patterns in one request.
-const TYPES_MAX: usize = 32;
-/// Longest place to resume from, in bytes: some thousand shards.
-const PLACE_LEN_MAX: usize = 16 * 1024;
 /// How long a client waits before it comes back: at once would be a storm after a restart.
 const RETRY: Duration = Duration::from_secs(2);
 /// In how many seconds another stream may have ended.
@@ -33,16 +31,17 @@ pub(super) struct EventQuery {
     /// Types, separated by commas: `lastmile.device.bootstrapped`, `lastmile.device.*`. All by
     /// default.
     types: Option<String>,
-    /// The `id` of the last event that was seen, where the header cannot be set; `0-0` is before
-    /// the first. By default the stream starts with what happens from now on.
+    /// The `id` of the last event that was seen, where the header cannot be set; `oldest` for all
+    /// that is kept. By default the stream starts with what happens from now on.
     after: Option<String>,
 }
 
 /// Streams events as they happen, from the place named by `Last-Event-ID`.
 ///
 /// Each `data` is one CloudEvent in JSON, each `id` the place to resume from. Comments keep the
-/// connection alive. The stream ends when the token is revoked, when the daemon stops, and when the
-/// events to come next are no longer kept.
+/// connection alive. An event of the name `gap` says that events after a place are no longer kept,
+/// and that what follows is the oldest there is. The stream ends when the token is revoked and when
+/// the daemon stops.
 #[utoipa::path(get, path = "/api/v1/events", tag = "delivery",
     security(("token" = ["events.read"])),
     params(
@@ -58,16 +57,13 @@ pub(super) async fn stream(
     Params(query): Params<EventQuery>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
-    let request = FeedRequest {
-        tenant: caller.tenant().clone(),
-        after: place(&query, &headers)?,
-        types: types(query.types.as_deref())?,
-    };
+    let filter = filter(query.types.as_deref(), caller.tenant())?;
+    let start = start(&query, &headers)?;
     let Ok(permit) = Arc::clone(&state.streams).try_acquire_owned() else {
         let problem = Problem::from(Code::TooManyStreams);
         return Err(problem.retry_after(TOO_MANY_RETRY_AFTER_S));
     };
-    let feed = state.feed.open(request).await?;
+    let feed = Feed::open(Arc::clone(&state.store), &state.writer, filter, start).await?;
     let open = Open::new(&state, permit);
     let revoked = Access::revoked(Arc::clone(&state.access), caller.grant);
     let stop = state.stop.clone();
@@ -78,9 +74,10 @@ pub(super) async fn stream(
         }
     });
     let first = Event::default().retry(RETRY).comment("lastmile");
-    // A failure ends the stream; the client resumes and is told why by a problem.
-    let events = feed.take_while(|item| std::future::ready(item.is_ok()));
-    let events = events.filter_map(|item| std::future::ready(item.ok().map(render)));
+    let source = state.source.clone();
+    // A failure ends the stream; the client comes back and is told by a problem.
+    let events = feed.into_stream().take_while(|item| std::future::ready(item.is_ok()));
+    let events = events.filter_map(move |item| std::future::ready(render(&source, item)));
     let all = futures_util::stream::iter([first]).chain(events).take_until(ended);
     let all = all.map(move |event| {
         let _ = &open;
@@ -89,48 +86,35 @@ pub(super) async fn stream(
     Ok(Sse::new(all).keep_alive(KeepAlive::new().interval(state.options.keep_alive)))
 }
 
-fn render(item: FeedItem) -> Event {
-    let event = Event::default().id(&*item.id);
-    match item.event {
-        Some(json) => event.data(&*json),
-        // Without data a client keeps the id and tells nobody.
-        None => event,
-    }
+fn render(source: &str, item: Result<FeedItem, ReadError>) -> Option<Event> {
+    let event = match item.ok()? {
+        FeedItem::Event { event, resume } => {
+            Event::default().id(resume.to_string()).data(cloud_event::to_text(source, &event))
+        }
+        // An event of another name is no CloudEvent: who does not listen for it misses nothing.
+        FeedItem::Gap { after } => {
+            Event::default().event("gap").data(format!("{{\"after\":\"{after}\"}}"))
+        }
+    };
+    Some(event)
 }
 
-fn place(query: &EventQuery, headers: &HeaderMap) -> Result<Option<Box<str>>, Problem> {
+/// Where to begin: the header goes before the query.
+fn start(query: &EventQuery, headers: &HeaderMap) -> Result<FeedStart, Problem> {
+    let wrong = || Problem::new(Code::InvalidQuery, "not a place in the stream that we gave");
     let header = headers.get("last-event-id").map(|value| value.to_str());
-    let header = header.transpose().map_err(|_| Problem::from(FeedError::NoSuchPlace))?;
-    let given = header.or(query.after.as_deref()).filter(|place| !place.is_empty());
-    match given {
-        Some(place) if place.len() > PLACE_LEN_MAX => Err(FeedError::NoSuchPlace.into()),
-        Some(place) => Ok(Some(place.into())),
-        None => Ok(None),
+    let header = header.transpose().map_err(|_| wrong())?;
+    match header.or(query.after.as_deref()) {
+        None | Some("") => Ok(FeedStart::Now),
+        Some("oldest") => Ok(FeedStart::Oldest),
+        Some(place) => Positions::parse(place).map(FeedStart::After).ok_or_else(wrong),
     }
 }
 
-fn types(given: Option<&str>) -> Result<Vec<TypePattern>, Problem> {
-    let Some(given) = given else { return Ok(Vec::new()) };
-    let patterns: Option<Vec<_>> =
-        given.split(',').take(TYPES_MAX + 1).map(TypePattern::parse).collect();
-    patterns.filter(|patterns| patterns.len() <= TYPES_MAX).ok_or_else(|| {
-        let detail = format!(
-            "`types` is up to {TYPES_MAX} of \"lastmile.device.bootstrapped\" or \
-             \"lastmile.device.*\", separated by commas"
-        );
-        Problem::new(Code::InvalidQuery, detail)
-    })
-}
-
-impl From<FeedError> for Problem {
-    fn from(error: FeedError) -> Self {
-        let code = match error {
-            FeedError::NoSuchPlace => Code::InvalidQuery,
-            FeedError::Gone => Code::EventsGone,
-            FeedError::Failed => Code::Internal,
-        };
-        Self::new(code, error.to_string())
-    }
+fn filter(types: Option<&str>, tenant: &Tenant) -> Result<Filter, Problem> {
+    let types = types.map(|types| types.split(',')).into_iter().flatten();
+    let filter = Filter::new(types, [tenant.clone()]);
+    filter.map_err(|error| Problem::new(Code::InvalidQuery, format!("`types`: {error}")))
 }
 
 /// One open stream, for as long as it is.

@@ -9,8 +9,8 @@ use axum::http::request::Parts;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use utoipa::ToSchema;
 
@@ -147,7 +147,8 @@ impl FromRequestParts<ApiState> for DeviceName {
 pub(super) struct Items<T> {
     /// The entries.
     items: Vec<T>,
-    /// What to give as `cursor` for the next page; absent on the last.
+    /// What to give as `cursor` for the next page; absent at the end. A filtered page may be short
+    /// and have one all the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
 }
@@ -161,6 +162,11 @@ impl<T> Items<T> {
         let last = items.last().filter(|_| more);
         let next = last.map(|last| URL_SAFE_NO_PAD.encode(cursor(last)));
         Self { items, next }
+    }
+
+    /// A page of which it is known where the next begins.
+    pub(super) fn part(items: Vec<T>, next: Option<&str>) -> Self {
+        Self { items, next: next.map(|place| URL_SAFE_NO_PAD.encode(place)) }
     }
 
     /// The whole list.
@@ -205,8 +211,3 @@ pub(super) fn duration(key: &str, text: &str, max: Duration) -> Result<Duration,
 pub(super) fn is_name(text: &str, len_max: usize) -> bool {
     !text.is_empty() && text.len() <= len_max && !text.chars().any(char::is_control)
 }
-
-/// An object without fields.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Nothing {}

@@ -4,6 +4,8 @@ use super::ApiState;
 use super::access::{Authorised, need};
 use super::input::{DeviceName, Segments};
 use super::problem::{Code, Problem};
+use crate::credentials::MAY_ENROL_TAG;
+use crate::registry::Device;
 use crate::store::Operation;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -12,6 +14,10 @@ use serde_json::json;
 
 /// Longest tag, in bytes.
 const TAG_LEN_MAX: usize = 64;
+/// Most tags of one device.
+const TAGS_MAX: usize = 64;
+/// Most aliases of one device; the registry passes over more.
+const ALIASES_MAX: usize = 64;
 
 /// Reads an alias out of a path.
 fn alias(kind: &str, value: &str) -> Result<Alias, Problem> {
@@ -41,6 +47,10 @@ pub(super) async fn put_alias(
     let (_, kind, value) = path;
     let device = state.device(caller.tenant(), &name)?;
     let alias = alias(&kind, &value)?;
+    if device.facts.aliases.len() >= ALIASES_MAX && !device.facts.aliases.contains(&alias) {
+        let detail = format!("a device has at most {ALIASES_MAX} aliases");
+        return Err(Problem::new(Code::Conflict, detail));
+    }
     let detail = json!({ "kind": alias.kind().as_str(), "value": alias.value() });
     let id = device.id.clone();
     let operations = vec![Operation::PutAlias { tenant: device.tenant, device: id, alias }];
@@ -97,7 +107,11 @@ pub(super) async fn put_tag(
         let detail = format!("a tag is 1 to {TAG_LEN_MAX} letters, digits, `.`, `-`, `_` or `:`");
         return Err(Problem::new(Code::InvalidPath, detail));
     }
-    set_tag(&state, &caller, &name, tag, true).await
+    let device = state.device(caller.tenant(), &name)?;
+    if device.tags.len() >= TAGS_MAX && !device.tags.iter().any(|it| **it == *tag) {
+        return Err(Problem::new(Code::Conflict, format!("a device has at most {TAGS_MAX} tags")));
+    }
+    set_tag(&state, &caller, device, tag, true).await
 }
 
 /// Takes a label off a device.
@@ -115,19 +129,23 @@ pub(super) async fn delete_tag(
     name: DeviceName,
 ) -> Result<StatusCode, Problem> {
     let (_, tag) = path;
-    set_tag(&state, &caller, &name, tag, false).await
+    let device = state.device(caller.tenant(), &name)?;
+    if !device.tags.iter().any(|it| **it == *tag) {
+        return Err(Code::NoSuchTag.into());
+    }
+    set_tag(&state, &caller, device, tag, false).await
 }
 
 async fn set_tag(
     state: &ApiState,
     caller: &Authorised<need::DevicesWrite>,
-    name: &DeviceName,
+    device: Device,
     tag: String,
     present: bool,
 ) -> Result<StatusCode, Problem> {
-    let device = state.device(caller.tenant(), name)?;
-    if !present && !device.tags.iter().any(|it| **it == *tag) {
-        return Err(Code::NoSuchTag.into());
+    if tag == MAY_ENROL_TAG {
+        let detail = "this tag is the mark that `POST …/enrolment` sets";
+        return Err(Problem::new(Code::Conflict, detail));
     }
     let detail = json!({ "tag": tag });
     let action = if present { "device.tag.put" } else { "device.tag.delete" };

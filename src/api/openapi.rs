@@ -24,7 +24,7 @@ use utoipa_axum::routes;
             The words beside the security scheme are the permissions that a token's role must have.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
-    components(schemas(ProblemBody)),
+    components(schemas(ProblemBody))
 )]
 struct Frame;
 

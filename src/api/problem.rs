@@ -68,8 +68,6 @@ pub enum Code {
     UnsupportedMediaType,
     /// The body did not arrive in time, or the answer was not ready in time.
     TimedOut,
-    /// The place to resume the stream from is no longer kept.
-    EventsGone,
     /// The store has no room.
     StoreFull,
     /// The daemon is stopping.
@@ -80,7 +78,7 @@ pub enum Code {
 
 impl Code {
     /// Every word.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 31] = [
         Self::Unauthorised,
         Self::Forbidden,
         Self::TooManyTries,
@@ -109,7 +107,6 @@ impl Code {
         Self::BodyTooLarge,
         Self::UnsupportedMediaType,
         Self::TimedOut,
-        Self::EventsGone,
         Self::StoreFull,
         Self::Stopping,
         Self::Internal,
@@ -175,14 +172,11 @@ impl Code {
             Self::InvalidBody => {
                 (S::UNPROCESSABLE_ENTITY, "invalid_body", "The body is not understood")
             }
-            Self::BodyTooLarge => {
-                (S::PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large")
-            }
+            Self::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large"),
             Self::UnsupportedMediaType => {
                 (S::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body must be JSON")
             }
             Self::TimedOut => (S::REQUEST_TIMEOUT, "timed_out", "It took too long"),
-            Self::EventsGone => (S::GONE, "events_gone", "These events are no longer kept"),
             Self::StoreFull => (S::SERVICE_UNAVAILABLE, "store_full", "The store is full"),
             Self::Stopping => (S::SERVICE_UNAVAILABLE, "stopping", "The daemon is stopping"),
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "This is our fault"),
@@ -251,10 +245,7 @@ impl IntoResponse for Problem {
         };
         let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

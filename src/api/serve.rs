@@ -1,6 +1,6 @@
 //! The operator's listener: accepts, limits, times, and stops in good order.
 
-use super::client::Peer;
+use super::access::Peer;
 use super::{ApiState, router};
 use axum::Extension;
 use hyper::server::conn::http1;

@@ -17,6 +17,15 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
+/// A sink of the configuration.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ConfiguredSink {
+    /// Its name, without the `sink:` of its cursor.
+    pub name: Box<str>,
+    /// Whose events it gets.
+    pub tenant: Tenant,
+}
+
 /// What the names of sinks' cursors begin with.
 const PREFIX: &str = "sink:";
 
