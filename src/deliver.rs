@@ -15,7 +15,9 @@ mod batch;
 mod carrier;
 pub mod cloud_event;
 mod egress;
+mod feed;
 mod filter;
+mod keeper;
 mod metrics;
 mod options;
 mod parked;
@@ -27,10 +29,15 @@ mod webhook;
 
 pub use carrier::{Carrier, FailureClass, Message, Outcome};
 pub use egress::{Anywhere, EgressGuard};
+pub use feed::{Feed, FeedItem, FeedStart, Positions};
 pub use filter::{Filter, FilterError};
+pub use keeper::{Keeper, KeeperOptions};
 pub use metrics::Metrics;
 pub use options::SinkOptions;
 pub use replays::{Replays, drop_sink};
 pub use signature::{SecretError, SigningSecret};
 pub use sink::{Sink, SinkContext, SinkError};
 pub use webhook::{Webhook, WebhookError};
+
+#[cfg(test)]
+mod tests;

@@ -61,7 +61,7 @@ pub struct Sink {
     writer: Writer,
     clock: Clock,
     carrier: Arc<dyn Carrier>,
-    random: Box<dyn Random + Send>,
+    random: Box<dyn Random + Send + Sync>,
     metrics: SinkMetrics,
     replays: watch::Receiver<u64>,
     replay_at: Option<Instant>,
@@ -114,7 +114,7 @@ impl Sink {
         options: SinkOptions,
         carrier: Arc<dyn Carrier>,
         context: &SinkContext,
-        random: Box<dyn Random + Send>,
+        random: Box<dyn Random + Send + Sync>,
     ) -> Self {
         Self {
             cursor: cursor_name(&options.name),
