@@ -20,12 +20,22 @@ pub struct Lines {
 pub struct Line {
     bell: Notify,
     taken_over: AtomicBool,
+    ended: AtomicBool,
+    end: Notify,
 }
 
 impl Line {
     /// Waits until there is something to look at: commands, or that the line was taken over.
     pub async fn rung(&self) {
         self.bell.notified().await;
+    }
+
+    /// Waits until the connection has said its last word, so that its successor's first comes after.
+    pub async fn ended(&self) {
+        let end = self.end.notified();
+        if !self.ended.load(Ordering::Acquire) {
+            end.await;
+        }
     }
 
     /// Whether the device has connected anew, so that this connection must go.
@@ -35,19 +45,21 @@ impl Line {
 }
 
 impl Lines {
-    /// Puts a new line in the place of the device's old one; says whether there was an old one.
-    pub fn open(&self, tenant: &Tenant, device: &DeviceId) -> (Arc<Line>, bool) {
+    /// Puts a new line in the place of the device's old one, which is told to go and returned.
+    pub fn open(&self, tenant: &Tenant, device: &DeviceId) -> (Arc<Line>, Option<Arc<Line>>) {
         let line = Arc::new(Line::default());
         let old = self.open.insert((tenant.clone(), device.clone()), Arc::clone(&line));
         if let Some(old) = &old {
             old.taken_over.store(true, Ordering::Release);
             old.bell.notify_one();
         }
-        (line, old.is_some())
+        (line, old)
     }
 
-    /// Takes a line away, unless another has taken its place; says whether it was still there.
+    /// Ends a line; says whether it was still the device's, and not another in its place.
     pub fn close(&self, tenant: &Tenant, device: &DeviceId, line: &Arc<Line>) -> bool {
+        line.ended.store(true, Ordering::Release);
+        line.end.notify_waiters();
         match self.open.entry((tenant.clone(), device.clone())) {
             Entry::Occupied(entry) if Arc::ptr_eq(entry.get(), line) => {
                 entry.remove();
@@ -86,13 +98,14 @@ mod tests {
         let lines = Lines::default();
         let (tenant, device) = (Tenant::default(), DeviceId::mqtt("board-1").unwrap());
         assert!(!lines.ring(&tenant, &device));
-        let (old, replaced) = lines.open(&tenant, &device);
-        assert!(!replaced);
-        let (new, replaced) = lines.open(&tenant, &device);
-        assert!(replaced);
+        let (old, before) = lines.open(&tenant, &device);
+        assert!(before.is_none());
+        let (new, before) = lines.open(&tenant, &device);
+        assert!(Arc::ptr_eq(&before.unwrap(), &old));
         old.rung().await;
         assert!(old.is_taken_over() && !new.is_taken_over());
         assert!(!lines.close(&tenant, &device, &old));
+        old.ended().await;
         assert!(lines.ring(&tenant, &device));
         assert!(lines.close(&tenant, &device, &new));
         assert!(lines.is_empty());

@@ -9,9 +9,10 @@ use crate::registry::Registry;
 use crate::store::{Operation, OperationError, Room, WriteError, Writer};
 use model::{
     Command, CommandChange, CommandState, DeviceFacts, DeviceId, Event, EventType, Fact, Json,
-    Settlement,
+    Settlement, Tenant,
 };
 use serde::Serialize;
+use std::net::IpAddr;
 use std::sync::Arc;
 use tracing::error;
 
@@ -52,6 +53,32 @@ impl Pipeline {
             Ok(()) => Settlement::Committed,
             Err(_) => Settlement::Refused,
         }
+    }
+
+    /// Keeps what is noteworthy of a sign-in: which identity was `said`, and from where. The event is
+    /// about `subject`: the device whose credential was used.
+    pub async fn note_sign_in(
+        &self,
+        kind: EventType,
+        tenant: &Tenant,
+        subject: &DeviceId,
+        said: &DeviceId,
+        address: IpAddr,
+    ) -> Settlement {
+        #[derive(Serialize)]
+        struct Data<'a> {
+            said: &'a DeviceId,
+            address: IpAddr,
+        }
+        let event = Event {
+            tenant: tenant.clone(),
+            device: subject.clone(),
+            kind,
+            time: self.clock.now().wall,
+            data: Json::of(&Data { said, address }),
+            facts: None,
+        };
+        self.record(vec![Fact::Event(event)]).await
     }
 
     /// Whether facts would be taken now; listeners ask before they accept work.
@@ -100,7 +127,7 @@ impl Pipeline {
     }
 
     /// What a device is to do now.
-    pub fn decide(&self, tenant: &model::Tenant, device: &DeviceId) -> Vec<Command> {
+    pub fn decide(&self, tenant: &Tenant, device: &DeviceId) -> Vec<Command> {
         self.desk.queued(tenant, device)
     }
 }

@@ -9,8 +9,7 @@ use cwmp::auth::{
 use hyper::StatusCode;
 use hyper::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;
-use model::{DeviceId, Event, EventType, Fact, Json, Now, Protocol, Settlement};
-use serde::Serialize;
+use model::{DeviceId, EventType, Now, Protocol, Settlement};
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
@@ -201,20 +200,8 @@ impl CwmpListener {
         said: &DeviceId,
         from: IpAddr,
     ) -> Result<(), Answer> {
-        #[derive(Serialize)]
-        struct Data<'a> {
-            said: &'a DeviceId,
-            address: IpAddr,
-        }
-        let event = Event {
-            tenant: self.tenant.clone(),
-            device: subject.clone(),
-            kind,
-            time: self.parts.clock.now().wall,
-            data: Json::of(&Data { said, address: from }),
-            facts: None,
-        };
-        match self.parts.pipeline.record(vec![Fact::Event(event)]).await {
+        let pipeline = &self.parts.pipeline;
+        match pipeline.note_sign_in(kind, &self.tenant, subject, said, from).await {
             Settlement::Committed => Ok(()),
             Settlement::Refused => Err(super::refused()),
         }
