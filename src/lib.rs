@@ -3,9 +3,11 @@
 //! The binary is a thin `main.rs` over this library, so that tests reach its parts.
 #![forbid(unsafe_code)]
 
+pub mod api;
 pub mod clock;
 pub mod commands;
 pub mod credentials;
+pub mod deliver;
 pub mod egress;
 pub mod files;
 pub mod household;

@@ -4,7 +4,7 @@ mod accept;
 pub mod cwmp;
 pub mod http;
 pub mod mqtt;
-mod proxy;
+pub(crate) mod proxy;
 pub mod tls;
 
 pub(crate) use accept::{Connection, Port, Stream, accept};

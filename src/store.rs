@@ -7,6 +7,7 @@
 mod error;
 mod operation;
 mod row;
+mod sqlite;
 mod writer;
 
 pub use error::{CommitError, OpenError, ReadError, WriteError};
@@ -15,6 +16,7 @@ pub use row::{
     AuditEntry, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, NewDeadLetter, Page,
     Position, Seen, StoredEvent, TokenRow, Usage,
 };
+pub use sqlite::{SqliteOptions, SqliteStore};
 pub use writer::{Room, Writer, WriterOptions};
 
 use async_trait::async_trait;
