@@ -159,7 +159,8 @@ impl Backend {
     }
 
     async fn call(&self, ask: &Ask, left: Duration) -> Result<Answered, reqwest::Error> {
-        let arguments = ask.arguments.iter().map(|(name, value)| (&**name, value.expose().as_str()));
+        let arguments =
+            ask.arguments.iter().map(|(name, value)| (&**name, value.expose().as_str()));
         let question = Question {
             tenant: &ask.tenant,
             service: &ask.service,

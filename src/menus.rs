@@ -86,8 +86,8 @@ pub fn read_menus(
 ) -> Result<BTreeMap<String, Arc<Menu>>, MenusError> {
     let mut menus = BTreeMap::new();
     let mut read = |origin: String, source: &str| {
-        let menu = Menu::parse(source, limits)
-            .map_err(|faults| MenusError::Faulty { origin, faults })?;
+        let menu =
+            Menu::parse(source, limits).map_err(|faults| MenusError::Faulty { origin, faults })?;
         menus.insert(menu.name().to_owned(), Arc::new(menu));
         Ok::<_, MenusError>(())
     };

@@ -90,7 +90,11 @@ impl PublicListener {
             }
         };
         if let Err(error) = ended {
-            self.metrics.listener("public").refused(if error.is_timeout() { "timeout" } else { "http" });
+            self.metrics.listener("public").refused(if error.is_timeout() {
+                "timeout"
+            } else {
+                "http"
+            });
             debug!(%error, "connection ended");
         }
     }
@@ -127,7 +131,11 @@ impl PublicListener {
             query: head.uri.query().unwrap_or_default(),
             body: &body,
         };
-        if is_end { self.hops.ended(&service, &request) } else { self.hops.hop(&service, &request).await }
+        if is_end {
+            self.hops.ended(&service, &request)
+        } else {
+            self.hops.hop(&service, &request).await
+        }
     }
 
     fn refuse(&self, status: StatusCode, reason: &str) -> Answer {

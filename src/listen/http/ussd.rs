@@ -122,7 +122,8 @@ impl Hops {
             Ok(turn) => turn,
             Err(error) => {
                 self.parts.metrics.fault(Protocol::Ussd, error.code());
-                let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
+                let status =
+                    StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
                 return answer(status, "text/plain; charset=utf-8", String::new());
             }
         };
@@ -146,9 +147,7 @@ impl Hops {
         match screen {
             Ok(screen) => screen,
             // The dialogue itself sees to it that there is an answer in time.
-            Err(waiter) => {
-                waiter.await.unwrap_or_else(|_| Screen::End(service.menu.retry_text()))
-            }
+            Err(waiter) => waiter.await.unwrap_or_else(|_| Screen::End(service.menu.retry_text())),
         }
     }
 
@@ -208,7 +207,8 @@ impl Hops {
             }
             Err(error) => {
                 self.parts.metrics.fault(Protocol::Ussd, error.code());
-                let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
+                let status =
+                    StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
                 answer(status, "text/plain; charset=utf-8", String::new())
             }
         }
