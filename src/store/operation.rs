@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use model::{Alias, Command, CommandChange, DeviceFacts, DeviceId, Protocol, Redacted, Tenant};
 
 /// A change that is applied whole or refused with a reason.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Operation {
     /// Makes a command. With a `key` that was used before, nothing happens and it is no error.
     CreateCommand {

@@ -1,0 +1,231 @@
+//! The default engine: one SQLite file beside the daemon.
+//!
+//! Write-ahead log, `synchronous=FULL`: a commit has returned when it is on disk. One connection
+//! writes, a few read; nobody else may have the file open. Four files belong together: the
+//! database, its `-wal` and `-shm`, a `.lock` that is held while we run and says that there was a
+//! store, and a `.ballast` that keeps room for what frees room.
+//!
+//! It never starts over: a file that is not whole is left as it is and reported.
+
+mod apply;
+mod column;
+mod commands;
+mod commit;
+mod connection;
+mod devices;
+mod events;
+mod multi_row;
+mod open;
+mod people;
+mod readers;
+mod room;
+
+use super::{
+    AuditEntry, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, OpenError,
+    OperationError, Page, Position, ReadError, Store, StoredEvent, TokenRow, Usage, Write,
+};
+use async_trait::async_trait;
+use column::read_error;
+use connection::{WriterConnection, commit_error};
+use jiff::Timestamp;
+use model::{Command, CommandId, DeviceId, Tenant};
+use sqlx::sqlite::SqlitePool;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::Mutex;
+
+/// Where the file is and how large it may grow.
+#[derive(Clone, Debug)]
+pub struct SqliteOptions {
+    /// The database. Its folder must exist; the files beside it take its name.
+    pub file: PathBuf,
+    /// Most that the store may use, the ballast and what may not be reused yet of the log
+    /// included.
+    pub quota_bytes: u64,
+    /// A SQLite VFS registered in this process, in place of the system's: for tests.
+    pub vfs: Option<String>,
+    /// A smaller bound on the database's pages of 4 KiB than the quota's: for tests.
+    pub page_count_max: Option<u32>,
+    /// Connections that read. Each is a thread; readers queue for one.
+    pub readers: u32,
+}
+
+impl SqliteOptions {
+    /// The file in the system's own way, with as many readers as serve sinks, API and registry of
+    /// a small machine without crowding out the writer.
+    pub fn new(file: impl Into<PathBuf>, quota_bytes: u64) -> Self {
+        Self { file: file.into(), quota_bytes, vfs: None, page_count_max: None, readers: 3 }
+    }
+}
+
+/// The store in one SQLite file.
+#[derive(Debug)]
+pub struct SqliteStore {
+    options: SqliteOptions,
+    readers: SqlitePool,
+    /// The mutex is the queue for the one writing connection: the writer, trimming and the
+    /// ballast take turns. `None` once closed.
+    writer: Mutex<Option<Open>>,
+    /// The newest event's sequence, as committed.
+    head: AtomicU64,
+    /// How far the outbox is trimmed. Raised before the rows go, so that a reader who misses rows
+    /// finds them below it.
+    trimmed: AtomicU64,
+}
+
+/// What is given back when the store closes.
+#[derive(Debug)]
+struct Open {
+    connection: WriterConnection,
+    /// Holds the system's lock on the `.lock` file until dropped.
+    _lock: File,
+}
+
+impl SqliteStore {
+    /// Opens the file, or makes it where there is none; brings its schema up to date.
+    pub async fn open(options: SqliteOptions) -> Result<Self, OpenError> {
+        let (connection, readers, lock) = open::open(&options).await?;
+        let (head, trimmed) = (connection.head(), connection.trimmed());
+        Ok(Self {
+            options,
+            readers,
+            writer: Mutex::new(Some(Open { connection, _lock: lock })),
+            head: AtomicU64::new(head),
+            trimmed: AtomicU64::new(trimmed),
+        })
+    }
+
+    fn trimmed(&self) -> u64 {
+        self.trimmed.load(Ordering::Acquire)
+    }
+}
+
+fn closed() -> CommitError {
+    CommitError::Failed("the store is closed".into())
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn commit(
+        &self,
+        group: &[Write],
+    ) -> Result<Vec<Result<(), OperationError>>, CommitError> {
+        let mut writer = self.writer.lock().await;
+        let connection = &mut writer.as_mut().ok_or_else(closed)?.connection;
+        let outcomes = commit::commit(connection, group).await.map_err(commit_error)?;
+        self.head.store(connection.head(), Ordering::Release);
+        Ok(outcomes)
+    }
+
+    async fn head(&self) -> Result<Vec<Position>, ReadError> {
+        Ok(vec![Position { shard: 0, sequence: self.head.load(Ordering::Acquire) }])
+    }
+
+    async fn events_after(
+        &self,
+        after: Position,
+        rows_max: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<StoredEvent>, ReadError> {
+        if after.shard != 0 || after.sequence >= self.head.load(Ordering::Acquire) {
+            return Ok(Vec::new());
+        }
+        events::after(&self.readers, after.sequence, rows_max, bytes_max, || self.trimmed()).await
+    }
+
+    async fn cursors(&self) -> Result<Vec<Cursor>, ReadError> {
+        readers::cursors(&self.readers).await.map_err(read_error)
+    }
+
+    async fn devices(
+        &self,
+        after: Option<(Tenant, DeviceId)>,
+        rows_max: usize,
+    ) -> Result<Vec<DeviceRow>, ReadError> {
+        devices::list(&self.readers, after, rows_max).await.map_err(read_error)
+    }
+
+    async fn customers(&self) -> Result<Vec<CustomerRow>, ReadError> {
+        people::customers(&self.readers).await.map_err(read_error)
+    }
+
+    async fn credentials(&self) -> Result<Vec<CredentialRow>, ReadError> {
+        people::credentials(&self.readers).await.map_err(read_error)
+    }
+
+    async fn tokens(&self) -> Result<Vec<TokenRow>, ReadError> {
+        people::tokens(&self.readers).await.map_err(read_error)
+    }
+
+    async fn command(&self, tenant: &Tenant, id: &CommandId) -> Result<Option<Command>, ReadError> {
+        commands::get(&self.readers, tenant, id).await.map_err(read_error)
+    }
+
+    async fn commands_of(
+        &self,
+        tenant: &Tenant,
+        device: &DeviceId,
+        before: Option<CommandId>,
+        rows_max: usize,
+    ) -> Result<Vec<Command>, ReadError> {
+        commands::of_device(&self.readers, tenant, device, before, rows_max)
+            .await
+            .map_err(read_error)
+    }
+
+    async fn open_commands(&self) -> Result<Vec<Command>, ReadError> {
+        commands::open(&self.readers).await.map_err(read_error)
+    }
+
+    async fn audit(&self, tenant: &Tenant, page: Page) -> Result<Vec<AuditEntry>, ReadError> {
+        people::audit(&self.readers, tenant, page).await.map_err(read_error)
+    }
+
+    async fn dead_letters(
+        &self,
+        tenant: Option<&Tenant>,
+        sink: Option<&str>,
+        page: Page,
+    ) -> Result<Vec<DeadLetter>, ReadError> {
+        readers::dead_letters(&self.readers, tenant, sink, page).await
+    }
+
+    async fn usage(&self) -> Result<Usage, ReadError> {
+        let events = self.head.load(Ordering::Acquire).saturating_sub(self.trimmed());
+        room::usage(&self.readers, &self.options, events).await.map_err(read_error)
+    }
+
+    async fn trim(
+        &self,
+        to: Position,
+        older_than: Timestamp,
+        rows_max: usize,
+    ) -> Result<u64, CommitError> {
+        let mut writer = self.writer.lock().await;
+        let connection = &mut writer.as_mut().ok_or_else(closed)?.connection;
+        let to = to.sequence.min(connection.head());
+        let announce = |trimmed| self.trimmed.store(trimmed, Ordering::Release);
+        commit::trim(connection, to, older_than, rows_max, announce).await.map_err(commit_error)
+    }
+
+    async fn set_ballast(&self, held: bool) -> Result<(), CommitError> {
+        let mut writer = self.writer.lock().await;
+        let connection = &mut writer.as_mut().ok_or_else(closed)?.connection;
+        room::set_ballast(connection, &self.readers, &self.options, held).await
+    }
+
+    async fn close(&self) {
+        self.readers.close().await;
+        let open = self.writer.lock().await.take();
+        if let Some(Open { connection, _lock }) = open
+            && let Err(error) = connection.close().await
+        {
+            // Everything acknowledged is in the log: the next start reads it from there.
+            tracing::warn!(%error, "store closed without a last checkpoint");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,161 @@
+//! A group in one transaction.
+
+use super::apply::{Fault, apply};
+use super::connection::WriterConnection;
+use super::devices::{self, Said};
+use super::events::{self, Placed};
+use crate::store::{Operation, OperationError, Write};
+use jiff::Timestamp;
+use model::Event;
+
+/// Pages that a commit writes however small it is: the end of the outbox and its parents.
+const PAGES_PER_COMMIT: u64 = 3;
+/// Bytes of event data that fill a page, the other columns considered.
+const BYTES_PER_PAGE: u64 = 2_048;
+/// Pages that a changed device or an operation touches: a leaf of a table and of an index.
+const PAGES_PER_CHANGE: u64 = 2;
+
+type Outcome = Result<(), OperationError>;
+
+/// Commits the group, or nothing of it.
+pub(super) async fn commit(
+    connection: &mut WriterConnection,
+    group: &[Write],
+) -> Result<Vec<Outcome>, sqlx::Error> {
+    let outcome = try_commit(connection, group).await;
+    if outcome.is_err() {
+        connection.roll_back().await;
+    }
+    outcome
+}
+
+async fn try_commit(
+    connection: &mut WriterConnection,
+    group: &[Write],
+) -> Result<Vec<Outcome>, sqlx::Error> {
+    connection.begin().await?;
+    let mut pages = PAGES_PER_COMMIT;
+    let mut outcomes = Vec::with_capacity(group.len());
+    let mut events: Vec<&Event> = Vec::with_capacity(group.len());
+    for run in
+        group.chunk_by(|left, right| operations(left).is_empty() && operations(right).is_empty())
+    {
+        if operations(&run[0]).is_empty() {
+            let facts: Vec<_> = run.iter().flat_map(events_of).filter_map(said).collect();
+            let changed = devices::merge(connection.inner(), &facts).await?;
+            pages += PAGES_PER_CHANGE * changed as u64;
+            outcomes.extend(run.iter().map(|_| Ok(())));
+            events.extend(run.iter().flat_map(events_of));
+        } else {
+            for write in run {
+                let head = connection.head() + events.len() as u64;
+                let outcome = apply_write(connection, write, head).await?;
+                if outcome.is_ok() {
+                    events.extend(events_of(write));
+                }
+                outcomes.push(outcome);
+                pages += PAGES_PER_CHANGE * operations(write).len() as u64;
+            }
+        }
+    }
+    let first = connection.head() + 1;
+    let placed: Vec<_> =
+        (first..).zip(&events).map(|(sequence, event)| Placed { sequence, event }).collect();
+    events::insert(connection.inner(), &placed).await?;
+    let bytes: usize = events.iter().map(|event| event.data.as_str().len()).sum();
+    pages += bytes as u64 / BYTES_PER_PAGE;
+    connection.commit(connection.head() + events.len() as u64, pages).await?;
+    Ok(outcomes)
+}
+
+/// Applies one write's facts and operations: all of them, or none and the reason.
+async fn apply_write(
+    connection: &mut WriterConnection,
+    write: &Write,
+    head: u64,
+) -> Result<Outcome, sqlx::Error> {
+    let head = head + events_of(write).len() as u64;
+    let facts: Vec<_> = events_of(write).iter().filter_map(said).collect();
+    let operations = operations(write);
+    // An operation refuses before it writes: one alone needs no savepoint.
+    let alone = facts.is_empty() && operations.len() == 1;
+    if !alone {
+        connection.save().await?;
+    }
+    devices::merge(connection.inner(), &facts).await?;
+    for operation in operations {
+        match apply(connection.inner(), operation, head).await {
+            Ok(()) => {}
+            Err(Fault::Refused(reason)) => {
+                if !alone {
+                    connection.undo().await?;
+                }
+                return Ok(Err(reason));
+            }
+            Err(Fault::Store(error)) => return Err(error),
+        }
+    }
+    if !alone {
+        connection.keep().await?;
+    }
+    Ok(Ok(()))
+}
+
+fn events_of(write: &Write) -> &[Event] {
+    match write {
+        Write::Append { events, .. } => events,
+        Write::Transact(_) => &[],
+    }
+}
+
+fn operations(write: &Write) -> &[Operation] {
+    match write {
+        Write::Append { operations, .. } | Write::Transact(operations) => operations,
+    }
+}
+
+fn said(event: &Event) -> Option<Said<'_>> {
+    let facts = event.facts.as_deref()?;
+    Some(Said { tenant: &event.tenant, device: &event.device, facts, at: event.time })
+}
+
+/// Removes old events; `announce` is told how far before the rows go.
+pub(super) async fn trim(
+    connection: &mut WriterConnection,
+    to: u64,
+    older_than: Timestamp,
+    rows_max: usize,
+    announce: impl Fn(u64),
+) -> Result<u64, sqlx::Error> {
+    let outcome = try_trim(connection, to, older_than, rows_max, announce).await;
+    if outcome.is_err() {
+        connection.roll_back().await;
+    }
+    outcome
+}
+
+async fn try_trim(
+    connection: &mut WriterConnection,
+    to: u64,
+    older_than: Timestamp,
+    rows_max: usize,
+    announce: impl Fn(u64),
+) -> Result<u64, sqlx::Error> {
+    /// Events to a page, at the least, when they are removed: what the log then takes.
+    const ROWS_PER_PAGE: u64 = 4;
+    let trimmed = connection.trimmed();
+    if to <= trimmed {
+        return Ok(0);
+    }
+    connection.begin().await?;
+    let end = events::trimmable(connection.inner(), trimmed, to, older_than, rows_max).await?;
+    if end <= trimmed {
+        connection.roll_back().await;
+        return Ok(0);
+    }
+    announce(end);
+    let removed = events::trim(connection.inner(), end).await?;
+    connection.commit(connection.head(), removed / ROWS_PER_PAGE + PAGES_PER_COMMIT).await?;
+    connection.set_trimmed(end);
+    Ok(removed)
+}
