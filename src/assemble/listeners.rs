@@ -1,6 +1,6 @@
 //! Opening the ports of devices and aggregators.
 
-use super::{Addresses, Core, Provision, SignIn, StartError};
+use super::{Addresses, Core, StartError};
 use crate::household::{Backend, Household};
 use crate::listen::Port;
 use crate::listen::cwmp::{CwmpListener, CwmpOptions, CwmpParts};
@@ -8,6 +8,7 @@ use crate::listen::http::{Hops, HopsOptions, HopsParts, PublicListener, PublicOp
 use crate::listen::mqtt::{MqttListener, MqttOptions, MqttParts};
 use crate::listen::tls::Certificate;
 use crate::menus::{self, Services};
+use crate::provision::Provision;
 use crate::settings::Settings;
 use crate::shutdown::Stage;
 use arc_swap::ArcSwap;

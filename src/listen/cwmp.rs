@@ -312,6 +312,7 @@ impl CwmpListener {
         if let Some(old) = self.sessions.begin(&self.tenant, &device, key) {
             self.abandon(old, CloseReason::Superseded).await;
         }
+        self.parts.pipeline.take_up(&self.tenant, &device).await;
         let owned = self.open(key, device, inform, from);
         *line.session.lock().unwrap_or_else(PoisonError::into_inner) = Some(key);
         let mut answer = self.turn(owned, message, line).await;
