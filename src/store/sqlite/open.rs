@@ -66,7 +66,7 @@ pub(super) async fn open(
     if !marked {
         mark(file, &mut lock).map_err(|error| io_error(file, error))?;
     }
-    let mut writer = WriterConnection::new(connection).await.map_err(failed)?;
+    let mut writer = WriterConnection::new(connection, options.log_pages).await.map_err(failed)?;
     let pages = room::page_count_max(options, true);
     writer.set_page_count_max(pages).await.map_err(failed)?;
     let readers = SqlitePoolOptions::new()
