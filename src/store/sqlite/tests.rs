@@ -225,6 +225,7 @@ async fn commands_move_until_their_end_and_a_key_makes_one() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one device's story")]
 async fn what_operators_and_devices_hold_comes_back() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder).await;
