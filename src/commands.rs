@@ -240,8 +240,8 @@ impl Desk {
         let ended = changes.wait_for(|command| command.state.is_final(&command.kind));
         // Over time or at its end: what was seen last is how it stands.
         let _ = tokio::time::timeout(wait, ended).await.map(|last| last.map(|last| last.clone()));
-        let command = changes.borrow().clone();
-        command
+        let last = changes.borrow();
+        last.clone()
     }
 
     /// The commands that a device may be handed now, in order.

@@ -220,7 +220,7 @@ impl CwmpListener {
             (Some(_), Err(_)) => None,
             (None, Err(refused)) => {
                 body::drain(body, self.options.body_max).await;
-                return refused;
+                return *refused;
             }
         };
         let encoding = head.headers.get(hyper::header::CONTENT_ENCODING);
@@ -306,7 +306,7 @@ impl CwmpListener {
         }
         let is_bootstrap = inform.has_event(::cwmp::EventStruct::BOOTSTRAP);
         if let Err(refused) = self.admit(&caller, &device, from, is_bootstrap).await {
-            return refused;
+            return *refused;
         }
         let key = SessionKey::random();
         if let Some(old) = self.sessions.begin(&self.tenant, &device, key) {

@@ -10,10 +10,7 @@ const SQLITE_FULL: i32 = 13;
 /// The shared memory file could not grow: out of room, by another name.
 const SQLITE_IOERR_SHMSIZE: i32 = 4874;
 
-/// Checkpoint when the log has some this many pages: rare enough that a checkpoint's sync is spread
-/// over many commits, small enough that a recovery is a matter of milliseconds. 8 MiB.
-const LOG_PAGES: u64 = 2_048;
-/// Beyond this, wait for readers so that the log starts over. 64 MiB.
+/// When the log is longer than this, wait for readers so that the log starts over. 64 MiB.
 const LOG_PAGES_MAX: u64 = 16_384;
 
 #[derive(Debug)]
@@ -28,14 +25,20 @@ pub(super) struct WriterConnection {
     trimmed: u64,
     /// About how many pages stand in the log.
     log_pages: u64,
+    /// How many may before they are moved.
+    log_pages_kept: u64,
 }
 
 impl WriterConnection {
     /// Takes the connection over; reads where the newest event stands.
-    pub(super) async fn new(mut connection: SqliteConnection) -> Result<Self, sqlx::Error> {
+    pub(super) async fn new(
+        mut connection: SqliteConnection,
+        log_pages_kept: u64,
+    ) -> Result<Self, sqlx::Error> {
         let (head, trimmed) = read_ends(&mut connection).await?;
         // What the log holds from before is not known: the first commit looks.
-        Ok(Self { connection, unsettled: false, head, trimmed, log_pages: LOG_PAGES })
+        let log_pages = log_pages_kept;
+        Ok(Self { connection, unsettled: false, head, trimmed, log_pages, log_pages_kept })
     }
 
     /// The newest committed event's sequence.
@@ -64,7 +67,7 @@ impl WriterConnection {
             self.roll_back().await;
             (self.head, self.trimmed) = read_ends(&mut self.connection).await?;
         }
-        if self.log_pages >= LOG_PAGES {
+        if self.log_pages >= self.log_pages_kept {
             self.checkpoint().await?;
         }
         self.unsettled = true;

@@ -225,6 +225,7 @@ async fn commands_move_until_their_end_and_a_key_makes_one() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one device's story")]
 async fn what_operators_and_devices_hold_comes_back() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder).await;
@@ -424,4 +425,54 @@ async fn trimming_takes_the_old_end_and_sequences_go_on() {
     let put = Operation::PutCursor { name: "sink:late".into(), required: true };
     assert_eq!(transact(&store, put).await, Ok(()));
     assert_eq!(store.cursors().await.unwrap()[0].done, position(7), "from the end");
+}
+
+/// The scenarios of `tests/vfs`, each as a test.
+mod scenarios {
+    use crate::store::scenarios::{damage, faults, power_cut, room};
+
+    #[test]
+    fn nothing_acknowledged_is_lost_to_power_cuts() {
+        power_cut::nothing_acknowledged_is_lost();
+    }
+
+    #[test]
+    fn every_call_may_fail() {
+        faults::every_call_may_fail();
+    }
+
+    #[test]
+    fn a_failed_sync_ends_the_writer() {
+        faults::a_failed_sync_ends_the_writer();
+    }
+
+    #[test]
+    fn a_stalled_sync_holds_back_no_reader() {
+        faults::a_stalled_sync_holds_back_no_reader();
+    }
+
+    #[test]
+    fn full_by_pages() {
+        room::full_by_pages();
+    }
+
+    #[test]
+    fn full_by_quota() {
+        room::full_by_quota();
+    }
+
+    #[test]
+    fn full_disk() {
+        room::full_disk();
+    }
+
+    #[test]
+    fn what_is_no_store_is_left_alone() {
+        damage::what_is_no_store_is_left_alone();
+    }
+
+    #[test]
+    fn a_flipped_bit_is_named_or_harmless() {
+        damage::a_flipped_bit_is_named_or_harmless();
+    }
 }
