@@ -68,6 +68,7 @@ async fn call(
     }
     let status = answer.status();
     let problem: Value = serde_json::from_slice(&answer.bytes().await?).unwrap_or_default();
-    let detail = ["detail", "title"].iter().find_map(|key| problem[*key].as_str()).unwrap_or("refused");
+    let detail =
+        ["detail", "title"].iter().find_map(|key| problem[*key].as_str()).unwrap_or("refused");
     Err(format!("the daemon answered {status}: {detail}").into())
 }
