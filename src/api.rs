@@ -8,7 +8,10 @@
 //!
 //! The calls are described by the code itself: `openapi.json` beside this file is written from it
 //! and compared by a test.
-#![expect(unused_qualifications, reason = "what utoipa makes of `params(…)` says `super::` too often")]
+#![expect(
+    unused_qualifications,
+    reason = "what utoipa makes of `params(…)` says `super::` too often"
+)]
 
 pub mod access;
 pub mod change;
