@@ -13,15 +13,15 @@ use crate::store::{AuditEntry, Operation, OperationError, ReadError, Store, Writ
 use dashmap::DashMap;
 use jiff::{SignedDuration, Timestamp};
 use model::{
-    Command, CommandChange, CommandId, CommandKind, CommandState, DeviceId, Json, Protocol, Random as _,
-    Tenant,
+    Command, CommandChange, CommandId, CommandKind, CommandState, DeviceId, Json, Protocol,
+    Random as _, Tenant,
 };
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
-/// Most commands that may wait for one device.
+/// Most commands that may wait for one device: what an operator has in mind at once, many times.
 const OPEN_PER_DEVICE_MAX: usize = 100;
 /// How long a command waits for its device when the caller does not say.
 const EXPIRES_DEFAULT: Duration = Duration::from_secs(7 * 86_400);
@@ -334,7 +334,12 @@ impl Desk {
         };
         let change = |id: CommandId| {
             let cause = self.look_up(&id).map(cause)?.into();
-            Some(CommandChange { id, state: CommandState::Expired, cause: Some(cause), result: None })
+            Some(CommandChange {
+                id,
+                state: CommandState::Expired,
+                cause: Some(cause),
+                result: None,
+            })
         };
         due.into_iter().filter_map(change).collect()
     }

@@ -224,9 +224,7 @@ impl Credentials {
         let password = password.unwrap_or_else(secrets::new_secret);
         check(&username, &password)?;
         let verifier = match protocol {
-            Protocol::Cwmp => {
-                self.vault.seal(&Ha1::new(&username, password.expose()).to_bytes())
-            }
+            Protocol::Cwmp => self.vault.seal(&Ha1::new(&username, password.expose()).to_bytes()),
             Protocol::Mqtt => {
                 let digest = self.password_key.digest(password.expose().as_bytes());
                 Redacted(digest.as_bytes().to_vec())
@@ -318,7 +316,8 @@ fn check(username: &str, password: &Redacted<String>) -> Result<(), PutError> {
     let printable = |text: &str| !text.is_empty() && !text.chars().any(char::is_control);
     let name_fits = username.len() <= USERNAME_LEN_MAX && !username.contains([':', '"', '\\']);
     let password = password.expose();
-    if name_fits && printable(username) && printable(password) && password.len() <= PASSWORD_LEN_MAX {
+    if name_fits && printable(username) && printable(password) && password.len() <= PASSWORD_LEN_MAX
+    {
         Ok(())
     } else {
         Err(PutError::Invalid)

@@ -2,6 +2,7 @@
 
 mod accept;
 pub mod cwmp;
+pub mod http;
 pub mod mqtt;
 pub(crate) mod proxy;
 pub mod tls;

@@ -54,24 +54,76 @@ impl Metrics {
     pub fn new(registry: Registry) -> Result<Self, prometheus::Error> {
         let make = Maker(&registry);
         let metrics = Self {
-            accepted: make.counter("lastmile_listen_connections_total", "Connections accepted.", &["protocol"])?,
-            refused: make.counter("lastmile_listen_refused_total", "Connections and requests refused before any work, by reason.", &["protocol", "reason"])?,
-            requests: make.counter("lastmile_listen_requests_total", "Requests and packets understood, by kind.", &["protocol", "kind"])?,
-            faults: make.counter("lastmile_listen_faults_total", "Faults of peers that ended their session or request, by code.", &["protocol", "code"])?,
-            auth_failures: make.counter("lastmile_auth_failures_total", "Sign-ins refused, by reason.", &["protocol", "reason"])?,
+            accepted: make.counter(
+                "lastmile_listen_connections_total",
+                "Connections accepted.",
+                &["protocol"],
+            )?,
+            refused: make.counter(
+                "lastmile_listen_refused_total",
+                "Connections and requests refused before any work, by reason.",
+                &["protocol", "reason"],
+            )?,
+            requests: make.counter(
+                "lastmile_listen_requests_total",
+                "Requests and packets understood, by kind.",
+                &["protocol", "kind"],
+            )?,
+            faults: make.counter(
+                "lastmile_listen_faults_total",
+                "Faults of peers that ended their session or request, by code.",
+                &["protocol", "code"],
+            )?,
+            auth_failures: make.counter(
+                "lastmile_auth_failures_total",
+                "Sign-ins refused, by reason.",
+                &["protocol", "reason"],
+            )?,
             cwmp_sessions: make.gauge("lastmile_cwmp_sessions", "CWMP sessions in progress.")?,
-            cwmp_sessions_ended: make.counter("lastmile_cwmp_sessions_ended_total", "CWMP sessions ended, by reason.", &["reason"])?,
-            connection_requests: make.counter("lastmile_cwmp_connection_requests_total", "Attempts to wake CPEs, by outcome.", &["outcome"])?,
+            cwmp_sessions_ended: make.counter(
+                "lastmile_cwmp_sessions_ended_total",
+                "CWMP sessions ended, by reason.",
+                &["reason"],
+            )?,
+            connection_requests: make.counter(
+                "lastmile_cwmp_connection_requests_total",
+                "Attempts to wake CPEs, by outcome.",
+                &["outcome"],
+            )?,
             mqtt_sessions: make.gauge("lastmile_mqtt_sessions", "MQTT boards connected.")?,
-            mqtt_disconnects: make.counter("lastmile_mqtt_disconnects_total", "MQTT connections ended, by reason.", &["reason"])?,
-            mqtt_messages: make.counter("lastmile_mqtt_messages_total", "MQTT messages, by direction.", &["direction"])?,
+            mqtt_disconnects: make.counter(
+                "lastmile_mqtt_disconnects_total",
+                "MQTT connections ended, by reason.",
+                &["reason"],
+            )?,
+            mqtt_messages: make.counter(
+                "lastmile_mqtt_messages_total",
+                "MQTT messages, by direction.",
+                &["direction"],
+            )?,
             ussd_dialogues: make.gauge("lastmile_ussd_dialogues", "USSD dialogues in progress.")?,
-            ussd_hops: make.counter("lastmile_ussd_hops_total", "USSD hops, by outcome.", &["outcome"])?,
-            ussd_hop_seconds: make.histogram("lastmile_ussd_hop_seconds", "Time from a USSD hop's arrival to its answer.")?,
-            ack_seconds: make.histograms("lastmile_pipeline_ack_seconds", "Time from a fact to its acknowledgement, by protocol.", &["protocol"])?,
+            ussd_hops: make.counter(
+                "lastmile_ussd_hops_total",
+                "USSD hops, by outcome.",
+                &["outcome"],
+            )?,
+            ussd_hop_seconds: make.histogram(
+                "lastmile_ussd_hop_seconds",
+                "Time from a USSD hop's arrival to its answer.",
+            )?,
+            ack_seconds: make.histograms(
+                "lastmile_pipeline_ack_seconds",
+                "Time from a fact to its acknowledgement, by protocol.",
+                &["protocol"],
+            )?,
             devices: make.gauge("lastmile_registry_devices", "Devices in the registry.")?,
-            commands_open: make.gauge("lastmile_commands_open", "Commands that are not at their end.")?,
-            build: make.gauges("lastmile_build_info", "Always 1; the version is in the label.", &["version"])?,
+            commands_open: make
+                .gauge("lastmile_commands_open", "Commands that are not at their end.")?,
+            build: make.gauges(
+                "lastmile_build_info",
+                "Always 1; the version is in the label.",
+                &["version"],
+            )?,
             registry: registry.clone(),
         };
         metrics.build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
@@ -127,7 +179,12 @@ impl ListenerMetrics {
 struct Maker<'a>(&'a Registry);
 
 impl Maker<'_> {
-    fn counter(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
+    fn counter(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> prometheus::Result<IntCounterVec> {
         let counter = IntCounterVec::new(Opts::new(name, help), labels)?;
         self.0.register(Box::new(counter.clone()))?;
         Ok(counter)
@@ -152,7 +209,12 @@ impl Maker<'_> {
         Ok(histogram)
     }
 
-    fn histograms(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<HistogramVec> {
+    fn histograms(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> prometheus::Result<HistogramVec> {
         let options = HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
         let histogram = HistogramVec::new(options, labels)?;
         self.0.register(Box::new(histogram.clone()))?;

@@ -93,7 +93,8 @@ impl Pipeline {
                 event.facts = Some(Box::<DeviceFacts>::default());
             }
         }
-        let news: Vec<Event> = events.iter().filter(|event| event.facts.is_some()).cloned().collect();
+        let news: Vec<Event> =
+            events.iter().filter(|event| event.facts.is_some()).cloned().collect();
         self.writer.append(events, Vec::new()).await?;
         for event in &news {
             self.registry.apply(event);

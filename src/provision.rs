@@ -50,7 +50,10 @@ impl Provision {
         let known = Known {
             root: subject.root,
             is_bootstrap: subject.is_bootstrap,
-            can_be_woken: self.registry.connection_request(subject.tenant, subject.device).is_some(),
+            can_be_woken: self
+                .registry
+                .connection_request(subject.tenant, subject.device)
+                .is_some(),
             inform_interval_s: subject.inform_interval_s,
         };
         if known.can_be_woken && !known.is_bootstrap {

@@ -5,12 +5,14 @@
 //! releases those who wait. Nothing in the trait may be true of SQLite only.
 
 mod error;
+mod metrics;
 mod operation;
 mod row;
 mod sqlite;
 mod writer;
 
 pub use error::{CommitError, OpenError, ReadError, WriteError};
+pub use metrics::Metrics;
 pub use operation::{Operation, OperationError};
 pub use row::{
     AuditEntry, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, NewDeadLetter, Page,
@@ -43,8 +45,8 @@ pub enum Write {
 pub trait Store: Send + Sync + 'static {
     /// Commits a group in one transaction; when this returns it is on disk.
     ///
-    /// The answer has one entry for each write, in order. `room` is false while the store is full:
-    /// then only operations that free space or move cursors are sent here.
+    /// The answer has one entry for each write, in order. While the store is full only operations
+    /// that free space or move cursors are sent here. On an error nothing of the group is kept.
     async fn commit(&self, group: &[Write])
     -> Result<Vec<Result<(), OperationError>>, CommitError>;
 
@@ -108,8 +110,9 @@ pub trait Store: Send + Sync + 'static {
     /// How much room is taken and left.
     async fn usage(&self) -> Result<Usage, ReadError>;
 
-    /// Removes events up to `to` that were recorded before `older_than`, at most `rows_max`;
-    /// returns how many.
+    /// Removes events up to `to` that were recorded before `older_than`, at most `rows_max`, oldest
+    /// first and none behind one that stays; returns how many. Sequences go on where they were,
+    /// even when no event is left.
     async fn trim(
         &self,
         to: Position,
@@ -118,6 +121,8 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<u64, CommitError>;
 
     /// Gives up or takes back the room kept for the cursors and the trimming that free space.
+    /// Taking it back is [`CommitError::Full`] when there is no room for it and a margin. What is
+    /// kept counts as used whether held or not.
     async fn set_ballast(&self, held: bool) -> Result<(), CommitError>;
 
     /// Flushes and closes; the files are whole afterwards.

@@ -171,7 +171,8 @@ impl Waker {
             if !self.desk.has_queued(tenant, device) {
                 return;
             }
-            let attempted = tokio::time::timeout(self.options.timeout, self.attempt(tenant, device));
+            let attempted =
+                tokio::time::timeout(self.options.timeout, self.attempt(tenant, device));
             let outcome = attempted.await.unwrap_or(Err(WakeError::Silent));
             let code = outcome.as_ref().map_or_else(WakeError::code, |()| "woken");
             self.metrics.connection_requests.with_label_values(&[code]).inc();
@@ -261,17 +262,17 @@ async fn send(
     authorization: Option<&str>,
 ) -> Result<Response<hyper::body::Incoming>, WakeError> {
     let stream = TcpStream::connect(target.address).await.map_err(WakeError::Unreachable)?;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(WakeError::Broken)?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(WakeError::Broken)?;
     let mut request = Request::get(target.path.as_str())
         .header(HOST, target.host.as_str())
         .header(USER_AGENT, "lastmile");
     if let Some(authorization) = authorization {
         request = request.header(AUTHORIZATION, authorization);
     }
-    let request = request
-        .body(Empty::<Bytes>::new())
-        .map_err(|_| WakeError::Denied(Denied::Unreadable))?;
+    let request =
+        request.body(Empty::<Bytes>::new()).map_err(|_| WakeError::Denied(Denied::Unreadable))?;
     let answered = sender.send_request(request);
     tokio::pin!(connection);
     tokio::select! {

@@ -102,7 +102,9 @@ mod tests {
     fn factory_settings_get_everything() {
         let paths = decided(Known { is_bootstrap: true, ..SETTLED }).unwrap();
         assert_eq!(paths.len(), 5);
-        assert!(paths.iter().all(|path| path.starts_with("InternetGatewayDevice.ManagementServer.")));
+        assert!(
+            paths.iter().all(|path| path.starts_with("InternetGatewayDevice.ManagementServer."))
+        );
     }
 
     #[test]

@@ -52,10 +52,7 @@ pub(super) fn kind(
     }
 }
 
-fn paths<'a>(
-    count: usize,
-    mut names: impl Iterator<Item = &'a String>,
-) -> Result<(), SubmitError> {
+fn paths<'a>(count: usize, mut names: impl Iterator<Item = &'a String>) -> Result<(), SubmitError> {
     if !(1..=PARAMETERS_MAX).contains(&count) {
         return Err(SubmitError::Invalid("1 to 500 parameters may be named"));
     }

@@ -64,8 +64,8 @@ pub enum FeedItem {
         /// What to give as `id`, and to hand back to [`FeedStart::After`].
         resume: Positions,
     },
-    /// Events are missing here: they were trimmed before the listener came for them, or it comes
-    /// from another store. What follows is the oldest there is.
+    /// Events are missing here: they were trimmed before the listener came for them, are damaged,
+    /// or it comes from another store. What follows is the oldest there is.
     Gap {
         /// The last position before it.
         after: Position,
@@ -155,7 +155,19 @@ impl Feed {
         let mut found = false;
         for shard in 0..self.at.len() {
             let after = self.at[shard];
-            let events = self.store.events_after(after, ROWS_MAX, BYTES_MAX).await?;
+            let events = match self.store.events_after(after, ROWS_MAX, BYTES_MAX).await {
+                // One by one up to the damaged event, which is left out like a trimmed one.
+                Err(ReadError::Damaged(_)) => match self.store.events_after(after, 1, 1).await {
+                    Err(ReadError::Damaged(position)) => {
+                        self.ready.push_back(FeedItem::Gap { after });
+                        self.at[shard] = position;
+                        found = true;
+                        continue;
+                    }
+                    other => other?,
+                },
+                other => other?,
+            };
             found |= !events.is_empty();
             for event in events {
                 let expected = self.at[shard].sequence + 1;

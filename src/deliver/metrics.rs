@@ -16,6 +16,7 @@ pub struct Metrics {
     lag: IntGaugeVec,
     age: GaugeVec,
     parked: IntCounterVec,
+    waiting: IntGaugeVec,
     devices_parked: IntGaugeVec,
     refusing: IntGaugeVec,
     damaged: IntCounterVec,
@@ -63,6 +64,10 @@ impl Metrics {
                 "Events parked as dead letters.",
                 &["sink"],
             )?,
+            waiting: gauge(
+                "lastmile_delivery_dead_letters",
+                "Dead letters that wait for an operator.",
+            )?,
             devices_parked: gauge(
                 "lastmile_delivery_parked_devices",
                 "Devices whose events are parked behind one that the sink refused.",
@@ -94,6 +99,7 @@ impl Metrics {
             attempts: self.attempts.clone(),
             batch: self.batch.with_label_values(&[sink]),
             parked: self.parked.with_label_values(&[sink]),
+            waiting: self.waiting.with_label_values(&[sink]),
             devices_parked: self.devices_parked.with_label_values(&[sink]),
             refusing: self.refusing.with_label_values(&[sink]),
             damaged: self.damaged.with_label_values(&[sink]),
@@ -119,6 +125,7 @@ pub(super) struct SinkMetrics {
     attempts: IntCounterVec,
     batch: Histogram,
     parked: IntCounter,
+    waiting: IntGauge,
     devices_parked: IntGauge,
     refusing: IntGauge,
     damaged: IntCounter,
@@ -138,6 +145,15 @@ impl SinkMetrics {
 
     pub(super) fn parked(&self, events: usize) {
         self.parked.inc_by(events as u64);
+        self.waiting.add(i64::try_from(events).unwrap_or(i64::MAX));
+    }
+
+    pub(super) fn settled(&self, letters: usize) {
+        self.waiting.sub(i64::try_from(letters).unwrap_or(i64::MAX));
+    }
+
+    pub(super) fn found_waiting(&self, letters: usize) {
+        self.waiting.set(i64::try_from(letters).unwrap_or(i64::MAX));
     }
 
     pub(super) fn devices_parked(&self, devices: usize) {

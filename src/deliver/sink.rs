@@ -11,6 +11,7 @@
 //! next is read meanwhile, and the cursor's step is stored together with the next batch's end.
 //! Never gives up on a batch, never skips an event that it has not parked.
 
+mod cursor;
 mod isolate;
 mod replay;
 
@@ -22,10 +23,8 @@ use super::parked::ParkedDevices;
 use super::reader::Reader;
 use super::{Carrier, Message, Metrics, Outcome, Replays, SinkOptions, cloud_event};
 use crate::clock::Clock;
-use crate::store::{
-    NewDeadLetter, Operation, OperationError, Page, Position, ReadError, Store, StoredEvent,
-    WriteError, Writer,
-};
+use crate::store::{Position, ReadError, Store, WriteError, Writer};
+use cursor::{Pending, Stored, WAITS_BEHIND, waiting};
 use isolate::Hunt;
 use model::Random;
 use std::sync::Arc;
@@ -64,6 +63,8 @@ pub struct Sink {
     random: Box<dyn Random + Send + Sync>,
     metrics: SinkMetrics,
     replays: watch::Receiver<u64>,
+    /// Kept so that the receiver never ends before the sink.
+    _replays: Replays,
     replay_at: Option<Instant>,
     replay_pauses: Backoff,
     replay_failures: u32,
@@ -79,19 +80,6 @@ pub struct Sink {
     stop: CancellationToken,
 }
 
-/// The cursor as it is on disk.
-#[derive(Clone, Copy, Default)]
-struct Stored {
-    done: Position,
-    batch_end: Option<Position>,
-}
-
-/// A step of the cursor that is not on disk yet.
-struct Pending {
-    to: Position,
-    parked: Vec<NewDeadLetter>,
-}
-
 /// Whether the task goes on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Step {
@@ -101,9 +89,6 @@ enum Step {
 
 /// How often the cursor's steps over unwanted events are stored.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
-
-/// How long a sink waits when the store has no room even for its cursor.
-const FULL_PAUSE: Duration = Duration::from_millis(500);
 
 /// Dead letters read at once.
 const LETTERS_PAGE: usize = 500;
@@ -126,6 +111,7 @@ impl Sink {
             random,
             metrics: context.metrics.of_sink(&options.name),
             replays: context.replays.subscribe(),
+            _replays: context.replays.clone(),
             replay_at: None,
             replay_pauses: Backoff::new(options.retry_min, options.retry_max),
             replay_failures: 0,
@@ -183,42 +169,6 @@ impl Sink {
                 return self.flush(Duration::ZERO).await;
             }
         }
-    }
-
-    /// Makes or finds the cursor, and learns which devices are parked.
-    async fn open(&mut self) -> Result<(), SinkError> {
-        let cursor = loop {
-            let cursors = self.store.cursors().await.map_err(SinkError::Read)?;
-            let found = cursors.into_iter().find(|cursor| cursor.name == self.cursor);
-            match found {
-                Some(cursor) if cursor.required => break cursor,
-                Some(_) | None => {
-                    let name = self.cursor.clone();
-                    self.write(|| {
-                        vec![Operation::PutCursor { name: name.clone(), required: true }]
-                    })
-                    .await?;
-                }
-            }
-        };
-        self.stored = Stored { done: cursor.done, batch_end: cursor.batch_end };
-        self.reader.read_to = cursor.done;
-        self.resume_end = cursor.batch_end.filter(|end| *end > cursor.done);
-        let mut after = None;
-        loop {
-            let page = Page { after, rows_max: LETTERS_PAGE };
-            let letters = self.store.dead_letters(None, Some(&self.options.name), page).await;
-            let letters = letters.map_err(SinkError::Read)?;
-            let Some(last) = letters.last() else { break };
-            after = Some(last.id);
-            for letter in &letters {
-                self.parked.add(&letter.event.tenant, &letter.event.device);
-            }
-        }
-        self.metrics.devices_parked(self.parked.len());
-        self.replay_at = (self.parked.len() > 0).then(Instant::now);
-        info!(sink = %self.options.name, done = %self.stored.done, "sink opened");
-        Ok(())
     }
 
     /// Fills the window; waits a little for more when it is not full and a batch left just now.
@@ -322,80 +272,6 @@ impl Sink {
         self.reader.window.put_back(batch);
     }
 
-    /// Notes that everything up to `to` is done with; stored with the next write.
-    fn done_to(&mut self, to: Position, mut parked: Vec<NewDeadLetter>) {
-        if self.resume_end.is_some_and(|end| end <= to) {
-            self.resume_end = None;
-        }
-        if to <= self.pending.as_ref().map_or(self.stored.done, |pending| pending.to) {
-            return;
-        }
-        self.reader.window.forget_ahead(to);
-        self.metrics.parked(parked.len());
-        parked.sort_by_key(|letter| letter.event.position);
-        let pending = self.pending.get_or_insert_with(|| Pending { to, parked: Vec::new() });
-        pending.to = to;
-        pending.parked.append(&mut parked);
-    }
-
-    /// Stores the pending step together with the end of the batch that is sent next.
-    async fn prepare(&mut self, end: Position) -> Result<(), SinkError> {
-        if self.pending.is_none() && self.stored.batch_end == Some(end) {
-            return Ok(());
-        }
-        self.store_step(Some(end)).await
-    }
-
-    /// Stores the pending step, when there is one and the last is `age` old.
-    async fn flush(&mut self, age: Duration) -> Result<(), SinkError> {
-        let has_parked = self.pending.as_ref().is_some_and(|pending| !pending.parked.is_empty());
-        if self.pending.is_some() && (has_parked || self.flushed_at.elapsed() >= age) {
-            self.store_step(None).await?;
-        }
-        Ok(())
-    }
-
-    async fn store_step(&mut self, end: Option<Position>) -> Result<(), SinkError> {
-        let pending = self.pending.take();
-        let (name, at) = (self.cursor.clone(), self.clock.now().wall);
-        let operations = || {
-            let advance = pending.as_ref().map(|step| Operation::AdvanceCursor {
-                name: name.clone(),
-                to: step.to,
-                parked: step.parked.clone(),
-                at,
-            });
-            let prepare = end.map(|end| Operation::PrepareBatch { name: name.clone(), end });
-            advance.into_iter().chain(prepare).collect()
-        };
-        self.write(operations).await?;
-        if let Some(step) = &pending {
-            self.stored = Stored { done: step.to, batch_end: None };
-            self.flushed_at = Instant::now();
-        }
-        if end.is_some() {
-            self.stored.batch_end = end;
-        }
-        Ok(())
-    }
-
-    /// Writes until there is room for it.
-    async fn write(&self, operations: impl Fn() -> Vec<Operation>) -> Result<(), SinkError> {
-        loop {
-            match self.writer.transact(operations()).await {
-                Ok(()) => return Ok(()),
-                Err(WriteError::Full) => {
-                    warn!(sink = %self.options.name, "no room for the cursor, waiting");
-                    sleep(FULL_PAUSE).await;
-                }
-                Err(WriteError::Refused(OperationError::Missing(_))) => {
-                    return Err(SinkError::Dropped);
-                }
-                Err(error) => return Err(SinkError::Write(error)),
-            }
-        }
-    }
-
     /// Waits for something to do.
     async fn idle(&mut self) -> Result<Step, SinkError> {
         if !self.reader.is_caught_up() || self.reader.window.len() > 0 {
@@ -412,11 +288,7 @@ impl Sink {
         let wake_at = flush_at.into_iter().chain(self.replay_at).min();
         tokio::select! {
             more = self.reader.commit() => return Ok(if more { Step::On } else { Step::Stop }),
-            asked = self.replays.changed() => if asked.is_ok() {
-                self.replay_at = Some(Instant::now());
-            } else {
-                return Ok(Step::Stop);
-            },
+            _ = self.replays.changed() => self.replay_at = Some(Instant::now()),
             () = sleep_until(wake_at.unwrap_or_else(Instant::now)), if wake_at.is_some() => {}
             () = self.stop.cancelled() => {}
         }
@@ -439,15 +311,6 @@ impl std::fmt::Debug for Sink {
         f.debug_struct("Sink").field("name", &self.options.name).finish_non_exhaustive()
     }
 }
-
-/// Events that wait behind a parked one, as dead letters.
-fn waiting(events: Vec<StoredEvent>) -> Vec<NewDeadLetter> {
-    let letter = |event| NewDeadLetter { event, reason: WAITS_BEHIND.into() };
-    events.into_iter().map(letter).collect()
-}
-
-/// Why an event is a dead letter that no backend refused.
-const WAITS_BEHIND: &str = "waits behind an event of its device that the sink would not take";
 
 /// Why a sink's task ended by itself.
 #[derive(Debug, thiserror::Error)]

@@ -29,12 +29,12 @@ use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, COOKIE, RETRY_AFTER, SET_CO
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio_util::task::TaskTracker;
 use model::{DeviceId, Protocol, Tenant};
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio_util::task::TaskTracker;
 use tracing::debug;
 
 /// The cookie that names a session.
@@ -54,8 +54,10 @@ pub struct CwmpOptions {
     pub allows_basic: bool,
     /// Proxies that are believed about whom they speak for.
     pub trusted_proxies: Vec<Cidr>,
-    /// Largest body, packed and again unpacked.
+    /// Largest body as it arrives.
     pub body_max: usize,
+    /// Largest body once it is unpacked.
+    pub body_decoded_max: usize,
     /// Longest time for the head of a request.
     pub header_timeout: Duration,
     /// Longest session.
@@ -222,8 +224,14 @@ impl CwmpListener {
             }
         };
         let encoding = head.headers.get(hyper::header::CONTENT_ENCODING);
-        let unpacked = body::read(body, encoding, self.options.body_max).await;
-        let request = Post { session, caller, from, line, content_type: head.headers.get(CONTENT_TYPE).cloned() };
+        let unpacked = body::read(body, encoding, &self.options).await;
+        let request = Post {
+            session,
+            caller,
+            from,
+            line,
+            content_type: head.headers.get(CONTENT_TYPE).cloned(),
+        };
         let turns = self.turns.clone();
         let turn = turns.spawn(async move { self.post(unpacked, request).await });
         turn.await.unwrap_or_else(|_| plain(StatusCode::INTERNAL_SERVER_ERROR, "our fault"))
@@ -314,13 +322,7 @@ impl CwmpListener {
         answer
     }
 
-    fn open(
-        &self,
-        key: SessionKey,
-        device: DeviceId,
-        inform: &Inform,
-        from: IpAddr,
-    ) -> Box<Owned> {
+    fn open(&self, key: SessionKey, device: DeviceId, inform: &Inform, from: IpAddr) -> Box<Owned> {
         let now = self.parts.clock.now();
         let known = Known {
             tenant: self.tenant.clone(),

@@ -21,8 +21,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use model::{
-    Command, CommandChange, CommandKind, CommandState, DeviceId, Fact, Monotonic, Payload, Protocol,
-    Tenant, Ticket,
+    Command, CommandChange, CommandKind, CommandState, DeviceId, Fact, Payload, Protocol, Tenant,
+    Ticket,
 };
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -52,8 +52,6 @@ thread_local! {
 pub struct MqttOptions {
     /// Whether boards must sign in.
     pub requires_sign_in: bool,
-    /// Most publishes per second of one board.
-    pub publish_rate_max: u32,
     /// Failed sign-ins per minute from one address.
     pub failed_sign_ins_per_minute: u32,
     /// Most devices that the registry may hold.
@@ -110,15 +108,7 @@ struct Driver {
     /// What was read and is no whole packet yet.
     rest: Vec<u8>,
     board: Option<Board>,
-    rate: Rate,
     closed: Option<CloseReason>,
-}
-
-/// Publishes of the current second.
-#[derive(Clone, Copy, Debug)]
-struct Rate {
-    since: Monotonic,
-    count: u32,
 }
 
 /// What wakes a connection.
@@ -159,8 +149,7 @@ impl Driver {
     fn new(listener: Arc<MqttListener>, stream: Stream, peer: IpAddr) -> Self {
         let now = listener.parts.clock.now();
         let session = Session::new(Arc::clone(&listener.session_options), now);
-        let rate = Rate { since: now.monotonic, count: 0 };
-        Self { listener, stream, peer, session, rest: Vec::new(), board: None, rate, closed: None }
+        Self { listener, stream, peer, session, rest: Vec::new(), board: None, closed: None }
     }
 
     async fn run(mut self, stop: CancellationToken) {
@@ -212,6 +201,7 @@ impl Driver {
         if !self.rest.is_empty() && self.session.wants_input() && self.take_rest() {
             return Wake::Bytes;
         }
+        let wants_input = self.session.wants_input();
         let line = self.board.as_ref().map(|board| Arc::clone(&board.line));
         let rung = async {
             match &line {
@@ -223,7 +213,9 @@ impl Driver {
             biased;
             () = stop.cancelled() => Wake::Stop,
             () = rung => Wake::Rung,
-            read = self.read() => if read { Wake::Bytes } else { Wake::Eof },
+            // While the session wants nothing (it sends too fast, or does not read what we write),
+            // the socket is left alone.
+            read = self.read(), if wants_input => if read { Wake::Bytes } else { Wake::Eof },
             () = timer => Wake::Deadline,
         }
     }
@@ -320,26 +312,6 @@ impl Driver {
             }
             parts.registry.seen(&board.tenant, &board.device, now.wall, Some(self.peer));
         }
-        self.slow_down(count).await;
-    }
-
-    /// Leaves the socket unread for the rest of a second in which a board sent too much.
-    async fn slow_down(&mut self, count: u32) {
-        let clock = self.listener.parts.clock;
-        let now = clock.now().monotonic;
-        let second = Duration::from_secs(1);
-        if now.since(self.rate.since) >= second {
-            self.rate = Rate { since: now, count: 0 };
-        }
-        self.rate.count = self.rate.count.saturating_add(count);
-        if self.rate.count > self.listener.options.publish_rate_max {
-            self.listener.parts.metrics.fault(Protocol::Mqtt, "publish_rate");
-            // What is on disk is acknowledged at once all the same.
-            if self.write().await.is_ok() {
-                tokio::time::sleep(second.saturating_sub(now.since(self.rate.since))).await;
-            }
-            self.session.forgive_silence(clock.now());
-        }
     }
 
     /// Offers the board every command that waits for it.
@@ -352,7 +324,9 @@ impl Driver {
             let id = command.id.clone();
             let delivery = Delivery { command: id.clone(), topic, payload, qos, duplicate };
             match self.session.deliver(delivery) {
-                Ok(()) => self.listener.parts.metrics.mqtt_messages.with_label_values(&["down"]).inc(),
+                Ok(()) => {
+                    self.listener.parts.metrics.mqtt_messages.with_label_values(&["down"]).inc()
+                }
                 Err(Undeliverable::WindowFull | Undeliverable::NotConnected) => return,
                 // Another subscription may bring it.
                 Err(Undeliverable::NotSubscribed) => {}
@@ -394,7 +368,10 @@ impl Driver {
         if let Some(CloseReason::Protocol(error)) = self.closed {
             parts.metrics.fault(Protocol::Mqtt, error.code());
         }
-        debug!(device = self.board.as_ref().map(|board| tracing::field::display(&board.device)), reason, "board gone");
+        debug!(
+            device = self.board.as_ref().map(|board| tracing::field::display(&board.device)),
+            reason, "board gone"
+        );
     }
 }
 

@@ -51,17 +51,19 @@ impl Certificate {
         names: Vec<String>,
     ) -> Result<Self, CertificateError> {
         if matches!(files::read(cert), Err(error) if error.is_missing()) {
-            let made = rcgen::generate_simple_self_signed(names).map_err(|error| unusable(cert, key, error))?;
+            let made = rcgen::generate_simple_self_signed(names)
+                .map_err(|error| unusable(cert, key, error))?;
             files::write_new_secret(key, Redacted(made.signing_key.serialize_pem()))?;
             files::write_new_secret(cert, Redacted(made.cert.pem()))?;
         }
         Self::read(cert, key)
     }
 
-    /// Reads the files again; connections that are open keep what they have. On an error nothing
-    /// changes.
-    pub fn reload(&self) -> Result<(), CertificateError> {
-        self.current.store(server_config(&self.cert, &self.key)?);
+    /// Reads the certificate again, from `files` (certificate and key) where they are named, else
+    /// from where it was. Connections that are open keep what they have; on an error nothing changes.
+    pub fn reload(&self, files: Option<(&Path, &Path)>) -> Result<(), CertificateError> {
+        let (cert, key) = files.unwrap_or((&self.cert, &self.key));
+        self.current.store(server_config(cert, key)?);
         Ok(())
     }
 
@@ -110,7 +112,7 @@ mod tests {
         Certificate::read_or_make(&cert, &key, vec!["localhost".into()]).unwrap();
         assert_eq!(files::read(&cert).unwrap(), first);
         files::write_new_secret(&key, Redacted("not a key".into())).unwrap();
-        assert!(made.reload().is_err(), "a broken file changes nothing");
+        assert!(made.reload(None).is_err(), "a broken file changes nothing");
         let _ = made.acceptor();
     }
 }

@@ -3,14 +3,16 @@
 //! One task drains whatever has arrived, has the engine commit it in one transaction, and then
 //! releases the waiting acknowledgements. While a commit runs, the next group gathers: the slower
 //! the disk, the larger the groups. When the store is full, facts are refused at once, while what
-//! moves cursors and frees space goes on; room found again is noticed here.
+//! moves cursors and frees space goes on; room found again is noticed here. When the store fails,
+//! nobody is released any more: the writer ends with the error, and the process with it.
 
-use super::{CommitError, Operation, OperationError, Store, Write, WriteError};
+use super::{CommitError, Metrics, Operation, OperationError, Store, Write, WriteError};
+use crate::clock::Clock;
 use model::Event;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 /// Bounds of the writer.
 #[derive(Clone, Copy, Debug)]
@@ -20,13 +22,21 @@ pub struct WriterOptions {
     /// Most writes that may wait for the next group; who comes later waits to be let in, and his
     /// socket is not read.
     pub queue_max: usize,
-    /// How often a full store is asked whether there is room again.
+    /// How often the store is asked whether there is room (still, or again).
     pub room_interval: Duration,
+    /// It is asked after so many bytes of facts, too: at full speed the interval is long. The
+    /// quota is passed by this and a group at most, which is less than the ballast.
+    pub room_check_bytes: usize,
 }
 
 impl Default for WriterOptions {
     fn default() -> Self {
-        Self { group_max: 2_000, queue_max: 8_192, room_interval: Duration::from_millis(500) }
+        Self {
+            group_max: 2_000,
+            queue_max: 8_192,
+            room_interval: Duration::from_millis(500),
+            room_check_bytes: 1024 * 1024,
+        }
     }
 }
 
@@ -41,9 +51,11 @@ pub enum Room {
     Failed,
 }
 
+type Settled = oneshot::Sender<Result<(), WriteError>>;
+
 struct Job {
     write: Write,
-    settled: oneshot::Sender<Result<(), WriteError>>,
+    settled: Settled,
 }
 
 /// A handle to the writer task. Clones share it; it ends when the last clone is gone.
@@ -52,25 +64,45 @@ pub struct Writer {
     jobs: mpsc::Sender<Job>,
     room: watch::Receiver<Room>,
     committed: watch::Receiver<u64>,
+    metrics: Metrics,
 }
 
 impl Writer {
     /// Starts the writer over `store`. The returned future is the writer itself, to be spawned; it
     /// ends when every handle is dropped and everything accepted is on disk, or when the store
-    /// fails.
+    /// fails: then the process must end, since what it cannot keep it may not acknowledge.
     pub fn new(
         store: Arc<dyn Store>,
         options: WriterOptions,
     ) -> (Self, impl Future<Output = Result<(), CommitError>> + Send + 'static) {
+        Self::measured(store, options, Metrics::unregistered())
+    }
+
+    /// As [`Writer::new`], seen through `metrics`.
+    pub fn measured(
+        store: Arc<dyn Store>,
+        options: WriterOptions,
+        metrics: Metrics,
+    ) -> (Self, impl Future<Output = Result<(), CommitError>> + Send + 'static) {
         let (jobs, queue) = mpsc::channel(options.queue_max);
         let (room, room_seen) = watch::channel(Room::Free);
         let (committed, committed_seen) = watch::channel(0);
-        let task = Task { store, options, queue, room, committed };
-        (Self { jobs, room: room_seen, committed: committed_seen }, task.run())
+        let task = Task {
+            store,
+            options,
+            queue,
+            room,
+            committed,
+            unchecked_bytes: 0,
+            clock: Clock::start(),
+            metrics: metrics.clone(),
+        };
+        (Self { jobs, room: room_seen, committed: committed_seen, metrics }, task.run())
     }
 
     /// Makes facts durable, with the operations that belong to them. When this returns `Ok`, they
-    /// are on disk and the device may be answered.
+    /// are on disk and the device may be answered. When it is dropped before, they may be kept all
+    /// the same.
     pub async fn append(
         &self,
         events: Vec<Event>,
@@ -100,9 +132,25 @@ impl Writer {
     }
 
     async fn write(&self, write: Write) -> Result<(), WriteError> {
+        match self.room() {
+            Room::Full if !frees_space(&write) => {
+                self.metrics.refused_full();
+                return Err(WriteError::Full);
+            }
+            Room::Failed => return Err(WriteError::Closed),
+            Room::Full | Room::Free => {}
+        }
         let (settled, outcome) = oneshot::channel();
         self.jobs.send(Job { write, settled }).await.map_err(|_| WriteError::Closed)?;
         outcome.await.unwrap_or(Err(WriteError::Closed))
+    }
+}
+
+/// Whether a full store must still take it.
+fn frees_space(write: &Write) -> bool {
+    match write {
+        Write::Append { .. } => false,
+        Write::Transact(operations) => operations.iter().all(Operation::frees_space),
     }
 }
 
@@ -112,12 +160,29 @@ struct Task {
     queue: mpsc::Receiver<Job>,
     room: watch::Sender<Room>,
     committed: watch::Sender<u64>,
+    /// Bytes of facts since the store was last asked for room.
+    unchecked_bytes: usize,
+    clock: Clock,
+    metrics: Metrics,
 }
 
 impl Task {
     async fn run(mut self) -> Result<(), CommitError> {
+        let outcome = self.serve().await;
+        if outcome.is_err() {
+            // Told before the queue is dropped, so that nobody is told "closed" and then asks.
+            self.set_room(Room::Failed);
+        }
+        outcome
+    }
+
+    async fn serve(&mut self) -> Result<(), CommitError> {
+        // Room is what the ballast could be written to.
+        self.make_room().await?;
+        self.look_for_room().await?;
         let mut jobs = Vec::with_capacity(self.options.group_max);
-        let mut ask_for_room = interval(self.options.room_interval);
+        let first = Instant::now() + self.options.room_interval;
+        let mut ask_for_room = interval_at(first, self.options.room_interval);
         ask_for_room.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -126,6 +191,9 @@ impl Task {
                         return Ok(());
                     }
                     self.commit(&mut jobs).await?;
+                    if self.unchecked_bytes >= self.options.room_check_bytes {
+                        self.look_for_room().await?;
+                    }
                 }
                 _ = ask_for_room.tick() => self.look_for_room().await?,
             }
@@ -133,62 +201,67 @@ impl Task {
     }
 
     async fn commit(&mut self, jobs: &mut Vec<Job>) -> Result<(), CommitError> {
-        let room = *self.room.borrow();
-        if room == Room::Full {
-            refuse_growth(jobs);
+        if *self.room.borrow() == Room::Full {
+            self.refuse_growth(jobs);
         }
+        let Some((group, waiting)) = self.try_commit(jobs).await? else { return Ok(()) };
+        // The group did not fit. Cursors move on the room that the ballast gave back; all else is
+        // refused.
+        self.set_room(Room::Full);
+        self.store.set_ballast(false).await?;
+        jobs.extend(group.into_iter().zip(waiting).map(|(write, settled)| Job { write, settled }));
+        self.refuse_growth(jobs);
+        if let Some((_, waiting)) = self.try_commit(jobs).await? {
+            // Even the ballast is used up: readers repeat their batch once there is room.
+            for settled in waiting {
+                self.metrics.refused_full();
+                let _ = settled.send(Err(WriteError::Full));
+            }
+        }
+        Ok(())
+    }
+
+    /// Commits the jobs and releases who waits; hands them back when there was no room.
+    async fn try_commit(
+        &mut self,
+        jobs: &mut Vec<Job>,
+    ) -> Result<Option<(Vec<Write>, Vec<Settled>)>, CommitError> {
         let (group, waiting): (Vec<_>, Vec<_>) =
             jobs.drain(..).map(|job| (job.write, job.settled)).unzip();
         if group.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
+        let start = self.clock.now().monotonic;
         match self.store.commit(&group).await {
-            Ok(outcomes) => self.release(&group, waiting, outcomes),
-            Err(CommitError::Full) => {
-                self.fill_up().await?;
-                // Cursors move on the room that the ballast gave back; all else is refused.
-                *jobs = group
-                    .into_iter()
-                    .zip(waiting)
-                    .map(|(write, settled)| Job { write, settled })
-                    .collect();
-                refuse_growth(jobs);
-                self.commit_in_full_store(jobs).await?;
+            Ok(outcomes) => {
+                let took = self.clock.now().monotonic.since(start);
+                self.metrics.committed(group.len(), took);
+                self.release(&group, waiting, outcomes);
+                Ok(None)
             }
-            Err(failed) => {
-                self.room.send_replace(Room::Failed);
-                return Err(failed);
-            }
+            Err(CommitError::Full) => Ok(Some((group, waiting))),
+            Err(failed) => Err(failed),
         }
-        Ok(())
-    }
-
-    async fn commit_in_full_store(&mut self, jobs: &mut Vec<Job>) -> Result<(), CommitError> {
-        let (group, waiting): (Vec<_>, Vec<_>) =
-            jobs.drain(..).map(|job| (job.write, job.settled)).unzip();
-        match self.store.commit(&group).await {
-            Ok(outcomes) => self.release(&group, waiting, outcomes),
-            // Even the ballast is used up: readers repeat their batch once there is room.
-            Err(CommitError::Full) => drop_all(waiting, WriteError::Full),
-            Err(failed) => {
-                self.room.send_replace(Room::Failed);
-                return Err(failed);
-            }
-        }
-        Ok(())
     }
 
     fn release(
-        &self,
+        &mut self,
         group: &[Write],
-        waiting: Vec<oneshot::Sender<Result<(), WriteError>>>,
+        waiting: Vec<Settled>,
         outcomes: Vec<Result<(), OperationError>>,
     ) {
-        let has_events = |write: &Write| match write {
-            Write::Append { events, .. } => !events.is_empty(),
-            Write::Transact(_) => false,
-        };
-        if group.iter().any(has_events) {
+        let mut has_events = false;
+        for (write, outcome) in group.iter().zip(&outcomes) {
+            match (write, outcome) {
+                (_, Err(_)) => self.metrics.refused_operation(),
+                (Write::Append { events, .. }, Ok(())) => {
+                    has_events |= !events.is_empty();
+                    self.unchecked_bytes += events.iter().map(bytes_of).sum::<usize>();
+                }
+                (Write::Transact(_), Ok(())) => {}
+            }
+        }
+        if has_events {
             self.committed.send_modify(|count| *count += 1);
         }
         for (settled, outcome) in waiting.into_iter().zip(outcomes) {
@@ -197,47 +270,67 @@ impl Task {
         }
     }
 
-    async fn fill_up(&self) -> Result<(), CommitError> {
-        self.room.send_replace(Room::Full);
-        self.store.set_ballast(false).await
-    }
-
-    async fn look_for_room(&self) -> Result<(), CommitError> {
+    /// Asks how much is used, and acts on a change.
+    async fn look_for_room(&mut self) -> Result<(), CommitError> {
+        self.unchecked_bytes = 0;
+        // A reader's failure is not the writer's: the next commit tells whether the store works.
         let Ok(usage) = self.store.usage().await else { return Ok(()) };
+        self.metrics.usage(usage);
         let full = usage.used_bytes >= usage.quota_bytes;
         let room = *self.room.borrow();
         match (room, full) {
-            (Room::Full, false) => match self.store.set_ballast(true).await {
-                Ok(()) => drop(self.room.send_replace(Room::Free)),
-                Err(CommitError::Full) => self.store.set_ballast(false).await?,
-                Err(failed) => return Err(failed),
-            },
-            (Room::Free, true) => self.fill_up().await?,
-            (Room::Free | Room::Full | Room::Failed, _) => {}
+            (Room::Full, false) => self.make_room().await,
+            (Room::Free, true) => {
+                self.set_room(Room::Full);
+                self.store.set_ballast(false).await
+            }
+            (Room::Free | Room::Full | Room::Failed, _) => Ok(()),
         }
-        Ok(())
     }
-}
 
-/// Answers those whose write would take room, and keeps the others.
-fn refuse_growth(jobs: &mut Vec<Job>) {
-    let mut kept = Vec::with_capacity(jobs.len());
-    for job in jobs.drain(..) {
-        let frees = match &job.write {
-            Write::Append { .. } => false,
-            Write::Transact(operations) => operations.iter().all(Operation::frees_space),
-        };
-        if frees {
-            kept.push(job);
-        } else {
+    /// Takes the ballast; facts are taken once it is held.
+    async fn make_room(&mut self) -> Result<(), CommitError> {
+        match self.store.set_ballast(true).await {
+            Ok(()) => {
+                self.set_room(Room::Free);
+                Ok(())
+            }
+            Err(CommitError::Full) => {
+                self.set_room(Room::Full);
+                self.store.set_ballast(false).await
+            }
+            Err(failed) => Err(failed),
+        }
+    }
+
+    fn set_room(&self, room: Room) {
+        let before = self.room.send_replace(room);
+        self.metrics.room(room);
+        match (before, room) {
+            (Room::Free, Room::Full) => tracing::warn!("store is full, facts are refused"),
+            (Room::Full, Room::Free) => tracing::info!("store has room again"),
+            _ => {}
+        }
+    }
+
+    /// Answers those whose write would take room, and keeps the others.
+    fn refuse_growth(&self, jobs: &mut Vec<Job>) {
+        let (kept, refused): (Vec<_>, Vec<_>) =
+            jobs.drain(..).partition(|job| frees_space(&job.write));
+        for job in refused {
+            self.metrics.refused_full();
             let _ = job.settled.send(Err(WriteError::Full));
         }
+        *jobs = kept;
     }
-    *jobs = kept;
 }
 
-fn drop_all(waiting: Vec<oneshot::Sender<Result<(), WriteError>>>, error: WriteError) {
-    for settled in waiting {
-        let _ = settled.send(Err(error));
-    }
+/// About how much room an event takes.
+fn bytes_of(event: &Event) -> usize {
+    /// Tenant, device, type, time, checksum and the row's own.
+    const BESIDE: usize = 128;
+    event.data.as_str().len() + BESIDE
 }
+
+#[cfg(test)]
+mod tests;

@@ -143,6 +143,7 @@ impl Sink {
                     self.metrics.took(part.len());
                     let ids: Vec<_> = part.iter().map(|letter| letter.id).collect();
                     self.write(|| vec![Operation::SettleDeadLetters { ids: ids.clone() }]).await?;
+                    self.metrics.settled(part.len());
                 }
                 Outcome::Refused { .. } if part.len() > 1 => {
                     let second = part.split_off(part.len() / 2);

@@ -93,3 +93,15 @@ async fn leaves_out_what_is_not_wanted_and_ends_with_the_writer() {
     assert!(items.is_empty());
     drop(scene);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_damaged_event_is_a_gap() {
+    let scene = Scene::new();
+    scene.append([("a", "1"), ("a", "2"), ("a", "3")]).await;
+    scene.store.kept().damaged = Some(2);
+    let mut feed = open(&scene, FeedStart::Oldest).await;
+    assert_eq!(said(&mut feed).await.0, "\"1\"");
+    let gap = feed.next().await.unwrap().unwrap();
+    assert!(matches!(gap, FeedItem::Gap { after } if after.sequence == 1), "{gap:?}");
+    assert_eq!(said(&mut feed).await.0, "\"3\"");
+}

@@ -3,16 +3,23 @@
 
 use super::scene::{Backend, Running, Scene, Seeded, options};
 use crate::deliver::{FailureClass, Outcome, SinkOptions};
+use jiff::Timestamp;
+use model::Tenant;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// Seeds of one run.
+/// Seeds of one run; `LASTMILE_TEST_SEEDS` sets another number.
 const SEEDS: u64 = 300;
+
+#[expect(clippy::disallowed_methods, reason = "a longer run is asked for by the environment")]
+fn seeds() -> u64 {
+    std::env::var("LASTMILE_TEST_SEEDS").map_or(SEEDS, |seeds| seeds.parse().unwrap())
+}
 
 #[tokio::test(start_paused = true)]
 async fn order_is_kept_and_nothing_lost_under_random_failures() {
-    for seed in 0..SEEDS {
+    for seed in 0..seeds() {
         play(seed).await;
     }
 }
@@ -59,6 +66,45 @@ async fn play(seed: u64) {
     }
     let parked: u64 = (0..2).map(|d| next[d].saturating_sub(poisoned[d])).sum();
     assert_eq!(letters.len() as u64, parked, "seed {seed}: {letters:?}");
+    replay(seed, scene, &sink, &backend, next).await;
+}
+
+/// The backend is mended, an operator asks for what was parked, and more happens meanwhile.
+async fn replay(
+    seed: u64,
+    scene: Scene,
+    sink: &SinkOptions,
+    backend: &Arc<Backend>,
+    mut next: [u64; 6],
+) {
+    let mut moods = moody(Seeded(seed ^ 0xCAFE));
+    backend.answer(move |data| {
+        let mended: Vec<_> = data.iter().map(|data| data.replace("bad", "good")).collect();
+        moods(&mended)
+    });
+    let running = scene.start(sink.clone(), backend);
+    let mut rounds = 0;
+    while let Some(id) = { scene.store.kept().letters.first().map(|letter| letter.id) } {
+        let (writer, tenant) = (&scene.writer, Tenant::default());
+        // Settled in between: there is nothing left to ask for.
+        let _ = scene.context.replays.ask(writer, tenant, id, Timestamp::UNIX_EPOCH, vec![]).await;
+        if rounds < 5 {
+            let device = rounds % 6;
+            let (name, data) = (format!("d{device}"), format!("good {}", next[device]));
+            scene.append([(name.as_str(), data.as_str())]).await;
+            next[device] += 1;
+        }
+        rounds += 1;
+        sleep(Duration::from_millis(700)).await;
+    }
+    scene.until_done("hub").await;
+    running.stop().await;
+    assert_eq!(scene.letters(), Vec::<String>::new(), "seed {seed}");
+    let taken = backend.taken_by_device();
+    for (device, count) in next.into_iter().enumerate() {
+        let taken = taken.get(&format!("mqtt:d{device}")).cloned().unwrap_or_default();
+        assert_eq!(taken, (0..count).collect::<Vec<_>>(), "seed {seed}, device {device}");
+    }
 }
 
 async fn restart(
@@ -73,7 +119,7 @@ async fn restart(
     (scene, running)
 }
 
-/// Refuses poison; otherwise takes, fails in some way, or takes and loses its answer.
+/// Refuses poison; otherwise takes, fails in some way, or takes and loses its answer (a time-out).
 fn moody(mut chance: Seeded) -> impl FnMut(&[String]) -> Outcome + Send + 'static {
     move |data| {
         let failed = |class| Outcome::Failed { class, retry_after: None };

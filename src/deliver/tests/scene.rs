@@ -175,11 +175,18 @@ impl Backend {
         taken.flat_map(|attempt| data_of(&attempt.message)).collect()
     }
 
-    /// For each device the numbers taken, doubles dropped by event id as a receiver would.
+    /// For each device the numbers received, doubles dropped by event id as a receiver would. What
+    /// timed out was received, and its answer lost.
     pub(super) fn taken_by_device(&self) -> BTreeMap<String, Vec<u64>> {
         let mut seen = std::collections::HashSet::new();
         let mut by_device = BTreeMap::<_, Vec<u64>>::new();
-        for attempt in self.attempts().iter().filter(|a| a.outcome == Outcome::Taken) {
+        let received = |attempt: &&Attempt| {
+            matches!(
+                attempt.outcome,
+                Outcome::Taken | Outcome::Failed { class: FailureClass::TimedOut, .. }
+            )
+        };
+        for attempt in self.attempts().iter().filter(received) {
             for event in events_of(&attempt.message) {
                 if seen.insert(event["id"].as_str().unwrap().to_owned()) {
                     let subject = event["subject"].as_str().unwrap().to_owned();

@@ -1,6 +1,6 @@
 //! The body of a request: read and unpacked within bounds.
 
-use super::{Answer, plain};
+use super::{Answer, CwmpOptions, plain};
 use cwmp::frame::{self, Coding};
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use http_body_util::{BodyExt as _, Limited};
@@ -56,11 +56,11 @@ impl BodyError {
     }
 }
 
-/// Reads a body of at most `max` bytes, packed and again unpacked.
+/// Reads a body within its bounds, as it arrives and once it is unpacked.
 pub(super) async fn read(
     body: Incoming,
     encoding: Option<&HeaderValue>,
-    max: usize,
+    options: &CwmpOptions,
 ) -> Result<Bytes, BodyError> {
     let coding = match encoding {
         None => Coding::Identity,
@@ -68,7 +68,8 @@ pub(super) async fn read(
             encoding.to_str().ok().and_then(frame::coding).ok_or(BodyError::Coding)?
         }
     };
-    let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, max).collect()).await;
+    let collected =
+        tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, options.body_max).collect()).await;
     let packed = match collected {
         Err(_) => return Err(BodyError::Slow),
         Ok(Ok(collected)) => collected.to_bytes(),
@@ -77,6 +78,7 @@ pub(super) async fn read(
         }
         Ok(Err(_)) => return Err(BodyError::Broken),
     };
+    let max = options.body_decoded_max;
     match coding {
         Coding::Identity => Ok(packed),
         Coding::Gzip => unpack(MultiGzDecoder::new(&*packed), max),

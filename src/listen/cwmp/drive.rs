@@ -17,7 +17,12 @@ enum Turn {
 
 impl CwmpListener {
     /// Serves one request of a session and puts the session back to rest.
-    pub(super) async fn turn(&self, mut owned: Box<Owned>, message: Message, line: &Line) -> Answer {
+    pub(super) async fn turn(
+        &self,
+        mut owned: Box<Owned>,
+        message: Message,
+        line: &Line,
+    ) -> Answer {
         owned.session.receive(message, self.parts.clock.now());
         let (turn, closed) = self.drain(&mut owned).await;
         match closed {

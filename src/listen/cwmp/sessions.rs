@@ -128,7 +128,8 @@ impl Sessions {
             self.resting.iter().filter(|it| is_due(it)).map(|it| *it.key()).collect();
         let reason =
             if now == Monotonic::NEVER { CloseReason::Stopping } else { CloseReason::Silent };
-        let taken = due.into_iter().filter_map(|key| self.resting.remove_if(&key, |_, it| is_due(it)));
+        let taken =
+            due.into_iter().filter_map(|key| self.resting.remove_if(&key, |_, it| is_due(it)));
         taken.map(|(_, owned)| (owned, reason)).collect()
     }
 

@@ -3,9 +3,7 @@
 use super::{Answer, CwmpListener, CwmpOptions, CwmpParts, RETRY_AFTER_S, plain};
 use crate::credentials::{Claimant, Enrolled};
 use crate::sign_ins::FailedSignIns;
-use cwmp::auth::{
-    AuthError, Authorization, NonceKey, NonceWindow, basic_challenge, challenge,
-};
+use cwmp::auth::{AuthError, Authorization, NonceKey, NonceWindow, basic_challenge, challenge};
 use hyper::StatusCode;
 use hyper::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;

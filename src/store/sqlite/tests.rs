@@ -75,9 +75,8 @@ async fn events_come_back_as_they_went_in_and_in_order() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder).await;
     let device = cpe("1");
-    let group: Vec<Write> = (0..700)
-        .map(|n| append(vec![event(&device, 2 * n), event(&device, 2 * n + 1)]))
-        .collect();
+    let group: Vec<Write> =
+        (0..700).map(|n| append(vec![event(&device, 2 * n), event(&device, 2 * n + 1)])).collect();
     assert!(store.commit(&group).await.unwrap().iter().all(Result::is_ok));
     store.close().await;
 
@@ -105,4 +104,324 @@ async fn a_second_process_is_kept_out() {
     assert!(matches!(second, Err(OpenError::InUse { .. })), "{second:?}");
     store.close().await;
     open(&folder).await.close().await;
+}
+
+#[tokio::test]
+async fn facts_make_devices_and_aliases_stay_with_who_had_them_first() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder).await;
+    let (first, second) = (cpe("1"), cpe("2"));
+    let with_facts = |device: &DeviceId, second, said: DeviceFacts| Event {
+        facts: Some(Box::new(said)),
+        ..event(device, second)
+    };
+    let group = [
+        append(vec![with_facts(&first, 1, facts("A", &["S1", "SHARED"]))]),
+        append(vec![with_facts(&second, 2, facts("B", &["S2", "SHARED"]))]),
+        append(vec![with_facts(&first, 3, facts("A2", &["S1", "S3"]))]),
+    ];
+    assert!(store.commit(&group).await.unwrap().iter().all(Result::is_ok));
+    let claims = append(vec![with_facts(&second, 4, facts("B", &["S3"]))]);
+    assert_eq!(one(&store, claims).await, Ok(()), "a claim on another's name is no fault");
+
+    let devices = store.devices(None, 10).await.unwrap();
+    assert_eq!(devices.len(), 2);
+    assert_eq!(devices[0].id, first);
+    assert_eq!(devices[0].facts, facts("A2", &["S1", "SHARED", "S3"]));
+    assert_eq!(devices[0].created_at, at(1));
+    assert_eq!(devices[1].facts, facts("B", &["S2"]));
+    let rest = store.devices(Some((Tenant::default(), first.clone())), 10).await.unwrap();
+    assert_eq!(rest.len(), 1);
+    assert_eq!(rest[0].id, second);
+}
+
+#[tokio::test]
+async fn a_refused_write_takes_its_facts_with_it_and_leaves_its_neighbours() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder).await;
+    let (tenant, device) = (Tenant::default(), cpe("1"));
+    let claim =
+        |device: &DeviceId| Operation::Claim { tenant: tenant.clone(), device: device.clone() };
+    let known = Event { facts: Some(Box::new(facts("A", &["S1"]))), ..event(&device, 1) };
+    let met = Event { facts: Some(Box::new(facts("B", &["S2"]))), ..event(&cpe("2"), 2) };
+    let group = [
+        append(vec![known]),
+        Write::Append { events: vec![met], operations: vec![claim(&cpe("3"))] },
+        Write::Append { events: vec![event(&device, 3)], operations: vec![claim(&device)] },
+        Write::Transact(vec![claim(&device), claim(&cpe("4"))]),
+        append(vec![event(&device, 5)]),
+    ];
+    let missing = Err(OperationError::Missing("device"));
+    let outcomes = store.commit(&group).await.unwrap();
+    assert_eq!(outcomes, [Ok(()), missing, Ok(()), missing, Ok(())]);
+    let events = all_events(&store).await;
+    let seconds: Vec<_> = events.iter().map(|event| event.time.as_second()).collect();
+    assert_eq!(seconds, [1, 3, 5]);
+    assert_eq!(events.last().unwrap().position, position(3), "no gap where a write was refused");
+    let devices = store.devices(None, 10).await.unwrap();
+    assert_eq!(devices.len(), 1);
+    assert!(devices[0].claimed);
+}
+
+fn command(id: &str, kind: CommandKind) -> Command {
+    Command {
+        id: CommandId::new(id).unwrap(),
+        tenant: Tenant::default(),
+        device: cpe("1"),
+        kind,
+        state: CommandState::Queued,
+        cause: None,
+        result: None,
+        created_at: at(1),
+        updated_at: at(1),
+        expires_at: Some(at(100)),
+        actor: "op".into(),
+    }
+}
+
+#[tokio::test]
+async fn commands_move_until_their_end_and_a_key_makes_one() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder).await;
+    let create = |id, key: Option<&str>| Operation::CreateCommand {
+        command: command(id, CommandKind::Reboot),
+        key: key.map(Into::into),
+    };
+    let change = |id: &str, state, cause: Option<&str>| Operation::ChangeCommand {
+        change: CommandChange {
+            id: CommandId::new(id).unwrap(),
+            state,
+            cause: cause.map(Into::into),
+            result: Some(Json::empty_object()),
+        },
+        at: at(2),
+    };
+    assert_eq!(transact(&store, create("A1", Some("e/r"))).await, Ok(()));
+    assert_eq!(transact(&store, create("A2", Some("e/r"))).await, Ok(()), "no error");
+    assert_eq!(transact(&store, create("A3", None)).await, Ok(()));
+    assert!(transact(&store, create("A3", None)).await.is_err(), "one name, one command");
+    let open: Vec<_> = store.open_commands().await.unwrap();
+    assert_eq!(open.iter().map(|it| it.id.as_str()).collect::<Vec<_>>(), ["A1", "A3"]);
+
+    assert_eq!(transact(&store, change("A1", CommandState::Sent, None)).await, Ok(()));
+    let failed = change("A1", CommandState::Failed, Some("9001"));
+    assert_eq!(transact(&store, failed).await, Ok(()));
+    let late = transact(&store, change("A1", CommandState::Done, None)).await;
+    assert!(matches!(late, Err(OperationError::Conflict(_))), "{late:?}");
+    let missing = transact(&store, change("A9", CommandState::Done, None)).await;
+    assert_eq!(missing, Err(OperationError::Missing("command")));
+
+    let (tenant, id) = (Tenant::default(), CommandId::new("A1").unwrap());
+    let kept = store.command(&tenant, &id).await.unwrap().unwrap();
+    assert_eq!((kept.state, kept.cause.as_deref()), (CommandState::Failed, Some("9001")));
+    assert_eq!((kept.kind, kept.updated_at), (CommandKind::Reboot, at(2)));
+    assert_eq!(kept.result, Some(Json::empty_object()));
+    let newest = store.commands_of(&tenant, &cpe("1"), None, 1).await.unwrap();
+    assert_eq!(newest[0].id.as_str(), "A3");
+    let older = store.commands_of(&tenant, &cpe("1"), Some(newest[0].id.clone()), 9).await.unwrap();
+    assert_eq!(older.len(), 1);
+    let other = Tenant::new("other").unwrap();
+    assert!(store.command(&other, &id).await.unwrap().is_none(), "another tenant's");
+}
+
+#[tokio::test]
+async fn what_operators_and_devices_hold_comes_back() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder).await;
+    let (tenant, device) = (Tenant::default(), cpe("1"));
+    let customer = CustomerRow {
+        tenant: tenant.clone(),
+        id: "c1".into(),
+        name: Some(Redacted("Ada".into())),
+        created_at: at(1),
+    };
+    let owner = |customer: Option<&str>| Operation::SetOwner {
+        tenant: tenant.clone(),
+        device: device.clone(),
+        customer: customer.map(Into::into),
+        at: at(2),
+    };
+    let put_alias = |device: &DeviceId| Operation::PutAlias {
+        tenant: tenant.clone(),
+        device: device.clone(),
+        alias: alias("NAME"),
+    };
+    let remove_alias = Operation::RemoveAlias {
+        tenant: tenant.clone(),
+        device: device.clone(),
+        alias: alias("NAME"),
+    };
+    let put_device = Operation::PutDevice {
+        tenant: tenant.clone(),
+        device: cpe("2"),
+        facts: facts("B", &[]),
+        at: at(3),
+    };
+    let tag = |tag: &str, present| Operation::SetTag {
+        tenant: tenant.clone(),
+        device: device.clone(),
+        tag: tag.into(),
+        present,
+    };
+    let sealed = Operation::SetConnectionRequest {
+        tenant: tenant.clone(),
+        device: device.clone(),
+        sealed: Redacted(vec![1, 2, 3]),
+    };
+    let seen = |second, address: Option<&str>| {
+        Operation::Seen(vec![Seen {
+            tenant: tenant.clone(),
+            device: device.clone(),
+            at: at(second),
+            address: address.map(|it| it.parse().unwrap()),
+        }])
+    };
+    assert_eq!(transact(&store, owner(Some("c1"))).await, Err(OperationError::Missing("customer")));
+    assert_eq!(transact(&store, tag("x", true)).await, Err(OperationError::Missing("device")));
+    assert_eq!(transact(&store, Operation::PutCustomer(customer.clone())).await, Ok(()));
+    let steps = [owner(Some("c1")), put_alias(&device), put_device, tag("x", true)];
+    assert_eq!(one(&store, Write::Transact(steps.into())).await, Ok(()));
+    assert!(matches!(
+        transact(&store, put_alias(&cpe("2"))).await,
+        Err(OperationError::Conflict(_))
+    ));
+    let steps = [tag("y", true), tag("x", false), sealed, seen(9, Some("192.0.2.1"))];
+    assert_eq!(one(&store, Write::Transact(steps.into())).await, Ok(()));
+    assert_eq!(transact(&store, seen(8, None)).await, Ok(()), "older, and left out");
+
+    let devices = store.devices(None, 10).await.unwrap();
+    assert_eq!(devices[0].customer.as_deref(), Some("c1"));
+    assert_eq!(devices[0].facts.aliases, [alias("NAME")]);
+    assert_eq!(devices[0].tags, ["y".into()]);
+    assert_eq!(devices[0].connection_request, Some(Redacted(vec![1, 2, 3])));
+    assert_eq!(devices[0].last_seen_at, Some(at(9)));
+    assert_eq!(devices[0].address, Some("192.0.2.1".parse().unwrap()));
+    assert_eq!(store.customers().await.unwrap(), [customer]);
+    let steps = [owner(None), remove_alias];
+    assert_eq!(one(&store, Write::Transact(steps.into())).await, Ok(()));
+    assert_eq!(transact(&store, put_alias(&cpe("2"))).await, Ok(()), "free again");
+    assert_eq!(store.devices(None, 1).await.unwrap()[0].customer, None);
+}
+
+#[tokio::test]
+async fn credentials_tokens_and_the_trail() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder).await;
+    let tenant = Tenant::default();
+    let credential = |device, username: &str| {
+        Operation::PutCredential(CredentialRow {
+            tenant: tenant.clone(),
+            device,
+            username: username.into(),
+            protocol: Protocol::Cwmp,
+            verifier: Redacted(vec![7]),
+            confirmed: false,
+        })
+    };
+    assert_eq!(transact(&store, credential(cpe("1"), "u")).await, Ok(()));
+    assert!(transact(&store, credential(cpe("2"), "u")).await.is_err(), "the name is taken");
+    assert_eq!(transact(&store, credential(cpe("1"), "v")).await, Ok(()), "replaces");
+    assert_eq!(transact(&store, credential(cpe("2"), "u")).await, Ok(()), "free again");
+    assert_eq!(store.credentials().await.unwrap().len(), 2);
+
+    let token = TokenRow {
+        tenant: tenant.clone(),
+        name: "ci".into(),
+        hash: [3; 32],
+        role: "reader".into(),
+        created_at: at(1),
+    };
+    let revoke = || Operation::RevokeToken { tenant: tenant.clone(), name: "ci".into() };
+    assert_eq!(transact(&store, Operation::PutToken(token.clone())).await, Ok(()));
+    assert_eq!(store.tokens().await.unwrap()[0].hash, [3; 32]);
+    assert_eq!(transact(&store, revoke()).await, Ok(()));
+    assert_eq!(transact(&store, revoke()).await, Err(OperationError::Missing("token")));
+    assert!(store.tokens().await.unwrap().is_empty());
+    assert!(transact(&store, Operation::PutToken(token)).await.is_err(), "not given again");
+
+    let entry = |action: &str| {
+        Operation::Audit(AuditEntry {
+            sequence: 0,
+            tenant: tenant.clone(),
+            time: at(1),
+            actor: "ci".into(),
+            action: action.into(),
+            subject: "x".into(),
+            detail: Json::empty_object(),
+        })
+    };
+    let entries = ["a", "b", "c"].map(entry);
+    assert_eq!(one(&store, Write::Transact(entries.into())).await, Ok(()));
+    let newest = store.audit(&tenant, Page { after: None, rows_max: 2 }).await.unwrap();
+    assert_eq!(newest.iter().map(|it| &*it.action).collect::<Vec<_>>(), ["c", "b"]);
+    let page = Page { after: Some(newest[1].sequence), rows_max: 9 };
+    assert_eq!(&*store.audit(&tenant, page).await.unwrap()[0].action, "a");
+}
+
+#[tokio::test]
+async fn cursors_go_forward_and_dead_letters_wait() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder).await;
+    let name = || Box::<str>::from("sink:a");
+    let events = (1..=4).map(|n| event(&cpe("1"), n)).collect();
+    assert_eq!(one(&store, append(events)).await, Ok(()));
+    let put = |required| Operation::PutCursor { name: name(), required };
+    let end = position(3);
+    assert_eq!(transact(&store, put(true)).await, Ok(()));
+    assert_eq!(transact(&store, Operation::PrepareBatch { name: name(), end }).await, Ok(()));
+    let cursor = store.cursors().await.unwrap().remove(0);
+    assert_eq!((cursor.done, cursor.batch_end), (position(0), Some(end)), "from the start");
+
+    let events = all_events(&store).await;
+    let parked = events[..2]
+        .iter()
+        .map(|event| NewDeadLetter { event: event.clone(), reason: "422".into() })
+        .collect();
+    let advance = |to, parked| Operation::AdvanceCursor { name: name(), to, parked, at: at(9) };
+    assert_eq!(transact(&store, advance(end, parked)).await, Ok(()));
+    assert!(transact(&store, advance(position(1), Vec::new())).await.is_err(), "never back");
+    assert_eq!(transact(&store, put(false)).await, Ok(()));
+    let cursor = store.cursors().await.unwrap().remove(0);
+    assert_eq!((cursor.done, cursor.batch_end, cursor.required), (end, None, false));
+
+    let page = Page { after: None, rows_max: 9 };
+    let letters = store.dead_letters(None, Some("a"), page).await.unwrap();
+    assert_eq!(letters.len(), 2);
+    assert_eq!(letters[0].event.data, events[0].data);
+    let replay = |id| Operation::ReplayDeadLetter { tenant: Tenant::default(), id, at: at(10) };
+    assert!(transact(&store, replay(99)).await.is_err());
+    assert_eq!(transact(&store, replay(letters[1].id)).await, Ok(()));
+    let asked = store.dead_letters(None, None, page).await.unwrap();
+    assert!(asked.iter().all(|letter| letter.replay_at == Some(at(10))), "of the same device");
+    let settle = Operation::SettleDeadLetters { ids: vec![letters[0].id] };
+    let refuse = Operation::RefuseDeadLetters { ids: vec![letters[1].id], reason: "no".into() };
+    assert_eq!(one(&store, Write::Transact(vec![settle, refuse])).await, Ok(()));
+    let left = store.dead_letters(Some(&Tenant::default()), None, page).await.unwrap();
+    assert_eq!((left.len(), &*left[0].reason, left[0].replay_at), (1, "no", None));
+    assert_eq!(transact(&store, Operation::DropCursor { name: name() }).await, Ok(()));
+    assert!(store.dead_letters(None, None, page).await.unwrap().is_empty());
+    assert!(store.cursors().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn trimming_takes_the_old_end_and_sequences_go_on() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder).await;
+    let device = cpe("1");
+    let events = [1, 2, 3, 50, 4, 5].map(|second| event(&device, second)).into();
+    assert_eq!(one(&store, append(events)).await, Ok(()));
+    assert_eq!(store.trim(position(6), at(10), 2).await.unwrap(), 2);
+    assert_eq!(store.trim(position(6), at(10), 100).await.unwrap(), 1, "not behind a young one");
+    assert_eq!(store.trim(position(6), at(10), 100).await.unwrap(), 0);
+    assert_eq!(store.usage().await.unwrap().events, 3);
+    assert_eq!(all_events(&store).await[0].position, position(4));
+    assert_eq!(store.trim(position(99), at(99), 100).await.unwrap(), 3);
+    assert!(all_events(&store).await.is_empty());
+    store.close().await;
+    let store = open(&folder).await;
+    assert_eq!(one(&store, append(vec![event(&device, 7)])).await, Ok(()));
+    assert_eq!(all_events(&store).await[0].position, position(7));
+    let put = Operation::PutCursor { name: "sink:late".into(), required: true };
+    assert_eq!(transact(&store, put).await, Ok(()));
+    assert_eq!(store.cursors().await.unwrap()[0].done, position(7), "from the end");
 }

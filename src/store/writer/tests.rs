@@ -1,0 +1,276 @@
+//! The writer over a store in memory that does what a test says.
+
+use super::*;
+use crate::store::{
+    AuditEntry, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, Page, Position,
+    ReadError, StoredEvent, TokenRow, Usage,
+};
+use async_trait::async_trait;
+use jiff::Timestamp;
+use model::{Command, CommandId, DeviceId, EventType, Json, Tenant};
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use tokio::sync::Semaphore;
+
+/// What the store does and has done.
+#[derive(Debug, Default)]
+struct Script {
+    /// What the next commits answer; none left means that all is well.
+    commits: VecDeque<CommitError>,
+    /// How many writes each commit held.
+    groups: Vec<usize>,
+    /// Each call of `set_ballast`.
+    ballast: Vec<bool>,
+    /// Whether the ballast finds no room.
+    no_room: bool,
+    used_bytes: u64,
+    usage_asked: usize,
+}
+
+#[derive(Debug)]
+struct Fake {
+    script: Mutex<Script>,
+    /// A commit takes one permit: a test holds commits back.
+    gate: Semaphore,
+}
+
+impl Fake {
+    fn new() -> Arc<Self> {
+        let gate = Semaphore::new(Semaphore::MAX_PERMITS);
+        Arc::new(Self { script: Mutex::default(), gate })
+    }
+
+    fn script(&self) -> std::sync::MutexGuard<'_, Script> {
+        self.script.lock().unwrap()
+    }
+}
+
+#[async_trait]
+impl Store for Fake {
+    async fn commit(
+        &self,
+        group: &[Write],
+    ) -> Result<Vec<Result<(), OperationError>>, CommitError> {
+        self.gate.acquire().await.unwrap().forget();
+        let mut script = self.script();
+        if let Some(error) = script.commits.pop_front() {
+            return Err(error);
+        }
+        script.groups.push(group.len());
+        let refused = |write: &Write| match write {
+            Write::Transact(operations) if operations.is_empty() => {
+                Err(OperationError::Missing("operation"))
+            }
+            _ => Ok(()),
+        };
+        Ok(group.iter().map(refused).collect())
+    }
+
+    async fn usage(&self) -> Result<Usage, ReadError> {
+        let mut script = self.script();
+        script.usage_asked += 1;
+        Ok(Usage { used_bytes: script.used_bytes, quota_bytes: 1_000, events: 0 })
+    }
+
+    async fn set_ballast(&self, held: bool) -> Result<(), CommitError> {
+        let mut script = self.script();
+        script.ballast.push(held);
+        if held && script.no_room { Err(CommitError::Full) } else { Ok(()) }
+    }
+
+    async fn head(&self) -> Result<Vec<Position>, ReadError> {
+        Ok(Vec::new())
+    }
+    async fn events_after(
+        &self,
+        _: Position,
+        _: usize,
+        _: usize,
+    ) -> Result<Vec<StoredEvent>, ReadError> {
+        Ok(Vec::new())
+    }
+    async fn cursors(&self) -> Result<Vec<Cursor>, ReadError> {
+        Ok(Vec::new())
+    }
+    async fn devices(
+        &self,
+        _: Option<(Tenant, DeviceId)>,
+        _: usize,
+    ) -> Result<Vec<DeviceRow>, ReadError> {
+        Ok(Vec::new())
+    }
+    async fn customers(&self) -> Result<Vec<CustomerRow>, ReadError> {
+        Ok(Vec::new())
+    }
+    async fn credentials(&self) -> Result<Vec<CredentialRow>, ReadError> {
+        Ok(Vec::new())
+    }
+    async fn tokens(&self) -> Result<Vec<TokenRow>, ReadError> {
+        Ok(Vec::new())
+    }
+    async fn command(&self, _: &Tenant, _: &CommandId) -> Result<Option<Command>, ReadError> {
+        Ok(None)
+    }
+    async fn commands_of(
+        &self,
+        _: &Tenant,
+        _: &DeviceId,
+        _: Option<CommandId>,
+        _: usize,
+    ) -> Result<Vec<Command>, ReadError> {
+        Ok(Vec::new())
+    }
+    async fn open_commands(&self) -> Result<Vec<Command>, ReadError> {
+        Ok(Vec::new())
+    }
+    async fn audit(&self, _: &Tenant, _: Page) -> Result<Vec<AuditEntry>, ReadError> {
+        Ok(Vec::new())
+    }
+    async fn dead_letters(
+        &self,
+        _: Option<&Tenant>,
+        _: Option<&str>,
+        _: Page,
+    ) -> Result<Vec<DeadLetter>, ReadError> {
+        Ok(Vec::new())
+    }
+    async fn trim(&self, _: Position, _: Timestamp, _: usize) -> Result<u64, CommitError> {
+        Ok(0)
+    }
+    async fn close(&self) {}
+}
+
+fn fact() -> Vec<Event> {
+    vec![Event {
+        tenant: Tenant::default(),
+        device: DeviceId::mqtt("board").unwrap(),
+        kind: EventType::TELEMETRY_RECEIVED,
+        time: Timestamp::UNIX_EPOCH,
+        data: Json::empty_object(),
+        facts: None,
+    }]
+}
+
+fn cursor_move() -> Vec<Operation> {
+    vec![Operation::PrepareBatch { name: "sink:a".into(), end: Position::default() }]
+}
+
+fn start(fake: &Arc<Fake>) -> (Writer, tokio::task::JoinHandle<Result<(), CommitError>>) {
+    let (writer, task) = Writer::new(fake.clone(), WriterOptions::default());
+    (writer, tokio::spawn(task))
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_arrives_during_a_commit_is_committed_together() {
+    let fake = Fake::new();
+    fake.gate.forget_permits(Semaphore::MAX_PERMITS);
+    let (writer, task) = start(&fake);
+    let mut committed = writer.committed();
+    let appends: Vec<_> = (0..100)
+        .map(|_| {
+            let writer = writer.clone();
+            tokio::spawn(async move { writer.append(fact(), Vec::new()).await })
+        })
+        .collect();
+    // Time stands still until everybody waits.
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert!(appends.iter().all(|append| !append.is_finished()), "nobody before the commit");
+    fake.gate.add_permits(2);
+    for append in appends {
+        assert_eq!(append.await.unwrap(), Ok(()));
+    }
+    assert!(fake.script().groups.len() <= 2, "{:?}", fake.script().groups);
+    assert_eq!(fake.script().groups.iter().sum::<usize>(), 100);
+    committed.changed().await.unwrap();
+    drop(writer);
+    task.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_operation_is_answered_alone() {
+    let (writer, _task) = start(&Fake::new());
+    let refused = writer.transact(Vec::new()).await;
+    assert_eq!(refused, Err(WriteError::Refused(OperationError::Missing("operation"))));
+    assert_eq!(writer.append(fact(), Vec::new()).await, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_store_refuses_facts_moves_cursors_and_recovers() {
+    let fake = Fake::new();
+    let (writer, _task) = start(&fake);
+    assert_eq!(writer.append(fact(), Vec::new()).await, Ok(()));
+    fake.script().commits.push_back(CommitError::Full);
+    fake.script().no_room = true;
+    assert_eq!(writer.append(fact(), Vec::new()).await, Err(WriteError::Full));
+    assert_eq!(writer.room(), Room::Full);
+    assert_eq!(fake.script().ballast, [true, false], "the ballast is given up");
+
+    let commits = fake.script().groups.len();
+    assert_eq!(writer.append(fact(), Vec::new()).await, Err(WriteError::Full));
+    assert_eq!(fake.script().groups.len(), commits, "refused without asking the store");
+    assert_eq!(writer.transact(cursor_move()).await, Ok(()));
+
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(writer.room(), Room::Full, "no room, no facts");
+    fake.script().no_room = false;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(writer.room(), Room::Free, "noticed within a second");
+    assert_eq!(fake.script().ballast.last(), Some(&true));
+    assert_eq!(writer.append(fact(), Vec::new()).await, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_that_does_not_fit_still_moves_its_cursors() {
+    let fake = Fake::new();
+    fake.gate.forget_permits(Semaphore::MAX_PERMITS);
+    let (writer, _task) = start(&fake);
+    let append = writer.append(fact(), Vec::new());
+    let moved = writer.transact(cursor_move());
+    fake.script().commits.push_back(CommitError::Full);
+    fake.gate.add_permits(3);
+    let (append, moved) = tokio::join!(append, moved);
+    assert_eq!((append, moved), (Err(WriteError::Full), Ok(())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_quota_is_noticed_by_bytes_and_by_time() {
+    let fake = Fake::new();
+    let options = WriterOptions { room_check_bytes: 1, ..WriterOptions::default() };
+    let (writer, task) = Writer::new(fake.clone(), options);
+    let _task = tokio::spawn(task);
+    assert_eq!(writer.append(fact(), Vec::new()).await, Ok(()));
+    fake.script().used_bytes = 1_000;
+    let asked = fake.script().usage_asked;
+    assert_eq!(writer.append(fact(), Vec::new()).await, Ok(()));
+    tokio::task::yield_now().await;
+    assert!(fake.script().usage_asked > asked, "asked without waiting for the interval");
+    assert_eq!(writer.room(), Room::Full);
+
+    let fake = Fake::new();
+    let (writer, _task) = start(&fake);
+    fake.script().used_bytes = 1_000;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(writer.room(), Room::Full);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_full_at_the_start_takes_no_facts() {
+    let fake = Fake::new();
+    fake.script().no_room = true;
+    let (writer, _task) = start(&fake);
+    let mut room = writer.room_changes();
+    room.wait_for(|room| *room == Room::Full).await.unwrap();
+    assert_eq!(writer.append(fact(), Vec::new()).await, Err(WriteError::Full));
+    assert!(fake.script().groups.is_empty(), "nothing reached the store");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_store_ends_the_writer_and_releases_nobody() {
+    let fake = Fake::new();
+    let (writer, task) = start(&fake);
+    fake.script().commits.push_back(CommitError::Failed("sync".into()));
+    assert_eq!(writer.append(fact(), Vec::new()).await, Err(WriteError::Closed));
+    assert!(matches!(task.await.unwrap(), Err(CommitError::Failed(_))));
+    assert_eq!(writer.room(), Room::Failed);
+    assert_eq!(writer.transact(cursor_move()).await, Err(WriteError::Closed));
+}
