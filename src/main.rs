@@ -169,7 +169,7 @@ async fn serve(settings: Settings) -> ExitCode {
             _ = interrupt.recv() => break,
             _ = hangup.recv() => daemon.reload(),
             error = daemon.failed() => {
-                error!(error = chain(&error), "the store failed; what cannot be kept is not acknowledged");
+                error!(error = chain(&*error), "lastmile ends; what cannot be kept is not acknowledged");
                 return ExitCode::FAILURE;
             }
         }

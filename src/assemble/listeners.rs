@@ -115,6 +115,7 @@ async fn cwmp(
         core.writer.clone(),
         core.vault.clone(),
         core.clock,
+        config.cwmp.url.as_ref().map(|url| url.as_str().into()),
     );
     let parts = CwmpParts {
         pipeline: Arc::clone(&core.pipeline),
@@ -232,6 +233,14 @@ async fn public(
     };
     let max = config.public.connections_max.as_usize();
     let (address, ports) = ports(core, "public", config.public.listen, None, None, max).await?;
+    let url = config
+        .public
+        .url
+        .as_ref()
+        .map_or_else(|| format!("http://{address}"), |url| url.as_str().to_owned());
+    for service in services.load().keys() {
+        tracing::info!("aggregators call {url}/ussd/{service}/<secret>");
+    }
     let listener = PublicListener::new(hops, core.metrics.clone(), options);
     for port in ports {
         stage.spawn(Arc::clone(&listener).serve(port, stage.clone()));

@@ -25,7 +25,9 @@ use ::cwmp::{CloseReason, Inform, Known, Message, Reply, Session};
 use config::Cidr;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, COOKIE, RETRY_AFTER, SET_COOKIE};
+use hyper::header::{
+    ALLOW, AUTHORIZATION, CONNECTION, CONTENT_TYPE, COOKIE, RETRY_AFTER, SET_COOKIE,
+};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -215,12 +217,17 @@ impl CwmpListener {
         let from = proxy::client(line.peer, &head.headers, &self.options.trusted_proxies);
         let session = self.find(&head, &line);
         // Before any work: only the Inform's POST must bring proof, the session keeps it.
-        let caller = match (&session, self.sign_ins.caller(&head, from, line.is_tls, &self.parts)) {
-            (_, Ok(caller)) => Some(caller),
-            (Some(_), Err(_)) => None,
-            (None, Err(refused)) => {
-                body::drain(body, self.options.body_max).await;
-                return *refused;
+        let has_session = session.is_some();
+        let caller = if has_session && !head.headers.contains_key(AUTHORIZATION) {
+            None
+        } else {
+            match self.sign_ins.caller(&head, from, line.is_tls, &self.parts) {
+                Ok(caller) => Some(caller),
+                Err(_) if has_session => None,
+                Err(refused) => {
+                    body::drain(body, self.options.body_max).await;
+                    return *refused;
+                }
             }
         };
         let encoding = head.headers.get(hyper::header::CONTENT_ENCODING);
