@@ -7,5 +7,28 @@
 #[cfg(test)]
 extern crate self as lastmile;
 
+pub mod api;
+pub mod assemble;
+pub mod client;
 pub mod clock;
+pub mod commands;
+pub mod credentials;
+pub mod deliver;
+pub mod egress;
+pub mod files;
+pub mod household;
+pub mod housekeeping;
+pub mod lines;
+pub mod listen;
+pub mod logging;
+pub mod menus;
+pub mod metrics;
+pub mod pipeline;
+pub mod provision;
+pub mod registry;
+pub mod secrets;
+pub mod settings;
+pub mod shutdown;
+pub mod sign_ins;
 pub mod store;
+pub mod wake;

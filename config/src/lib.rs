@@ -1,1 +1,39 @@
-//! .
+//! What an operator may set: the configuration file, as types that cannot hold a wrong value.
+//!
+//! [`Config::parse`] reads the text as a tree that knows its lines, then gives it types, then
+//! checks what must go together; it reports every fault at once. It never opens a file, resolves a
+//! name or looks at the environment: whether a file that is named exists is the daemon's to see.
+//!
+//! The doc comment of each key is its only documentation: `config/REFERENCE.md` is written from it,
+//! and `config/lastmile.toml` is compared with the defaults by a test.
+
+mod bounded;
+mod check;
+mod cidr;
+mod cwmp;
+mod fault;
+mod http;
+mod mqtt;
+mod read;
+mod roles;
+mod section;
+mod sink;
+mod store;
+mod text;
+mod top;
+mod ussd;
+mod warn;
+
+pub use bounded::{Bounded, DAY, GIB, HOUR, KIB, MIB, MINUTE, Period, SECOND, Size, TIB};
+pub use cidr::{Cidr, CidrError};
+pub use cwmp::{ConnectionRequest, Credential, Cwmp};
+pub use fault::{Cause, Fault, Faults, Warning};
+pub use http::{Backend, BackendKind, Operator, Public, Tls};
+pub use mqtt::Mqtt;
+pub use roles::{Permission, Roles};
+pub use section::{Entry, Reload};
+pub use sink::{Delivery, Sink, SinkKind};
+pub use store::{Events, Log, LogFormat, LogLevel, Shutdown, Store, StoreUrl};
+pub use text::{EventPattern, HttpUrl, Name, UserName};
+pub use top::{Auth, Config};
+pub use ussd::{Aggregator, DialogueEvents, Service, Ussd};

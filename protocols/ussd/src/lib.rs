@@ -1,1 +1,31 @@
-//! .
+//! USSD: what an aggregator sends, what a menu says, and the dialogue between them.
+//!
+//! A callback of an aggregator is decoded to a [`Turn`] ([`Aggregator`]), the turn moves a dialogue
+//! ([`Session`], kept by session id in [`Dialogues`]) through a [`Menu`] that is data, and the
+//! [`Screen`] that comes of it is encoded in the aggregator's own form.
+//!
+//! Pure: no socket, no clock, no task, no file. Time is an argument; facts go out with a ticket and
+//! the screen waits until the driver says that they are on disk. Never prints what a caller typed
+//! nor his number. `SPEC.md` lists each clause with its function and its test.
+
+pub mod aggregator;
+pub mod auth;
+mod dialogues;
+mod error;
+mod frame;
+pub mod menu;
+mod message;
+mod options;
+mod session;
+mod text;
+mod translate;
+
+pub use aggregator::{Aggregator, Capabilities};
+pub use dialogues::{DialogueId, Dialogues};
+pub use error::{EncodingError, Refusal, TurnError};
+pub use frame::Form;
+pub use menu::{Menu, MenuError};
+pub use message::{Answer, EndReport, EndStatus, Reply, Request, Screen, Turn};
+pub use options::{Events, Options, Service};
+pub use session::{Ask, Cause, Output, Receipt, Session};
+pub use text::Limits;

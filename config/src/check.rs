@@ -1,0 +1,231 @@
+//! What must go together: contradictions between keys that are sound by themselves.
+
+use crate::http::BackendKind;
+use crate::read::Reader;
+use crate::sink::{Delivery, Sink, SinkKind};
+use crate::top::Config;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+/// Pushes every contradiction.
+pub(crate) fn contradictions(config: &Config, reader: &mut Reader) {
+    tls(config, reader);
+    listeners(config, reader);
+    names(config, reader);
+    tenants(config, reader);
+    limits(config, reader);
+    for (index, sink) in config.sink.iter().enumerate() {
+        check_sink(config, sink, &format!("sink[{index}]"), reader);
+    }
+    backend(config, reader);
+    if !config.roles.admin_is_whole() {
+        let message = "must keep `tokens.write`: the token of the first start has this role";
+        reader.contradiction(&["roles.admin"], message.to_owned());
+    }
+}
+
+fn tls(config: &Config, reader: &mut Reader) {
+    let tls = &config.tls;
+    if tls.self_signed && (tls.cert.is_some() || tls.key.is_some()) {
+        let message = "is given beside `tls.cert` and `tls.key`: which certificate is meant?";
+        reader.contradiction(&["tls.self_signed", "tls.cert", "tls.key"], message.to_owned());
+    }
+    let halves = [
+        ("tls.cert", "tls.key", &tls.cert, &tls.key),
+        ("tls.key", "tls.cert", &tls.key, &tls.cert),
+    ];
+    for (key, other, given, missing) in halves {
+        if given.is_some() && missing.is_none() {
+            reader.contradiction(&[key, other], format!("needs `{other}`"));
+        }
+    }
+    let certified = tls.self_signed || tls.cert.is_some() || tls.key.is_some();
+    for (key, listen) in
+        [("cwmp.tls_listen", config.cwmp.tls_listen), ("mqtt.tls_listen", config.mqtt.tls_listen)]
+    {
+        if listen.is_some() && !certified {
+            let message = "needs `tls.cert` and `tls.key`, or `tls.self_signed = true`";
+            let keys = [key, "tls.cert", "tls.key", "tls.self_signed"];
+            reader.contradiction(&keys, message.to_owned());
+        }
+    }
+}
+
+fn listeners(config: &Config, reader: &mut Reader) {
+    let all = [
+        ("cwmp.listen", Some(config.cwmp.listen)),
+        ("cwmp.tls_listen", config.cwmp.tls_listen),
+        ("mqtt.listen", Some(config.mqtt.listen)),
+        ("mqtt.tls_listen", config.mqtt.tls_listen),
+        ("public.listen", Some(config.public.listen)),
+        ("operator.listen", Some(config.operator.listen)),
+    ];
+    for (index, (key, listen)) in all.iter().enumerate() {
+        for (earlier_key, earlier) in all.iter().take(index) {
+            let (Some(listen), Some(earlier)) = (listen, earlier) else { continue };
+            if collide(*listen, *earlier) {
+                let message = format!("has the same address and port as `{earlier_key}`");
+                reader.contradiction(&[key, earlier_key], message);
+            }
+        }
+    }
+}
+
+/// Whether the second of two listeners would be refused by the system. Port 0 is any free one. An
+/// unspecified IPv6 address takes IPv4 too, where the system does not say otherwise.
+fn collide(left: SocketAddr, right: SocketAddr) -> bool {
+    let (a, b) = (left.ip().to_canonical(), right.ip().to_canonical());
+    let covers = |it: std::net::IpAddr, other: std::net::IpAddr| {
+        it.is_unspecified() && (it.is_ipv6() || other.is_ipv4())
+    };
+    left.port() != 0 && left.port() == right.port() && (a == b || covers(a, b) || covers(b, a))
+}
+
+/// Names that must be there once.
+fn names(config: &Config, reader: &mut Reader) {
+    let sinks = config.sink.iter().map(|it| it.name.as_str());
+    once(sinks, |index| format!("sink[{index}].name"), reader);
+    let services = config.ussd.service.iter().map(|it| it.name.as_str());
+    once(services, |index| format!("ussd.service[{index}].name"), reader);
+    let tenants = config.tenants.iter().map(|it| it.as_str());
+    once(tenants, |index| format!("tenants[{index}]"), reader);
+    let users = config.cwmp.credential.iter().map(|it| it.username.as_str());
+    once(users, |index| format!("cwmp.credential[{index}].username"), reader);
+    for (index, credential) in config.cwmp.credential.iter().enumerate() {
+        if credential.username.as_str() == ENROL {
+            let message = "is the name that the enrolment secret goes with: take another";
+            let key = format!("cwmp.credential[{index}].username");
+            reader.contradiction(&[&key], message.to_owned());
+        }
+    }
+}
+
+/// The user name of the enrolment secret.
+const ENROL: &str = "enrol";
+/// The tenant that is always there.
+const DEFAULT_TENANT: &str = "default";
+
+fn once<'a>(
+    names: impl Iterator<Item = &'a str>,
+    key: impl Fn(usize) -> String,
+    reader: &mut Reader,
+) {
+    let mut seen = BTreeMap::new();
+    for (index, name) in names.enumerate() {
+        let Some(first) = seen.get(name).copied() else {
+            seen.insert(name, index);
+            continue;
+        };
+        let (first, again) = (key(first), key(index));
+        reader.contradiction(&[&again, &first], format!("is the same as `{first}`"));
+    }
+}
+
+fn tenants(config: &Config, reader: &mut Reader) {
+    let sinks = config.sink.iter().enumerate();
+    let sinks = sinks.map(|(index, it)| (format!("sink[{index}].tenant"), &it.tenant));
+    let services = config.ussd.service.iter().enumerate();
+    let services =
+        services.map(|(index, it)| (format!("ussd.service[{index}].tenant"), &it.tenant));
+    for (key, tenant) in sinks.chain(services) {
+        if tenant.as_str() != DEFAULT_TENANT && !config.tenants.contains(tenant) {
+            reader.contradiction(&[&key, "tenants"], "is not listed in `tenants`".to_owned());
+        }
+    }
+}
+
+/// Pairs of limits of which one must not go beyond the other.
+fn limits(config: &Config, reader: &mut Reader) {
+    let (cwmp, mqtt, ussd) = (&config.cwmp, &config.mqtt, &config.ussd);
+    let pairs = [
+        (
+            cwmp.session_idle.get() > cwmp.session_max.get(),
+            ["cwmp.session_idle", "cwmp.session_max"],
+        ),
+        (
+            cwmp.body_max.get() > cwmp.body_decoded_max.get(),
+            ["cwmp.body_max", "cwmp.body_decoded_max"],
+        ),
+        (
+            mqtt.topic_bytes_max.as_usize() > mqtt.packet_max.as_usize(),
+            ["mqtt.topic_bytes_max", "mqtt.packet_max"],
+        ),
+        (
+            ussd.ask_deadline.get() > ussd.dialogue_idle.get(),
+            ["ussd.ask_deadline", "ussd.dialogue_idle"],
+        ),
+        (
+            ussd.replay_window.get() > ussd.dialogue_idle.get(),
+            ["ussd.replay_window", "ussd.dialogue_idle"],
+        ),
+        (
+            config.store.batch_max.get() > config.store.queue_max.get(),
+            ["store.batch_max", "store.queue_max"],
+        ),
+    ];
+    for (beyond, [key, limit]) in pairs {
+        if beyond {
+            reader.contradiction(&[key, limit], format!("is more than `{limit}`"));
+        }
+    }
+}
+
+fn check_sink(config: &Config, sink: &Sink, at: &str, reader: &mut Reader) {
+    let key = |name: &str| format!("{at}.{name}");
+    match sink.kind {
+        SinkKind::Webhook => {
+            if sink.url.is_none() {
+                reader.contradiction(
+                    &[&key("url"), &key("kind")],
+                    "a webhook needs `url`".to_owned(),
+                );
+            }
+            if sink.secret_file.is_none() {
+                let message = "a webhook needs `secret_file`: its receiver checks the signature";
+                reader.contradiction(&[&key("secret_file"), &key("kind")], message.to_owned());
+            }
+        }
+    }
+    let (delivery, lag) = (key("delivery"), key("max_lag_mib"));
+    match (sink.delivery, sink.max_lag_mib) {
+        (Delivery::Optional, None) => {
+            reader.contradiction(&[&delivery, &lag], "needs `max_lag_mib`".to_owned());
+        }
+        (Delivery::Required, Some(_)) => {
+            let message = "is for `delivery = \"optional\"`: events wait for a required sink";
+            reader.contradiction(&[&lag, &delivery], message.to_owned());
+        }
+        (Delivery::Optional, Some(mib)) => {
+            if u64::from(mib.get()) * crate::MIB > config.store.quota.get() {
+                reader
+                    .contradiction(&[&lag, "store.quota"], "is more than `store.quota`".to_owned());
+            }
+        }
+        (Delivery::Required, None) => {}
+    }
+    if sink.retry_min.get() > sink.retry_max.get() {
+        let (min, max) = (key("retry_min"), key("retry_max"));
+        reader.contradiction(&[&min, &max], "is more than `retry_max`".to_owned());
+    }
+}
+
+fn backend(config: &Config, reader: &mut Reader) {
+    let backend = &config.backend;
+    match backend.kind {
+        BackendKind::Http if backend.url.is_none() => {
+            reader
+                .contradiction(&["backend.kind", "backend.url"], "needs `backend.url`".to_owned());
+        }
+        BackendKind::Http => {}
+        BackendKind::Embedded => {
+            let given = [
+                ("backend.url", backend.url.is_some()),
+                ("backend.token_file", backend.token_file.is_some()),
+            ];
+            for (key, _) in given.into_iter().filter(|(_, given)| *given) {
+                let message = "is for `kind = \"http\"`: the embedded backend is not called";
+                reader.contradiction(&[key, "backend.kind"], message.to_owned());
+            }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! `[cwmp]`: routers and ONTs.
+
+use crate::bounded::{Bounded, HOUR, KIB, MIB, MINUTE, Period, SECOND, Size};
+use crate::cidr::Cidr;
+use crate::section::section;
+use crate::text::{HttpUrl, UserName};
+use crate::top::Auth;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+section! {
+    /// Routers and ONTs, over TR-069 (CWMP).
+    Cwmp "[cwmp]" "cwmp." {
+        /// Where CPEs connect without TLS. 7547 is the port that IANA registered for CWMP; any path
+        /// is accepted.
+        restart listen: SocketAddr = "0.0.0.0:7547",
+        /// Where CPEs connect with TLS 1.2 or 1.3; needs a certificate in `[tls]`. Off by default,
+        /// because no certificate is there at first. CPEs that know only TLS 1.0 need a proxy in front.
+        restart tls_listen: Option<SocketAddr> = none,
+        /// How CPEs reach us, for what we write into them. From `listen` by default, which is right
+        /// only where no proxy and no translation of addresses stands between.
+        restart url: Option<HttpUrl> = none,
+        /// Whether a CPE must sign in. `open` is for a lab: anyone is then any router.
+        restart auth: Auth = "required",
+        /// Whether a CPE may send its password in the clear over a connection without TLS (HTTP
+        /// Basic). Off, because who listens on the line then has it; Digest is always offered.
+        restart allow_basic: bool = false,
+        /// Networks from which a known CPE that has lost its credentials (factory reset) may enrol
+        /// again by itself. None by default: an operator's mark is needed, for else the enrolment
+        /// secret of one leaked router takes over any other.
+        restart enrol_networks: Vec<Cidr> = [],
+        /// Longest silence within a session. TR-069 suggests 30 s and more for slow links; a CPE
+        /// that is silent longer begins again by itself.
+        restart session_idle: Period<SECOND, { 10 * MINUTE }> = "30s",
+        /// Longest session in all. A first contact with a full profile takes some seconds on a good
+        /// line; ten minutes are enough for a modem at 9,600 bit/s and end what hangs.
+        restart session_max: Period<SECOND, { 6 * HOUR }> = "10m",
+        /// Largest message as it arrives. An answer with 5,000 parameters is about 1 MB; most are a
+        /// few KiB. More is refused before it is kept.
+        restart body_max: Size<{ 16 * KIB }, { 64 * MIB }> = "1 MiB",
+        /// Largest message after decompression, so that a small gzip bomb is none: XML shrinks to a
+        /// tenth, a bomb to a thousandth.
+        restart body_decoded_max: Size<{ 16 * KIB }, { 256 * MIB }> = "4 MiB",
+        /// Longest time for the head of a request, against peers that send a byte a minute.
+        restart header_timeout: Period<SECOND, { 5 * MINUTE }> = "10s",
+        /// Most connections at once, both listeners together; the next is closed at once. Sessions
+        /// are short: 100,000 CPEs with an hourly Inform keep some 100 open.
+        restart connections_max: Bounded<1, 1_000_000> = 20_000,
+        /// Failed sign-ins per minute from one address before the next wait. An ONT with a wrong
+        /// password tries about once a minute; a guesser gets ten tries.
+        restart failed_sign_ins_per_minute: Bounded<1, 100_000> = 10,
+        /// How CPEs are woken.
+        section connection_request: ConnectionRequest = {},
+        /// Names and passwords that a whole fleet already uses.
+        tables credential: Vec<Credential> = [],
+    }
+}
+
+section! {
+    /// How a CPE is woken: by an HTTP request to the URL that it reported.
+    ConnectionRequest "[cwmp.connection_request]" "cwmp.connection_request." {
+        /// Networks that may be called beside the address that the CPE itself called from. The URL
+        /// is the device's own word: without this guard it could point us at any host of ours.
+        restart networks: Vec<Cidr> = [],
+        /// Longest wait for one CPE's answer. It answers before it begins its session; one that has
+        /// not in five seconds is asleep or behind a translation of addresses.
+        restart timeout: Period<100, MINUTE> = "5s",
+        /// Most requests under way at once; the others wait. A rollout wakes thousands together.
+        restart parallel_max: Bounded<1, 10_000> = 200,
+    }
+}
+
+section! {
+    /// A name and password that several CPEs share, as many fleets were delivered. Such a CPE is
+    /// known by what its Inform says, which the password does not prove: give each its own.
+    Credential "[[cwmp.credential]]" "cwmp.credential." {
+        /// The user name. `enrol` is taken by the enrolment secret.
+        restart username: UserName = required,
+        /// A file that holds the password, on one line. Not the password itself, so that this file may
+        /// be shown and kept in version control.
+        restart password_file: PathBuf = required,
+    }
+}

@@ -1,0 +1,145 @@
+//! `[roles]`: named sets of permissions.
+
+use crate::fault::Cause;
+use crate::read::{Node, Reader, Value};
+use crate::section::{Entry, Reload, Section, words};
+use crate::text::Name;
+use std::collections::BTreeMap;
+use toml::de::DeValue;
+
+words! {
+    /// One thing that a token may do.
+    Permission {
+        /// See devices, what is known of them, and their commands.
+        DevicesRead = "devices.read",
+        /// Name, tag, group and claim devices.
+        DevicesWrite = "devices.write",
+        /// Give devices credentials of their own.
+        CredentialsWrite = "credentials.write",
+        /// Send commands to devices, and cancel them.
+        CommandsSend = "commands.send",
+        /// See customers and what they own.
+        CustomersRead = "customers.read",
+        /// Make customers, and say what they own.
+        CustomersWrite = "customers.write",
+        /// Read the stream of events.
+        EventsRead = "events.read",
+        /// See what a sink refused, and send it again.
+        DeadLettersReplay = "dead_letters.replay",
+        /// Sign in over MQTT as a program, for the topics that the token names.
+        MqttConnect = "mqtt.connect",
+        /// See who did what.
+        AuditRead = "audit.read",
+        /// Make and revoke tokens: whoever may, may everything.
+        TokensWrite = "tokens.write",
+    }
+}
+
+/// A role as it is without a line in the file.
+struct Builtin {
+    path: &'static str,
+    name: &'static str,
+    /// As it stands in the file.
+    default: &'static str,
+    doc: &'static str,
+}
+
+const BUILTIN: [Builtin; 4] = [
+    Builtin {
+        path: "roles.admin",
+        name: "admin",
+        default: r#"["devices.read", "devices.write", "credentials.write", "commands.send", "customers.read", "customers.write", "events.read", "dead_letters.replay", "mqtt.connect", "audit.read", "tokens.write"]"#,
+        doc: " Who keeps the daemon. The token of the first start has this role, so it must keep\n `tokens.write`.\n",
+    },
+    Builtin {
+        path: "roles.operator",
+        name: "operator",
+        default: r#"["devices.read", "devices.write", "credentials.write", "commands.send", "customers.read", "customers.write", "events.read", "dead_letters.replay", "audit.read"]"#,
+        doc: " Who serves customers: everything but making tokens.\n",
+    },
+    Builtin {
+        path: "roles.reader",
+        name: "reader",
+        default: r#"["devices.read", "customers.read", "events.read"]"#,
+        doc: " Who looks: a dashboard, a first-line agent.\n",
+    },
+    Builtin {
+        path: "roles.program",
+        name: "program",
+        default: r#"["devices.read", "events.read", "mqtt.connect"]"#,
+        doc: " A program of the operator's that lives on events. What it may publish and subscribe over\n MQTT is in its token.\n",
+    },
+];
+
+/// The role that the token of the first start has.
+const ADMIN: &str = "admin";
+
+/// What each role may. Every permission is named: a role without it cannot.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Roles(BTreeMap<Name, Vec<Permission>>);
+
+impl Roles {
+    /// What the role may; `None` where there is no such role.
+    pub fn permissions(&self, role: &str) -> Option<&[Permission]> {
+        self.iter().find(|(name, _)| *name == role).map(|(_, permissions)| permissions)
+    }
+
+    /// Every role, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[Permission])> {
+        self.0.iter().map(|(name, permissions)| (name.as_str(), permissions.as_slice()))
+    }
+
+    /// Whether the token of the first start could still make others.
+    pub(crate) fn admin_is_whole(&self) -> bool {
+        self.permissions(ADMIN).is_some_and(|it| it.contains(&Permission::TokensWrite))
+    }
+}
+
+impl Value for Roles {
+    fn describe() -> String {
+        "table".to_owned()
+    }
+
+    fn read(reader: &mut Reader, node: &Node<'_>) -> Option<Self> {
+        let mut roles = BTreeMap::new();
+        for builtin in BUILTIN {
+            roles.insert(Name::new(builtin.name)?, Reader::default_of(builtin.default)?);
+        }
+        let DeValue::Table(table) = node.get_ref() else {
+            return reader.wrong_type(node, "a table");
+        };
+        for (key, permissions) in table {
+            let read = reader.entry(key, |reader| {
+                let Some(name) = Name::new(key.get_ref()) else {
+                    let max = Name::LEN_MAX;
+                    let message = format!("a role's name is 1 to {max} of a-z, 0-9, `-` and `_`");
+                    return reader.refuse(permissions, Cause::Value, message);
+                };
+                Some((name, Vec::read(reader, permissions)?))
+            });
+            roles.extend(read);
+        }
+        Some(Self(roles))
+    }
+}
+
+impl Section for Roles {
+    fn entries(entries: &mut Vec<Entry>) {
+        entries.push(Entry::Section {
+            header: "[roles]",
+            doc: " What a token may do, as named sets of permissions. A role given here replaces the one of\n that name, others stand beside. A token keeps what its role held when it was made.\n",
+        });
+        for Builtin { path, default, doc, .. } in BUILTIN {
+            let kind = Vec::<Permission>::describe();
+            entries.push(Entry::Key { path, kind, default, reload: Reload::Restart, doc });
+        }
+    }
+
+    fn restart_keys_changed(&self, new: &Self, keys: &mut Vec<&'static str>) {
+        if self != new {
+            keys.push("roles");
+        }
+    }
+
+    fn take_live(&mut self, _new: &Self) {}
+}

@@ -1,0 +1,303 @@
+//! What can go wrong, each with a stable word for metrics.
+//!
+//! A peer's fault is not our error: a [`ProtocolError`] ends that peer's session and nothing else.
+
+/// How a peer broke the protocol. Ends the connection [MQTT-4.8.0-1].
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProtocolError {
+    /// A remaining length of more than four bytes [2.2.3].
+    #[error("remaining length runs past its four bytes")]
+    BadLength,
+    /// A packet announced longer than allowed.
+    #[error("packet is announced longer than allowed")]
+    PacketTooLong,
+    /// Packet type 0 or 15 [2.2.1].
+    #[error("packet type is reserved")]
+    ReservedType,
+    /// Flags that the packet type does not allow [MQTT-2.2.2-2].
+    #[error("fixed header flags are not those of the packet type")]
+    ReservedFlags,
+    /// A body that ends before its fields do.
+    #[error("packet ends before its fields do")]
+    Truncated,
+    /// Bytes after the last field.
+    #[error("packet goes on after its last field")]
+    TrailingBytes,
+    /// A string that is not UTF-8 [MQTT-1.5.3-1].
+    #[error("string is not UTF-8")]
+    NotUtf8,
+    /// A string with U+0000 in it [MQTT-1.5.3-2].
+    #[error("string contains U+0000")]
+    NulInString,
+    /// Packet identifier 0 [MQTT-2.3.1-1].
+    #[error("packet identifier is zero")]
+    ZeroPacketId,
+    /// QoS 3 [MQTT-3.3.1-4], [MQTT-3.8.3-4], [MQTT-3.1.2-14].
+    #[error("qos is 3")]
+    ReservedQos,
+    /// DUP on a QoS 0 publish [MQTT-3.3.1-2].
+    #[error("duplicate flag on a qos 0 publish")]
+    DuplicateQos0,
+    /// SUBSCRIBE or UNSUBSCRIBE without a filter [MQTT-3.8.3-3], [MQTT-3.10.3-2].
+    #[error("no topic filter")]
+    NoFilter,
+    /// CONNECT for another protocol [MQTT-3.1.2-1].
+    #[error("protocol name is not MQTT")]
+    BadProtocolName,
+    /// A protocol level we do not speak [MQTT-3.1.2-2].
+    #[error("protocol level is not supported")]
+    UnsupportedVersion,
+    /// The reserved CONNECT flag is set [MQTT-3.1.2-3].
+    #[error("reserved connect flag is set")]
+    ReservedConnectFlag,
+    /// Will QoS or retain without a will [MQTT-3.1.2-11], [MQTT-3.1.2-13], [MQTT-3.1.2-15].
+    #[error("will flags contradict each other")]
+    WillContradicts,
+    /// A password without a user name [MQTT-3.1.2-22].
+    #[error("password without a user name")]
+    PasswordWithoutUser,
+    /// A topic name that is empty, too long, too deep or has a wildcard [MQTT-3.3.2-2].
+    #[error("topic name is not allowed")]
+    BadTopic,
+    /// A topic filter that is empty, too long, too deep or malformed [MQTT-4.7.1-2].
+    #[error("topic filter is not allowed")]
+    BadFilter,
+    /// A packet before CONNECT [MQTT-3.1.0-1].
+    #[error("packet before connect")]
+    NotConnected,
+    /// A second CONNECT [MQTT-3.1.0-2].
+    #[error("second connect")]
+    SecondConnect,
+    /// A packet that only a server sends.
+    #[error("packet that only a server sends")]
+    ServerPacket,
+    /// More QoS 2 publishes begun and not released than allowed.
+    #[error("too many qos 2 publishes not released")]
+    TooManyUnreleased,
+}
+
+impl ProtocolError {
+    /// A stable word for metrics.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::BadLength => "bad_length",
+            Self::PacketTooLong => "packet_too_long",
+            Self::ReservedType => "reserved_type",
+            Self::ReservedFlags => "reserved_flags",
+            Self::Truncated => "truncated",
+            Self::TrailingBytes => "trailing_bytes",
+            Self::NotUtf8 => "not_utf8",
+            Self::NulInString => "nul_in_string",
+            Self::ZeroPacketId => "zero_packet_id",
+            Self::ReservedQos => "reserved_qos",
+            Self::DuplicateQos0 => "duplicate_qos0",
+            Self::NoFilter => "no_filter",
+            Self::BadProtocolName => "bad_protocol_name",
+            Self::UnsupportedVersion => "unsupported_version",
+            Self::ReservedConnectFlag => "reserved_connect_flag",
+            Self::WillContradicts => "will_contradicts",
+            Self::PasswordWithoutUser => "password_without_user",
+            Self::BadTopic => "bad_topic",
+            Self::BadFilter => "bad_filter",
+            Self::NotConnected => "not_connected",
+            Self::SecondConnect => "second_connect",
+            Self::ServerPacket => "server_packet",
+            Self::TooManyUnreleased => "too_many_unreleased",
+        }
+    }
+}
+
+/// Why a connection ends.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum CloseReason {
+    /// The board said goodbye.
+    Disconnected,
+    /// The board was silent for one and a half times its keep-alive [MQTT-3.1.2-24].
+    KeepAlive,
+    /// No CONNECT, or no answer to it, in time.
+    ConnectTimeout,
+    /// The driver found the socket closed or broken.
+    Lost,
+    /// The same device connected anew [MQTT-3.1.4-2].
+    TakenOver,
+    /// The daemon stops.
+    Shutdown,
+    /// A fact could not be kept: there is no room.
+    StoreFull,
+    /// The board published where it may not.
+    NotAuthorised,
+    /// CONNECT was refused with that code.
+    Refused(ConnackCode),
+    /// The board broke the protocol.
+    Protocol(ProtocolError),
+}
+
+impl CloseReason {
+    /// A stable word for metrics.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Disconnected => "disconnected",
+            Self::KeepAlive => "keep_alive",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::Lost => "lost",
+            Self::TakenOver => "taken_over",
+            Self::Shutdown => "shutdown",
+            Self::StoreFull => "store_full",
+            Self::NotAuthorised => "publish_not_authorised",
+            Self::Refused(code) => code.code(),
+            Self::Protocol(error) => error.code(),
+        }
+    }
+
+    /// Whether the board's will is published: always, unless it said goodbye [MQTT-3.1.2-8].
+    pub const fn publishes_will(self) -> bool {
+        !matches!(self, Self::Disconnected)
+    }
+
+    /// The `cause` of the `lastmile.device.disconnected` that follows.
+    pub const fn cause(self) -> Cause {
+        match self {
+            Self::Disconnected => Cause::Normal,
+            Self::KeepAlive => Cause::KeepAlive,
+            Self::ConnectTimeout | Self::Lost => Cause::Lost,
+            Self::TakenOver => Cause::TakenOver,
+            Self::Shutdown => Cause::Shutdown,
+            Self::StoreFull | Self::NotAuthorised | Self::Refused(_) => Cause::Refused,
+            Self::Protocol(_) => Cause::Protocol,
+        }
+    }
+}
+
+impl From<ProtocolError> for CloseReason {
+    fn from(error: ProtocolError) -> Self {
+        Self::Protocol(error)
+    }
+}
+
+/// The words of `cause` in `lastmile.device.disconnected`.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Cause {
+    /// The board said goodbye.
+    Normal,
+    /// It was silent too long.
+    KeepAlive,
+    /// The connection broke.
+    Lost,
+    /// It connected anew.
+    TakenOver,
+    /// It broke the protocol.
+    Protocol,
+    /// We would not take what it sent.
+    Refused,
+    /// The daemon stopped.
+    Shutdown,
+}
+
+impl Cause {
+    /// The word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::KeepAlive => "keep_alive",
+            Self::Lost => "lost",
+            Self::TakenOver => "taken_over",
+            Self::Protocol => "protocol",
+            Self::Refused => "refused",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
+/// Why a CONNECT is refused: the return codes of table 3.1 that a server sends.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[repr(u8)]
+pub enum ConnackCode {
+    /// The protocol level is not supported.
+    UnacceptableVersion = 1,
+    /// The client identifier is not one we take.
+    IdentifierRejected = 2,
+    /// We cannot serve now.
+    ServerUnavailable = 3,
+    /// Wrong user name or password.
+    BadCredentials = 4,
+    /// The device may not connect, or may not leave that will.
+    NotAuthorised = 5,
+}
+
+impl ConnackCode {
+    /// A stable word for metrics.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::UnacceptableVersion => "unacceptable_version",
+            Self::IdentifierRejected => "identifier_rejected",
+            Self::ServerUnavailable => "server_unavailable",
+            Self::BadCredentials => "bad_credentials",
+            Self::NotAuthorised => "not_authorised",
+        }
+    }
+}
+
+/// Something refused without ending the connection: the driver counts it.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Refusal {
+    /// A filter that shares no topic with what the board may read.
+    Subscription,
+    /// One subscription more than allowed.
+    SubscriptionLimit,
+    /// An acknowledgement of something that was not sent.
+    StrayAcknowledgement,
+}
+
+impl Refusal {
+    /// A stable word for metrics.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Subscription => "subscription_not_authorised",
+            Self::SubscriptionLimit => "subscription_limit",
+            Self::StrayAcknowledgement => "stray_acknowledgement",
+        }
+    }
+}
+
+/// Why a command cannot be delivered over this connection now. It stays queued.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
+pub enum Undeliverable {
+    /// CONNECT is not yet answered, or the connection is ending.
+    #[error("not connected")]
+    NotConnected,
+    /// The board has not subscribed to the topic; try again after [`crate::Output::Subscribed`].
+    #[error("not subscribed to the topic")]
+    NotSubscribed,
+    /// The board may not read the topic, or it is no topic name: no later try will do better.
+    #[error("not a topic of this board")]
+    NotAllowed,
+    /// The packet would be longer than allowed: no later try will do better.
+    #[error("payload is too long")]
+    TooLong,
+    /// As many are on their way as may be; try again after an acknowledgement
+    /// ([`crate::Output::Ready`]).
+    #[error("too many deliveries not acknowledged")]
+    WindowFull,
+}
+
+impl Undeliverable {
+    /// A stable word for metrics.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::NotConnected => "not_connected",
+            Self::NotSubscribed => "not_subscribed",
+            Self::NotAllowed => "not_allowed",
+            Self::TooLong => "too_long",
+            Self::WindowFull => "window_full",
+        }
+    }
+
+    /// Whether the same delivery can succeed later.
+    pub const fn is_transient(self) -> bool {
+        match self {
+            Self::NotConnected | Self::NotSubscribed | Self::WindowFull => true,
+            Self::NotAllowed | Self::TooLong => false,
+        }
+    }
+}

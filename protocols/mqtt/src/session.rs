@@ -1,0 +1,442 @@
+//! One connection: who it is, what it sends, what it is sent, and why it ends.
+//!
+//! Pure: no socket, no clock, no task. The driver hands in bytes and the time, answers what
+//! [`Session::poll`] asks, and writes what [`Session::take_output`] returns. Each fact goes out
+//! with a ticket; the board hears of it only when [`Session::settle_up_to`] says that it is kept.
+//! An idle session holds its own few hundred bytes, its subscriptions and its will, and nothing
+//! else.
+
+mod closing;
+mod connecting;
+mod downstream;
+mod output;
+mod subscribing;
+mod upstream;
+
+pub use connecting::{Grant, Introduction};
+pub use downstream::Delivery;
+pub use output::Output;
+
+use crate::error::{CloseReason, ProtocolError, Refusal};
+use crate::frame::{self, Frame};
+use crate::message::{self, Packet, Version, kind};
+use crate::options::Options;
+use connecting::{Peer, Waiting};
+use downstream::Inflight;
+use model::{Fact, Monotonic, Now, Settlement, Ticket};
+use output::{Pending, Reply};
+use std::collections::VecDeque;
+use std::fmt;
+use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
+use subscribing::Subscription;
+use upstream::Unreleased;
+
+/// One connection of one board.
+///
+/// After every call but [`Session::poll`] and the questions, drain `poll` to `None`, then write
+/// what [`Session::take_output`] returns. A driver goes round like this:
+///
+/// ```
+/// # use lastmile_mqtt::{CloseReason, Options, Output, Session};
+/// # use model::{Fact, Now, Settlement, Ticket};
+/// # trait World {
+/// #     fn now(&self) -> Now;
+/// #     fn sign_in(&mut self, session: &mut Session, who: &lastmile_mqtt::Introduction);
+/// #     fn offer_commands(&mut self, session: &mut Session);
+/// #     fn keep(&mut self, facts: Vec<Fact>) -> Settlement;
+/// #     fn write(&mut self, bytes: &[u8]);
+/// # }
+/// /// After `receive`, `expire`, `close`, or a command to deliver. False: close the socket.
+/// fn carry_out(session: &mut Session, world: &mut impl World) -> bool {
+///     loop {
+///         let (mut facts, mut last, mut goes_on) = (Vec::new(), None, true);
+///         let mut is_done = true;
+///         while let Some(output) = session.poll() {
+///             is_done = false;
+///             match output {
+///                 Output::Authenticate(who) => world.sign_in(session, &who),
+///                 Output::Emit { fact, ticket } => {
+///                     facts.push(fact);
+///                     last = Some(ticket);
+///                 }
+///                 Output::Subscribed | Output::Ready => world.offer_commands(session),
+///                 Output::Refused(refusal) => drop(refusal.code()), // count it
+///                 Output::Close(_) => goes_on = false,
+///             }
+///         }
+///         if let Some(last) = last {
+///             let settlement = world.keep(facts);
+///             session.settle_up_to(last, settlement, world.now());
+///         }
+///         world.write(&session.take_output());
+///         if is_done || !goes_on {
+///             return goes_on;
+///         }
+///     }
+/// }
+/// ```
+pub struct Session {
+    options: Arc<Options>,
+    state: State,
+    /// When the connection was opened, then when the board was last heard.
+    heard: Monotonic,
+    /// Longest silence after CONNECT.
+    silence_max: Duration,
+    /// Who it is, from the driver's grant to the end.
+    peer: Option<Box<Peer>>,
+    outputs: VecDeque<Output>,
+    out: Vec<u8>,
+    /// What to do for each fact handed out and not settled, oldest first.
+    pending: VecDeque<Pending>,
+    /// Bytes of event data among them.
+    pending_bytes: usize,
+    /// The ticket of the next fact; the oldest pending one's is `pending.len()` less.
+    ticket_next: u64,
+    subscriptions: Vec<Subscription>,
+    /// Commands handed out and not acknowledged by the board.
+    inflight: VecDeque<Inflight>,
+    packet_id_last: u16,
+    /// A delivery was refused for want of room: say when there is some.
+    starved: bool,
+    /// When the second began in which publishes are counted.
+    second_began: Monotonic,
+    published_in_second: u32,
+    /// QoS 2 publishes taken and not yet released [4.3.3].
+    unreleased: Vec<Unreleased>,
+    /// [`Output::Close`] is handed out.
+    has_ended: bool,
+}
+
+/// Named for what must come next.
+#[derive(Debug)]
+enum State {
+    /// The board has connected and must say who it is.
+    ExpectConnect,
+    /// The driver must say whether it may.
+    ExpectGrant(Box<Waiting>),
+    /// Its arrival must be on disk before it is welcomed.
+    ExpectCommit,
+    /// It may send anything but CONNECT.
+    ExpectPacket,
+    /// Nothing more may be said.
+    Closed,
+}
+
+impl Session {
+    /// Starts waiting for CONNECT.
+    pub fn new(options: Arc<Options>, now: Now) -> Self {
+        Self {
+            options,
+            state: State::ExpectConnect,
+            heard: now.monotonic,
+            silence_max: Duration::MAX,
+            peer: None,
+            outputs: VecDeque::new(),
+            out: Vec::new(),
+            pending: VecDeque::new(),
+            pending_bytes: 0,
+            ticket_next: 0,
+            subscriptions: Vec::new(),
+            inflight: VecDeque::new(),
+            packet_id_last: 0,
+            starved: false,
+            second_began: now.monotonic,
+            published_in_second: 0,
+            unreleased: Vec::new(),
+            has_ended: false,
+        }
+    }
+
+    /// Takes the whole packets at the front of `bytes`, and returns how many bytes they were.
+    ///
+    /// Keep the rest and hand it in again, with more behind it, once [`Session::wants_input`]. A
+    /// board that breaks the protocol is closed: then all of `bytes` counts as taken.
+    pub fn receive(&mut self, bytes: &[u8], now: Now) -> usize {
+        if matches!(self.state, State::ExpectPacket) && !bytes.is_empty() {
+            self.heard = now.monotonic;
+        }
+        self.count_anew(now);
+        // MQTT 3.1.1 [MQTT-3.1.0-1]: told by the first byte, before anything is read or awaited.
+        let is_stranger = matches!(self.state, State::ExpectConnect);
+        if is_stranger && bytes.first().is_some_and(|head| head >> 4 != kind::CONNECT) {
+            self.close(ProtocolError::NotConnected.into(), now);
+        }
+        let mut taken = 0;
+        while self.wants_input() {
+            match frame::decode(&bytes[taken..], self.body_len_max()) {
+                Ok(None) => return taken,
+                Ok(Some((frame, len))) => {
+                    taken += len;
+                    if let Err(reason) = self.take(frame, now) {
+                        self.close(reason, now);
+                    }
+                }
+                Err(error) => self.close(CloseReason::Protocol(error), now),
+            }
+        }
+        if matches!(self.state, State::Closed) { bytes.len() } else { taken }
+    }
+
+    /// Whether [`Session::receive`] would take a packet now; while not, leave the socket unread.
+    ///
+    /// False while the driver owes an answer or a settlement, while too much waits to be written,
+    /// while the board is faster than allowed (until [`Session::expire`] at the deadline), and at
+    /// the end.
+    pub fn wants_input(&self) -> bool {
+        match self.state {
+            State::ExpectConnect => true,
+            State::ExpectPacket => {
+                !self.owes_us()
+                    && !self.is_too_fast()
+                    && self.out.len() < self.options.output_bytes_max
+            }
+            State::ExpectGrant(_) | State::ExpectCommit | State::Closed => false,
+        }
+    }
+
+    /// How many bytes the packet at the front of `bytes` has in all, once that is known.
+    ///
+    /// For a driver that makes room for exactly what is still to come. `None` too for a packet
+    /// that [`Session::receive`] will refuse.
+    pub fn announced(&self, bytes: &[u8]) -> Option<usize> {
+        frame::announced(bytes, self.body_len_max()).ok().flatten()
+    }
+
+    /// Says what became of every fact up to and including `ticket` that is not yet settled.
+    ///
+    /// Facts are settled in the order they were handed out; a ticket settled before is ignored,
+    /// as is everything once the session is closed.
+    pub fn settle_up_to(&mut self, ticket: Ticket, settlement: Settlement, now: Now) {
+        let blocked = self.owes_us();
+        while self.oldest_ticket() <= ticket.0 {
+            let Some(pending) = self.pending.pop_front() else { break };
+            self.pending_bytes -= pending.bytes as usize;
+            match settlement {
+                Settlement::Committed => self.committed(pending.reply),
+                Settlement::Refused => self.not_kept(pending.reply, now),
+            }
+        }
+        if self.pending.is_empty() && self.pending.capacity() > PENDING_KEPT {
+            self.pending = VecDeque::new();
+        }
+        if blocked && !self.owes_us() {
+            // We would not listen: its silence is our doing.
+            self.heard = now.monotonic;
+        }
+        self.say_if_ready();
+    }
+
+    /// Returns the next thing for the driver to do, until there is nothing left.
+    #[must_use = "what is not carried out is lost"]
+    pub fn poll(&mut self) -> Option<Output> {
+        let output = self.outputs.pop_front();
+        if output.is_none() && self.outputs.capacity() > 0 {
+            // Most connections are idle most of the time: they keep no queue.
+            self.outputs = VecDeque::new();
+        }
+        output
+    }
+
+    /// Takes all bytes that wait to be written to the board, in order. Poll again afterwards: room
+    /// may be what a delivery waits for ([`Output::Ready`]).
+    pub fn take_output(&mut self) -> Vec<u8> {
+        let out = mem::take(&mut self.out);
+        self.say_if_ready();
+        out
+    }
+
+    /// Whether bytes wait to be written.
+    pub fn has_output(&self) -> bool {
+        !self.out.is_empty()
+    }
+
+    /// When [`Session::expire`] should next be called. May move with every other call.
+    pub fn deadline(&self) -> Monotonic {
+        match self.state {
+            State::ExpectConnect | State::ExpectGrant(_) => {
+                self.heard + self.options.connect_timeout
+            }
+            State::ExpectPacket if self.owes_us() => Monotonic::NEVER,
+            State::ExpectPacket if self.is_too_fast() => self.second_began + SECOND,
+            State::ExpectPacket => self.heard + self.silence_max,
+            State::ExpectCommit | State::Closed => Monotonic::NEVER,
+        }
+    }
+
+    /// Does what is due at [`Session::deadline`]: gives up on a board that has been silent, or
+    /// lets one go on that was too fast. Hand in again what [`Session::receive`] left.
+    pub fn expire(&mut self, now: Now) {
+        if now.monotonic < self.deadline() {
+            return;
+        }
+        match self.state {
+            State::ExpectConnect | State::ExpectGrant(_) => {
+                self.close(CloseReason::ConnectTimeout, now);
+            }
+            State::ExpectPacket if self.is_too_fast() => {
+                self.count_anew(now);
+                self.heard = now.monotonic;
+            }
+            // MQTT 3.1.1 [MQTT-3.1.2-24]
+            State::ExpectPacket => self.close(CloseReason::KeepAlive, now),
+            State::ExpectCommit | State::Closed => {}
+        }
+    }
+
+    /// Counts the silence from now on: for a driver that did not read the socket for a while for
+    /// reasons of its own.
+    pub fn forgive_silence(&mut self, now: Now) {
+        if matches!(self.state, State::ExpectPacket) {
+            self.heard = now.monotonic;
+        }
+    }
+
+    /// Whether the session is at its end: nothing it is told matters any more.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed)
+    }
+
+    /// Whether CONNECT was answered with a welcome and the session goes on.
+    pub fn is_connected(&self) -> bool {
+        matches!(self.state, State::ExpectPacket)
+    }
+
+    fn body_len_max(&self) -> usize {
+        match self.state {
+            State::ExpectConnect => self.options.connect_len_max,
+            State::ExpectGrant(_) | State::ExpectCommit | State::ExpectPacket | State::Closed => {
+                self.options.packet_len_max
+            }
+        }
+    }
+
+    /// Whether so many facts await their settlement that no more may be made.
+    fn owes_us(&self) -> bool {
+        self.pending.len() >= self.options.unsettled_max
+            || self.pending_bytes >= self.options.unsettled_bytes_max
+    }
+
+    fn is_too_fast(&self) -> bool {
+        self.published_in_second >= self.options.publish_rate_max
+    }
+
+    /// Forgets the publishes of a second that is over.
+    fn count_anew(&mut self, now: Now) {
+        if now.monotonic.since(self.second_began) >= SECOND {
+            self.second_began = now.monotonic;
+            self.published_in_second = 0;
+        }
+    }
+
+    fn oldest_ticket(&self) -> u64 {
+        self.ticket_next - self.pending.len() as u64
+    }
+
+    fn version(&self) -> Version {
+        self.peer.as_ref().map_or(Version::V3_1_1, |peer| peer.version)
+    }
+
+    /// Takes one packet. An error closes the session.
+    fn take(&mut self, frame: Frame<'_>, now: Now) -> Result<(), CloseReason> {
+        let packet = match message::decode(frame, self.version()) {
+            Ok(packet) => packet,
+            Err(error) => return Err(self.unreadable(error)),
+        };
+        // `Closed` is left behind while we decide, so an error cannot leave a usable session.
+        self.state = match (mem::replace(&mut self.state, State::Closed), packet) {
+            (State::ExpectConnect, Packet::Connect(connect)) => self.introduced(&connect)?,
+            (State::ExpectPacket, Packet::Publish(publish)) => self.published(publish, now)?,
+            (State::ExpectPacket, Packet::Pubrel(packet_id)) => self.released(packet_id),
+            (State::ExpectPacket, Packet::Puback(packet_id)) => self.acknowledged(packet_id),
+            (State::ExpectPacket, Packet::Subscribe { packet_id, filters }) => {
+                self.subscribed(packet_id, &filters)?
+            }
+            (State::ExpectPacket, Packet::Unsubscribe { packet_id, filters }) => {
+                self.unsubscribed(packet_id, &filters)?
+            }
+            (State::ExpectPacket, Packet::Pingreq) => {
+                message::pingresp(&mut self.out);
+                State::ExpectPacket
+            }
+            (State::ExpectPacket, Packet::Disconnect) => return Err(CloseReason::Disconnected),
+            // We send nothing at QoS 2, so these answer nothing.
+            (State::ExpectPacket, Packet::Pubrec(_) | Packet::Pubcomp(_)) => {
+                self.outputs.push_back(Output::Refused(Refusal::StrayAcknowledgement));
+                State::ExpectPacket
+            }
+            // MQTT 3.1.1 [MQTT-3.1.0-2]
+            (State::ExpectPacket, Packet::Connect(_)) => {
+                return Err(ProtocolError::SecondConnect.into());
+            }
+            (
+                State::ExpectPacket,
+                Packet::Connack { .. }
+                | Packet::Suback { .. }
+                | Packet::Unsuback(_)
+                | Packet::Pingresp,
+            ) => return Err(ProtocolError::ServerPacket.into()),
+            (
+                State::ExpectConnect | State::ExpectGrant(_) | State::ExpectCommit | State::Closed,
+                _,
+            ) => return Err(ProtocolError::NotConnected.into()),
+        };
+        Ok(())
+    }
+
+    /// Hands out a fact and remembers what to do when it is settled.
+    fn emit(&mut self, fact: Fact, reply: Reply) {
+        let bytes = match &fact {
+            Fact::Event(event) => u32::try_from(event.data.as_str().len()).unwrap_or(u32::MAX),
+            Fact::Command(_) => 0,
+        };
+        let ticket = Ticket(self.ticket_next);
+        self.ticket_next += 1;
+        self.pending_bytes += bytes as usize;
+        self.pending.push_back(Pending { reply, bytes });
+        self.outputs.push_back(Output::Emit { fact, ticket });
+    }
+
+    /// A fact is on disk: what was waiting for that is done now.
+    fn committed(&mut self, reply: Reply) {
+        match reply {
+            Reply::Nothing | Reply::Record => {}
+            Reply::Welcome { session_present } => self.welcome(session_present),
+            Reply::Puback(packet_id) => message::puback(packet_id, &mut self.out),
+            Reply::Pubrec(packet_id) => self.received(packet_id),
+            Reply::Deliver(packet_id) => self.send(packet_id),
+        }
+    }
+
+    /// There was no room for a fact: the board is refused in the protocol's words, which for a
+    /// publish are none but the end of the connection.
+    fn not_kept(&mut self, reply: Reply, now: Now) {
+        match reply {
+            Reply::Record => {}
+            Reply::Deliver(packet_id) => self.forget(packet_id),
+            Reply::Welcome { .. } => self.turn_away(now),
+            Reply::Nothing | Reply::Puback(_) | Reply::Pubrec(_) => {
+                self.close(CloseReason::StoreFull, now);
+            }
+        }
+    }
+}
+
+/// Prints how far it is, never who or what.
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("state", &self.state)
+            .field("heard", &self.heard)
+            .field("pending", &self.pending.len())
+            .field("subscriptions", &self.subscriptions.len())
+            .field("inflight", &self.inflight.len())
+            .finish_non_exhaustive()
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Facts for which an idle session keeps room: a usual window, in 128 bytes.
+const PENDING_KEPT: usize = 16;

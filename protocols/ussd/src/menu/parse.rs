@@ -1,0 +1,243 @@
+//! A menu file to a [`Menu`]: first every name is learnt, then every state is read.
+
+mod state;
+mod text;
+
+use super::read::{At, Faults, MenuError, Section, whole};
+use super::{Declared, Localized, Menu, Texts, lint};
+use crate::text::Limits;
+use std::time::Duration;
+use toml::de::{DeTable, DeValue};
+
+/// Longest menu file, in bytes. The water service in two languages takes a tenth.
+pub const SOURCE_LEN_MAX: usize = 256 * 1024;
+/// Most states of a menu.
+pub const STATES_MAX: usize = 500;
+/// Most languages of a menu.
+pub const LANGUAGES_MAX: usize = 8;
+/// Most options of a screen: more do not fit one anyway.
+pub const OPTIONS_MAX: usize = 20;
+/// Most wrong inputs that a menu may allow on one screen.
+pub const ATTEMPTS_MAX: usize = 10;
+/// Most values a menu may declare.
+const VALUES_MAX: usize = 100;
+/// Most characters of one value; more than a screen holds.
+const VALUE_CHARACTERS_MAX: usize = 160;
+/// Longest key of an option, word of an outcome or name, in bytes.
+const WORD_LEN_MAX: usize = 32;
+/// How long a question waits where the menu does not say: a caller bears little more.
+const TIMEOUT_DEFAULT: Duration = Duration::from_secs(2);
+/// Longest wait of a question: Africa's Talking gives up after 10 s.
+const TIMEOUT_MAX: Duration = Duration::from_secs(9);
+
+pub(super) fn parse(source: &str, limits: Limits) -> Result<Menu, MenuError> {
+    let mut faults = Faults::of(source);
+    if source.len() > SOURCE_LEN_MAX {
+        faults.add(1, "", format!("is longer than {SOURCE_LEN_MAX} bytes"));
+        return Err(faults.into_error());
+    }
+    let (root, errors) = DeTable::parse_recoverable(source);
+    for error in &errors {
+        let line = error.span().map_or(1, |span| faults.line(span.start));
+        faults.add(line, "", error.message());
+    }
+    if !faults.is_empty() {
+        return Err(faults.into_error());
+    }
+    let reader = Reader {
+        faults: &mut faults,
+        languages: Vec::new(),
+        states: Vec::new(),
+        declared: Vec::new(),
+        wrong_input: None,
+    };
+    let menu = reader.menu(Section::new(root.get_ref(), "", 1), limits);
+    match menu {
+        Some(menu) if faults.is_empty() => {
+            lint::check(&menu, &mut faults);
+            if faults.is_empty() { Ok(menu) } else { Err(faults.into_error()) }
+        }
+        _ => {
+            if faults.is_empty() {
+                faults.add(1, "", "cannot be read");
+            }
+            Err(faults.into_error())
+        }
+    }
+}
+
+/// What must be known before a state can be read.
+struct Reader<'f> {
+    faults: &'f mut Faults,
+    languages: Vec<Box<str>>,
+    states: Vec<Box<str>>,
+    declared: Vec<Declared>,
+    /// What stands above a screen shown again, where the screen has no error text of its own.
+    wrong_input: Option<Localized>,
+}
+
+impl Reader<'_> {
+    /// `None` only with at least one fault.
+    fn menu(mut self, mut root: Section<'_>, limits: Limits) -> Option<Menu> {
+        let name = self.required_word(&mut root, "name");
+        self.languages(&mut root);
+        let attempts = root.number("attempts", (1, ATTEMPTS_MAX), self.faults).unwrap_or(3);
+        let start = self.required_word(&mut root, "start");
+        let texts = root.table("texts", self.faults);
+        if texts.is_none() {
+            root.missing("texts", self.faults);
+        }
+        let states = root.table("state", self.faults);
+        if states.is_none() {
+            root.missing("state", self.faults);
+        }
+        root.finish(self.faults);
+        let states = self.state_sections(&states?);
+        for (section, _) in &states {
+            self.declare(section);
+        }
+        let texts = self.texts(texts?);
+        let start = start.and_then(|start| self.state(start, "start"));
+        let states: Vec<_> =
+            states.into_iter().map(|(section, name)| self.state_of(section, name)).collect();
+        Some(Menu {
+            name: name?.value.into(),
+            languages: self.languages.into(),
+            start: start?,
+            attempts: u8::try_from(attempts).ok()?,
+            texts: texts?,
+            states: states.into_iter().collect::<Option<_>>()?,
+            declared: self.declared.into(),
+            limits,
+        })
+    }
+
+    fn languages(&mut self, root: &mut Section<'_>) {
+        let Some(list) = root.array("languages", self.faults) else {
+            return root.missing("languages", self.faults);
+        };
+        if list.value.is_empty() || list.value.len() > LANGUAGES_MAX {
+            self.faults.add(list.line, "languages", format!("must be 1 to {LANGUAGES_MAX} names"));
+        }
+        for item in list.value.iter().take(LANGUAGES_MAX) {
+            let line = self.faults.line(item.span().start);
+            match item.get_ref().as_str() {
+                Some(name) if !is_word(name) || name == "next" => {
+                    self.faults.add(line, "languages", "has a name that is no word (`en`, `sw`)");
+                }
+                Some(name) if self.languages.iter().any(|known| **known == *name) => {
+                    self.faults.add(line, "languages", format!("names `{name}` twice"));
+                }
+                Some(name) => self.languages.push(name.into()),
+                None => self.faults.add(line, "languages", "must hold text in quotes"),
+            }
+        }
+    }
+
+    fn state_sections<'t>(&mut self, states: &Section<'t>) -> Vec<(Section<'t>, &'t str)> {
+        let entries = states.entries(self.faults);
+        if entries.is_empty() || entries.len() > STATES_MAX {
+            self.faults.add(states.line, "state", format!("must hold 1 to {STATES_MAX} states"));
+        }
+        let mut sections = Vec::new();
+        for (name, At { line, value }) in entries.into_iter().take(STATES_MAX) {
+            let place = states.below(name);
+            if !is_word(name) {
+                self.faults.add(line, &place, "is no word: a-z, 0-9 and `_`");
+            }
+            match value.as_table() {
+                Some(table) => {
+                    self.states.push(name.into());
+                    sections.push((Section::new(table, place, line), name));
+                }
+                None => self.faults.add(line, &place, "must be a table"),
+            }
+        }
+        sections
+    }
+
+    /// Learns the values that a state brings, from its answers or its input.
+    fn declare(&mut self, state: &Section<'_>) {
+        for (key, At { line, value }) in state.entries(self.faults) {
+            let DeValue::Table(table) = value else { continue };
+            let section = Section::new(table, state.below(key), line);
+            match key {
+                "values" => {
+                    for (name, At { line, value }) in section.entries(self.faults) {
+                        let most =
+                            whole(value).filter(|it| (1..=VALUE_CHARACTERS_MAX).contains(it));
+                        match most {
+                            Some(most) if is_word(name) => self.declare_one(name, most, line),
+                            _ => self.faults.add(
+                                line,
+                                &section.below(name),
+                                format!(
+                                    "must be a word with 1 to {VALUE_CHARACTERS_MAX} characters"
+                                ),
+                            ),
+                        }
+                    }
+                }
+                "input" => {
+                    let text = |key| table.get(key).and_then(|it| it.get_ref().as_str());
+                    let most = table.get("max").and_then(|it| whole(it.get_ref()));
+                    if let (Some(name), Some(most)) = (text("save"), most) {
+                        self.declare_one(name, most.min(VALUE_CHARACTERS_MAX), line);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn declare_one(&mut self, name: &str, characters_max: usize, line: usize) {
+        if let Some(known) = self.declared.iter_mut().find(|it| *it.name == *name) {
+            known.characters_max = known.characters_max.max(characters_max);
+        } else if self.declared.len() < VALUES_MAX {
+            self.declared.push(Declared { name: name.into(), characters_max });
+        } else {
+            self.faults.add(line, "", format!("more than {VALUES_MAX} values are declared"));
+        }
+    }
+
+    fn texts(&mut self, mut section: Section<'_>) -> Option<Texts> {
+        let texts = ["wrong_input", "attempts", "retry", "late", "hops"].map(|key| {
+            let text = self.localized(&mut section, key);
+            if text.is_none() && !section.has(key) {
+                section.missing(key, self.faults);
+            }
+            text
+        });
+        section.finish(self.faults);
+        let [wrong_input, attempts, retry, late, hops] = texts;
+        self.wrong_input.clone_from(&wrong_input);
+        Some(Texts {
+            wrong_input: wrong_input?,
+            attempts: attempts?,
+            retry: retry?,
+            late: late?,
+            hops: hops?,
+        })
+    }
+}
+
+fn joined(first: &Localized, between: &str, second: &Localized) -> Localized {
+    let pairs = first.0.iter().zip(second.0.iter());
+    Localized(pairs.map(|(first, second)| first.joined(between, second)).collect())
+}
+
+fn is_word(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    (1..=WORD_LEN_MAX).contains(&text.len()) && text.bytes().all(allowed)
+}
+
+/// `"2s"`, `"500ms"`.
+fn duration(text: &str) -> Option<Duration> {
+    if let Some(millis) = text.strip_suffix("ms") {
+        return millis.trim().parse().ok().map(Duration::from_millis);
+    }
+    text.strip_suffix('s')?.trim().parse().ok().map(Duration::from_secs)
+}
+
+#[cfg(test)]
+mod tests;

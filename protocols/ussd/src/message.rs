@@ -1,0 +1,134 @@
+//! What passes between an aggregator and a dialogue, once it is decoded and before it is encoded.
+
+use model::{DeviceId, Redacted};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One HTTP request of an aggregator, as the driver read it.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    /// `GET`, `POST` …
+    pub method: &'a str,
+    /// The `Content-Type` header, if any.
+    pub content_type: Option<&'a str>,
+    /// The query string without its `?`; empty when there is none. Never for a log.
+    pub query: &'a str,
+    /// The body, already bounded by the driver. Never for a log.
+    pub body: &'a [u8],
+}
+
+/// The caller's move: which dialogue, who, and all he typed in it so far.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Turn {
+    /// The aggregator's name for this dialogue: 1 to [`Turn::SESSION_LEN_MAX`] printing characters.
+    pub session: Box<str>,
+    /// Who is calling: `msisdn:+<E.164>`.
+    pub device: DeviceId,
+    /// The code he dialled, as the aggregator says it.
+    pub service_code: Box<str>,
+    /// The network's code, as the aggregator says it.
+    pub network: Box<str>,
+    /// Every input since the dial joined by `*`; empty at the dial itself.
+    pub text: Redacted<Box<str>>,
+}
+
+impl Turn {
+    /// Longest session id, in bytes. Africa's Talking's has 38.
+    pub const SESSION_LEN_MAX: usize = 64;
+    /// Longest cumulative text, in bytes: twenty answers of fifty characters. A dialogue keeps it.
+    pub const TEXT_LEN_MAX: usize = 1024;
+    /// Longest service or network code, in bytes.
+    pub const CODE_LEN_MAX: usize = 64;
+}
+
+/// Our move. The text fits one USSD message.
+#[derive(Clone, Eq, PartialEq)]
+pub enum Screen {
+    /// Show the text and wait for keys.
+    Continue(Arc<str>),
+    /// Show the text and end the dialogue.
+    End(Arc<str>),
+}
+
+impl Screen {
+    /// What is shown.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Continue(text) | Self::End(text) => text,
+        }
+    }
+
+    /// Whether the dialogue ends with it.
+    pub const fn is_end(&self) -> bool {
+        matches!(self, Self::End(_))
+    }
+}
+
+/// A screen may show a value of the caller's device: it prints as its length.
+impl std::fmt::Debug for Screen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kind = if self.is_end() { "End" } else { "Continue" };
+        write!(f, "{kind}({} bytes)", self.text().len())
+    }
+}
+
+/// The HTTP answer that carries a [`Screen`]; its status is 200.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Reply {
+    /// The `Content-Type` header.
+    pub content_type: &'static str,
+    /// The body.
+    pub body: Redacted<String>,
+}
+
+/// What a backend says to an [`Ask`](crate::Ask).
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Answer {
+    /// A word that the menu's `results` map to the next state; what it does not map goes `otherwise`.
+    pub outcome: Cow<'static, str>,
+    /// What texts may show: names as the menu declares them, others are dropped. `lang` switches the
+    /// dialogue's language where the menu has it.
+    pub values: BTreeMap<Cow<'static, str>, Redacted<String>>,
+}
+
+impl Answer {
+    /// An answer without values.
+    pub fn word(outcome: &'static str) -> Self {
+        Self { outcome: Cow::Borrowed(outcome), values: BTreeMap::new() }
+    }
+
+    /// The same with one value more.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.values.insert(Cow::Borrowed(name), Redacted(value.into()));
+        self
+    }
+}
+
+/// The aggregator's word that a dialogue is over. What the caller typed is not taken from it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct EndReport {
+    /// The aggregator's name for the dialogue.
+    pub session: Box<str>,
+    /// Who called.
+    pub device: DeviceId,
+    /// How it ended.
+    pub status: EndStatus,
+    /// How long it lasted, where that is said.
+    pub duration: Option<Duration>,
+    /// How many hops it had, where that is said.
+    pub hops: Option<u32>,
+}
+
+/// How an aggregator says that a dialogue ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum EndStatus {
+    /// Our END was shown.
+    Success,
+    /// The caller hung up, or was silent, while we waited for keys.
+    Incomplete,
+    /// Our answer was late or unreadable.
+    Failed,
+}

@@ -1,0 +1,374 @@
+//! One dialogue: a caller's keys in, screens out, with the facts on disk before the caller hears.
+//!
+//! Pure: the driver hands in turns and the time, and carries out what [`Session::poll`] returns. Each
+//! turn that [`Session::receive`] takes is answered by exactly one [`Output::Send`]; a repeated one is
+//! answered the same without a second effect; one that waits too long is ended by
+//! [`Session::expire`]. Keys that came together (a deep dial, a missed hop, a walk back after a
+//! restart) are taken as if typed one by one, but stop at the screen before an effect.
+
+mod hop;
+mod steps;
+
+use crate::error::Refusal;
+use crate::menu::{Language, StateId, Values};
+use crate::message::{Answer, EndReport, EndStatus, Screen, Turn};
+use crate::options::{Options, Service};
+use hop::{Hop, Work};
+use model::{DeviceId, Fact, Monotonic, Now, Redacted, Settlement, Tenant, Ticket};
+use std::collections::VecDeque;
+use std::mem;
+use std::sync::Arc;
+
+/// A dialogue in progress with one caller.
+#[derive(Debug)]
+pub struct Session {
+    service: Arc<Service>,
+    options: Options,
+    id: Box<str>,
+    device: DeviceId,
+    state: State,
+    position: StateId,
+    language: Language,
+    wrong_inputs: u8,
+    values: Values,
+    /// The whole text of the last hop.
+    taken: Redacted<Box<str>>,
+    hops: u16,
+    screens: Vec<StateId>,
+    /// The last answers by the length of their hop's text, which is a start of `taken`.
+    kept: [Option<(usize, Screen)>; 2],
+    outputs: VecDeque<Output>,
+    deadline: Monotonic,
+    began: Monotonic,
+    next_ticket: u64,
+    hung_up: bool,
+    /// How often the store may still be offered the end of this dialogue.
+    offers_left: u8,
+}
+
+/// Named for what must come next.
+#[derive(Debug)]
+enum State {
+    /// A screen is shown: the caller may type.
+    ExpectTurn,
+    /// A hop waits for a backend or the disk.
+    ExpectWork(Hop),
+    /// The end of a dialogue that nobody waits for is on its way to the disk.
+    ExpectRecord(Ticket, Cause),
+    /// The store had no room for that end: it is offered again later.
+    ExpectRoom(Cause),
+    /// Over. Repeated hops are still answered.
+    Closed,
+}
+
+impl Session {
+    /// A dialogue that `turn` begins; pass the same turn to [`Session::receive`] next.
+    ///
+    /// Its tickets are `first_ticket` and the numbers after it, a few per hop.
+    pub fn new(
+        service: Arc<Service>,
+        options: Options,
+        turn: &Turn,
+        first_ticket: u64,
+        now: Now,
+    ) -> Self {
+        Self {
+            position: service.menu.start(),
+            service,
+            options,
+            id: turn.session.clone(),
+            device: turn.device.clone(),
+            state: State::ExpectTurn,
+            language: Language::FIRST,
+            wrong_inputs: 0,
+            values: Values::default(),
+            taken: Redacted("".into()),
+            hops: 0,
+            screens: Vec::new(),
+            kept: [None, None],
+            outputs: VecDeque::new(),
+            deadline: now.monotonic + options.idle_timeout,
+            began: now.monotonic,
+            next_ticket: first_ticket,
+            hung_up: false,
+            offers_left: OFFERS_MAX,
+        }
+    }
+
+    /// Takes one turn of the caller. [`Receipt::New`] promises one [`Output::Send`].
+    pub fn receive(&mut self, turn: &Turn, now: Now) -> Receipt {
+        if turn.device != self.device {
+            return self.refuse(Refusal::NumberChanged);
+        }
+        let text: &str = turn.text.expose();
+        let keys_at = match self.place(text) {
+            Place::Next { keys_at } => keys_at,
+            Place::Last if matches!(self.state, State::ExpectWork(_)) => {
+                return Receipt::InProgress;
+            }
+            Place::Last | Place::Earlier => {
+                let kept = self.kept.iter().flatten().find(|(len, _)| *len == text.len());
+                return match kept {
+                    Some((_, screen)) => Receipt::Replay(screen.clone()),
+                    None => self.refuse(Refusal::OutOfTurn),
+                };
+            }
+            Place::Nowhere => return self.refuse(Refusal::OutOfTurn),
+        };
+        match self.state {
+            State::ExpectTurn => {}
+            State::ExpectWork(_) => return self.refuse(Refusal::OutOfTurn),
+            State::ExpectRecord(..) | State::ExpectRoom(_) | State::Closed => {
+                return self.refuse(Refusal::Ended);
+            }
+        }
+        self.taken = turn.text.clone();
+        self.state = self.begin_hop(turn, keys_at, now);
+        Receipt::New
+    }
+
+    /// Says what became of an emitted fact. A ticket that is no longer waited for is ignored.
+    pub fn settle(&mut self, ticket: Ticket, settlement: Settlement, now: Now) {
+        self.state = match (mem::replace(&mut self.state, State::Closed), settlement) {
+            (State::ExpectWork(mut hop), Settlement::Committed) => {
+                hop.settled(ticket);
+                match hop.work {
+                    Work::Requesting(requested) if requested == ticket => self.ask(hop, now),
+                    Work::Requesting(_) | Work::Asking { .. } => State::ExpectWork(hop),
+                    Work::Answered { .. } => self.release(hop, now),
+                }
+            }
+            (State::ExpectWork(hop), Settlement::Refused) if !hop.awaits(ticket) => {
+                State::ExpectWork(hop)
+            }
+            (State::ExpectWork(hop), Settlement::Refused) => self.refused(hop, ticket, now),
+            (State::ExpectRecord(recorded, cause), Settlement::Committed) if recorded == ticket => {
+                self.close(cause, now)
+            }
+            (State::ExpectRecord(recorded, cause), Settlement::Refused) if recorded == ticket => {
+                self.wait_for_room(cause, now)
+            }
+            (state, _) => state,
+        };
+    }
+
+    /// Answers [`Output::Ask`]. Returns whether the answer was still waited for.
+    pub fn answer(&mut self, ticket: Ticket, answer: &Answer, now: Now) -> bool {
+        let waited = matches!(
+            &self.state,
+            State::ExpectWork(Hop { work: Work::Asking { ticket: asked, .. }, .. }) if *asked == ticket
+        );
+        if waited && let State::ExpectWork(hop) = mem::replace(&mut self.state, State::Closed) {
+            self.state = self.answered(hop, answer, now);
+        }
+        waited
+    }
+
+    /// Takes the aggregator's word that the dialogue is over. A hop in progress is finished first.
+    /// Ignored when it comes from another number.
+    pub fn end(&mut self, report: &EndReport, now: Now) {
+        if report.device != self.device {
+            return;
+        }
+        match self.state {
+            State::ExpectTurn => {
+                let cause = match report.status {
+                    EndStatus::Success | EndStatus::Incomplete => Cause::HungUp,
+                    EndStatus::Failed => Cause::Failed,
+                };
+                self.state = self.record(cause, now);
+            }
+            State::ExpectWork(_) => self.hung_up = true,
+            State::ExpectRecord(..) | State::ExpectRoom(_) | State::Closed => {}
+        }
+    }
+
+    /// Gives up on what is overdue: a backend, the disk, or the caller. Call it at
+    /// [`Session::deadline`]; earlier calls do nothing.
+    pub fn expire(&mut self, now: Now) {
+        if now.monotonic < self.deadline() {
+            return;
+        }
+        self.state = match mem::replace(&mut self.state, State::Closed) {
+            State::ExpectTurn => self.record(Cause::Timeout, now),
+            State::ExpectWork(hop) => self.hop_overdue(hop, now),
+            State::ExpectRecord(_, cause) => self.close(cause, now),
+            State::ExpectRoom(cause) => self.record(cause, now),
+            State::Closed => {
+                self.deadline = Monotonic::NEVER;
+                State::Closed
+            }
+        };
+    }
+
+    /// Returns the next thing for the driver to do, until there is nothing left. Drain it after every
+    /// other call.
+    #[must_use]
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Session::expire`] should next be called. Changes with every call but `poll`.
+    pub fn deadline(&self) -> Monotonic {
+        match &self.state {
+            State::ExpectWork(hop) => hop.deadline(),
+            State::ExpectTurn | State::ExpectRecord(..) | State::ExpectRoom(_) | State::Closed => {
+                self.deadline
+            }
+        }
+    }
+
+    /// Whether the dialogue is over; it may still answer repeated hops.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed)
+    }
+
+    /// Whether the session may be dropped: over, and too late for a repeated hop.
+    pub fn is_done(&self) -> bool {
+        self.is_closed() && self.deadline == Monotonic::NEVER
+    }
+
+    /// The service it began with.
+    pub fn service(&self) -> &Arc<Service> {
+        &self.service
+    }
+
+    /// The aggregator's name for it.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Where `text` stands to what has been taken so far.
+    fn place(&self, text: &str) -> Place {
+        let taken: &str = self.taken.expose();
+        if self.hops == 0 {
+            return Place::Next { keys_at: (!text.is_empty()).then_some(0) };
+        }
+        match text.strip_prefix(taken) {
+            Some("") => Place::Last,
+            Some(_) if taken.is_empty() => Place::Next { keys_at: Some(0) },
+            Some(rest) if rest.starts_with('*') => Place::Next { keys_at: Some(taken.len() + 1) },
+            None if taken.starts_with(text) => Place::Earlier,
+            Some(_) | None => Place::Nowhere,
+        }
+    }
+
+    fn refuse(&self, refusal: Refusal) -> Receipt {
+        Receipt::Refused(self.retry(), refusal)
+    }
+
+    fn retry(&self) -> Screen {
+        let menu = &self.service.menu;
+        Screen::End(menu.texts().retry.render(self.language, &self.values, menu))
+    }
+}
+
+/// Ten minutes of a full store at one offer each [`steps::OFFER_EVERY`]; then the end goes unrecorded.
+const OFFERS_MAX: u8 = 60;
+
+/// Where a turn's text stands to what has been taken so far.
+enum Place {
+    /// It continues it: new keys begin there; none at the dial.
+    Next { keys_at: Option<usize> },
+    /// It is the last hop again.
+    Last,
+    /// It is a hop before the last.
+    Earlier,
+    /// It is neither.
+    Nowhere,
+}
+
+/// What [`Session::receive`] made of a turn.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[must_use = "the caller is waiting for a screen"]
+pub enum Receipt {
+    /// It is being worked on: one [`Output::Send`] will come.
+    New,
+    /// The same hop was answered before: answer it alike.
+    Replay(Screen),
+    /// The same hop is still being worked on: answer it with the [`Output::Send`] to come.
+    InProgress,
+    /// It moves nothing: answer this END and count the reason.
+    Refused(Screen, Refusal),
+}
+
+/// What the driver must do, in order.
+#[derive(Debug)]
+pub enum Output {
+    /// Put this on disk, then call [`Session::settle`] with the ticket.
+    Emit {
+        /// What happened.
+        fact: Fact,
+        /// What to settle.
+        ticket: Ticket,
+    },
+    /// Ask a backend, then call [`Session::answer`].
+    Ask(Box<Ask>),
+    /// Answer the hop in progress, and every repetition of it that waits.
+    Send(Screen),
+    /// The dialogue is over. Keep the session for repeated hops until [`Session::is_done`].
+    Close(Cause),
+}
+
+/// A question to a backend in mid-dialogue.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// What [`Session::answer`] names.
+    pub ticket: Ticket,
+    /// Whose service.
+    pub tenant: Tenant,
+    /// Which service: in a command, the actor is `ussd:<service>`.
+    pub service: Arc<str>,
+    /// Who calls.
+    pub device: DeviceId,
+    /// What is asked: a word that menu and backend agree on.
+    pub operation: Box<str>,
+    /// What the menu passes along.
+    pub arguments: Vec<(Box<str>, Redacted<String>)>,
+    /// The dialogue's language. Values in an answer should need none (a time, a number, a name).
+    pub language: Box<str>,
+    /// Present when answering has an effect: the same key must not have it twice.
+    pub idempotency_key: Option<Box<str>>,
+    /// An answer after this is not waited for; the effect may still happen.
+    pub deadline: Monotonic,
+}
+
+/// Why a dialogue ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Cause {
+    /// It came to an END of its menu.
+    Finished,
+    /// Too many wrong inputs on one screen.
+    WrongInputs,
+    /// A backend did not answer in time, or not in words the menu knows.
+    Unanswered,
+    /// More hops than allowed.
+    TooManyHops,
+    /// The caller was silent.
+    Timeout,
+    /// The aggregator says the caller is gone.
+    HungUp,
+    /// The aggregator says our answer was late or unreadable.
+    Failed,
+    /// The store refused a fact.
+    Refused,
+    /// The store did not answer in time.
+    Stalled,
+}
+
+impl Cause {
+    /// The word in events and metrics.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::WrongInputs => "wrong_inputs",
+            Self::Unanswered => "unanswered",
+            Self::TooManyHops => "too_many_hops",
+            Self::Timeout => "timeout",
+            Self::HungUp => "hung_up",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+            Self::Stalled => "stalled",
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! One hop between its turn and its screen.
+
+use super::Cause;
+use crate::message::Screen;
+use model::{Monotonic, Ticket};
+
+/// A turn that has not been answered yet.
+#[derive(Debug)]
+pub(super) struct Hop {
+    /// Several keys at once: no effect may come of them.
+    pub(super) is_walk: bool,
+    /// Where the next key begins in the dialogue's text.
+    pub(super) keys_at: Option<usize>,
+    /// How many questions this hop has asked.
+    pub(super) asks: usize,
+    /// Its effect was handed to a backend.
+    pub(super) has_effect: bool,
+    /// The fact that the dialogue began, if this hop made it.
+    pub(super) start: Option<Ticket>,
+    /// The store had no room for the dialogue's end.
+    pub(super) end_refused: bool,
+    /// When nothing more is waited for.
+    pub(super) give_up_at: Monotonic,
+    /// Facts on their way to the disk.
+    pub(super) unsettled: Vec<Ticket>,
+    pub(super) work: Work,
+}
+
+/// What a hop waits for, beside its facts.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// An effect's fact must be on disk before a backend hears of it.
+    Requesting(Ticket),
+    /// A backend is thinking.
+    Asking {
+        /// Which answer.
+        ticket: Ticket,
+        /// Until when.
+        deadline: Monotonic,
+    },
+    /// The screen is ready; with a cause, it ends the dialogue.
+    Answered {
+        /// What the caller will see.
+        screen: Screen,
+        /// Why the dialogue ends with it.
+        cause: Option<Cause>,
+    },
+}
+
+impl Hop {
+    pub(super) fn awaits(&self, ticket: Ticket) -> bool {
+        self.unsettled.contains(&ticket)
+    }
+
+    pub(super) fn settled(&mut self, ticket: Ticket) {
+        self.unsettled.retain(|it| *it != ticket);
+    }
+
+    pub(super) fn deadline(&self) -> Monotonic {
+        match self.work {
+            Work::Asking { deadline, .. } => deadline,
+            Work::Requesting(_) | Work::Answered { .. } => self.give_up_at,
+        }
+    }
+
+    /// Takes the next key off `text`, blanks around it left out.
+    pub(super) fn next_key<'t>(&mut self, text: &'t str) -> Option<&'t str> {
+        let rest = &text[self.keys_at?..];
+        let key = rest.split('*').next().unwrap_or(rest);
+        self.keys_at = self.keys_at.map(|at| at + key.len() + 1).filter(|at| *at <= text.len());
+        Some(key.trim())
+    }
+}

@@ -1,0 +1,205 @@
+//! The driver's part of a dialogue: a store and a backend that do as they are told, on virtual time.
+
+use jiff::Timestamp;
+use lastmile_ussd::{
+    Answer, Ask, DialogueId, Dialogues, Events, Limits, Menu, Options, Output, Receipt, Request,
+    Screen, Service, aggregator,
+};
+use model::{Fact, Monotonic, Now, Settlement, Tenant, Ticket};
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+pub(crate) const HOME: &str = include_str!("../../../../config/menus/home.toml");
+pub(crate) const ALICE: &str = "+254711000001";
+pub(crate) const BOB: &str = "+254711000002";
+
+/// What the store does with a fact.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Store {
+    Commits,
+    Refuses,
+    /// Facts wait in [`Bench::held`].
+    Stalls,
+}
+
+/// A table of dialogues with everything around it.
+pub(crate) struct Bench {
+    pub(crate) table: Dialogues,
+    pub(crate) service: Arc<Service>,
+    pub(crate) now: Now,
+    pub(crate) store: Store,
+    pub(crate) held: Vec<Ticket>,
+    /// What the backend says, by operation; what is not here it has not answered yet.
+    pub(crate) answers: BTreeMap<String, Answer>,
+    pub(crate) asked: Vec<Ask>,
+    pub(crate) sent: Vec<(DialogueId, Screen)>,
+    /// Kept facts: type and data.
+    pub(crate) facts: Vec<(&'static str, String)>,
+    pub(crate) log: Vec<String>,
+}
+
+impl Bench {
+    pub(crate) fn home() -> Self {
+        // Read once: properties build thousands of benches.
+        static SERVICE: OnceLock<Arc<Service>> = OnceLock::new();
+        let service = SERVICE.get_or_init(|| service(HOME, Events::All));
+        Self::with(Arc::clone(service), Options::default())
+    }
+
+    pub(crate) fn of(menu: &str, events: Events, options: Options) -> Self {
+        Self::with(service(menu, events), options)
+    }
+
+    fn with(service: Arc<Service>, options: Options) -> Self {
+        Self {
+            table: Dialogues::new(options),
+            service,
+            now: Now { monotonic: Monotonic::ZERO, wall: Timestamp::UNIX_EPOCH },
+            store: Store::Commits,
+            held: Vec::new(),
+            answers: BTreeMap::new(),
+            asked: Vec::new(),
+            sent: Vec::new(),
+            facts: Vec::new(),
+            log: Vec::new(),
+        }
+    }
+
+    pub(crate) fn answering(mut self, operation: &str, answer: Answer) -> Self {
+        self.answers.insert(operation.to_owned(), answer);
+        self
+    }
+
+    /// One callback; what the caller sees when it is answered at once.
+    pub(crate) fn turn(&mut self, session: &str, number: &str, text: &str) -> Option<String> {
+        let (_, receipt) = self.receive(session, number, text);
+        match receipt {
+            Receipt::New => self.sent.last().map(|(_, screen)| self.body(screen)),
+            Receipt::InProgress => None,
+            Receipt::Replay(screen) | Receipt::Refused(screen, _) => Some(self.body(&screen)),
+        }
+    }
+
+    pub(crate) fn receive(
+        &mut self,
+        session: &str,
+        number: &str,
+        text: &str,
+    ) -> (Option<DialogueId>, Receipt) {
+        self.sent.clear();
+        self.form(&form(session, number, text))
+    }
+
+    pub(crate) fn form(&mut self, body: &str) -> (Option<DialogueId>, Receipt) {
+        let turn = self.service.aggregator.decode(&post(body)).unwrap();
+        let result = self.table.receive(&self.service, &turn, self.now);
+        self.drain();
+        result
+    }
+
+    pub(crate) fn end(&mut self, body: &str) -> bool {
+        let report = self.service.aggregator.decode_end(&post(body)).unwrap();
+        let known = self.table.end(&self.service, &report, self.now);
+        self.drain();
+        known
+    }
+
+    pub(crate) fn pass(&mut self, duration: Duration) {
+        let until = self.now.after(duration);
+        while self.table.deadline() <= until.monotonic {
+            // As a driver's timer does: woken at each deadline, not long after it.
+            self.now = self.now.after(self.table.deadline().since(self.now.monotonic));
+            self.table.expire(self.now);
+            self.drain();
+        }
+        self.now = until;
+    }
+
+    pub(crate) fn settle_held(&mut self, settlement: Settlement) {
+        for ticket in std::mem::take(&mut self.held) {
+            self.table.settle(ticket, settlement, self.now);
+        }
+        self.drain();
+    }
+
+    pub(crate) fn answer(&mut self, ticket: Ticket, answer: &Answer) -> bool {
+        let waited = self.table.answer(ticket, answer, self.now);
+        self.drain();
+        waited
+    }
+
+    pub(crate) fn body(&self, screen: &Screen) -> String {
+        assert_eq!(Limits::GSM.excess(screen.text()), 0, "{}", screen.text());
+        self.service.aggregator.encode(screen).body.expose().clone()
+    }
+
+    fn drain(&mut self) {
+        while let Some((id, output)) = self.table.poll() {
+            match output {
+                Output::Emit { fact: Fact::Event(event), ticket } => {
+                    let kind = event.kind.as_str();
+                    match self.store {
+                        Store::Commits => {
+                            self.log.push(format!("! {kind} {}", event.data.as_str()));
+                            self.facts.push((kind, event.data.as_str().to_owned()));
+                            self.table.settle(ticket, Settlement::Committed, self.now);
+                        }
+                        Store::Refuses => {
+                            self.log.push(format!("! {kind} refused"));
+                            self.table.settle(ticket, Settlement::Refused, self.now);
+                        }
+                        Store::Stalls => {
+                            self.log.push(format!("! {kind} waits"));
+                            self.held.push(ticket);
+                        }
+                    }
+                }
+                Output::Emit { fact: Fact::Command(_), .. } => panic!("menus make no commands"),
+                Output::Ask(ask) => {
+                    let key = ask.idempotency_key.as_deref().unwrap_or("-");
+                    self.log.push(format!("? {} {} key={key}", ask.operation, ask.language));
+                    let answer = self.answers.get(&*ask.operation).cloned();
+                    let ticket = ask.ticket;
+                    self.asked.push(*ask);
+                    if let Some(answer) = answer {
+                        assert!(self.table.answer(ticket, &answer, self.now));
+                    }
+                }
+                Output::Send(screen) => {
+                    let body = self.body(&screen);
+                    self.log.push(format!("< {}", body.replace('\n', "\n  ")));
+                    self.sent.push((id, screen));
+                }
+                Output::Close(cause) => self.log.push(format!(". {}", cause.code())),
+            }
+        }
+    }
+}
+
+fn service(menu: &str, events: Events) -> Arc<Service> {
+    let menu = Menu::parse(menu, Limits::GSM).unwrap_or_else(|error| panic!("{error}"));
+    Arc::new(Service {
+        tenant: Tenant::default(),
+        name: menu.name().into(),
+        menu: Arc::new(menu),
+        aggregator: aggregator::by_name("africas_talking").unwrap(),
+        events,
+    })
+}
+
+pub(crate) fn form(session: &str, number: &str, text: &str) -> String {
+    let number = number.replace('+', "%2B");
+    format!(
+        "sessionId={session}&phoneNumber={number}&networkCode=63902&serviceCode=*384*1%23&text={text}"
+    )
+}
+
+pub(crate) fn post(body: &str) -> Request<'_> {
+    Request {
+        method: "POST",
+        content_type: Some("application/x-www-form-urlencoded"),
+        query: "",
+        body: body.as_bytes(),
+    }
+}

@@ -1,0 +1,287 @@
+//! The operator side: REST calls, the stream of events, metrics and probes.
+//!
+//! Every call needs a token whose role carries the permission that the handler names in its first
+//! argument ([`access::Authorised`]); only metrics and probes need none. A token belongs to a
+//! tenant, and a handler has no other way to learn whose data it works on. Every change is committed
+//! together with its line in the audit trail and only then known ([`change::Changes`]). Every error
+//! is a problem document (RFC 9457).
+//!
+//! The calls are described by the code itself: `openapi.json` beside this file is written from it
+//! and compared by a test.
+#![expect(
+    unused_qualifications,
+    reason = "what utoipa makes of `params(…)` says `super::` too often"
+)]
+
+pub mod access;
+pub mod change;
+pub mod health;
+pub mod metrics;
+pub mod problem;
+pub mod serve;
+
+mod audit;
+mod commands;
+mod credentials;
+mod customers;
+mod dead_letters;
+mod devices;
+mod events;
+mod input;
+mod naming;
+mod openapi;
+mod sinks;
+mod tokens;
+
+#[cfg(test)]
+mod tests;
+
+pub use access::{Access, FirstToken, bootstrap_token};
+pub use change::{Changes, Mirror};
+pub use health::Health;
+pub use metrics::Metrics;
+pub use openapi::document;
+pub use serve::{ServeOptions, serve};
+pub use sinks::ConfiguredSink;
+
+use crate::clock::Clock;
+use crate::commands::Desk;
+use crate::credentials::Credentials;
+use crate::deliver::Replays;
+use crate::registry::{Device, Registry};
+use crate::store::{AuditEntry, Operation, OperationError, ReadError, Store, WriteError, Writer};
+use access::Authorised;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderValue, header};
+use axum::middleware::{Next, from_fn_with_state, map_response};
+use axum::response::{IntoResponse as _, Response};
+use config::Cidr;
+use input::DeviceName;
+use model::{DeviceId, Json, Tenant};
+use problem::{Code, Problem};
+use serde::Serialize;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+
+/// In how many seconds to try again when the store is full: room is looked for twice a second, but
+/// a backend that was away takes longer.
+const FULL_RETRY_AFTER_S: u32 = 5;
+
+/// Bounds of the operator side; `[operator]` of the configuration.
+#[derive(Clone, Debug)]
+pub struct ApiOptions {
+    /// Largest body, in bytes.
+    pub body_bytes_max: usize,
+    /// Longest time for a body to arrive.
+    pub body_timeout: Duration,
+    /// Longest time for an answer that is not waited for on purpose: a stuck disk must not collect
+    /// requests.
+    pub answer_timeout: Duration,
+    /// Longest `?wait=`: a connection is not kept for a device that never comes.
+    pub wait_max: Duration,
+    /// Most event streams at once: each reads the store at its own pace.
+    pub streams_max: usize,
+    /// How often a quiet stream sends a comment: proxies give up on silence after a minute.
+    pub keep_alive: Duration,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<Cidr>,
+}
+
+impl Default for ApiOptions {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 1024 * 1024,
+            body_timeout: Duration::from_secs(30),
+            answer_timeout: Duration::from_secs(30),
+            wait_max: Duration::from_secs(120),
+            streams_max: 100,
+            keep_alive: Duration::from_secs(15),
+            trusted_proxies: Vec::new(),
+        }
+    }
+}
+
+/// What the operator side stands on. The caller fills it in; [`ApiState::new`] takes it.
+pub struct Parts {
+    /// For reading; every write goes through `changes`, the desk or the credentials.
+    pub store: Arc<dyn Store>,
+    /// For following what is committed.
+    pub writer: Writer,
+    /// The way in for changes.
+    pub changes: Changes,
+    /// What is known of devices and customers.
+    pub registry: Arc<Registry>,
+    /// Open commands.
+    pub desk: Arc<Desk>,
+    /// Tokens.
+    pub access: Arc<Access>,
+    /// Makes tokens' hashes.
+    pub vault: crate::secrets::Vault,
+    /// What devices present.
+    pub credentials: Arc<Credentials>,
+    /// Wakes the sinks for dead letters.
+    pub replays: Replays,
+    /// The CloudEvents `source` of this node ([`crate::deliver::cloud_event::source`]).
+    pub source: Box<str>,
+    /// The sinks of the configuration.
+    pub sinks: Vec<ConfiguredSink>,
+    /// How the daemon is.
+    pub health: Arc<Health>,
+    /// Everyone's metrics, for the page that shows them.
+    pub prometheus: prometheus::Registry,
+    /// Our own metrics.
+    pub metrics: Metrics,
+    /// For the times of records.
+    pub clock: Clock,
+    /// Fires when the daemon stops: streams and waits end then.
+    pub stop: CancellationToken,
+    /// Bounds.
+    pub options: ApiOptions,
+}
+
+/// What handlers share. Cheap to clone.
+#[derive(Clone)]
+pub struct ApiState(Arc<Shared>);
+
+/// The parts, and what belongs to the API alone.
+pub struct Shared {
+    parts: Parts,
+    streams: Arc<Semaphore>,
+}
+
+impl Deref for Shared {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.parts
+    }
+}
+
+impl Deref for ApiState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for ApiState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ApiState").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl ApiState {
+    /// Joins the parts.
+    pub fn new(parts: Parts) -> Self {
+        let streams = Arc::new(Semaphore::new(parts.options.streams_max));
+        Self(Arc::new(Shared { parts, streams }))
+    }
+
+    /// The device that a path names, among the caller's tenant's.
+    fn resolve(&self, tenant: &Tenant, name: &DeviceName) -> Option<DeviceId> {
+        let raw = || self.registry.resolve(tenant, &name.raw);
+        self.registry.resolve(tenant, &name.decoded).or_else(raw)
+    }
+
+    fn device(&self, tenant: &Tenant, name: &DeviceName) -> Result<Device, Problem> {
+        let id = self.resolve(tenant, name);
+        let device = id.and_then(|id| self.registry.get(tenant, &id));
+        device.ok_or_else(|| Code::NoSuchDevice.into())
+    }
+
+    /// Commits a change of `subject` with its line in the audit trail, then lets it be known.
+    async fn change<N>(
+        &self,
+        caller: &Authorised<N>,
+        action: &'static str,
+        subject: &str,
+        detail: &(impl Serialize + ?Sized),
+        mut operations: Vec<Operation>,
+    ) -> Result<(), Problem> {
+        operations.push(self.audit(caller, action, subject, detail));
+        let lane = change::lane(&operations, subject);
+        Ok(self.changes.make(lane, operations).await?)
+    }
+
+    /// The line that a change leaves in the audit trail.
+    fn audit<N>(
+        &self,
+        caller: &Authorised<N>,
+        action: &'static str,
+        subject: &str,
+        detail: &(impl Serialize + ?Sized),
+    ) -> Operation {
+        Operation::Audit(AuditEntry {
+            sequence: 0,
+            tenant: caller.tenant().clone(),
+            time: self.clock.now().wall,
+            actor: caller.grant.name.clone(),
+            action: action.into(),
+            subject: subject.into(),
+            detail: Json::of(&detail),
+        })
+    }
+}
+
+impl From<WriteError> for Problem {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Full => Self::from(Code::StoreFull).retry_after(FULL_RETRY_AFTER_S),
+            WriteError::Closed => Self::from(Code::Stopping).retry_after(FULL_RETRY_AFTER_S),
+            WriteError::Refused(OperationError::Missing(what)) => match what {
+                "device" => Code::NoSuchDevice.into(),
+                "command" => Code::NoSuchCommand.into(),
+                "customer" => Code::NoSuchCustomer.into(),
+                "alias" => Code::NoSuchAlias.into(),
+                "credential" => Code::NoSuchCredential.into(),
+                "token" => Code::NoSuchToken.into(),
+                "dead letter" => Code::NoSuchDeadLetter.into(),
+                "cursor" | "sink" => Code::NoSuchSink.into(),
+                other => Self::new(Code::Conflict, format!("there is no such {other}")),
+            },
+            WriteError::Refused(OperationError::Conflict(why)) => Self::new(Code::Conflict, why),
+        }
+    }
+}
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        error!(error = &error as &dyn std::error::Error, "the store cannot be read for the API");
+        Self::new(Code::Internal, "the store cannot be read")
+    }
+}
+
+/// Every call, ready to be served.
+pub fn router(state: ApiState) -> axum::Router {
+    let (routes, _) = openapi::routes().split_for_parts();
+    routes
+        .fallback(async || Problem::from(Code::NoSuchRoute))
+        .method_not_allowed_fallback(async || Problem::from(Code::MethodNotAllowed))
+        .layer(from_fn_with_state(state.clone(), limit_time))
+        .layer(from_fn_with_state(state.clone(), metrics::count))
+        .layer(map_response(harden))
+        // Bodies are read and bounded by `input::JsonBody` alone.
+        .layer(DefaultBodyLimit::disable())
+        .with_state(state)
+}
+
+async fn limit_time(State(state): State<ApiState>, request: Request, next: Next) -> Response {
+    let most = state.options.answer_timeout + state.options.wait_max;
+    match tokio::time::timeout(most, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::from(Code::TimedOut).into_response(),
+    }
+}
+
+/// Answers hold customers' data: nobody on the way keeps them or guesses at their kind.
+async fn harden(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}

@@ -1,0 +1,293 @@
+//! Commands: asked for, waited for, shown, withdrawn.
+
+use super::ApiState;
+use super::access::{Authorised, need};
+use super::change::to_its_end;
+use super::input::{
+    DeviceName, Items, JsonBody, Params, Segments, cursor, duration, is_name, limit, refuse,
+};
+use super::problem::{Code, Problem};
+use crate::commands::{NewCommand, SubmitError};
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use jiff::Timestamp;
+use model::{Command, CommandId, CommandKind};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use utoipa::{IntoParams, ToSchema};
+
+/// Longest `expires`: a year, as the desk holds it.
+const EXPIRES_MAX: Duration = Duration::from_secs(365 * 86_400);
+/// Longest `Idempotency-Key`, in bytes.
+const KEY_LEN_MAX: usize = 128;
+/// In how many seconds a device with too many commands may have room for another.
+const TOO_MANY_RETRY_AFTER_S: u32 = 30;
+
+/// What a device is to do.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[schema(as = CommandKind)]
+#[expect(dead_code, reason = "describes `model::CommandKind` to the OpenAPI document")]
+pub(super) enum KindDescription {
+    /// Read parameters of a CPE.
+    GetParameters {
+        /// Parameter paths; a name that ends in a dot is a whole subtree.
+        names: Vec<String>,
+    },
+    /// Write parameters of a CPE, all or none.
+    SetParameters {
+        /// Path to value: a string, a number, a boolean, or `{"value": …, "type": "xsd:…"}`.
+        values: BTreeMap<String, Value>,
+    },
+    /// Restart a CPE.
+    Reboot,
+    /// Send a board a message.
+    Publish {
+        /// Under the board's `boards/<id>/down/`.
+        topic: String,
+        /// Text as it is, any other JSON value as its compact text.
+        payload: Option<Value>,
+        /// Bytes, in place of `payload`.
+        payload_base64: Option<String>,
+        /// 0 or 1; 1 by default.
+        qos: Option<u8>,
+    },
+}
+
+/// A command and how far it has come.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Command)]
+pub(super) struct CommandView {
+    /// Its name; names sort by creation.
+    id: String,
+    /// For which device.
+    device: String,
+    #[serde(flatten)]
+    #[schema(value_type = KindDescription)]
+    kind: CommandKind,
+    /// `queued`, `sent`, `delivered`, `done`, `failed`, `expired`, `cancelled` or `unknown`.
+    state: &'static str,
+    /// Why it is there, in plain words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<Box<str>>,
+    /// What the device answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Value>)]
+    result: Option<model::Json>,
+    /// When it was accepted.
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    /// When it last changed state.
+    #[schema(value_type = String, format = DateTime)]
+    updated_at: Timestamp,
+    /// When it is given up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    expires_at: Option<Timestamp>,
+    /// Who asked.
+    actor: Box<str>,
+}
+
+impl From<Command> for CommandView {
+    fn from(command: Command) -> Self {
+        Self {
+            id: command.id.as_str().to_owned(),
+            device: command.device.as_str().to_owned(),
+            kind: command.kind,
+            state: command.state.as_str(),
+            cause: command.cause,
+            result: command.result,
+            created_at: command.created_at,
+            updated_at: command.updated_at,
+            expires_at: command.expires_at,
+            actor: command.actor,
+        }
+    }
+}
+
+impl From<SubmitError> for Problem {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::NoSuchDevice => Code::NoSuchDevice.into(),
+            SubmitError::NoSuchCommand => Code::NoSuchCommand.into(),
+            SubmitError::WrongProtocol => Self::new(Code::WrongProtocol, error.to_string()),
+            SubmitError::AtItsEnd => Self::new(Code::CommandUnderWay, error.to_string()),
+            SubmitError::TooMany => Self::new(Code::TooManyCommands, error.to_string())
+                .retry_after(TOO_MANY_RETRY_AFTER_S),
+            SubmitError::Invalid(why) => Self::new(Code::InvalidBody, why),
+            SubmitError::Store(error) => error.into(),
+            SubmitError::Unreadable => Self::new(Code::Internal, "the store cannot be read"),
+        }
+    }
+}
+
+/// A command to be made.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct CommandRequest {
+    #[serde(flatten)]
+    kind: KindDescription,
+    /// How long it may wait for its device: a duration such as `1h`; a week by default, a year at
+    /// most.
+    expires: Option<String>,
+}
+
+/// How to ask.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct SubmitQuery {
+    /// How long to wait for the command's end: a duration such as `30s`.
+    wait: Option<String>,
+}
+
+/// Has a device do something: 202 at once, or 200 when it ended within `wait`.
+#[utoipa::path(post, path = "/api/v1/devices/{id}/commands", tag = "commands",
+    security(("token" = ["commands.send"])),
+    params(
+        ("id" = String, Path, description = "The device's identity or an alias"),
+        SubmitQuery,
+        ("Idempotency-Key" = Option<String>, Header,
+            description = "Asking twice with one key is the same as asking once"),
+    ),
+    request_body = CommandRequest,
+    responses(
+        (status = 200, description = "The command, at its end", body = CommandView),
+        (status = 202, description = "The command, on its way", body = CommandView),
+    ))]
+pub(super) async fn submit(
+    caller: Authorised<need::CommandsSend>,
+    State(state): State<ApiState>,
+    name: DeviceName,
+    Params(query): Params<SubmitQuery>,
+    headers: HeaderMap,
+    JsonBody(body): JsonBody<Map<String, Value>>,
+) -> Result<(StatusCode, Json<CommandView>), Problem> {
+    let device = state.device(caller.tenant(), &name)?;
+    let wait = query.wait.as_deref().map(|text| duration("wait", text, state.options.wait_max));
+    let wait = wait.transpose().map_err(|why| Problem::new(Code::InvalidQuery, why))?;
+    let (kind, expires) = read(body)?;
+    let request = NewCommand {
+        tenant: caller.tenant().clone(),
+        device: device.id,
+        kind,
+        expires,
+        actor: caller.grant.name.clone(),
+        key: idempotency_key(&caller, &headers)?,
+    };
+    let desk = Arc::clone(&state.desk);
+    let mut command = to_its_end(async move { desk.submit(request).await }).await??;
+    if let Some(wait) = wait {
+        tokio::select! {
+            waited = state.desk.wait(&command, wait) => command = waited,
+            () = state.stop.cancelled() => {}
+        }
+    }
+    let ended = command.state.is_final(&command.kind);
+    let status = if ended { StatusCode::OK } else { StatusCode::ACCEPTED };
+    Ok((status, Json(command.into())))
+}
+
+/// Takes the body apart, so that a misspelt field is refused and not passed over.
+fn read(mut body: Map<String, Value>) -> Result<(CommandKind, Option<Duration>), Problem> {
+    let invalid = |why: String| Problem::new(Code::InvalidBody, why);
+    let expires = match body.remove("expires") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(text)) => {
+            Some(duration("expires", &text, EXPIRES_MAX).map_err(invalid)?)
+        }
+        Some(_) => return Err(invalid("`expires` is a duration such as \"1h\"".to_owned())),
+    };
+    let given: Vec<String> = body.keys().cloned().collect();
+    let kind: CommandKind =
+        serde_json::from_value(Value::Object(body)).map_err(|error| refuse(&error))?;
+    let known: &[&str] = match kind {
+        CommandKind::GetParameters { .. } => &["names"],
+        CommandKind::SetParameters { .. } => &["values"],
+        CommandKind::Reboot => &[],
+        CommandKind::Publish { .. } => &["topic", "payload", "payload_base64", "qos"],
+    };
+    let stray = given.iter().find(|key| *key != "kind" && !known.contains(&key.as_str()));
+    match stray {
+        Some(key) => Err(invalid(format!("`{}` takes no field `{key}`", kind.as_str()))),
+        None => Ok((kind, expires)),
+    }
+}
+
+/// The caller's key, made his own: two programs may count from 1.
+fn idempotency_key<N>(
+    caller: &Authorised<N>,
+    headers: &HeaderMap,
+) -> Result<Option<Box<str>>, Problem> {
+    let Some(given) = headers.get("idempotency-key") else { return Ok(None) };
+    let given = given.to_str().ok().filter(|key| is_name(key, KEY_LEN_MAX));
+    let key = given.ok_or_else(|| {
+        let detail = format!("`Idempotency-Key` is 1 to {KEY_LEN_MAX} visible ASCII characters");
+        Problem::new(Code::InvalidQuery, detail)
+    })?;
+    let grant = &caller.grant;
+    Ok(Some(format!("api/{}/{}/{key}", grant.tenant, grant.name).into()))
+}
+
+/// Shows a command.
+#[utoipa::path(get, path = "/api/v1/commands/{id}", tag = "commands",
+    security(("token" = ["devices.read"])),
+    params(("id" = String, Path, description = "The command's name")),
+    responses((status = 200, description = "The command", body = CommandView)))]
+pub(super) async fn show(
+    caller: Authorised<need::DevicesRead>,
+    State(state): State<ApiState>,
+    Segments(id): Segments<String>,
+) -> Result<Json<CommandView>, Problem> {
+    let id = CommandId::new(&id).ok_or(Code::NoSuchCommand)?;
+    Ok(Json(state.desk.command(caller.tenant(), &id).await?.into()))
+}
+
+/// Withdraws a command that has not left yet.
+#[utoipa::path(delete, path = "/api/v1/commands/{id}", tag = "commands",
+    security(("token" = ["commands.send"])),
+    params(("id" = String, Path, description = "The command's name")),
+    responses((status = 200, description = "The command, cancelled", body = CommandView)))]
+pub(super) async fn cancel(
+    caller: Authorised<need::CommandsSend>,
+    State(state): State<ApiState>,
+    Segments(id): Segments<String>,
+) -> Result<Json<CommandView>, Problem> {
+    let id = CommandId::new(&id).ok_or(Code::NoSuchCommand)?;
+    let (desk, grant) = (Arc::clone(&state.desk), Arc::clone(&caller.grant));
+    let cancel = async move { desk.cancel(&grant.tenant, &id, &grant.name).await };
+    Ok(Json(to_its_end(cancel).await??.into()))
+}
+
+/// Which part of a list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct PageQuery {
+    /// How many at most: 1 to 1000, 100 by default.
+    pub(super) limit: Option<usize>,
+    /// `next` of the page before.
+    pub(super) cursor: Option<String>,
+}
+
+/// Lists a device's commands, newest first.
+#[utoipa::path(get, path = "/api/v1/devices/{id}/commands", tag = "commands",
+    security(("token" = ["devices.read"])),
+    params(("id" = String, Path, description = "The device's identity or an alias"), PageQuery),
+    responses((status = 200, description = "A page of commands", body = Items<CommandView>)))]
+pub(super) async fn of_device(
+    caller: Authorised<need::DevicesRead>,
+    State(state): State<ApiState>,
+    name: DeviceName,
+    Params(query): Params<PageQuery>,
+) -> Result<Json<Items<CommandView>>, Problem> {
+    let device = state.device(caller.tenant(), &name)?;
+    let limit = limit(query.limit)?;
+    let before = cursor(query.cursor.as_deref(), CommandId::new)?;
+    let commands = state.store.commands_of(caller.tenant(), &device.id, before, limit + 1).await?;
+    let commands = commands.into_iter().map(CommandView::from).collect();
+    Ok(Json(Items::page(commands, limit, |command: &CommandView| command.id.clone())))
+}

@@ -1,0 +1,93 @@
+//! Every call, and the document that describes them.
+
+use super::access::{Authorised, need};
+use super::problem::ProblemBody;
+use super::{
+    ApiState, audit, commands, credentials, customers, dead_letters, devices, events, health,
+    metrics, naming, sinks, tokens,
+};
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use utoipa::OpenApi as _;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{Content, OpenApi, Ref, ResponseBuilder};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// The frame of the document; the calls are added by [`routes`].
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "lastmile",
+        description = "The operator side of lastmile. Every error is a problem document (RFC 9457). \
+            The words beside the security scheme are the permissions that a token's role must have.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    components(schemas(ProblemBody))
+)]
+struct Frame;
+
+/// Every call with its handler. A call that is not here does not exist, and what is here is in the
+/// document.
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::with_openapi(Frame::openapi())
+        .routes(routes!(devices::list))
+        .routes(routes!(devices::show))
+        .routes(routes!(devices::claim))
+        .routes(routes!(commands::submit, commands::of_device))
+        .routes(routes!(commands::show, commands::cancel))
+        .routes(routes!(naming::put_alias, naming::delete_alias))
+        .routes(routes!(naming::put_tag, naming::delete_tag))
+        .routes(routes!(credentials::put, credentials::delete))
+        .routes(routes!(credentials::allow_enrolment))
+        .routes(routes!(customers::put, customers::show))
+        .routes(routes!(customers::devices_of))
+        .routes(routes!(customers::give, customers::take))
+        .routes(routes!(tokens::create, tokens::list))
+        .routes(routes!(tokens::revoke))
+        .routes(routes!(audit::list))
+        .routes(routes!(events::stream))
+        .routes(routes!(dead_letters::list))
+        .routes(routes!(dead_letters::replay))
+        .routes(routes!(sinks::list))
+        .routes(routes!(sinks::drop_cursor))
+        .routes(routes!(show))
+        .routes(routes!(metrics::metrics))
+        .routes(routes!(health::livez))
+        .routes(routes!(health::readyz))
+        .routes(routes!(health::startupz))
+}
+
+/// The document, as it is served and as `openapi.json` beside this file holds it.
+pub fn document() -> OpenApi {
+    let (_, mut document) = routes().split_for_parts();
+    let mut scheme = Http::new(HttpAuthScheme::Bearer);
+    scheme.description = Some("A token of 256 bits, made by `POST /api/v1/tokens`".to_owned());
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme("token", SecurityScheme::Http(scheme));
+    for item in document.paths.paths.values_mut() {
+        let calls =
+            [&mut item.get, &mut item.put, &mut item.post, &mut item.delete].into_iter().flatten();
+        calls.for_each(add_problem);
+    }
+    document
+}
+
+/// What a call answers when it refuses.
+fn add_problem(call: &mut Operation) {
+    let content = Content::new(Some(Ref::from_schema_name("Problem")));
+    let problem = ResponseBuilder::new()
+        .description("What is wrong")
+        .content("application/problem+json", content)
+        .build();
+    call.responses.responses.insert("default".to_owned(), problem.into());
+}
+
+/// Describes every call.
+#[utoipa::path(get, path = "/api/openapi.json", tag = "description",
+    security(("token" = [])),
+    responses((status = 200, description = "The OpenAPI document", body = Object)))]
+pub(super) async fn show(_caller: Authorised<need::AnyToken>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/json")], include_str!("openapi.json"))
+}

@@ -1,0 +1,269 @@
+//! Errors as RFC 9457 problem details: one shape for every refusal, with a word that stays.
+//!
+//! The detail says what is wrong in plain words and never repeats a value: it may be a secret.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use std::borrow::Cow;
+use utoipa::ToSchema;
+
+/// What programs may rely on: each word is the end of a problem's `type`.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Code {
+    /// No token, or one that is not known.
+    Unauthorised,
+    /// The token's role lacks a permission.
+    Forbidden,
+    /// Too many tries with unknown tokens from one address.
+    TooManyTries,
+    /// No such path.
+    NoSuchRoute,
+    /// The path exists, not with this method.
+    MethodNotAllowed,
+    /// The device is not known.
+    NoSuchDevice,
+    /// The command is not known.
+    NoSuchCommand,
+    /// The customer is not known.
+    NoSuchCustomer,
+    /// The device does not have that alias.
+    NoSuchAlias,
+    /// The device does not have that tag.
+    NoSuchTag,
+    /// The device has no credential of its own.
+    NoSuchCredential,
+    /// No token has that name.
+    NoSuchToken,
+    /// No reader has that name.
+    NoSuchSink,
+    /// No dead letter has that number.
+    NoSuchDeadLetter,
+    /// The device does not belong to that customer.
+    NotTheOwner,
+    /// What is asked stands against what is.
+    Conflict,
+    /// The sink is still in the configuration.
+    SinkConfigured,
+    /// The command is under way or at its end.
+    CommandUnderWay,
+    /// A device of this protocol does not take this.
+    WrongProtocol,
+    /// The device has as many open commands as it may.
+    TooManyCommands,
+    /// As many event streams are open as may be.
+    TooManyStreams,
+    /// The query is not what the call takes.
+    InvalidQuery,
+    /// A part of the path is not what the call takes.
+    InvalidPath,
+    /// The body is not JSON.
+    MalformedJson,
+    /// The body is JSON, but not what the call takes.
+    InvalidBody,
+    /// The body is larger than `operator.body_max`.
+    BodyTooLarge,
+    /// The body is not declared as JSON.
+    UnsupportedMediaType,
+    /// The body did not arrive in time, or the answer was not ready in time.
+    TimedOut,
+    /// The store has no room.
+    StoreFull,
+    /// The daemon is stopping.
+    Stopping,
+    /// Our own fault.
+    Internal,
+}
+
+impl Code {
+    /// Every word.
+    pub const ALL: [Self; 31] = [
+        Self::Unauthorised,
+        Self::Forbidden,
+        Self::TooManyTries,
+        Self::NoSuchRoute,
+        Self::MethodNotAllowed,
+        Self::NoSuchDevice,
+        Self::NoSuchCommand,
+        Self::NoSuchCustomer,
+        Self::NoSuchAlias,
+        Self::NoSuchTag,
+        Self::NoSuchCredential,
+        Self::NoSuchToken,
+        Self::NoSuchSink,
+        Self::NoSuchDeadLetter,
+        Self::NotTheOwner,
+        Self::Conflict,
+        Self::SinkConfigured,
+        Self::CommandUnderWay,
+        Self::WrongProtocol,
+        Self::TooManyCommands,
+        Self::TooManyStreams,
+        Self::InvalidQuery,
+        Self::InvalidPath,
+        Self::MalformedJson,
+        Self::InvalidBody,
+        Self::BodyTooLarge,
+        Self::UnsupportedMediaType,
+        Self::TimedOut,
+        Self::StoreFull,
+        Self::Stopping,
+        Self::Internal,
+    ];
+
+    /// The word.
+    pub const fn as_str(self) -> &'static str {
+        self.entry().1
+    }
+
+    /// The HTTP status that goes with it.
+    pub const fn status(self) -> StatusCode {
+        self.entry().0
+    }
+
+    const fn title(self) -> &'static str {
+        self.entry().2
+    }
+
+    const fn entry(self) -> (StatusCode, &'static str, &'static str) {
+        use StatusCode as S;
+        match self {
+            Self::Unauthorised => (S::UNAUTHORIZED, "unauthorised", "A valid token is needed"),
+            Self::Forbidden => (S::FORBIDDEN, "forbidden", "The token does not permit this"),
+            Self::TooManyTries => {
+                (S::TOO_MANY_REQUESTS, "too_many_tries", "Too many failed sign-ins")
+            }
+            Self::NoSuchRoute => (S::NOT_FOUND, "no_such_route", "There is no such call"),
+            Self::MethodNotAllowed => {
+                (S::METHOD_NOT_ALLOWED, "method_not_allowed", "Not with this method")
+            }
+            Self::NoSuchDevice => (S::NOT_FOUND, "no_such_device", "There is no such device"),
+            Self::NoSuchCommand => (S::NOT_FOUND, "no_such_command", "There is no such command"),
+            Self::NoSuchCustomer => (S::NOT_FOUND, "no_such_customer", "There is no such customer"),
+            Self::NoSuchAlias => (S::NOT_FOUND, "no_such_alias", "There is no such alias"),
+            Self::NoSuchTag => (S::NOT_FOUND, "no_such_tag", "There is no such tag"),
+            Self::NoSuchCredential => {
+                (S::NOT_FOUND, "no_such_credential", "There is no such credential")
+            }
+            Self::NoSuchToken => (S::NOT_FOUND, "no_such_token", "There is no such token"),
+            Self::NoSuchSink => (S::NOT_FOUND, "no_such_sink", "There is no such sink"),
+            Self::NoSuchDeadLetter => {
+                (S::NOT_FOUND, "no_such_dead_letter", "There is no such dead letter")
+            }
+            Self::NotTheOwner => (S::NOT_FOUND, "not_the_owner", "The customer does not own it"),
+            Self::Conflict => (S::CONFLICT, "conflict", "This stands against what is"),
+            Self::SinkConfigured => (S::CONFLICT, "sink_configured", "The sink is in use"),
+            Self::CommandUnderWay => {
+                (S::CONFLICT, "command_under_way", "The command cannot be withdrawn")
+            }
+            Self::WrongProtocol => {
+                (S::CONFLICT, "wrong_protocol", "Not for a device of this protocol")
+            }
+            Self::TooManyCommands => {
+                (S::TOO_MANY_REQUESTS, "too_many_commands", "The device has too much to do")
+            }
+            Self::TooManyStreams => {
+                (S::SERVICE_UNAVAILABLE, "too_many_streams", "Too many streams are open")
+            }
+            Self::InvalidQuery => (S::BAD_REQUEST, "invalid_query", "The query is not understood"),
+            Self::InvalidPath => (S::BAD_REQUEST, "invalid_path", "The path is not understood"),
+            Self::MalformedJson => (S::BAD_REQUEST, "malformed_json", "The body is not JSON"),
+            Self::InvalidBody => {
+                (S::UNPROCESSABLE_ENTITY, "invalid_body", "The body is not understood")
+            }
+            Self::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large"),
+            Self::UnsupportedMediaType => {
+                (S::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body must be JSON")
+            }
+            Self::TimedOut => (S::REQUEST_TIMEOUT, "timed_out", "It took too long"),
+            Self::StoreFull => (S::SERVICE_UNAVAILABLE, "store_full", "The store is full"),
+            Self::Stopping => (S::SERVICE_UNAVAILABLE, "stopping", "The daemon is stopping"),
+            Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "This is our fault"),
+        }
+    }
+}
+
+/// A refusal.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Problem {
+    /// The word.
+    pub code: Code,
+    /// What is wrong this time, without values.
+    pub detail: Cow<'static, str>,
+    /// When another try may succeed, in seconds.
+    pub retry_after_s: Option<u32>,
+}
+
+impl Problem {
+    /// A refusal with its reason.
+    pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, detail: detail.into(), retry_after_s: None }
+    }
+
+    /// The same, with the time after which to try again.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after_s = Some(seconds);
+        self
+    }
+}
+
+/// A refusal whose title says all.
+impl From<Code> for Problem {
+    fn from(code: Code) -> Self {
+        Self::new(code, code.title())
+    }
+}
+
+/// Problem details (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub struct ProblemBody {
+    /// A URI that stands for this kind of problem: `urn:lastmile:problem:<code>`.
+    #[serde(rename = "type")]
+    kind: String,
+    /// The kind in plain words.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// The kind as one word, for programs.
+    code: &'static str,
+    /// What is wrong this time.
+    detail: Cow<'static, str>,
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = self.code.status();
+        let body = ProblemBody {
+            kind: format!("urn:lastmile:problem:{}", self.code.as_str()),
+            title: self.code.title(),
+            status: status.as_u16(),
+            code: self.code.as_str(),
+            detail: self.detail,
+        };
+        let mut response = (status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn words_are_distinct() {
+        let words: BTreeSet<_> = Code::ALL.into_iter().map(Code::as_str).collect();
+        assert_eq!(words.len(), Code::ALL.len());
+    }
+}

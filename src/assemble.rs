@@ -1,0 +1,308 @@
+//! The one place where the whole system can be seen at once: what there is, and who knows whom.
+//!
+//! ```text
+//! listeners ──► pipeline ──► writer ──► store ──► sinks ──► backend
+//!     ▲             │                     │
+//!     │             ▼                     └─────► feed (operator's event stream)
+//!   desk ◄──── registry ◄── operator API
+//! ```
+//!
+//! Started from the store outwards, so that whoever is opened finds what he needs; stopped from the
+//! listeners inwards, in the direction in which the data flows.
+
+mod delivery;
+mod first_start;
+mod listeners;
+mod load;
+mod reload;
+
+pub use self::reload::Reload;
+
+use crate::api::{self, Access, ApiOptions, ApiState, Changes, Health, ServeOptions};
+use crate::clock::Clock;
+use crate::commands::Desk;
+use crate::credentials::Credentials;
+use crate::deliver::{self, Replays};
+use crate::housekeeping::Housekeeping;
+use crate::lines::Lines;
+use crate::logging::Logging;
+use crate::metrics::Metrics;
+use crate::pipeline::Pipeline;
+use crate::provision::Provision;
+use crate::registry::Registry;
+use crate::secrets::Vault;
+use crate::settings::Settings;
+use crate::shutdown::{Overdue, Stage};
+use crate::store::{self, CommitError, SqliteOptions, SqliteStore, Store, Writer, WriterOptions};
+use crate::wake::{self, SignIn, WakeOptions, Waker};
+use config::{Config, StoreUrl};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
+
+/// Why the daemon does not start.
+pub type StartError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The running daemon.
+pub struct Daemon {
+    config: Config,
+    stages: Stages,
+    store: Arc<dyn Store>,
+    writer: JoinHandle<Result<(), CommitError>>,
+    health: Arc<Health>,
+    reload: Reload,
+    /// Where it listens, for whoever asked for port 0.
+    pub addresses: Addresses,
+}
+
+/// Where the daemon listens.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    /// Routers and ONTs.
+    pub cwmp: SocketAddr,
+    /// Boards.
+    pub mqtt: SocketAddr,
+    /// Aggregators.
+    pub public: SocketAddr,
+    /// Operators.
+    pub operator: SocketAddr,
+}
+
+/// In the order in which they stop.
+struct Stages {
+    listeners: Stage,
+    house: Stage,
+    delivery: Stage,
+}
+
+/// What everybody shares.
+#[derive(Clone)]
+struct Core {
+    clock: Clock,
+    vault: Vault,
+    metrics: Metrics,
+    store: Arc<dyn Store>,
+    writer: Writer,
+    registry: Arc<Registry>,
+    lines: Arc<Lines>,
+    desk: Arc<Desk>,
+    pipeline: Arc<Pipeline>,
+    credentials: Arc<Credentials>,
+    access: Arc<Access>,
+}
+
+impl Daemon {
+    /// Opens the store, rebuilds what is in memory, opens the listeners.
+    pub async fn start(settings: Settings, logging: Logging) -> Result<Self, StartError> {
+        let config = &settings.config;
+        for warning in config.warnings() {
+            warn!("{warning}");
+        }
+        let first = first_start::prepare(config)?;
+        let clock = Clock::start();
+        let metrics = Metrics::new(prometheus::Registry::new())?;
+        let store = open_store(config).await?;
+        let options = WriterOptions {
+            group_max: config.store.batch_max.as_usize(),
+            queue_max: config.store.queue_max.as_usize(),
+            ..WriterOptions::default()
+        };
+        let store_metrics = store::Metrics::new(metrics.registry())?;
+        let (writer, task) = Writer::measured(Arc::clone(&store), options, store_metrics);
+        let writer_task = tokio::spawn(task);
+        let (wake, woken) = mpsc::channel(wake::QUEUE_MAX);
+        let core = join(&settings, &first, clock, metrics, store, writer, wake);
+        load::rebuild(&core).await?;
+        first_start::make_operator_token(&core, &config.data_dir).await?;
+        info!(devices = core.registry.len(), commands = core.desk.len(), "registry rebuilt");
+
+        let stages = Stages {
+            listeners: Stage::new("listeners"),
+            house: Stage::new("house"),
+            delivery: Stage::new("delivery"),
+        };
+        let health = Arc::new(Health::new(core.writer.room_changes()));
+        let replays = Replays::default();
+        delivery::start(&settings, &core, &replays, &stages.delivery).await?;
+        start_house(config, &core, woken, &stages);
+        let opened = listeners::start(&settings, &core, &stages.listeners).await?;
+        let operator = operator(config, &core, &replays, &health, &stages.delivery).await?;
+        health.set_started();
+
+        let reload = Reload::new(&settings, logging, opened.services, opened.certificate);
+        let addresses = Addresses { operator, ..opened.addresses };
+        info!(cwmp = %addresses.cwmp, mqtt = %addresses.mqtt, public = %addresses.public,
+            operator = %addresses.operator, "lastmile is up");
+        let (store, config) = (core.store, settings.config);
+        Ok(Self { config, stages, store, writer: writer_task, health, reload, addresses })
+    }
+
+    /// Waits until the store fails, which ends the daemon; while it does not, this never returns.
+    pub async fn failed(&mut self) -> CommitError {
+        match (&mut self.writer).await {
+            Ok(Err(error)) => error,
+            Ok(Ok(())) => CommitError::Failed("the writer ended".into()),
+            Err(error) => CommitError::Failed(error.into()),
+        }
+    }
+
+    /// Reads the configuration again and takes over what can be.
+    pub fn reload(&mut self) {
+        self.reload.run();
+    }
+
+    /// Stops in the direction in which the data flows; tells who did not end in time.
+    pub async fn stop(self) -> Vec<Overdue> {
+        self.health.set_stopping();
+        let grace = self.config.shutdown.grace.get();
+        let mut overdue = Vec::new();
+        for stage in [self.stages.listeners, self.stages.house, self.stages.delivery] {
+            overdue.extend(stage.finish(grace).await.err());
+        }
+        self.store.close().await;
+        overdue
+    }
+}
+
+async fn open_store(config: &Config) -> Result<Arc<dyn Store>, StartError> {
+    let file = match &config.store.url {
+        Some(StoreUrl::Sqlite(file)) => file.clone(),
+        None => config.data_dir.join("store.db"),
+    };
+    let options = SqliteOptions::new(file, config.store.quota.get());
+    Ok(Arc::new(SqliteStore::open(options).await?))
+}
+
+fn join(
+    settings: &Settings,
+    first: &first_start::Secrets,
+    clock: Clock,
+    metrics: Metrics,
+    store: Arc<dyn Store>,
+    writer: Writer,
+    wake: mpsc::Sender<(model::Tenant, model::DeviceId)>,
+) -> Core {
+    let registry = Arc::new(Registry::new());
+    let lines = Arc::new(Lines::default());
+    let desk = Arc::new(Desk::new(
+        Arc::clone(&store),
+        writer.clone(),
+        Arc::clone(&registry),
+        Arc::clone(&lines),
+        clock,
+        wake,
+    ));
+    let pipeline = Pipeline::new(writer.clone(), Arc::clone(&registry), Arc::clone(&desk), clock);
+    let vault = Vault::new(&first.key);
+    let credentials = Credentials::new(
+        vault.clone(),
+        writer.clone(),
+        Arc::clone(&registry),
+        clock,
+        &first.enrolment,
+        settings.config.cwmp.enrol_networks.clone(),
+        settings.shared_credentials.iter().cloned(),
+    );
+    let access = Access::new(vault.clone(), settings.config.roles.clone());
+    Core {
+        clock,
+        vault,
+        metrics,
+        store,
+        writer,
+        registry,
+        lines,
+        desk,
+        pipeline: Arc::new(pipeline),
+        credentials: Arc::new(credentials),
+        access: Arc::new(access),
+    }
+}
+
+/// What runs by itself: housekeeping and waking.
+fn start_house(
+    config: &Config,
+    core: &Core,
+    woken: mpsc::Receiver<(model::Tenant, model::DeviceId)>,
+    stages: &Stages,
+) {
+    let housekeeping = Housekeeping {
+        registry: Arc::clone(&core.registry),
+        desk: Arc::clone(&core.desk),
+        pipeline: Arc::clone(&core.pipeline),
+        writer: core.writer.clone(),
+        metrics: core.metrics.clone(),
+        clock: core.clock,
+    };
+    stages.house.spawn(housekeeping.run(stages.house.clone()));
+    let waking = &config.cwmp.connection_request;
+    let waker = Waker {
+        registry: Arc::clone(&core.registry),
+        desk: Arc::clone(&core.desk),
+        vault: core.vault.clone(),
+        metrics: core.metrics.clone(),
+        clock: core.clock,
+        options: WakeOptions {
+            networks: waking.networks.clone(),
+            timeout: waking.timeout.get(),
+            parallel_max: waking.parallel_max.as_usize(),
+        },
+    };
+    stages.listeners.spawn(waker.run(woken, stages.listeners.clone()));
+}
+
+/// Opens the operator side. It stops with delivery: an operator may watch the daemon stop.
+async fn operator(
+    config: &Config,
+    core: &Core,
+    replays: &Replays,
+    health: &Arc<Health>,
+    stage: &Stage,
+) -> Result<SocketAddr, StartError> {
+    let registry = Arc::clone(&core.registry) as Arc<dyn api::Mirror>;
+    let access = Arc::clone(&core.access) as Arc<dyn api::Mirror>;
+    let (changes, lanes) = Changes::new(&core.writer, &[registry, access]);
+    tokio::spawn(lanes);
+    let sinks = config.sink.iter().map(|sink| api::ConfiguredSink {
+        name: sink.name.as_str().into(),
+        tenant: model::Tenant::new(sink.tenant.as_str()).unwrap_or_default(),
+    });
+    let state = ApiState::new(api::Parts {
+        store: Arc::clone(&core.store),
+        writer: core.writer.clone(),
+        changes,
+        registry: Arc::clone(&core.registry),
+        desk: Arc::clone(&core.desk),
+        access: Arc::clone(&core.access),
+        vault: core.vault.clone(),
+        credentials: Arc::clone(&core.credentials),
+        replays: replays.clone(),
+        source: deliver::cloud_event::source(config.node.as_str()).into(),
+        sinks: sinks.collect(),
+        health: Arc::clone(health),
+        prometheus: core.metrics.registry().clone(),
+        metrics: api::Metrics::new(core.metrics.registry())?,
+        clock: core.clock,
+        stop: stage.stop().clone(),
+        options: ApiOptions {
+            body_bytes_max: config.operator.body_max.as_usize(),
+            wait_max: config.operator.wait_max.get(),
+            streams_max: config.operator.event_streams_max.as_usize(),
+            trusted_proxies: config.trusted_proxies.clone(),
+            ..ApiOptions::default()
+        },
+    });
+    let options = ServeOptions {
+        connections_max: config.operator.connections_max.as_usize(),
+        header_timeout: config.operator.header_timeout.get(),
+        stop_grace: config.shutdown.grace.get().min(Duration::from_secs(5)),
+    };
+    let socket = listeners::bind(config.operator.listen).await?;
+    let address = socket.local_addr()?;
+    stage.spawn(api::serve(socket, state, options, stage.stop().clone()));
+    Ok(address)
+}

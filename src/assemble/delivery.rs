@@ -1,0 +1,91 @@
+//! Sinks as they are configured, and who trims behind them.
+
+use super::{Core, StartError};
+use crate::clock::SystemRandom;
+use crate::deliver::{
+    self, EgressGuard, Filter, Keeper, KeeperOptions, Replays, Sink, SinkContext, SinkError,
+    SinkOptions, Webhook,
+};
+use crate::settings::Settings;
+use crate::shutdown::Stage;
+use crate::store::Operation;
+use config::Cidr;
+use model::Tenant;
+use std::net::IpAddr;
+use std::sync::Arc;
+use tracing::error;
+
+/// Starts every sink and the keeper.
+pub(super) async fn start(
+    settings: &Settings,
+    core: &Core,
+    replays: &Replays,
+    stage: &Stage,
+) -> Result<(), StartError> {
+    let config = &settings.config;
+    let metrics = deliver::Metrics::new(core.metrics.registry())?;
+    let context = SinkContext {
+        store: Arc::clone(&core.store),
+        writer: core.writer.clone(),
+        clock: core.clock,
+        node: config.node.as_str().into(),
+        metrics: metrics.clone(),
+        replays: replays.clone(),
+    };
+    for (configured, secret) in config.sink.iter().zip(&settings.sink_secrets) {
+        let options = options(configured)?;
+        let url = configured.url.as_ref().map_or("", config::HttpUrl::as_str);
+        let guard: Arc<dyn EgressGuard> = Arc::new(Networks(configured.networks.clone()));
+        let webhook = Webhook::new(url, secret.clone(), options.timeout, guard, core.clock)?;
+        let cursor = Operation::PutCursor { name: options.cursor_name(), required: true };
+        core.writer.transact(vec![cursor]).await?;
+        let name = options.name.clone();
+        let sink = Sink::new(options, Arc::new(webhook), &context, Box::new(SystemRandom));
+        let (stop, grace) = (stage.stop().clone(), config.shutdown.grace.get());
+        stage.spawn(async move {
+            match sink.run(stop, grace).await {
+                Ok(()) => {}
+                Err(SinkError::Dropped) => {
+                    tracing::warn!(sink = &*name, "sink dropped by an operator")
+                }
+                Err(error) => {
+                    error!(sink = &*name, error = &error as &dyn std::error::Error, "sink ended")
+                }
+            }
+        });
+    }
+    let options = KeeperOptions { retain: config.events.retain.get(), ..KeeperOptions::default() };
+    let names = config.sink.iter().map(|sink| sink.name.as_str().into()).collect();
+    let store = Arc::clone(&core.store);
+    let keeper = Keeper::new(store, &core.writer, core.clock, options, metrics, names);
+    let stop = stage.stop().clone();
+    stage.spawn(async move {
+        if let Err(error) = keeper.run(stop).await {
+            error!(error = &error as &dyn std::error::Error, "trimming ended");
+        }
+    });
+    Ok(())
+}
+
+fn options(sink: &config::Sink) -> Result<SinkOptions, StartError> {
+    let tenant = Tenant::new(sink.tenant.as_str()).unwrap_or_default();
+    let types = sink.types.iter().map(config::EventPattern::as_str);
+    Ok(SinkOptions {
+        filter: Filter::new(types, [tenant])?,
+        batch_rows_max: sink.batch_max.as_usize(),
+        timeout: sink.timeout.get(),
+        retry_min: sink.retry_min.get(),
+        retry_max: sink.retry_max.get(),
+        poison_after: sink.park_after.get(),
+        ..SinkOptions::named(sink.name.as_str())
+    })
+}
+
+/// Where a sink's host may have its address; anywhere when the operator names no network.
+struct Networks(Vec<Cidr>);
+
+impl EgressGuard for Networks {
+    fn permits(&self, address: IpAddr) -> bool {
+        self.0.is_empty() || self.0.iter().any(|network| network.contains(address))
+    }
+}

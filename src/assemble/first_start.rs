@@ -1,0 +1,69 @@
+//! What a first start makes: the store's key, the enrolment secret, the operator's token. Written
+//! with mode 0600; only their paths are logged.
+
+use super::{Core, StartError};
+use crate::api::{self, Mirror as _};
+use crate::files;
+use crate::secrets::{self, KEY_LEN};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use config::Config;
+use model::Redacted;
+use std::path::Path;
+use tracing::info;
+
+/// The secrets that the daemon starts with.
+pub(super) struct Secrets {
+    pub(super) key: [u8; KEY_LEN],
+    pub(super) enrolment: Redacted<String>,
+}
+
+/// Makes the folders, and the secrets that are not there yet.
+pub(super) fn prepare(config: &Config) -> Result<Secrets, StartError> {
+    files::make_private_dir(&config.data_dir)?;
+    files::make_private_dir(&config.data_dir.join("public"))?;
+    let key = match &config.store.key_file {
+        Some(file) => key(&files::read(file)?)?,
+        None => {
+            let file = config.data_dir.join("store.key");
+            let (text, made) = files::read_or_make_secret(&file, secrets::new_token)?;
+            tell(&file, made);
+            key(text.expose().as_bytes())?
+        }
+    };
+    let file = config.data_dir.join("enrolment.secret");
+    let (enrolment, made) = files::read_or_make_secret(&file, secrets::new_secret)?;
+    tell(&file, made);
+    Ok(Secrets { key, enrolment })
+}
+
+/// 32 bytes, or their base64url text.
+fn key(bytes: &[u8]) -> Result<[u8; KEY_LEN], StartError> {
+    if let Ok(raw) = bytes.try_into() {
+        return Ok(raw);
+    }
+    let decoded = URL_SAFE_NO_PAD.decode(bytes.trim_ascii())?;
+    decoded.try_into().map_err(|_| "the store's key is not 32 bytes".into())
+}
+
+/// Makes the first operator's token when there is no token at all.
+///
+/// The file comes first: a token that is kept but that nobody was told would lock everybody out.
+pub(super) async fn make_operator_token(core: &Core, data_dir: &Path) -> Result<(), StartError> {
+    if !core.access.is_empty() {
+        return Ok(());
+    }
+    let first = api::bootstrap_token(&core.vault, core.clock.now().wall);
+    let file = data_dir.join("operator.token");
+    files::write_new_secret(&file, first.token)?;
+    core.writer.transact(first.operations.clone()).await?;
+    first.operations.iter().for_each(|operation| core.access.committed(operation));
+    tell(&file, true);
+    Ok(())
+}
+
+fn tell(file: &Path, made: bool) {
+    if made {
+        info!(file = %file.display(), "secret made");
+    }
+}

@@ -1,0 +1,259 @@
+//! Opening the ports of devices and aggregators.
+
+use super::{Addresses, Core, Provision, SignIn, StartError};
+use crate::household::{Backend, Household};
+use crate::listen::Port;
+use crate::listen::cwmp::{CwmpListener, CwmpOptions, CwmpParts};
+use crate::listen::http::{Hops, HopsOptions, HopsParts, PublicListener, PublicOptions};
+use crate::listen::mqtt::{MqttListener, MqttOptions, MqttParts};
+use crate::listen::tls::Certificate;
+use crate::menus::{self, Services};
+use crate::settings::Settings;
+use crate::shutdown::Stage;
+use arc_swap::ArcSwap;
+use config::{Auth, BackendKind, Config};
+use cwmp::auth::NonceKey;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::Semaphore;
+
+/// Connections that the system may hold before they are accepted: a restart brings everyone back.
+const BACKLOG: u32 = 4_096;
+
+/// What was opened.
+pub(super) struct Opened {
+    pub(super) addresses: Addresses,
+    pub(super) services: Arc<ArcSwap<Services>>,
+    pub(super) certificate: Option<Arc<Certificate>>,
+}
+
+/// Opens every port and starts to accept.
+pub(super) async fn start(
+    settings: &Settings,
+    core: &Core,
+    stage: &Stage,
+) -> Result<Opened, StartError> {
+    let config = &settings.config;
+    let certificate = certificate(config)?;
+    let has_backend = config.backend.kind == BackendKind::Http;
+    let secrets = config.data_dir.join("public");
+    let services = menus::services(&config.ussd, has_backend, Some(&secrets))?;
+    let services = Arc::new(ArcSwap::from_pointee(services));
+
+    let cwmp = cwmp(config, core, certificate.as_ref(), stage).await?;
+    let mqtt = mqtt(config, core, certificate.as_ref(), stage).await?;
+    let public = public(settings, core, &services, stage).await?;
+    // The operator's own port is not opened here.
+    let addresses = Addresses { cwmp, mqtt, public, operator: config.operator.listen };
+    Ok(Opened { addresses, services, certificate })
+}
+
+fn certificate(config: &Config) -> Result<Option<Arc<Certificate>>, StartError> {
+    if config.cwmp.tls_listen.is_none() && config.mqtt.tls_listen.is_none() {
+        return Ok(None);
+    }
+    let certificate = match (&config.tls.cert, &config.tls.key) {
+        (Some(cert), Some(key)) => Certificate::read(cert, key)?,
+        _ => {
+            let dir = config.data_dir.join("tls");
+            crate::files::make_private_dir(&dir)?;
+            let names = vec![config.node.as_str().to_owned(), "localhost".to_owned()];
+            Certificate::read_or_make(&dir.join("cert.pem"), &dir.join("key.pem"), names)?
+        }
+    };
+    Ok(Some(Arc::new(certificate)))
+}
+
+/// Opens a port; the error names the address, for "address in use" alone helps nobody.
+pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+    let open = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    open().map_err(|error| format!("cannot listen on {address}: {error}").into())
+}
+
+/// Both ports of a protocol, which share its bound of connections.
+async fn ports(
+    core: &Core,
+    protocol: &'static str,
+    plain: SocketAddr,
+    tls: Option<SocketAddr>,
+    certificate: Option<&Arc<Certificate>>,
+    connections_max: usize,
+) -> Result<(SocketAddr, Vec<Port>), StartError> {
+    let connections = Arc::new(Semaphore::new(connections_max.min(Semaphore::MAX_PERMITS)));
+    let metrics = core.metrics.listener(protocol);
+    let port = |socket, certificate| Port {
+        socket,
+        certificate,
+        connections: Arc::clone(&connections),
+        metrics: metrics.clone(),
+    };
+    let socket = bind(plain).await?;
+    let address = socket.local_addr()?;
+    let mut ports = vec![port(socket, None)];
+    if let (Some(tls), Some(certificate)) = (tls, certificate) {
+        ports.push(port(bind(tls).await?, Some(Arc::clone(certificate))));
+    }
+    Ok((address, ports))
+}
+
+async fn cwmp(
+    config: &Config,
+    core: &Core,
+    certificate: Option<&Arc<Certificate>>,
+    stage: &Stage,
+) -> Result<SocketAddr, StartError> {
+    let provision = Provision::new(
+        Arc::clone(&core.registry),
+        core.writer.clone(),
+        core.vault.clone(),
+        core.clock,
+    );
+    let parts = CwmpParts {
+        pipeline: Arc::clone(&core.pipeline),
+        registry: Arc::clone(&core.registry),
+        desk: Arc::clone(&core.desk),
+        credentials: Arc::clone(&core.credentials),
+        provision: Arc::new(provision),
+        metrics: core.metrics.clone(),
+        clock: core.clock,
+        nonce_key: NonceKey::new(core.vault.derive("cwmp nonces")),
+    };
+    let settings = &config.cwmp;
+    let options = CwmpOptions {
+        requires_sign_in: settings.auth == Auth::Required,
+        allows_basic: settings.allow_basic,
+        trusted_proxies: config.trusted_proxies.clone(),
+        body_max: settings.body_max.as_usize(),
+        body_decoded_max: settings.body_decoded_max.as_usize(),
+        header_timeout: settings.header_timeout.get(),
+        session_max: settings.session_max.get(),
+        failed_sign_ins_per_minute: settings.failed_sign_ins_per_minute.get(),
+        devices_max: config.store.devices_max.as_usize(),
+        session: cwmp::Options {
+            body_bytes_max: settings.body_decoded_max.as_usize(),
+            idle_timeout: settings.session_idle.get(),
+            event_per_inform: config.events.informs,
+            ..cwmp::Options::default()
+        },
+    };
+    let (max, tls) = (settings.connections_max.as_usize(), settings.tls_listen);
+    let (address, ports) = ports(core, "cwmp", settings.listen, tls, certificate, max).await?;
+    let listener = CwmpListener::new(parts, options);
+    for port in ports {
+        stage.spawn(Arc::clone(&listener).serve(port, stage.clone()));
+    }
+    stage.spawn(listener.reap(stage.clone()));
+    Ok(address)
+}
+
+async fn mqtt(
+    config: &Config,
+    core: &Core,
+    certificate: Option<&Arc<Certificate>>,
+    stage: &Stage,
+) -> Result<SocketAddr, StartError> {
+    let parts = MqttParts {
+        pipeline: Arc::clone(&core.pipeline),
+        registry: Arc::clone(&core.registry),
+        desk: Arc::clone(&core.desk),
+        lines: Arc::clone(&core.lines),
+        credentials: Arc::clone(&core.credentials),
+        metrics: core.metrics.clone(),
+        clock: core.clock,
+    };
+    let settings = &config.mqtt;
+    let options = MqttOptions {
+        requires_sign_in: settings.auth == Auth::Required,
+        failed_sign_ins_per_minute: settings.failed_sign_ins_per_minute.get(),
+        devices_max: config.store.devices_max.as_usize(),
+        session: mqtt::Options {
+            connect_timeout: settings.connect_timeout.get(),
+            packet_len_max: settings.packet_max.as_usize(),
+            keep_alive_max: settings.keep_alive_max.get(),
+            topic: mqtt::TopicLimits {
+                len_max: settings.topic_bytes_max.as_usize(),
+                levels_max: settings.topic_levels_max.as_usize(),
+            },
+            subscriptions_max: settings.subscriptions_max.as_usize(),
+            unsettled_max: settings.unsettled_max.as_usize(),
+            publish_rate_max: settings.publish_rate_max.get(),
+            inflight_max: settings.inflight_max.as_usize(),
+            presence: config.events.presence,
+            ..mqtt::Options::default()
+        },
+    };
+    let (max, tls) = (settings.connections_max.as_usize(), settings.tls_listen);
+    let (address, ports) = ports(core, "mqtt", settings.listen, tls, certificate, max).await?;
+    let listener = MqttListener::new(parts, options);
+    for port in ports {
+        stage.spawn(Arc::clone(&listener).serve(port, stage.clone()));
+    }
+    Ok(address)
+}
+
+async fn public(
+    settings: &Settings,
+    core: &Core,
+    services: &Arc<ArcSwap<Services>>,
+    stage: &Stage,
+) -> Result<SocketAddr, StartError> {
+    let config = &settings.config;
+    let parts = HopsParts {
+        pipeline: Arc::clone(&core.pipeline),
+        household: Arc::new(household(settings, core)?),
+        services: Arc::clone(services),
+        metrics: core.metrics.clone(),
+        clock: core.clock,
+    };
+    let one = NonZeroU32::MIN;
+    let options = HopsOptions {
+        rate_per_number: NonZeroU32::new(config.ussd.rate_per_number.get()).unwrap_or(one),
+        dialogue: ussd::Options {
+            dialogues_max: config.ussd.dialogues_max.as_usize(),
+            idle_timeout: config.ussd.dialogue_idle.get(),
+            reply_within: config.ussd.ask_deadline.get(),
+            ..ussd::Options::default()
+        },
+    };
+    let hops = Hops::new(parts, options);
+    stage.spawn(Arc::clone(&hops).reap(stage.clone()));
+    let options = PublicOptions {
+        trusted_proxies: config.trusted_proxies.clone(),
+        body_max: config.public.body_max.as_usize(),
+        header_timeout: config.public.header_timeout.get(),
+    };
+    let max = config.public.connections_max.as_usize();
+    let (address, ports) = ports(core, "public", config.public.listen, None, None, max).await?;
+    let listener = PublicListener::new(hops, core.metrics.clone(), options);
+    for port in ports {
+        stage.spawn(Arc::clone(&listener).serve(port, stage.clone()));
+    }
+    Ok(address)
+}
+
+fn household(settings: &Settings, core: &Core) -> Result<Household, StartError> {
+    let backend = match &settings.config.backend.url {
+        Some(url) if settings.config.backend.kind == BackendKind::Http => {
+            let client = reqwest::Client::builder()
+                .redirect(reqwest::redirect::Policy::none())
+                .connect_timeout(settings.config.backend.timeout.get())
+                .build()?;
+            let token = settings.backend_token.clone();
+            Some(Backend { client, url: url.as_str().to_owned(), token })
+        }
+        Some(_) | None => None,
+    };
+    Ok(Household {
+        registry: Arc::clone(&core.registry),
+        desk: Arc::clone(&core.desk),
+        clock: core.clock,
+        backend,
+    })
+}

@@ -1,0 +1,73 @@
+//! SIGHUP: what can be changed while running is, and what cannot is named.
+
+use crate::listen::tls::Certificate;
+use crate::logging::Logging;
+use crate::menus::{self, Services};
+use crate::settings::{self, Settings};
+use arc_swap::ArcSwap;
+use config::{BackendKind, Config};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tracing::{error, info, warn};
+
+/// Takes a changed configuration over. A faulty one changes nothing.
+#[derive(Debug)]
+pub struct Reload {
+    file: Option<PathBuf>,
+    running: Config,
+    logging: Logging,
+    services: Arc<ArcSwap<Services>>,
+    certificate: Option<Arc<Certificate>>,
+}
+
+impl Reload {
+    pub(super) fn new(
+        settings: &Settings,
+        logging: Logging,
+        services: Arc<ArcSwap<Services>>,
+        certificate: Option<Arc<Certificate>>,
+    ) -> Self {
+        let (file, running) = (settings.file.clone(), settings.config.clone());
+        Self { file, running, logging, services, certificate }
+    }
+
+    /// Reads everything again.
+    pub fn run(&mut self) {
+        let mut new = match settings::parse(self.file.as_deref()) {
+            Ok(new) => new,
+            Err(error) => {
+                for fault in &error.faults {
+                    error!(fault, "configuration is faulty");
+                }
+                return error!("nothing is reloaded");
+            }
+        };
+        // The command line goes before the file, as it did at the start.
+        new.data_dir.clone_from(&self.running.data_dir);
+        let waiting = self.running.restart_keys_changed(&new);
+        let next = self.running.with_live_of(&new);
+        let has_backend = next.backend.kind == BackendKind::Http;
+        let secrets = next.data_dir.join("public");
+        let services = match menus::services(&next.ussd, has_backend, Some(&secrets)) {
+            Ok(services) => services,
+            Err(error) => {
+                let error = settings::chain(&error);
+                return error!(error, "menus are faulty; nothing is reloaded");
+            }
+        };
+        if let Some(certificate) = &self.certificate {
+            let files = next.tls.cert.as_deref().zip(next.tls.key.as_deref());
+            if let Err(error) = certificate.reload(files) {
+                let error = settings::chain(&error);
+                return error!(error, "certificate cannot be used; nothing is reloaded");
+            }
+        }
+        self.services.store(Arc::new(services));
+        self.logging.set_level(next.log.level);
+        self.running = next;
+        for key in waiting {
+            warn!(key, "changed, and takes effect at the next start");
+        }
+        info!("reloaded: log level, menus, certificates");
+    }
+}

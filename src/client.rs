@@ -1,0 +1,73 @@
+//! The commands that talk to the running daemon, as any operator would: through its REST API, with
+//! the token of the data directory.
+
+use crate::files;
+use crate::settings::Settings;
+use reqwest::{Client, Method, Response};
+use serde_json::Value;
+use std::time::Duration;
+
+/// Longest wait for the daemon's answer.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Why the daemon could not be asked, or would not.
+pub type ClientError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Makes a token with a role; returns it. It is not shown again.
+pub async fn create_token(
+    settings: &Settings,
+    role: &str,
+    name: Option<&str>,
+    tenant: Option<&str>,
+) -> Result<String, ClientError> {
+    let mut body = serde_json::json!({ "role": role });
+    if let Some(name) = name {
+        body["name"] = name.into();
+    }
+    if let Some(tenant) = tenant {
+        body["tenant"] = tenant.into();
+    }
+    let answer = call(settings, Method::POST, "/api/v1/tokens", Some(&body)).await?;
+    let answer: Value = serde_json::from_slice(&answer.bytes().await?)?;
+    let token = answer["token"].as_str().ok_or("the daemon's answer holds no token")?;
+    Ok(token.to_owned())
+}
+
+/// Forgets a sink that is no longer configured, with all that waits for it.
+pub async fn drop_sink(settings: &Settings, name: &str) -> Result<(), ClientError> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    if name.is_empty() || !name.chars().all(is_name) {
+        return Err("a sink's name is letters, digits, `-` and `_`".into());
+    }
+    call(settings, Method::DELETE, &format!("/api/v1/sinks/{name}"), None).await?;
+    Ok(())
+}
+
+async fn call(
+    settings: &Settings,
+    method: Method,
+    path: &str,
+    body: Option<&Value>,
+) -> Result<Response, ClientError> {
+    let token = files::read_secret(&settings.config.data_dir.join("operator.token"))?;
+    let mut address = settings.config.operator.listen;
+    if address.ip().is_unspecified() {
+        address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+    }
+    let client = Client::builder().no_proxy().timeout(TIMEOUT).build()?;
+    let mut request =
+        client.request(method, format!("http://{address}{path}")).bearer_auth(token.expose());
+    if let Some(body) = body {
+        request = request
+            .header(reqwest::header::CONTENT_TYPE, "application/json")
+            .body(serde_json::to_vec(body)?);
+    }
+    let answer = request.send().await?;
+    if answer.status().is_success() {
+        return Ok(answer);
+    }
+    let status = answer.status();
+    let problem: Value = serde_json::from_slice(&answer.bytes().await?).unwrap_or_default();
+    let detail = problem["detail"].as_str().or(problem["title"].as_str()).unwrap_or("refused");
+    Err(format!("the daemon answered {status}: {detail}").into())
+}

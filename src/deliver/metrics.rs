@@ -1,0 +1,183 @@
+//! What delivery tells Prometheus. The label `sink` is a name of the configuration, never a device.
+
+use super::Outcome;
+use prometheus::{
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry,
+};
+use std::time::Duration;
+
+/// Every metric of delivery, declared once.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    events: IntCounterVec,
+    attempts: IntCounterVec,
+    batch: HistogramVec,
+    lag: IntGaugeVec,
+    age: GaugeVec,
+    parked: IntCounterVec,
+    waiting: IntGaugeVec,
+    devices_parked: IntGaugeVec,
+    refusing: IntGaugeVec,
+    damaged: IntCounterVec,
+    trimmed: IntCounter,
+}
+
+impl Metrics {
+    /// Declares the metrics in `registry`.
+    pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let counter = |name: &str, help: &str, labels: &[&str]| {
+            let metric = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok::<_, prometheus::Error>(metric)
+        };
+        let gauge = |name: &str, help: &str| {
+            let metric = IntGaugeVec::new(Opts::new(name, help), &["sink"])?;
+            registry.register(Box::new(metric.clone()))?;
+            Ok::<_, prometheus::Error>(metric)
+        };
+        let batch = HistogramOpts::new(
+            "lastmile_delivery_batch_events",
+            "Events in a batch that a sink took.",
+        );
+        let batch = batch.buckets(vec![1.0, 4.0, 16.0, 64.0, 256.0, 1_024.0]);
+        let age = Opts::new(
+            "lastmile_delivery_oldest_age_seconds",
+            "Age of the oldest event that a sink has not taken.",
+        );
+        let metrics = Self {
+            events: counter(
+                "lastmile_delivery_events_total",
+                "Events that a sink took.",
+                &["sink"],
+            )?,
+            attempts: counter(
+                "lastmile_delivery_attempts_total",
+                "Attempts to deliver, by outcome.",
+                &["sink", "outcome"],
+            )?,
+            batch: HistogramVec::new(batch, &["sink"])?,
+            lag: gauge("lastmile_delivery_lag_events", "Events behind a sink's cursor.")?,
+            age: GaugeVec::new(age, &["sink"])?,
+            parked: counter(
+                "lastmile_delivery_dead_letters_total",
+                "Events parked as dead letters.",
+                &["sink"],
+            )?,
+            waiting: gauge(
+                "lastmile_delivery_dead_letters",
+                "Dead letters that wait for an operator.",
+            )?,
+            devices_parked: gauge(
+                "lastmile_delivery_parked_devices",
+                "Devices whose events are parked behind one that the sink refused.",
+            )?,
+            refusing: gauge(
+                "lastmile_delivery_endpoint_refusing",
+                "1 while a sink's endpoint refuses whatever it is sent.",
+            )?,
+            damaged: counter(
+                "lastmile_delivery_damaged_events_total",
+                "Events skipped because their checksum does not hold.",
+                &["sink"],
+            )?,
+            trimmed: IntCounter::new(
+                "lastmile_delivery_trimmed_events_total",
+                "Events removed after every required reader had them.",
+            )?,
+        };
+        registry.register(Box::new(metrics.batch.clone()))?;
+        registry.register(Box::new(metrics.age.clone()))?;
+        registry.register(Box::new(metrics.trimmed.clone()))?;
+        Ok(metrics)
+    }
+
+    pub(super) fn of_sink(&self, sink: &str) -> SinkMetrics {
+        SinkMetrics {
+            sink: sink.into(),
+            events: self.events.with_label_values(&[sink]),
+            attempts: self.attempts.clone(),
+            batch: self.batch.with_label_values(&[sink]),
+            parked: self.parked.with_label_values(&[sink]),
+            waiting: self.waiting.with_label_values(&[sink]),
+            devices_parked: self.devices_parked.with_label_values(&[sink]),
+            refusing: self.refusing.with_label_values(&[sink]),
+            damaged: self.damaged.with_label_values(&[sink]),
+        }
+    }
+
+    pub(super) fn lag(&self, sink: &str) -> Lag {
+        Lag {
+            events: self.lag.with_label_values(&[sink]),
+            age: self.age.with_label_values(&[sink]),
+        }
+    }
+
+    pub(super) fn trimmed(&self, events: u64) {
+        self.trimmed.inc_by(events);
+    }
+}
+
+/// One sink's part of the metrics.
+pub(super) struct SinkMetrics {
+    sink: Box<str>,
+    events: IntCounter,
+    attempts: IntCounterVec,
+    batch: Histogram,
+    parked: IntCounter,
+    waiting: IntGauge,
+    devices_parked: IntGauge,
+    refusing: IntGauge,
+    damaged: IntCounter,
+}
+
+impl SinkMetrics {
+    pub(super) fn attempted(&self, outcome: Outcome) {
+        self.attempts.with_label_values(&[&*self.sink, outcome.code()]).inc();
+    }
+
+    pub(super) fn took(&self, events: usize) {
+        self.events.inc_by(events as u64);
+        #[expect(clippy::cast_precision_loss, reason = "a batch has some thousand events at most")]
+        self.batch.observe(events as f64);
+        self.refusing.set(0);
+    }
+
+    pub(super) fn parked(&self, events: usize) {
+        self.parked.inc_by(events as u64);
+        self.waiting.add(i64::try_from(events).unwrap_or(i64::MAX));
+    }
+
+    pub(super) fn settled(&self, letters: usize) {
+        self.waiting.sub(i64::try_from(letters).unwrap_or(i64::MAX));
+    }
+
+    pub(super) fn found_waiting(&self, letters: usize) {
+        self.waiting.set(i64::try_from(letters).unwrap_or(i64::MAX));
+    }
+
+    pub(super) fn devices_parked(&self, devices: usize) {
+        self.devices_parked.set(i64::try_from(devices).unwrap_or(i64::MAX));
+    }
+
+    pub(super) fn endpoint_refuses(&self) {
+        self.refusing.set(1);
+    }
+
+    pub(super) fn damaged(&self) {
+        self.damaged.inc();
+    }
+}
+
+/// How far a sink is behind.
+pub(super) struct Lag {
+    events: IntGauge,
+    age: Gauge,
+}
+
+impl Lag {
+    pub(super) fn set(&self, events: u64, age: Duration) {
+        self.events.set(i64::try_from(events).unwrap_or(i64::MAX));
+        self.age.set(age.as_secs_f64());
+    }
+}

@@ -1,0 +1,117 @@
+//! Reads the outbox ahead of a sink.
+
+use super::Filter;
+use super::batch::Window;
+use super::metrics::SinkMetrics;
+use crate::store::{Position, ReadError, Store};
+use std::sync::Arc;
+use tokio::sync::watch;
+use tracing::error;
+
+/// Keeps a window of wanted events filled. Holds at most what one batch needs and one read more.
+pub(super) struct Reader {
+    store: Arc<dyn Store>,
+    committed: watch::Receiver<u64>,
+    filter: Filter,
+    pub(super) window: Window,
+    /// Everything up to here was read; what was not wanted is not in the window.
+    pub(super) read_to: Position,
+    /// Whether the last read found the end of the outbox.
+    caught_up: bool,
+    /// Up to here events are read one by one: among them is a damaged one.
+    careful_to: Option<Position>,
+    rows_max: usize,
+    bytes_max: usize,
+}
+
+impl Reader {
+    pub(super) fn new(
+        store: Arc<dyn Store>,
+        committed: watch::Receiver<u64>,
+        filter: Filter,
+        rows_max: usize,
+        bytes_max: usize,
+    ) -> Self {
+        Self {
+            store,
+            committed,
+            filter,
+            window: Window::default(),
+            read_to: Position::default(),
+            caught_up: false,
+            careful_to: None,
+            rows_max,
+            bytes_max,
+        }
+    }
+
+    /// Reads until there is a batch's worth of events or no more to read. Cancelled in between, it
+    /// has lost nothing.
+    ///
+    /// One call makes at most [`READS_MAX`] reads, so that the cursor moves on while a filter leaves
+    /// nearly everything out.
+    pub(super) async fn fill(&mut self, metrics: &SinkMetrics) -> Result<(), ReadError> {
+        /// Reads of one call.
+        const READS_MAX: usize = 16;
+        for _ in 0..READS_MAX {
+            if self.is_full() {
+                break;
+            }
+            if self.committed.has_changed().unwrap_or(true) {
+                self.caught_up = false;
+            }
+            if self.caught_up {
+                break;
+            }
+            self.read(metrics).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether nothing more is known to be in the outbox.
+    pub(super) fn is_caught_up(&self) -> bool {
+        self.caught_up
+    }
+
+    /// Whether the window holds a batch's worth.
+    pub(super) fn is_full(&self) -> bool {
+        self.window.len() >= self.rows_max || self.window.bytes() >= self.bytes_max
+    }
+
+    /// Waits for a commit; false when there will be none.
+    pub(super) async fn commit(&mut self) -> bool {
+        let changed = self.committed.changed().await.is_ok();
+        self.caught_up = false;
+        changed
+    }
+
+    async fn read(&mut self, metrics: &SinkMetrics) -> Result<(), ReadError> {
+        // Before the read: a commit during it is seen by the next.
+        self.committed.borrow_and_update();
+        let careful = self.careful_to.is_some_and(|to| self.read_to < to);
+        let rows_max = if careful { 1 } else { self.rows_max };
+        match self.store.events_after(self.read_to, rows_max, self.bytes_max).await {
+            Ok(events) => {
+                self.caught_up = events.is_empty();
+                for event in events {
+                    self.read_to = event.position;
+                    if self.filter.wants(&event) {
+                        self.window.push(event);
+                    }
+                }
+                Ok(())
+            }
+            Err(ReadError::Damaged(position)) if careful => {
+                error!(%position, "skipped a damaged event: restore it from a backup");
+                metrics.damaged();
+                self.read_to = position;
+                Ok(())
+            }
+            Err(ReadError::Damaged(position)) => {
+                self.careful_to = Some(position);
+                Ok(())
+            }
+            Err(failed) => Err(failed),
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Sinks, feed and keeper over a store in memory, with time that nobody waits for.
+
+mod feed;
+mod keeper;
+mod memory_store;
+mod order;
+mod poison;
+mod retry;
+mod scene;
+mod webhook;

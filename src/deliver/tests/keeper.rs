@@ -1,0 +1,63 @@
+//! Trimming.
+
+use super::scene::{Backend, Scene, options};
+use crate::deliver::{Keeper, KeeperOptions, Outcome};
+use crate::store::{Room, Usage};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+fn keep(scene: &Scene, retain: Duration) -> CancellationToken {
+    let stop = CancellationToken::new();
+    let keeper = Keeper::new(
+        Arc::clone(&scene.context.store),
+        &scene.writer,
+        scene.context.clock,
+        KeeperOptions { retain, rows_max: 7, ..KeeperOptions::default() },
+        scene.context.metrics.clone(),
+        vec!["hub".into()],
+    );
+    tokio::spawn(keeper.run(stop.clone()));
+    stop
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_required_reader_lacks_stays() {
+    let scene = Scene::new();
+    let slow = Backend::slow(Duration::from_secs(3_600), |_| Outcome::Taken);
+    let mut behind = options();
+    (behind.name, behind.batch_rows_max) = ("behind".into(), 10);
+    let running = scene.start(behind, &slow);
+    let fast = Backend::new(|_| Outcome::Taken);
+    let other = scene.start(options(), &fast);
+    scene.append((0..50).map(|_| ("a", "x"))).await;
+    // Events of the tests are as old as the epoch: what counts is the readers.
+    let stop = keep(&scene, Duration::from_secs(3_600));
+    sleep(Duration::from_secs(600)).await;
+    assert_eq!(scene.store.kept().events.len(), 50);
+    sleep(Duration::from_secs(3_600)).await;
+    assert_eq!(scene.store.kept().events.len(), 40);
+    running.kill().await;
+    other.stop().await;
+    stop.cancel();
+}
+
+#[tokio::test(start_paused = true)]
+async fn delivered_events_stay_for_a_while_but_not_in_a_full_store() {
+    /// Longer than since the epoch.
+    const AGES: Duration = Duration::from_secs(200 * 366 * 86_400);
+    let scene = Scene::new();
+    scene.append((0..50).map(|_| ("a", "x"))).await;
+    let stop = keep(&scene, AGES);
+    sleep(Duration::from_secs(600)).await;
+    assert_eq!(scene.store.kept().events.len(), 50, "nobody needs them, but they are retained");
+    scene.store.kept().usage = Usage { used_bytes: 1_000, quota_bytes: 1_000, events: 50 };
+    scene
+        .until("room", |scene| {
+            scene.store.kept().events.len() < 50 && scene.writer.room() == Room::Free
+        })
+        .await;
+    assert!(!scene.store.kept().events.is_empty(), "no more than was needed");
+    stop.cancel();
+}

@@ -1,0 +1,252 @@
+//! A store in memory: what delivery asks of one, and no more.
+
+use crate::store::{
+    AuditEntry, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, Operation,
+    OperationError, Page, Position, ReadError, Store, StoredEvent, TokenRow, Usage, Write,
+};
+use async_trait::async_trait;
+use jiff::Timestamp;
+use model::{Command, CommandId, DeviceId, Tenant};
+use std::sync::{Mutex, MutexGuard};
+
+#[derive(Default)]
+pub(super) struct MemoryStore(Mutex<Kept>);
+
+#[derive(Default)]
+pub(super) struct Kept {
+    pub(super) events: Vec<StoredEvent>,
+    pub(super) head: u64,
+    pub(super) trimmed: u64,
+    pub(super) cursors: Vec<Cursor>,
+    pub(super) letters: Vec<DeadLetter>,
+    pub(super) last_letter: u64,
+    pub(super) commits: u64,
+    pub(super) damaged: Option<u64>,
+    pub(super) usage: Usage,
+}
+
+impl MemoryStore {
+    pub(super) fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap()
+    }
+
+    pub(super) fn cursor(&self, sink: &str) -> Option<Cursor> {
+        let name = format!("sink:{sink}");
+        self.kept().cursors.iter().find(|cursor| *cursor.name == name).cloned()
+    }
+}
+
+impl Kept {
+    fn apply(&mut self, operation: &Operation) -> Result<(), OperationError> {
+        match operation {
+            Operation::PutCursor { name, required } => {
+                if let Some(cursor) = self.cursors.iter_mut().find(|cursor| cursor.name == *name) {
+                    cursor.required = *required;
+                    return Ok(());
+                }
+                let sequence = if self.trimmed == 0 { 0 } else { self.head };
+                let done = Position { shard: 0, sequence };
+                let (name, required) = (name.clone(), *required);
+                self.cursors.push(Cursor { name, done, batch_end: None, required });
+            }
+            Operation::PrepareBatch { name, end } => self.cursor(name)?.batch_end = Some(*end),
+            Operation::AdvanceCursor { name, to, parked, at } => {
+                let cursor = self.cursor(name)?;
+                if cursor.done > *to {
+                    return Err(OperationError::Conflict("the cursor is further on"));
+                }
+                cursor.done = *to;
+                cursor.batch_end = cursor.batch_end.filter(|end| end > to);
+                for letter in parked {
+                    self.last_letter += 1;
+                    self.letters.push(DeadLetter {
+                        id: self.last_letter,
+                        sink: name.strip_prefix("sink:").unwrap().into(),
+                        event: letter.event.clone(),
+                        reason: letter.reason.clone(),
+                        parked_at: *at,
+                        replay_at: None,
+                    });
+                }
+            }
+            Operation::DropCursor { name } => {
+                self.cursor(name)?;
+                self.cursors.retain(|cursor| cursor.name != *name);
+            }
+            Operation::ReplayDeadLetter { tenant, id, at } => {
+                let chosen = self.letters.iter().find(|l| l.id == *id && l.event.tenant == *tenant);
+                let chosen = chosen.ok_or(OperationError::Missing("dead letter"))?.clone();
+                for letter in &mut self.letters {
+                    if letter.event.device == chosen.event.device && letter.sink == chosen.sink {
+                        letter.replay_at = Some(*at);
+                    }
+                }
+            }
+            Operation::SettleDeadLetters { ids } => {
+                self.letters.retain(|letter| !ids.contains(&letter.id));
+            }
+            Operation::RefuseDeadLetters { ids, reason } => {
+                for letter in self.letters.iter_mut().filter(|letter| ids.contains(&letter.id)) {
+                    letter.replay_at = None;
+                    letter.reason = reason.clone();
+                }
+            }
+            other => panic!("delivery has no business with {other:?}"),
+        }
+        Ok(())
+    }
+
+    fn cursor(&mut self, name: &str) -> Result<&mut Cursor, OperationError> {
+        let found = self.cursors.iter_mut().find(|cursor| *cursor.name == *name);
+        found.ok_or(OperationError::Missing("cursor"))
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn commit(
+        &self,
+        group: &[Write],
+    ) -> Result<Vec<Result<(), OperationError>>, CommitError> {
+        let mut kept = self.kept();
+        kept.commits += 1;
+        let outcomes = group.iter().map(|write| {
+            let (events, operations) = match write {
+                Write::Append { events, operations } => (events.as_slice(), operations),
+                Write::Transact(operations) => (&[][..], operations),
+            };
+            for event in events {
+                kept.head += 1;
+                let position = Position { shard: 0, sequence: kept.head };
+                kept.events.push(StoredEvent {
+                    position,
+                    tenant: event.tenant.clone(),
+                    device: event.device.clone(),
+                    kind: event.kind.as_str().into(),
+                    time: event.time,
+                    data: event.data.clone(),
+                });
+            }
+            operations.iter().try_for_each(|operation| kept.apply(operation))
+        });
+        Ok(outcomes.collect())
+    }
+
+    async fn head(&self) -> Result<Vec<Position>, ReadError> {
+        Ok(vec![Position { shard: 0, sequence: self.kept().head }])
+    }
+
+    async fn events_after(
+        &self,
+        after: Position,
+        rows_max: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<StoredEvent>, ReadError> {
+        let kept = self.kept();
+        let mut bytes = 0;
+        let start = kept.events.partition_point(|event| event.position <= after);
+        let found: Vec<_> = kept.events[start..]
+            .iter()
+            .take(rows_max)
+            .take_while(|event| {
+                let first = bytes == 0;
+                bytes += event.data.as_str().len().max(1);
+                first || bytes <= bytes_max
+            })
+            .cloned()
+            .collect();
+        match found.iter().find(|event| Some(event.position.sequence) == kept.damaged) {
+            Some(event) => Err(ReadError::Damaged(event.position)),
+            None => Ok(found),
+        }
+    }
+
+    async fn cursors(&self) -> Result<Vec<Cursor>, ReadError> {
+        Ok(self.kept().cursors.clone())
+    }
+
+    async fn dead_letters(
+        &self,
+        tenant: Option<&Tenant>,
+        sink: Option<&str>,
+        page: Page,
+    ) -> Result<Vec<DeadLetter>, ReadError> {
+        let kept = self.kept();
+        let letters = kept.letters.iter().filter(|letter| letter.id > page.after.unwrap_or(0));
+        let letters = letters.filter(|letter| tenant.is_none_or(|t| letter.event.tenant == *t));
+        let letters = letters.filter(|letter| sink.is_none_or(|s| *letter.sink == *s));
+        Ok(letters.take(page.rows_max).cloned().collect())
+    }
+
+    async fn usage(&self) -> Result<Usage, ReadError> {
+        // Unless a test says otherwise there is room for all.
+        let usage = self.kept().usage;
+        let quota_bytes = if usage.quota_bytes == 0 { u64::MAX } else { usage.quota_bytes };
+        Ok(Usage { quota_bytes, ..usage })
+    }
+
+    async fn trim(
+        &self,
+        to: Position,
+        older_than: Timestamp,
+        rows_max: usize,
+    ) -> Result<u64, CommitError> {
+        let mut kept = self.kept();
+        let old = |event: &&StoredEvent| event.position <= to && event.time < older_than;
+        let removed = kept.events.iter().take_while(old).take(rows_max).count();
+        kept.events.drain(..removed);
+        let removed = removed as u64;
+        kept.trimmed += removed;
+        let freed = removed.min(kept.usage.used_bytes);
+        kept.usage.used_bytes -= freed;
+        Ok(removed)
+    }
+
+    async fn set_ballast(&self, _: bool) -> Result<(), CommitError> {
+        Ok(())
+    }
+
+    async fn close(&self) {}
+
+    async fn devices(
+        &self,
+        _: Option<(Tenant, DeviceId)>,
+        _: usize,
+    ) -> Result<Vec<DeviceRow>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn customers(&self) -> Result<Vec<CustomerRow>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn credentials(&self) -> Result<Vec<CredentialRow>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn tokens(&self) -> Result<Vec<TokenRow>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn command(&self, _: &Tenant, _: &CommandId) -> Result<Option<Command>, ReadError> {
+        Ok(None)
+    }
+
+    async fn commands_of(
+        &self,
+        _: &Tenant,
+        _: &DeviceId,
+        _: Option<CommandId>,
+        _: usize,
+    ) -> Result<Vec<Command>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn open_commands(&self) -> Result<Vec<Command>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn audit(&self, _: &Tenant, _: Page) -> Result<Vec<AuditEntry>, ReadError> {
+        Ok(Vec::new())
+    }
+}

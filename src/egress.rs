@@ -1,0 +1,172 @@
+//! The egress guard: where the daemon may call when somebody else names the address.
+//!
+//! A device names its own ConnectionRequestURL. Believing it would let any router make us call into
+//! our own network. So the address, after resolution and at the moment of connecting, must be the
+//! one the device itself was heard from, or lie in networks that the operator named.
+
+use config::Cidr;
+use std::net::{IpAddr, SocketAddr};
+
+/// Longest URL that is looked at (TR-069 allows 256 characters).
+const URL_LEN_MAX: usize = 256;
+
+/// Where a device asks to be woken: checked, resolved to the one address it may mean.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Target {
+    /// Where to connect.
+    pub address: SocketAddr,
+    /// The path and query for the request line.
+    pub path: String,
+    /// The `Host` header.
+    pub host: String,
+}
+
+/// Why an address is not called.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Denied {
+    /// Not an absolute `http://` URL with an address as its host.
+    #[error("the device's connection request URL is not http with an address as its host")]
+    Unreadable,
+    /// It has user information, which would be sent along.
+    #[error("the device's connection request URL has user information in it")]
+    UserInformation,
+    /// It points at somebody else.
+    #[error("the device's connection request URL points away from the device")]
+    NotTheDevice,
+    /// It points at this machine, a link or everybody.
+    #[error("the device's connection request URL points at no device")]
+    NoDevice,
+}
+
+/// Checks the URL that a device named against the address it was heard from.
+///
+/// Names are not resolved: a device knows its own address, and a name could change between the
+/// check and the connection (rebinding).
+pub fn connection_request(
+    url: &str,
+    heard_from: Option<IpAddr>,
+    networks: &[Cidr],
+) -> Result<Target, Denied> {
+    let rest = strip_scheme(url).ok_or(Denied::Unreadable)?;
+    let is_plain = |c: char| c.is_ascii_graphic() && !matches!(c, '\\' | '#' | '"' | '<' | '>');
+    if url.len() > URL_LEN_MAX || !rest.chars().all(is_plain) {
+        return Err(Denied::Unreadable);
+    }
+    let split = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(split);
+    if authority.contains('@') {
+        return Err(Denied::UserInformation);
+    }
+    let address = authority_address(authority).ok_or(Denied::Unreadable)?;
+    let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+    let ip = address.ip().to_canonical();
+    let named = networks.iter().any(|network| network.contains(ip));
+    let is_device = heard_from.is_some_and(|heard| heard.to_canonical() == ip);
+    if !named && !is_device {
+        return Err(Denied::NotTheDevice);
+    }
+    if address.port() == 0 || ip.is_unspecified() || ip.is_multicast() || is_broadcast(ip) {
+        return Err(Denied::NoDevice);
+    }
+    Ok(Target { address: SocketAddr::new(ip, address.port()), path, host: authority.to_owned() })
+}
+
+fn strip_scheme(url: &str) -> Option<&str> {
+    let (scheme, rest) = url.split_at_checked("http://".len())?;
+    scheme.eq_ignore_ascii_case("http://").then_some(rest)
+}
+
+/// Reads `a.b.c.d`, `a.b.c.d:port`, `[v6]` and `[v6]:port` in their one spelling each; octal, hex
+/// and decimal spellings of an address are refused by the standard library's parser.
+fn authority_address(authority: &str) -> Option<SocketAddr> {
+    const HTTP: u16 = 80;
+    let with_port = authority.parse::<SocketAddr>().ok();
+    let v4 = || authority.parse::<std::net::Ipv4Addr>().ok().map(|ip| (ip, HTTP).into());
+    let v6 = || {
+        let inside = authority.strip_prefix('[')?.strip_suffix(']')?;
+        Some((inside.parse::<std::net::Ipv6Addr>().ok()?, HTTP).into())
+    };
+    with_port.or_else(v4).or_else(v6)
+}
+
+fn is_broadcast(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V4(v4) if v4.is_broadcast() || v4.is_link_local())
+        || matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from_device(url: &str) -> Result<Target, Denied> {
+        connection_request(url, Some([203, 0, 113, 7].into()), &[])
+    }
+
+    #[test]
+    fn the_device_itself_may_be_called() {
+        let target = from_device("http://203.0.113.7:7547/abc?x=1").unwrap();
+        assert_eq!(target.address, SocketAddr::from(([203, 0, 113, 7], 7547)));
+        assert_eq!((target.path.as_str(), target.host.as_str()), ("/abc?x=1", "203.0.113.7:7547"));
+        assert_eq!(from_device("HTTP://203.0.113.7").unwrap().address.port(), 80);
+        assert_eq!(from_device("http://203.0.113.7?x").unwrap().path, "/?x");
+        assert!(from_device("http://[::ffff:203.0.113.7]:80/").is_ok(), "the same address");
+    }
+
+    #[test]
+    fn nobody_else_may_be_called() {
+        for url in [
+            "http://127.0.0.1/",
+            "http://127.1/",
+            "http://0x7f000001/",
+            "http://2130706433/",
+            "http://0177.0.0.1/",
+            "http://[::1]/",
+            "http://[::ffff:127.0.0.1]/",
+            "http://[::]/",
+            "http://0.0.0.0/",
+            "http://169.254.169.254/latest/meta-data",
+            "http://localhost/",
+            "http://10.0.0.1/",
+            "http://192.168.1.1/",
+            "http://[fe80::1]/",
+            "http://[fd00::1]:80/",
+            "http://203.0.113.8/",
+            "http://203.0.113.7.nip.io/",
+            "http://203.0.113.7:80@10.0.0.1/",
+            "http://10.0.0.1@203.0.113.7/",
+            "http://203.0.113.7\\@10.0.0.1/",
+            "http://203.0.113.7:0/",
+            "http://203.0.113.7:99999/",
+            "http://203.0.113.7 /",
+            "http://203.0.113.7\r\nX: y/",
+            "https://203.0.113.7/",
+            "ftp://203.0.113.7/",
+            "file:///etc/passwd",
+            "//203.0.113.7/",
+            "203.0.113.7",
+            "",
+            "http://",
+            "http:///",
+            "http://?",
+            "http://[203.0.113.7]/",
+            "http://２０３.0.113.7/",
+            "http://203。0.113.7/",
+            "http://203.0.113.7#@10.0.0.1/",
+            "gopher://203.0.113.7/",
+            "http://[::1%25eth0]/",
+            "http://user:pw@203.0.113.7/",
+        ] {
+            assert!(from_device(url).is_err(), "{url}");
+        }
+        assert!(connection_request("http://203.0.113.7/", None, &[]).is_err(), "never heard");
+        let long = format!("http://203.0.113.7/{}", "a".repeat(300));
+        assert!(from_device(&long).is_err());
+    }
+
+    #[test]
+    fn networks_of_the_operator_may_be_called() {
+        let networks = ["10.0.0.0/8".parse::<Cidr>().unwrap()];
+        assert!(connection_request("http://10.1.2.3:30005/", None, &networks).is_ok());
+        assert!(connection_request("http://11.1.2.3:30005/", None, &networks).is_err());
+    }
+}

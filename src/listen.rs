@@ -1,0 +1,10 @@
+//! Listeners: they own the sockets, and carry bytes and the time to the protocols.
+
+mod accept;
+pub mod cwmp;
+pub mod http;
+pub mod mqtt;
+pub(crate) mod proxy;
+pub mod tls;
+
+pub(crate) use accept::{Connection, Port, Stream, accept};

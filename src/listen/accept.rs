@@ -1,0 +1,164 @@
+//! Accepting connections within bounds: one loop for every listener.
+
+use crate::listen::tls::Certificate;
+use crate::metrics::ListenerMetrics;
+use crate::shutdown::Stage;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{self, AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::server::TlsStream;
+use tracing::{debug, warn};
+
+/// How long a peer may take to finish its TLS handshake: a slow link needs three round trips.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+/// Pause after the system refused a connection (out of file descriptors): trying at once would spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A listening socket and its bounds.
+#[derive(Debug)]
+pub(crate) struct Port {
+    pub(crate) socket: TcpListener,
+    pub(crate) certificate: Option<Arc<Certificate>>,
+    pub(crate) connections: Arc<Semaphore>,
+    pub(crate) metrics: ListenerMetrics,
+}
+
+/// One accepted connection. While it lives it takes one place of the port's bound.
+pub(crate) struct Connection {
+    pub(crate) stream: Stream,
+    pub(crate) peer: SocketAddr,
+    place: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    /// The bytes, and the place in the port's bound to be held as long as they flow.
+    pub(crate) fn into_parts(self) -> (Stream, OwnedSemaphorePermit) {
+        (self.stream, self.place)
+    }
+}
+
+/// Accepts until the stage stops, handing each connection to `serve` in a task of its own.
+///
+/// At the bound a new connection is closed at once: a peer that hears nothing would wait.
+pub(crate) async fn accept<F>(
+    port: Port,
+    stage: Stage,
+    serve: impl Fn(Connection) -> F + Clone + Send + 'static,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    loop {
+        let accepted = tokio::select! {
+            accepted = port.socket.accept() => accepted,
+            () = stage.stop().cancelled() => return,
+        };
+        let (socket, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                warn!(%error, "connection not accepted");
+                port.metrics.refused("accept");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let Ok(place) = Arc::clone(&port.connections).try_acquire_owned() else {
+            port.metrics.refused("connections_max");
+            continue;
+        };
+        port.metrics.accepted();
+        // Answers are small and waited for: Nagle's algorithm would hold them back.
+        let _ = socket.set_nodelay(true);
+        match &port.certificate {
+            None => stage.spawn(serve(Connection { stream: Stream::Plain(socket), peer, place })),
+            Some(certificate) => {
+                let handshake = certificate.acceptor().accept(socket);
+                let (serve, metrics) = (serve.clone(), port.metrics.clone());
+                stage.spawn(async move {
+                    match tokio::time::timeout(HANDSHAKE_MAX, handshake).await {
+                        Ok(Ok(stream)) => {
+                            let stream = Stream::Tls(Box::new(stream));
+                            serve(Connection { stream, peer, place }).await;
+                        }
+                        Ok(Err(error)) => {
+                            metrics.refused("tls");
+                            debug!(%error, "handshake failed");
+                        }
+                        Err(_) => metrics.refused("tls_timeout"),
+                    }
+                });
+            }
+        }
+    }
+}
+
+/// A connection's bytes, plain or decrypted.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    /// As they are.
+    Plain(TcpStream),
+    /// Through TLS; boxed, since its state is large and most connections are plain.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[std::io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Plain(stream) => stream.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+}

@@ -1,0 +1,406 @@
+//! CWMP over HTTP: each POST of a CPE is one turn of its session (TR-069 3.4).
+//!
+//! Never parses a protocol and never decides: the `cwmp` crate speaks, provisioning decides, the
+//! pipeline keeps. What it does is find the session that a request belongs to, prove who sends it,
+//! and carry out what the session asks for.
+
+mod body;
+mod drive;
+mod sessions;
+mod sign_in;
+
+use self::body::BodyError;
+use self::sessions::{Introduction, Owned, SessionKey, Sessions};
+use self::sign_in::{Caller, SignIns};
+use crate::clock::Clock;
+use crate::commands::Desk;
+use crate::credentials::Credentials;
+use crate::listen::{Connection, Port, accept, proxy};
+use crate::metrics::Metrics;
+use crate::pipeline::Pipeline;
+use crate::provision::Provision;
+use crate::registry::Registry;
+use crate::shutdown::Stage;
+use ::cwmp::{CloseReason, Inform, Known, Message, Reply, Session};
+use config::Cidr;
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, COOKIE, RETRY_AFTER, SET_COOKIE};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use model::{DeviceId, Protocol, Tenant};
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio_util::task::TaskTracker;
+use tracing::debug;
+
+/// The cookie that names a session.
+const COOKIE_NAME: &str = "lastmile";
+/// How often silent sessions are looked for.
+const REAP_INTERVAL: Duration = Duration::from_secs(1);
+/// When a refused CPE is asked to come back, in seconds: spread by its own retry rule
+/// (TR-069 3.2.1.1) on top.
+const RETRY_AFTER_S: &str = "60";
+
+/// Bounds of the listener.
+#[derive(Clone, Debug)]
+pub struct CwmpOptions {
+    /// Whether CPEs must sign in.
+    pub requires_sign_in: bool,
+    /// Whether passwords may come in the clear over plain HTTP.
+    pub allows_basic: bool,
+    /// Proxies that are believed about whom they speak for.
+    pub trusted_proxies: Vec<Cidr>,
+    /// Largest body as it arrives.
+    pub body_max: usize,
+    /// Largest body once it is unpacked.
+    pub body_decoded_max: usize,
+    /// Longest time for the head of a request.
+    pub header_timeout: Duration,
+    /// Longest session.
+    pub session_max: Duration,
+    /// Failed sign-ins per minute from one address.
+    pub failed_sign_ins_per_minute: u32,
+    /// Most devices that the registry may hold.
+    pub devices_max: usize,
+    /// Bounds of the codec and the session.
+    pub session: ::cwmp::Options,
+}
+
+/// What the listener works with.
+#[derive(Debug)]
+pub struct CwmpParts {
+    /// Facts in, commands out.
+    pub pipeline: Arc<Pipeline>,
+    /// Who is known.
+    pub registry: Arc<Registry>,
+    /// Open commands.
+    pub desk: Arc<Desk>,
+    /// Who may sign in.
+    pub credentials: Arc<Credentials>,
+    /// What a device should be.
+    pub provision: Arc<Provision>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// The time.
+    pub clock: Clock,
+    /// Signs nonces.
+    pub nonce_key: ::cwmp::auth::NonceKey,
+}
+
+/// The CWMP listener.
+#[derive(Debug)]
+pub struct CwmpListener {
+    parts: CwmpParts,
+    options: CwmpOptions,
+    session_options: Arc<::cwmp::Options>,
+    sessions: Sessions,
+    sign_ins: SignIns,
+    tenant: Tenant,
+    /// Turns in progress. A peer that goes away ends its request, but must not end a turn half-way.
+    turns: TaskTracker,
+}
+
+/// What one connection remembers between its requests.
+#[derive(Debug)]
+struct Line {
+    peer: IpAddr,
+    is_tls: bool,
+    /// The session last served on it: for CPEs that send no cookie.
+    session: Mutex<Option<SessionKey>>,
+}
+
+/// A request whose sender is settled.
+#[derive(Debug)]
+struct Post {
+    session: Option<SessionKey>,
+    caller: Option<Caller>,
+    from: IpAddr,
+    line: Arc<Line>,
+    content_type: Option<hyper::header::HeaderValue>,
+}
+
+type Answer = Response<Full<Bytes>>;
+
+impl CwmpListener {
+    /// A listener that serves nobody yet.
+    pub fn new(parts: CwmpParts, options: CwmpOptions) -> Arc<Self> {
+        let session_options = Arc::new(options.session.clone());
+        let sign_ins = SignIns::new(&options, parts.nonce_key.clone());
+        let (sessions, tenant) = (Sessions::default(), Tenant::default());
+        let turns = TaskTracker::new();
+        Arc::new(Self { parts, options, session_options, sessions, sign_ins, tenant, turns })
+    }
+
+    /// Accepts on `port` until the stage stops.
+    pub(crate) async fn serve(self: Arc<Self>, port: Port, stage: Stage) {
+        let stop = stage.stop().clone();
+        let listener = Arc::clone(&self);
+        let serve = move |connection: Connection| {
+            Arc::clone(&listener).connection(connection, stop.clone())
+        };
+        accept(port, stage, serve).await;
+    }
+
+    /// Ends sessions that have been silent too long, until the stage stops; then all of them.
+    pub async fn reap(self: Arc<Self>, stage: Stage) {
+        let mut tick = tokio::time::interval(REAP_INTERVAL);
+        loop {
+            let stopping = tokio::select! {
+                _ = tick.tick() => false,
+                () = stage.stop().cancelled() => true,
+            };
+            let now = self.parts.clock.now().monotonic;
+            for (owned, reason) in self.sessions.overdue(now) {
+                self.abandon(owned, reason).await;
+            }
+            self.parts.metrics.cwmp_sessions.set(i64::try_from(self.sessions.len()).unwrap_or(0));
+            if stopping {
+                self.turns.close();
+                self.turns.wait().await;
+                for (owned, reason) in self.sessions.overdue(model::Monotonic::NEVER) {
+                    self.abandon(owned, reason).await;
+                }
+                return;
+            }
+        }
+    }
+
+    async fn connection(
+        self: Arc<Self>,
+        connection: Connection,
+        stop: tokio_util::sync::CancellationToken,
+    ) {
+        let Connection { stream, peer, .. } = &connection;
+        let is_tls = matches!(stream, crate::listen::Stream::Tls(_));
+        let line = Line { peer: peer.ip(), is_tls, session: Mutex::default() };
+        let line = Arc::new(line);
+        let listener = Arc::clone(&self);
+        let service = service_fn(move |request| {
+            let (listener, line) = (Arc::clone(&listener), Arc::clone(&line));
+            async move { Ok::<_, Infallible>(listener.request(request, line).await) }
+        });
+        let mut http = hyper::server::conn::http1::Builder::new();
+        http.timer(TokioTimer::new())
+            .header_read_timeout(self.options.header_timeout)
+            .max_buf_size(64 * 1024)
+            .half_close(false);
+        let (stream, _place) = connection.into_parts();
+        let served = http.serve_connection(TokioIo::new(stream), service);
+        tokio::pin!(served);
+        let ended = tokio::select! {
+            ended = &mut served => ended,
+            () = stop.cancelled() => {
+                served.as_mut().graceful_shutdown();
+                served.await
+            }
+        };
+        if let Err(error) = ended {
+            self.parts.metrics.fault(Protocol::Cwmp, http_fault(&error));
+            debug!(%error, "connection ended");
+        }
+    }
+
+    async fn request(self: Arc<Self>, request: Request<Incoming>, line: Arc<Line>) -> Answer {
+        if request.method() != Method::POST {
+            self.parts.metrics.fault(Protocol::Cwmp, "method");
+            let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED, "CWMP is spoken by POST");
+            answer.headers_mut().insert(ALLOW, hyper::header::HeaderValue::from_static("POST"));
+            return answer;
+        }
+        let (head, body) = request.into_parts();
+        let from = proxy::client(line.peer, &head.headers, &self.options.trusted_proxies);
+        let session = self.find(&head, &line);
+        // Before any work: only the Inform's POST must bring proof, the session keeps it.
+        let caller = match (&session, self.sign_ins.caller(&head, from, line.is_tls, &self.parts)) {
+            (_, Ok(caller)) => Some(caller),
+            (Some(_), Err(_)) => None,
+            (None, Err(refused)) => {
+                body::drain(body, self.options.body_max).await;
+                return refused;
+            }
+        };
+        let encoding = head.headers.get(hyper::header::CONTENT_ENCODING);
+        let unpacked = body::read(body, encoding, &self.options).await;
+        let request = Post {
+            session,
+            caller,
+            from,
+            line,
+            content_type: head.headers.get(CONTENT_TYPE).cloned(),
+        };
+        let turns = self.turns.clone();
+        let turn = turns.spawn(async move { self.post(unpacked, request).await });
+        turn.await.unwrap_or_else(|_| plain(StatusCode::INTERNAL_SERVER_ERROR, "our fault"))
+    }
+
+    /// Serves a request whose body is here.
+    async fn post(&self, unpacked: Result<Bytes, BodyError>, request: Post) -> Answer {
+        let Post { session, caller, from, line, content_type } = request;
+        let session = session.and_then(|key| self.sessions.take(key));
+        let bytes = match unpacked {
+            Ok(bytes) => bytes,
+            Err(refused) => return self.give_up(session, refused.code(), refused.answer()).await,
+        };
+        let content_type = content_type.as_ref().and_then(|value| value.to_str().ok());
+        let message = match ::cwmp::decode(content_type, &bytes, &self.session_options) {
+            Ok(message) => message,
+            Err(error) => {
+                let answer = plain(StatusCode::BAD_REQUEST, &error.to_string());
+                return self.give_up(session, error.code(), answer).await;
+            }
+        };
+        self.parts.metrics.request(Protocol::Cwmp, message.body.name());
+        match (message.inform().is_some(), session) {
+            (true, session) => self.begin(message, caller, session, from, &line).await,
+            (false, Some(owned)) => self.turn(owned, message, &line).await,
+            (false, None) if message.body == ::cwmp::Body::Empty => empty(),
+            (false, None) => {
+                self.parts.metrics.fault(Protocol::Cwmp, "no_session");
+                plain(StatusCode::BAD_REQUEST, "a session begins with an Inform")
+            }
+        }
+    }
+
+    /// The session that a request belongs to: by its cookie, else by its connection.
+    fn find(&self, head: &hyper::http::request::Parts, line: &Line) -> Option<SessionKey> {
+        let headers = head.headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let named = ::cwmp::frame::cookies(headers, COOKIE_NAME).filter_map(SessionKey::parse);
+        let by_connection = *line.session.lock().unwrap_or_else(PoisonError::into_inner);
+        named.chain(by_connection).find(|key| self.sessions.holds(*key))
+    }
+
+    /// Begins a session with the Inform that opens it.
+    async fn begin(
+        &self,
+        message: Message,
+        caller: Option<Caller>,
+        resting: Option<Box<Owned>>,
+        from: IpAddr,
+        line: &Line,
+    ) -> Answer {
+        let Some(inform) = message.inform() else { return empty() };
+        let device = match inform.device_id() {
+            Ok(device) => device,
+            Err(error) => {
+                let answer = plain(StatusCode::BAD_REQUEST, &error.to_string());
+                return self.give_up(resting, error.code(), answer).await;
+            }
+        };
+        // On a connection that served a session of the same device, that session's proof holds.
+        let caller = match (caller, &resting) {
+            (Some(caller), _) => caller,
+            (None, Some(owned)) if owned.device == device => Caller::Continued,
+            (None, _) => {
+                if let Some(owned) = resting {
+                    self.abandon(owned, CloseReason::Superseded).await;
+                }
+                return self.sign_ins.ask(line.is_tls, self.parts.clock.now());
+            }
+        };
+        if let Some(owned) = resting {
+            self.abandon(owned, CloseReason::Superseded).await;
+        }
+        let is_bootstrap = inform.has_event(::cwmp::EventStruct::BOOTSTRAP);
+        if let Err(refused) = self.admit(&caller, &device, from, is_bootstrap).await {
+            return refused;
+        }
+        let key = SessionKey::random();
+        if let Some(old) = self.sessions.begin(&self.tenant, &device, key) {
+            self.abandon(old, CloseReason::Superseded).await;
+        }
+        let owned = self.open(key, device, inform, from);
+        *line.session.lock().unwrap_or_else(PoisonError::into_inner) = Some(key);
+        let mut answer = self.turn(owned, message, line).await;
+        let cookie = format!("{COOKIE_NAME}={key}; Path=/; HttpOnly");
+        if let Ok(cookie) = cookie.parse() {
+            answer.headers_mut().insert(SET_COOKIE, cookie);
+        }
+        answer
+    }
+
+    fn open(&self, key: SessionKey, device: DeviceId, inform: &Inform, from: IpAddr) -> Box<Owned> {
+        let now = self.parts.clock.now();
+        let known = Known {
+            tenant: self.tenant.clone(),
+            device: device.clone(),
+            facts: self.parts.registry.facts(&self.tenant, &device),
+            reboots: self.parts.desk.outstanding_reboots(&self.tenant, &device),
+        };
+        let inform = Introduction {
+            root: inform.root().map_or("InternetGatewayDevice.", ::cwmp::Root::as_str),
+            is_bootstrap: inform.has_event(::cwmp::EventStruct::BOOTSTRAP),
+            from,
+        };
+        Box::new(Owned {
+            key,
+            session: Session::new(known, Arc::clone(&self.session_options), now),
+            tenant: self.tenant.clone(),
+            device,
+            inform,
+            ends_at: now.monotonic + self.options.session_max,
+            is_set_up: false,
+            offered: None,
+        })
+    }
+
+    /// Ends a session for what a request of it was, and answers that.
+    async fn give_up(&self, session: Option<Box<Owned>>, code: &str, answer: Answer) -> Answer {
+        self.parts.metrics.fault(Protocol::Cwmp, code);
+        if let Some(owned) = session {
+            self.abandon(owned, CloseReason::Malformed).await;
+        }
+        answer
+    }
+}
+
+fn http_fault(error: &hyper::Error) -> &'static str {
+    if error.is_timeout() {
+        "http_timeout"
+    } else if error.is_parse() {
+        "http_malformed"
+    } else if error.is_incomplete_message() {
+        "http_incomplete"
+    } else {
+        "http_broken"
+    }
+}
+
+/// An answer in words, for whoever debugs the device.
+fn plain(status: StatusCode, text: &str) -> Answer {
+    let mut answer = Response::new(Full::from(format!("{text}\n")));
+    *answer.status_mut() = status;
+    let text = hyper::header::HeaderValue::from_static("text/plain; charset=utf-8");
+    answer.headers_mut().insert(CONTENT_TYPE, text);
+    answer
+}
+
+/// 204: nothing more to say.
+fn empty() -> Answer {
+    let mut answer = Response::new(Full::default());
+    *answer.status_mut() = StatusCode::NO_CONTENT;
+    answer
+}
+
+fn spoken(reply: Reply) -> Answer {
+    if reply.is_empty() {
+        return empty();
+    }
+    let mut answer = Response::new(Full::from(reply.body));
+    let xml = hyper::header::HeaderValue::from_static("text/xml; charset=\"utf-8\"");
+    answer.headers_mut().insert(CONTENT_TYPE, xml);
+    answer
+}
+
+/// The store cannot keep what the device told us: it keeps it, and comes back.
+fn refused() -> Answer {
+    let mut answer = plain(StatusCode::SERVICE_UNAVAILABLE, "the store is full; come back later");
+    let later = hyper::header::HeaderValue::from_static(RETRY_AFTER_S);
+    answer.headers_mut().insert(RETRY_AFTER, later);
+    let close = hyper::header::HeaderValue::from_static("close");
+    answer.headers_mut().insert(CONNECTION, close);
+    answer
+}

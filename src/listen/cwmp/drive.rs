@@ -1,0 +1,152 @@
+//! Carrying out what a session asks for: one turn from a request to its answer.
+
+use super::sessions::Owned;
+use super::{Answer, CwmpListener, Line, refused, spoken};
+use cwmp::{CloseReason, Message, Output, Reply, SetupOutcome, Work};
+use model::{Fact, Settlement, Ticket};
+use std::sync::PoisonError;
+use tracing::{debug, info};
+
+/// How a turn ends.
+enum Turn {
+    /// The device hears this.
+    Spoken(Reply),
+    /// What it told us could not be kept.
+    Refused,
+}
+
+impl CwmpListener {
+    /// Serves one request of a session and puts the session back to rest.
+    pub(super) async fn turn(
+        &self,
+        mut owned: Box<Owned>,
+        message: Message,
+        line: &Line,
+    ) -> Answer {
+        owned.session.receive(message, self.parts.clock.now());
+        let (turn, closed) = self.drain(&mut owned).await;
+        match closed {
+            Some(reason) => self.ended(&owned, reason),
+            None => {
+                *line.session.lock().unwrap_or_else(PoisonError::into_inner) = Some(owned.key);
+                if let Some(superseded) = self.sessions.rest(owned) {
+                    self.abandon(superseded, CloseReason::Superseded).await;
+                }
+            }
+        }
+        match turn {
+            Some(Turn::Spoken(reply)) => spoken(reply),
+            Some(Turn::Refused) | None => refused(),
+        }
+    }
+
+    /// Ends a session wherever it stands; what it leaves behind is kept.
+    pub(super) async fn abandon(&self, mut owned: Box<Owned>, reason: CloseReason) {
+        owned.session.abandon(reason);
+        let (_, closed) = self.drain(&mut owned).await;
+        self.ended(&owned, closed.unwrap_or(reason));
+    }
+
+    fn ended(&self, owned: &Owned, reason: CloseReason) {
+        self.sessions.end(owned);
+        self.parts.metrics.cwmp_sessions_ended.with_label_values(&[reason.as_str()]).inc();
+        debug!(device = %owned.device, reason = reason.as_str(), "session ended");
+    }
+
+    /// Does all that the session asks for, until it asks for nothing more.
+    async fn drain(&self, owned: &mut Owned) -> (Option<Turn>, Option<CloseReason>) {
+        let (mut turn, mut closed) = (None, None);
+        loop {
+            let (facts, tickets, step) = collect(owned);
+            let is_quiet = facts.is_empty();
+            if !is_quiet {
+                let settlement = self.record(facts).await;
+                let now = self.parts.clock.now();
+                for ticket in tickets {
+                    owned.session.settle(ticket, settlement, now);
+                }
+            }
+            match step {
+                None if is_quiet => break,
+                // What was settled may have more to ask.
+                None => {}
+                Some(Step::Decide) => self.decide(owned),
+                Some(Step::SetupDone(name, outcome)) => self.set_up(owned, &name, outcome).await,
+                Some(Step::Speak(spoken)) => turn = Some(spoken),
+                Some(Step::Close(reason)) => closed = Some(reason),
+            }
+        }
+        // Heard: after the facts, so that the first fact has made the device.
+        let now = self.parts.clock.now().wall;
+        self.parts.registry.seen(&owned.tenant, &owned.device, now, Some(owned.inform.from));
+        (turn, closed)
+    }
+
+    async fn record(&self, facts: Vec<Fact>) -> Settlement {
+        let timer = self.parts.metrics.ack_seconds.with_label_values(&["cwmp"]).start_timer();
+        let settlement = self.parts.pipeline.record(facts).await;
+        timer.observe_duration();
+        settlement
+    }
+
+    /// Says what the device should do: first what its profile demands, then what was asked of it.
+    fn decide(&self, owned: &mut Owned) {
+        let mut work: Vec<Work> = Vec::new();
+        if !owned.is_set_up {
+            owned.is_set_up = true;
+            let set_up = self.parts.provision.set_up(owned.subject());
+            if let Some((kind, sign_in)) = set_up {
+                owned.offered = Some(sign_in);
+                work.push(Work::Setup { name: "base".into(), kind });
+            }
+        }
+        let commands = self.parts.pipeline.decide(&owned.tenant, &owned.device);
+        work.extend(commands.iter().map(Work::from));
+        owned.session.assign(work, self.parts.clock.now());
+    }
+
+    async fn set_up(&self, owned: &mut Owned, name: &str, outcome: SetupOutcome) {
+        let sign_in = owned.offered.take();
+        match (outcome, sign_in) {
+            (SetupOutcome::Done { .. }, Some(sign_in)) => {
+                let kept = self.parts.provision.keep(&owned.tenant, &owned.device, &sign_in).await;
+                if let Err(error) = kept {
+                    info!(device = %owned.device, %error, "connection request credentials not kept");
+                }
+            }
+            (SetupOutcome::Done { .. }, None) => {}
+            (SetupOutcome::Failed { cause, .. }, _) => {
+                info!(device = %owned.device, profile = name, %cause, "profile not applied");
+            }
+        }
+    }
+}
+
+/// What a session asks for beside keeping facts.
+enum Step {
+    Decide,
+    SetupDone(Box<str>, SetupOutcome),
+    Speak(Turn),
+    Close(CloseReason),
+}
+
+/// Takes the facts at the front and what comes after them.
+fn collect(owned: &mut Owned) -> (Vec<Fact>, Vec<Ticket>, Option<Step>) {
+    let (mut facts, mut tickets) = (Vec::new(), Vec::new());
+    loop {
+        let step = match owned.session.poll() {
+            Some(Output::Emit { fact, ticket }) => {
+                facts.push(fact);
+                tickets.push(ticket);
+                continue;
+            }
+            Some(Output::Decide) => Some(Step::Decide),
+            Some(Output::SetupDone { name, outcome }) => Some(Step::SetupDone(name, outcome)),
+            Some(Output::Send(reply)) => Some(Step::Speak(Turn::Spoken(reply))),
+            Some(Output::Refuse) => Some(Step::Speak(Turn::Refused)),
+            Some(Output::Close(reason)) => Some(Step::Close(reason)),
+            None => None,
+        };
+        return (facts, tickets, step);
+    }
+}

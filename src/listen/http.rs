@@ -1,0 +1,152 @@
+//! The public listener: what aggregators call over HTTP.
+//!
+//! Plain hyper: a hop of a dialogue costs hardly more than the HTTP around it. Everything else that
+//! the world calls (payments, firmware, SMS) gets its route here.
+
+mod ussd;
+
+pub use self::ussd::{Hops, HopsOptions, HopsParts};
+
+use crate::listen::{Connection, Port, accept, proxy};
+use crate::metrics::Metrics;
+use crate::shutdown::Stage;
+use config::Cidr;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tracing::debug;
+
+/// Longest time for a body to arrive: an aggregator itself gives up after ten seconds.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+pub(super) type Answer = Response<Full<Bytes>>;
+
+/// Bounds of the listener.
+#[derive(Clone, Debug)]
+pub struct PublicOptions {
+    /// Proxies that are believed about whom they speak for.
+    pub trusted_proxies: Vec<Cidr>,
+    /// Largest body.
+    pub body_max: usize,
+    /// Longest time for the head of a request.
+    pub header_timeout: Duration,
+}
+
+/// The public listener.
+#[derive(Debug)]
+pub struct PublicListener {
+    hops: Arc<Hops>,
+    metrics: Metrics,
+    options: PublicOptions,
+}
+
+impl PublicListener {
+    /// A listener that serves nobody yet.
+    pub fn new(hops: Arc<Hops>, metrics: Metrics, options: PublicOptions) -> Arc<Self> {
+        Arc::new(Self { hops, metrics, options })
+    }
+
+    /// Accepts on `port` until the stage stops.
+    pub(crate) async fn serve(self: Arc<Self>, port: Port, stage: Stage) {
+        let stop = stage.stop().clone();
+        let listener = Arc::clone(&self);
+        let serve = move |connection: Connection| {
+            let (listener, stop) = (Arc::clone(&listener), stop.clone());
+            async move { listener.connection(connection, stop).await }
+        };
+        accept(port, stage, serve).await;
+    }
+
+    async fn connection(
+        self: Arc<Self>,
+        connection: Connection,
+        stop: tokio_util::sync::CancellationToken,
+    ) {
+        let peer = connection.peer.ip();
+        let listener = Arc::clone(&self);
+        let service = service_fn(move |request| {
+            let listener = Arc::clone(&listener);
+            async move { Ok::<_, Infallible>(listener.request(request, peer).await) }
+        });
+        let mut http = hyper::server::conn::http1::Builder::new();
+        http.timer(TokioTimer::new())
+            .header_read_timeout(self.options.header_timeout)
+            .max_buf_size(64 * 1024);
+        let (stream, _place) = connection.into_parts();
+        let served = http.serve_connection(TokioIo::new(stream), service);
+        tokio::pin!(served);
+        let ended = tokio::select! {
+            ended = &mut served => ended,
+            () = stop.cancelled() => {
+                served.as_mut().graceful_shutdown();
+                served.await
+            }
+        };
+        if let Err(error) = ended {
+            self.metrics.listener("public").refused(if error.is_timeout() {
+                "timeout"
+            } else {
+                "http"
+            });
+            debug!(%error, "connection ended");
+        }
+    }
+
+    async fn request(&self, request: Request<Incoming>, peer: IpAddr) -> Answer {
+        let from = proxy::client(peer, request.headers(), &self.options.trusted_proxies);
+        let (head, body) = request.into_parts();
+        let mut path = head.uri.path().trim_start_matches('/').splitn(4, '/');
+        let route = (path.next(), path.next(), path.next(), path.next());
+        let (service, secret, is_end) = match route {
+            (Some("ussd"), Some(service), Some(secret), None) => (service, secret, false),
+            (Some("ussd"), Some(service), Some(secret), Some("end")) => (service, secret, true),
+            _ => return self.refuse(StatusCode::NOT_FOUND, "not_found"),
+        };
+        if !matches!(head.method, Method::POST | Method::GET) {
+            return self.refuse(StatusCode::METHOD_NOT_ALLOWED, "method");
+        }
+        // A wrong secret is told from a missing service by nothing: not by status, not by time.
+        let Some(service) = self.hops.admit(service, secret, from) else {
+            return self.refuse(StatusCode::NOT_FOUND, "secret");
+        };
+        let read = Limited::new(body, self.options.body_max).collect();
+        let body = match tokio::time::timeout(BODY_TIMEOUT, read).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+                return self.refuse(StatusCode::PAYLOAD_TOO_LARGE, "too_long");
+            }
+            Ok(Err(_)) => return self.refuse(StatusCode::BAD_REQUEST, "broken"),
+            Err(_) => return self.refuse(StatusCode::REQUEST_TIMEOUT, "slow_body"),
+        };
+        let request = ::ussd::Request {
+            method: head.method.as_str(),
+            content_type: head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()),
+            query: head.uri.query().unwrap_or_default(),
+            body: &body,
+        };
+        if is_end {
+            self.hops.ended(&service, &request)
+        } else {
+            self.hops.hop(&service, &request).await
+        }
+    }
+
+    fn refuse(&self, status: StatusCode, reason: &str) -> Answer {
+        self.metrics.listener("public").refused(reason);
+        answer(status, "text/plain; charset=utf-8", String::new())
+    }
+}
+
+pub(super) fn answer(status: StatusCode, content_type: &'static str, body: String) -> Answer {
+    let mut answer = Response::new(Full::from(body));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    answer
+}

@@ -1,0 +1,341 @@
+//! Hops of USSD dialogues: each request is one turn, answered by one screen.
+//!
+//! The dialogues lie in a few tables, each behind a lock that is held for a turn's computing and
+//! never while anything is waited for. A hop that makes no fact and asks nobody is answered without
+//! leaving its request.
+
+use super::{Answer, answer};
+use crate::clock::Clock;
+use crate::household::Household;
+use crate::menus::Services;
+use crate::metrics::Metrics;
+use crate::pipeline::Pipeline;
+use crate::shutdown::Stage;
+use arc_swap::ArcSwap;
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use hyper::StatusCode;
+use model::{DeviceId, Fact, Monotonic, Protocol, Settlement, Ticket};
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio_util::task::TaskTracker;
+use ussd::{Ask, DialogueId, Dialogues, Output, Receipt, Request, Screen, Service, Turn};
+
+/// Tables of dialogues: more than workers, so that two rarely meet at a lock.
+const TABLES: usize = 16;
+/// How often overdue dialogues are looked for.
+const REAP_INTERVAL: Duration = Duration::from_millis(100);
+/// Numbers that the rate limiter remembers before it forgets the quiet ones.
+const NUMBERS_MAX: usize = 100_000;
+/// Requests that may wait for one hop: the first, and an aggregator's repetitions of it.
+const WAITERS_MAX: usize = 8;
+
+/// Bounds of the dialogues.
+#[derive(Clone, Copy, Debug)]
+pub struct HopsOptions {
+    /// Most dialogues per minute that one number may begin.
+    pub rate_per_number: NonZeroU32,
+    /// Bounds of each dialogue; `dialogues_max` is for all tables together.
+    pub dialogue: ussd::Options,
+}
+
+/// What the hops work with.
+#[derive(Debug)]
+pub struct HopsParts {
+    /// Facts in.
+    pub pipeline: Arc<Pipeline>,
+    /// Answers the menus' questions.
+    pub household: Arc<Household>,
+    /// The services as they stand.
+    pub services: Arc<ArcSwap<Services>>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// Every dialogue, and the requests that wait for their screens.
+#[derive(Debug)]
+pub struct Hops {
+    parts: HopsParts,
+    tables: Vec<Mutex<Table>>,
+    shards: RandomState,
+    dials: DefaultKeyedRateLimiter<DeviceId>,
+    /// Facts and questions on their way; they outlive the request that began them.
+    work: TaskTracker,
+}
+
+#[derive(Debug)]
+struct Table {
+    dialogues: Dialogues,
+    waiting: HashMap<DialogueId, Vec<oneshot::Sender<Screen>>>,
+}
+
+/// What one drain of a table leaves to be done without its lock.
+#[derive(Debug, Default)]
+struct Drained {
+    facts: Vec<Fact>,
+    tickets: Vec<Ticket>,
+    asks: Vec<Box<Ask>>,
+}
+
+impl Hops {
+    /// Dialogues, none yet.
+    pub fn new(parts: HopsParts, options: HopsOptions) -> Arc<Self> {
+        let mut dialogue = options.dialogue;
+        dialogue.dialogues_max = dialogue.dialogues_max.div_ceil(TABLES);
+        let table = || Table { dialogues: Dialogues::new(dialogue), waiting: HashMap::new() };
+        Arc::new(Self {
+            parts,
+            tables: (0..TABLES).map(|_| Mutex::new(table())).collect(),
+            shards: RandomState::new(),
+            dials: RateLimiter::keyed(Quota::per_minute(options.rate_per_number)),
+            work: TaskTracker::new(),
+        })
+    }
+
+    /// The service that a URL means, if its secret and the caller's address are right.
+    pub(super) fn admit(&self, name: &str, secret: &str, from: IpAddr) -> Option<Arc<Service>> {
+        let services = self.parts.services.load();
+        let is_known = services.contains_key(name);
+        // An unknown name costs as much as a known one with a wrong secret.
+        let guarded = services.get(name).or_else(|| services.values().next())?;
+        let secret_holds = guarded.secrets.accept(secret);
+        let networks = &guarded.networks;
+        let comes_right = networks.is_empty() || networks.iter().any(|it| it.contains(from));
+        (is_known && secret_holds && comes_right).then(|| Arc::clone(&guarded.service))
+    }
+
+    /// Answers one hop.
+    pub(super) async fn hop(
+        self: &Arc<Self>,
+        service: &Arc<Service>,
+        request: &Request<'_>,
+    ) -> Answer {
+        let timer = self.parts.metrics.ussd_hop_seconds.start_timer();
+        let turn = match service.aggregator.decode(request) {
+            Ok(turn) => turn,
+            Err(error) => {
+                self.parts.metrics.fault(Protocol::Ussd, error.code());
+                let status =
+                    StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
+                return answer(status, "text/plain; charset=utf-8", String::new());
+            }
+        };
+        let screen = self.turn(service, &turn).await;
+        timer.observe_duration();
+        let reply = service.aggregator.encode(&screen);
+        answer(StatusCode::OK, reply.content_type, reply.body.0)
+    }
+
+    async fn turn(self: &Arc<Self>, service: &Arc<Service>, turn: &Turn) -> Screen {
+        let is_dial = turn.text.expose().is_empty();
+        if is_dial && self.dials.check_key(&turn.device).is_err() {
+            self.count("rate_per_number");
+            return Screen::End(service.menu.retry_text());
+        }
+        let shard = self.shard(&service.name, &turn.session);
+        let (screen, drained) = self.receive(shard, service, turn);
+        if let Some(drained) = drained {
+            self.carry_on(shard, drained);
+        }
+        match screen {
+            Ok(screen) => screen,
+            // The dialogue itself sees to it that there is an answer in time.
+            Err(waiter) => waiter.await.unwrap_or_else(|_| Screen::End(service.menu.retry_text())),
+        }
+    }
+
+    /// Takes a turn: its screen where there is one already, else what will bring it.
+    fn receive(
+        &self,
+        shard: usize,
+        service: &Arc<Service>,
+        turn: &Turn,
+    ) -> (Result<Screen, oneshot::Receiver<Screen>>, Option<Drained>) {
+        let now = self.parts.clock.now();
+        let mut table = self.table(shard);
+        let (id, receipt) = table.dialogues.receive(service, turn, now);
+        let waiter = match (id, receipt) {
+            (Some(id), Receipt::New | Receipt::InProgress) => {
+                self.count("turn");
+                let (sender, receiver) = oneshot::channel();
+                let waiting = table.waiting.entry(id).or_default();
+                if waiting.len() >= WAITERS_MAX {
+                    waiting.remove(0);
+                }
+                waiting.push(sender);
+                Err(receiver)
+            }
+            (None, Receipt::New | Receipt::InProgress) => {
+                Ok(Screen::End(service.menu.retry_text()))
+            }
+            (_, Receipt::Replay(screen)) => {
+                self.count("replay");
+                Ok(screen)
+            }
+            (_, Receipt::Refused(screen, refusal)) => {
+                self.count(refusal.code());
+                Ok(screen)
+            }
+        };
+        let drained = table.drain(&self.parts.metrics);
+        drop(table);
+        // Most hops have their screen by now.
+        let screen = waiter.or_else(|mut waiter| waiter.try_recv().map_err(|_| waiter));
+        (screen, drained)
+    }
+
+    /// Takes the aggregator's word that a dialogue is over.
+    pub(super) fn ended(self: &Arc<Self>, service: &Arc<Service>, request: &Request<'_>) -> Answer {
+        match service.aggregator.decode_end(request) {
+            Ok(report) => {
+                let shard = self.shard(&service.name, &report.session);
+                let mut table = self.table(shard);
+                table.dialogues.end(service, &report, self.parts.clock.now());
+                let drained = table.drain(&self.parts.metrics);
+                drop(table);
+                if let Some(drained) = drained {
+                    self.carry_on(shard, drained);
+                }
+                answer(StatusCode::OK, "text/plain; charset=utf-8", String::new())
+            }
+            Err(error) => {
+                self.parts.metrics.fault(Protocol::Ussd, error.code());
+                let status =
+                    StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
+                answer(status, "text/plain; charset=utf-8", String::new())
+            }
+        }
+    }
+
+    /// Does what a drain left, and what comes of it, until nothing is left.
+    async fn carry(self: Arc<Self>, shard: usize, mut drained: Drained) {
+        loop {
+            for ask in std::mem::take(&mut drained.asks) {
+                let hops = Arc::clone(&self);
+                // On its own: a slow backend must not hold up the facts of other dialogues.
+                self.work.spawn(async move { hops.answer(shard, &ask).await });
+            }
+            if drained.facts.is_empty() {
+                return;
+            }
+            let timer = self.parts.metrics.ack_seconds.with_label_values(&["ussd"]).start_timer();
+            let settlement = self.parts.pipeline.record(std::mem::take(&mut drained.facts)).await;
+            timer.observe_duration();
+            match self.settle(shard, &drained.tickets, settlement) {
+                Some(next) => drained = next,
+                None => return,
+            }
+        }
+    }
+
+    fn settle(&self, shard: usize, tickets: &[Ticket], settlement: Settlement) -> Option<Drained> {
+        let now = self.parts.clock.now();
+        let mut table = self.table(shard);
+        for ticket in tickets {
+            table.dialogues.settle(*ticket, settlement, now);
+        }
+        table.drain(&self.parts.metrics)
+    }
+
+    async fn answer(self: Arc<Self>, shard: usize, ask: &Ask) {
+        let answer = self.parts.household.answer(ask).await;
+        let drained = {
+            let mut table = self.table(shard);
+            let now = self.parts.clock.now();
+            if !table.dialogues.answer(ask.ticket, &answer, now) {
+                self.count("late_answer");
+            }
+            table.drain(&self.parts.metrics)
+        };
+        if let Some(drained) = drained {
+            self.carry_on(shard, drained);
+        }
+    }
+
+    /// Carries in a task of its own. Boxed: an answer leads to facts, facts to the next question.
+    fn carry_on(self: &Arc<Self>, shard: usize, drained: Drained) {
+        let hops = Arc::clone(self);
+        let carried: Pin<Box<dyn Future<Output = ()> + Send>> =
+            Box::pin(async move { hops.carry(shard, drained).await });
+        self.work.spawn(carried);
+    }
+
+    /// Ends dialogues that are overdue, until the stage stops and all work is done.
+    pub async fn reap(self: Arc<Self>, stage: Stage) {
+        let mut tick = tokio::time::interval(REAP_INTERVAL);
+        loop {
+            tokio::select! {
+                _ = tick.tick() => {}
+                () = stage.stop().cancelled() => break,
+            }
+            self.expire();
+        }
+        self.work.close();
+        self.work.wait().await;
+    }
+
+    fn expire(self: &Arc<Self>) {
+        let now = self.parts.clock.now();
+        let mut held = 0;
+        for shard in 0..TABLES {
+            let mut table = self.table(shard);
+            while table.dialogues.deadline() <= now.monotonic && now.monotonic < Monotonic::NEVER {
+                table.dialogues.expire(now);
+            }
+            held += table.dialogues.len();
+            if let Some(drained) = table.drain(&self.parts.metrics) {
+                self.carry_on(shard, drained);
+            }
+        }
+        self.parts.metrics.ussd_dialogues.set(i64::try_from(held).unwrap_or(0));
+        if self.dials.len() > NUMBERS_MAX {
+            self.dials.retain_recent();
+        }
+    }
+
+    fn shard(&self, service: &str, session: &str) -> usize {
+        let hash = self.shards.hash_one((service, session));
+        usize::try_from(hash % TABLES as u64).unwrap_or(0)
+    }
+
+    fn table(&self, shard: usize) -> MutexGuard<'_, Table> {
+        self.tables[shard].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self, outcome: &str) {
+        self.parts.metrics.ussd_hops.with_label_values(&[outcome]).inc();
+    }
+}
+
+impl Table {
+    /// Hands out the screens that are ready; returns what needs waiting for.
+    fn drain(&mut self, metrics: &Metrics) -> Option<Drained> {
+        let mut drained = Drained::default();
+        while let Some((id, output)) = self.dialogues.poll() {
+            match output {
+                Output::Emit { fact, ticket } => {
+                    drained.facts.push(fact);
+                    drained.tickets.push(ticket);
+                }
+                Output::Ask(ask) => drained.asks.push(ask),
+                Output::Send(screen) => {
+                    for waiter in self.waiting.remove(&id).unwrap_or_default() {
+                        // Who no longer waits asks again and hears the same.
+                        let _ = waiter.send(screen.clone());
+                    }
+                }
+                Output::Close(cause) => {
+                    metrics.ussd_hops.with_label_values(&[cause.code()]).inc();
+                }
+            }
+        }
+        (!drained.facts.is_empty() || !drained.asks.is_empty()).then_some(drained)
+    }
+}

@@ -1,0 +1,197 @@
+//! USSD services as they stand: menus read from the binary and from a folder, URL secrets, networks.
+//!
+//! Read at start and again on SIGHUP; running dialogues keep the menu they began with.
+
+use crate::files::{self, FileError};
+use crate::secrets;
+use config::Cidr;
+use model::Tenant;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use ussd::auth::UrlSecrets;
+use ussd::{Aggregator, Events, Menu, MenuError, Service, aggregator};
+
+/// Menus that are inside the binary.
+const SHIPPED: [(&str, &str); 1] = [("home", include_str!("../config/menus/home.toml"))];
+/// Most files in the folder of menus.
+const MENUS_MAX: usize = 1_000;
+
+/// One service with what guards its URL.
+#[derive(Clone, Debug)]
+pub struct GuardedService {
+    /// What its dialogues are.
+    pub service: Arc<Service>,
+    /// What its URL must hold.
+    pub secrets: UrlSecrets,
+    /// Where its aggregator calls from; everywhere when empty.
+    pub networks: Vec<Cidr>,
+}
+
+/// All services by name.
+pub type Services = BTreeMap<Box<str>, GuardedService>;
+
+/// Why the services do not stand.
+#[derive(Debug, thiserror::Error)]
+pub enum MenusError {
+    /// A file could not be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A menu is faulty.
+    #[error("menu `{origin}` is faulty:{}", lines(.faults))]
+    Faulty {
+        /// Its file, or its name where it is shipped.
+        origin: String,
+        /// What is wrong with it.
+        faults: MenuError,
+    },
+    /// A service names a menu that is neither shipped nor in the folder.
+    #[error("service `{service}` shows the menu `{menu}`, which does not exist")]
+    NoMenu {
+        /// The service.
+        service: String,
+        /// The menu.
+        menu: String,
+    },
+    /// A menu asks for an operation that nobody answers.
+    #[error("menu `{menu}` asks for `{operation}`, which needs backend.kind = \"http\"")]
+    NoAnswer {
+        /// The menu.
+        menu: String,
+        /// The operation.
+        operation: String,
+    },
+    /// A secret in a file is too short to guard a URL.
+    #[error("`{}` holds a secret that is too short: delete it and a new one is made", .file.display())]
+    WeakSecret {
+        /// The file.
+        file: PathBuf,
+    },
+    /// More files than a folder of menus may have.
+    #[error("`{}` holds more than {MENUS_MAX} files", .folder.display())]
+    TooMany {
+        /// The folder.
+        folder: PathBuf,
+    },
+}
+
+fn lines(faults: &MenuError) -> String {
+    faults.to_string().lines().map(|line| format!("\n  {line}")).collect()
+}
+
+/// Reads every menu, shipped and in `folder`; one in the folder replaces a shipped one of its name.
+pub fn read_menus(
+    folder: Option<&Path>,
+    limits: ussd::Limits,
+) -> Result<BTreeMap<String, Arc<Menu>>, MenusError> {
+    let mut menus = BTreeMap::new();
+    let mut read = |origin: String, source: &str| {
+        let menu =
+            Menu::parse(source, limits).map_err(|faults| MenusError::Faulty { origin, faults })?;
+        menus.insert(menu.name().to_owned(), Arc::new(menu));
+        Ok::<_, MenusError>(())
+    };
+    for (name, source) in SHIPPED {
+        read(name.to_owned(), source)?;
+    }
+    let Some(folder) = folder else { return Ok(menus) };
+    let files = files::list(folder)?;
+    if files.len() > MENUS_MAX {
+        return Err(MenusError::TooMany { folder: folder.to_owned() });
+    }
+    for file in files {
+        if file.extension().is_some_and(|extension| extension == "toml") {
+            read(file.display().to_string(), &files::read_text(&file)?)?;
+        }
+    }
+    Ok(menus)
+}
+
+/// Brings the configured services to life. Secrets that are missing are made, when `secrets` says
+/// where they lie; without, they are made up for a check.
+pub fn services(
+    ussd: &config::Ussd,
+    has_backend: bool,
+    secrets: Option<&Path>,
+) -> Result<Services, MenusError> {
+    let mut services = Services::new();
+    for configured in &ussd.service {
+        let speaker = speaker(configured.aggregator);
+        let menus = read_menus(ussd.menus.as_deref(), speaker.capabilities().limits)?;
+        let (name, menu) = (configured.name.as_str(), configured.menu.as_str());
+        let menu = menus.get(menu).cloned().ok_or_else(|| MenusError::NoMenu {
+            service: name.to_owned(),
+            menu: menu.to_owned(),
+        })?;
+        let strange = menu.operations().find(|(operation, _)| {
+            !has_backend && !crate::household::OPERATIONS.contains(operation)
+        });
+        if let Some((operation, _)) = strange {
+            let (menu, operation) = (menu.name().to_owned(), operation.to_owned());
+            return Err(MenusError::NoAnswer { menu, operation });
+        }
+        let tenant = Tenant::new(configured.tenant.as_str()).unwrap_or_default();
+        let events = Events::parse(configured.events.as_str()).unwrap_or_default();
+        let service = Service { tenant, name: name.into(), menu, aggregator: speaker, events };
+        let guarded = GuardedService {
+            service: Arc::new(service),
+            secrets: url_secrets(name, secrets)?,
+            networks: configured.networks.clone(),
+        };
+        services.insert(name.into(), guarded);
+    }
+    Ok(services)
+}
+
+fn speaker(configured: config::Aggregator) -> &'static dyn Aggregator {
+    aggregator::by_name(configured.as_str()).unwrap_or(&aggregator::AfricasTalking)
+}
+
+/// `<service>.secret` in force, and `<service>.previous` while an operator rotates them.
+fn url_secrets(service: &str, dir: Option<&Path>) -> Result<UrlSecrets, MenusError> {
+    let weak = |file: &Path| MenusError::WeakSecret { file: file.to_owned() };
+    let Some(dir) = dir else {
+        let made_up = secrets::new_secret();
+        return UrlSecrets::new(made_up.expose(), None).map_err(|_| weak(Path::new("")));
+    };
+    let file = dir.join(format!("{service}.secret"));
+    let (current, made) = files::read_or_make_secret(&file, secrets::new_secret)?;
+    if made {
+        tracing::info!(file = %file.display(), "secret made for the service's URL");
+    }
+    let previous = match files::read_secret(&dir.join(format!("{service}.previous"))) {
+        Ok(previous) => Some(previous),
+        Err(error) if error.is_missing() => None,
+        Err(error) => return Err(error.into()),
+    };
+    let previous = previous.as_ref().map(|secret| secret.expose().as_str());
+    UrlSecrets::new(current.expose(), previous).map_err(|_| weak(&file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_services_stand_and_keep_their_secret() {
+        let dir = tempfile::tempdir().unwrap();
+        let ussd = config::Config::default().ussd;
+        let first = services(&ussd, false, Some(dir.path())).unwrap();
+        let secret = files::read_secret(&dir.path().join("home.secret")).unwrap();
+        assert!(first["home"].secrets.accept(secret.expose()));
+        let again = services(&ussd, false, Some(dir.path())).unwrap();
+        assert!(again["home"].secrets.accept(secret.expose()));
+    }
+
+    #[test]
+    fn a_menu_that_nobody_answers_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let strange = SHIPPED[0].1.replace("\"router_status\"", "\"weather\"");
+        files::write_new_secret(&dir.path().join("home.toml"), model::Redacted(strange)).unwrap();
+        let mut ussd = config::Config::default().ussd;
+        ussd.menus = Some(dir.path().to_owned());
+        let refused = services(&ussd, false, None).unwrap_err().to_string();
+        assert!(refused.contains("`weather`"), "{refused}");
+        assert!(services(&ussd, true, None).is_ok());
+    }
+}

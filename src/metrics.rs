@@ -1,0 +1,223 @@
+//! Every metric of the listeners and the pipeline, declared once.
+//!
+//! `lastmile_<part>_<thing>_<unit>[_total]`; labels are bounded words, never a device. The store,
+//! delivery and the API declare theirs where they are counted, in the same registry.
+
+use model::Protocol;
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
+
+/// Times from a tenth of a millisecond to the patience of an aggregator.
+const SECONDS: [f64; 14] =
+    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+
+/// The daemon's metrics.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Registry,
+    accepted: IntCounterVec,
+    refused: IntCounterVec,
+    requests: IntCounterVec,
+    faults: IntCounterVec,
+    auth_failures: IntCounterVec,
+    /// CWMP sessions in progress.
+    pub cwmp_sessions: IntGauge,
+    /// How CWMP sessions ended, by reason.
+    pub cwmp_sessions_ended: IntCounterVec,
+    /// Attempts to wake CPEs, by outcome.
+    pub connection_requests: IntCounterVec,
+    /// MQTT boards connected.
+    pub mqtt_sessions: IntGauge,
+    /// How MQTT connections ended, by reason.
+    pub mqtt_disconnects: IntCounterVec,
+    /// MQTT messages by direction.
+    pub mqtt_messages: IntCounterVec,
+    /// USSD dialogues in progress.
+    pub ussd_dialogues: IntGauge,
+    /// USSD hops by outcome.
+    pub ussd_hops: IntCounterVec,
+    /// Time from a USSD hop's arrival to its answer.
+    pub ussd_hop_seconds: Histogram,
+    /// Time from a fact to its acknowledgement.
+    pub ack_seconds: HistogramVec,
+    /// Devices in the registry.
+    pub devices: IntGauge,
+    /// Commands that are not at their end.
+    pub commands_open: IntGauge,
+    /// Build information.
+    pub build: IntGaugeVec,
+}
+
+impl Metrics {
+    /// Declares everything in `registry`.
+    pub fn new(registry: Registry) -> Result<Self, prometheus::Error> {
+        let make = Maker(&registry);
+        let metrics = Self {
+            accepted: make.counter(
+                "lastmile_listen_connections_total",
+                "Connections accepted.",
+                &["protocol"],
+            )?,
+            refused: make.counter(
+                "lastmile_listen_refused_total",
+                "Connections and requests refused before any work, by reason.",
+                &["protocol", "reason"],
+            )?,
+            requests: make.counter(
+                "lastmile_listen_requests_total",
+                "Requests and packets understood, by kind.",
+                &["protocol", "kind"],
+            )?,
+            faults: make.counter(
+                "lastmile_listen_faults_total",
+                "Faults of peers that ended their session or request, by code.",
+                &["protocol", "code"],
+            )?,
+            auth_failures: make.counter(
+                "lastmile_auth_failures_total",
+                "Sign-ins refused, by reason.",
+                &["protocol", "reason"],
+            )?,
+            cwmp_sessions: make.gauge("lastmile_cwmp_sessions", "CWMP sessions in progress.")?,
+            cwmp_sessions_ended: make.counter(
+                "lastmile_cwmp_sessions_ended_total",
+                "CWMP sessions ended, by reason.",
+                &["reason"],
+            )?,
+            connection_requests: make.counter(
+                "lastmile_cwmp_connection_requests_total",
+                "Attempts to wake CPEs, by outcome.",
+                &["outcome"],
+            )?,
+            mqtt_sessions: make.gauge("lastmile_mqtt_sessions", "MQTT boards connected.")?,
+            mqtt_disconnects: make.counter(
+                "lastmile_mqtt_disconnects_total",
+                "MQTT connections ended, by reason.",
+                &["reason"],
+            )?,
+            mqtt_messages: make.counter(
+                "lastmile_mqtt_messages_total",
+                "MQTT messages, by direction.",
+                &["direction"],
+            )?,
+            ussd_dialogues: make.gauge("lastmile_ussd_dialogues", "USSD dialogues in progress.")?,
+            ussd_hops: make.counter(
+                "lastmile_ussd_hops_total",
+                "USSD hops, by outcome.",
+                &["outcome"],
+            )?,
+            ussd_hop_seconds: make.histogram(
+                "lastmile_ussd_hop_seconds",
+                "Time from a USSD hop's arrival to its answer.",
+            )?,
+            ack_seconds: make.histograms(
+                "lastmile_pipeline_ack_seconds",
+                "Time from a fact to its acknowledgement, by protocol.",
+                &["protocol"],
+            )?,
+            devices: make.gauge("lastmile_registry_devices", "Devices in the registry.")?,
+            commands_open: make
+                .gauge("lastmile_commands_open", "Commands that are not at their end.")?,
+            build: make.gauges(
+                "lastmile_build_info",
+                "Always 1; the version is in the label.",
+                &["version"],
+            )?,
+            registry: registry.clone(),
+        };
+        metrics.build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        Ok(metrics)
+    }
+
+    /// The registry behind it.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// A request or packet that was understood.
+    pub fn request(&self, protocol: Protocol, kind: &str) {
+        self.requests.with_label_values(&[protocol.as_str(), kind]).inc();
+    }
+
+    /// A peer's fault.
+    pub fn fault(&self, protocol: Protocol, code: &str) {
+        self.faults.with_label_values(&[protocol.as_str(), code]).inc();
+    }
+
+    /// A refused sign-in.
+    pub fn auth_failure(&self, protocol: Protocol, reason: &str) {
+        self.auth_failures.with_label_values(&[protocol.as_str(), reason]).inc();
+    }
+
+    /// The counters of one listener.
+    pub fn listener(&self, protocol: &'static str) -> ListenerMetrics {
+        ListenerMetrics { metrics: self.clone(), protocol }
+    }
+}
+
+/// What one listener counts.
+#[derive(Clone, Debug)]
+pub struct ListenerMetrics {
+    metrics: Metrics,
+    protocol: &'static str,
+}
+
+impl ListenerMetrics {
+    /// A connection was accepted.
+    pub fn accepted(&self) {
+        self.metrics.accepted.with_label_values(&[self.protocol]).inc();
+    }
+
+    /// A connection or request was refused before any work.
+    pub fn refused(&self, reason: &str) {
+        self.metrics.refused.with_label_values(&[self.protocol, reason]).inc();
+    }
+}
+
+/// Makes metrics and registers them.
+struct Maker<'a>(&'a Registry);
+
+impl Maker<'_> {
+    fn counter(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> prometheus::Result<IntCounterVec> {
+        let counter = IntCounterVec::new(Opts::new(name, help), labels)?;
+        self.0.register(Box::new(counter.clone()))?;
+        Ok(counter)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
+        let gauge = IntGauge::new(name, help)?;
+        self.0.register(Box::new(gauge.clone()))?;
+        Ok(gauge)
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
+        let gauge = IntGaugeVec::new(Opts::new(name, help), labels)?;
+        self.0.register(Box::new(gauge.clone()))?;
+        Ok(gauge)
+    }
+
+    fn histogram(&self, name: &str, help: &str) -> prometheus::Result<Histogram> {
+        let options = HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
+        let histogram = Histogram::with_opts(options)?;
+        self.0.register(Box::new(histogram.clone()))?;
+        Ok(histogram)
+    }
+
+    fn histograms(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> prometheus::Result<HistogramVec> {
+        let options = HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
+        let histogram = HistogramVec::new(options, labels)?;
+        self.0.register(Box::new(histogram.clone()))?;
+        Ok(histogram)
+    }
+}

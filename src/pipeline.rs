@@ -1,0 +1,172 @@
+//! The only crossing between devices and the rest: append, apply, decide.
+//!
+//! Facts are durable before they are known, and known before anything is decided from them. A
+//! device is answered only after the first step.
+
+use crate::clock::Clock;
+use crate::commands::Desk;
+use crate::registry::Registry;
+use crate::store::{Operation, OperationError, Room, WriteError, Writer};
+use model::{
+    Command, CommandChange, CommandState, DeviceFacts, DeviceId, Event, EventType, Fact, Json,
+    Settlement, Tenant,
+};
+use serde::Serialize;
+use std::net::IpAddr;
+use std::sync::Arc;
+use tracing::error;
+
+/// The crossing. One for the daemon, shared by every listener.
+#[derive(Debug)]
+pub struct Pipeline {
+    writer: Writer,
+    registry: Arc<Registry>,
+    desk: Arc<Desk>,
+    clock: Clock,
+}
+
+impl Pipeline {
+    /// The crossing over these parts.
+    pub fn new(writer: Writer, registry: Arc<Registry>, desk: Arc<Desk>, clock: Clock) -> Self {
+        Self { writer, registry, desk, clock }
+    }
+
+    /// Makes facts durable, then known. `Committed` means: answer the device.
+    pub async fn record(&self, facts: Vec<Fact>) -> Settlement {
+        let (mut events, mut changes) = (Vec::with_capacity(facts.len()), Vec::new());
+        for fact in facts {
+            match fact {
+                Fact::Event(event) => events.push(event),
+                Fact::Command(change) => changes.push(change),
+            }
+        }
+        let recorded = match (events.is_empty(), changes.is_empty()) {
+            (true, true) => Ok(()),
+            (false, true) => self.events(events).await,
+            (true, false) => self.changes(changes).await,
+            (false, false) => {
+                let (events, changes) = tokio::join!(self.events(events), self.changes(changes));
+                events.and(changes)
+            }
+        };
+        match recorded {
+            Ok(()) => Settlement::Committed,
+            Err(_) => Settlement::Refused,
+        }
+    }
+
+    /// Keeps what is noteworthy of a sign-in: which identity was `said`, and from where. The event is
+    /// about `subject`: the device whose credential was used.
+    pub async fn note_sign_in(
+        &self,
+        kind: EventType,
+        tenant: &Tenant,
+        subject: &DeviceId,
+        said: &DeviceId,
+        address: IpAddr,
+    ) -> Settlement {
+        #[derive(Serialize)]
+        struct Data<'a> {
+            said: &'a DeviceId,
+            address: IpAddr,
+        }
+        let event = Event {
+            tenant: tenant.clone(),
+            device: subject.clone(),
+            kind,
+            time: self.clock.now().wall,
+            data: Json::of(&Data { said, address }),
+            facts: None,
+        };
+        self.record(vec![Fact::Event(event)]).await
+    }
+
+    /// Whether facts would be taken now; listeners ask before they accept work.
+    pub fn has_room(&self) -> bool {
+        self.writer.room() == Room::Free
+    }
+
+    async fn events(&self, mut events: Vec<Event>) -> Result<(), WriteError> {
+        for event in &mut events {
+            // Whoever speaks exists: a device's first event makes its row.
+            if event.facts.is_none() && !self.registry.knows(&event.tenant, &event.device) {
+                event.facts = Some(Box::<DeviceFacts>::default());
+            }
+        }
+        let news: Vec<Event> =
+            events.iter().filter(|event| event.facts.is_some()).cloned().collect();
+        self.writer.append(events, Vec::new()).await?;
+        for event in &news {
+            self.registry.apply(event);
+        }
+        Ok(())
+    }
+
+    /// Each change stands alone: one that comes too late (the command was withdrawn or expired
+    /// meanwhile) must not undo its neighbours.
+    async fn changes(&self, changes: Vec<CommandChange>) -> Result<(), WriteError> {
+        let all = changes.into_iter().map(|change| self.change(change));
+        let outcomes = futures_util::future::join_all(all).await;
+        outcomes.into_iter().collect()
+    }
+
+    /// Moves one command on, with the event that tells its end.
+    pub async fn change(&self, change: CommandChange) -> Result<(), WriteError> {
+        let Some(command) = self.desk.look_up(&change.id) else { return Ok(()) };
+        let at = self.clock.now().wall;
+        let events = command_ended(&command, &change, at).into_iter().collect();
+        let operation = Operation::ChangeCommand { change: change.clone(), at };
+        match self.writer.append(events, vec![operation]).await {
+            Ok(()) => self.desk.apply(&change, at),
+            Err(WriteError::Refused(OperationError::Conflict(_))) => {}
+            Err(WriteError::Refused(missing)) => {
+                error!(command = %change.id, error = %missing, "open command is not in the store");
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// What a device is to do now.
+    pub fn decide(&self, tenant: &Tenant, device: &DeviceId) -> Vec<Command> {
+        self.desk.queued(tenant, device)
+    }
+}
+
+/// The event that tells the business backend how a command ended.
+fn command_ended(
+    command: &Command,
+    change: &CommandChange,
+    time: jiff::Timestamp,
+) -> Option<Event> {
+    #[derive(Serialize)]
+    struct Data<'a> {
+        id: &'a str,
+        kind: &'a str,
+        state: CommandState,
+        actor: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cause: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        result: Option<&'a Json>,
+    }
+    if !change.state.is_final(&command.kind) {
+        return None;
+    }
+    let kind = match change.state {
+        CommandState::Done | CommandState::Delivered | CommandState::Sent => {
+            EventType::COMMAND_COMPLETED
+        }
+        _ => EventType::COMMAND_FAILED,
+    };
+    let data = Json::of(&Data {
+        id: command.id.as_str(),
+        kind: command.kind.as_str(),
+        state: change.state,
+        actor: &command.actor,
+        cause: change.cause.as_deref(),
+        result: change.result.as_ref(),
+    });
+    let (tenant, device) = (command.tenant.clone(), command.device.clone());
+    Some(Event { tenant, device, kind, time, data, facts: None })
+}

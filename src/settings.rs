@@ -1,0 +1,116 @@
+//! The configuration together with the files that it names: read whole, every fault at once.
+//!
+//! `lastmile check` does no more than this, and `serve` no less.
+
+use crate::deliver::SigningSecret;
+use crate::files;
+use crate::menus;
+use config::{BackendKind, Config};
+use model::Redacted;
+use std::path::{Path, PathBuf};
+
+/// Everything that is needed before a port is opened.
+#[derive(Debug)]
+pub struct Settings {
+    /// The configuration file, and what the command line set.
+    pub config: Config,
+    /// Where the file is, for SIGHUP; `None` when there is none.
+    pub file: Option<PathBuf>,
+    /// Names and passwords that fleets share.
+    pub shared_credentials: Vec<(Box<str>, Redacted<String>)>,
+    /// The signing secret of each sink, in the order of the configuration.
+    pub sink_secrets: Vec<SigningSecret>,
+    /// The token for the business backend.
+    pub backend_token: Option<Redacted<String>>,
+}
+
+/// Why the configuration does not hold: one line for each fault.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .faults.join("\n"))]
+pub struct SettingsError {
+    /// The faults, each with its line or key.
+    pub faults: Vec<String>,
+}
+
+impl Settings {
+    /// Reads the configuration file (an absent one means the defaults) and the files it names.
+    pub fn read(file: Option<&Path>, data_dir: Option<&Path>) -> Result<Self, SettingsError> {
+        let mut config = parse(file)?;
+        if let Some(data_dir) = data_dir {
+            config.data_dir = data_dir.to_owned();
+        }
+        let mut faults = Vec::new();
+        let shared_credentials = shared_credentials(&config, &mut faults);
+        let sink_secrets = sink_secrets(&config, &mut faults);
+        let backend_token = config.backend.token_file.as_deref().and_then(|file| {
+            let token = files::read_secret(file);
+            token
+                .map_err(|error| faults.push(format!("backend.token_file: {}", chain(&error))))
+                .ok()
+        });
+        let has_backend = config.backend.kind == BackendKind::Http;
+        if let Err(error) = menus::services(&config.ussd, has_backend, None) {
+            faults.push(format!("ussd: {}", chain(&error)));
+        }
+        if !faults.is_empty() {
+            return Err(SettingsError { faults });
+        }
+        let file = file.map(Path::to_owned);
+        Ok(Self { config, file, shared_credentials, sink_secrets, backend_token })
+    }
+}
+
+/// Reads and checks the configuration file alone.
+pub fn parse(file: Option<&Path>) -> Result<Config, SettingsError> {
+    let text = match file.map(files::read_text) {
+        None => String::new(),
+        Some(Ok(text)) => text,
+        Some(Err(error)) if error.is_missing() => String::new(),
+        Some(Err(error)) => return Err(SettingsError { faults: vec![chain(&error)] }),
+    };
+    Config::parse(&text).map_err(|faults| SettingsError {
+        faults: faults.iter().map(ToString::to_string).collect(),
+    })
+}
+
+fn shared_credentials(
+    config: &Config,
+    faults: &mut Vec<String>,
+) -> Vec<(Box<str>, Redacted<String>)> {
+    let mut shared = Vec::new();
+    for credential in &config.cwmp.credential {
+        match files::read_secret(&credential.password_file) {
+            Ok(password) => shared.push((credential.username.as_str().into(), password)),
+            Err(error) => faults.push(format!("cwmp.credential.password_file: {}", chain(&error))),
+        }
+    }
+    shared
+}
+
+fn sink_secrets(config: &Config, faults: &mut Vec<String>) -> Vec<SigningSecret> {
+    let mut secrets = Vec::new();
+    for sink in &config.sink {
+        let Some(file) = &sink.secret_file else { continue };
+        let name = sink.name.as_str();
+        match files::read_secret(file) {
+            Ok(text) => match SigningSecret::parse(text.expose()) {
+                Ok(secret) => secrets.push(secret),
+                Err(error) => faults.push(format!("sink `{name}`: secret_file: {error}")),
+            },
+            Err(error) => faults.push(format!("sink `{name}`: secret_file: {}", chain(&error))),
+        }
+    }
+    secrets
+}
+
+/// An error and all that it comes from, on one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
