@@ -58,8 +58,9 @@ pub(super) async fn open(
     let file = &options.file;
     let (mut lock, marked) = take_lock(file)?;
     undo_first_start(options).await?;
-    if let Found::Store { unclean, bytes } = inspect(file, marked)? {
-        check(options, unclean, bytes).await?;
+    match inspect(file, marked)? {
+        Found::Store { unclean, bytes } => check(options, unclean, bytes).await?,
+        Found::Nothing => make_private(file).map_err(|error| io_error(file, error))?,
     }
     let failed = |error| open_error(file, error);
     let mut connection = writing(options).connect().await.map_err(failed)?;
@@ -100,6 +101,13 @@ fn take_lock(file: &Path) -> Result<(File, bool), OpenError> {
     let mut text = Vec::new();
     lock.read_to_end(&mut text).map_err(failed)?;
     Ok((lock, text == MARK))
+}
+
+/// Makes the empty file for us alone: it will hold subscribers' data. SQLite gives the files
+/// beside it the same mode.
+fn make_private(file: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600).open(file).map(drop)
 }
 
 /// Says, for the next start, that there was a store.
