@@ -215,7 +215,7 @@ impl CwmpListener {
         }
         let (head, body) = request.into_parts();
         let from = proxy::client(line.peer, &head.headers, &self.options.trusted_proxies);
-        let session = self.find(&head, &line);
+        let session = self.find(&head, &line, from);
         // Before any work: only the Inform's POST must bring proof, the session keeps it.
         let has_session = session.is_some();
         let caller = if has_session && !head.headers.contains_key(AUTHORIZATION) {
@@ -273,10 +273,19 @@ impl CwmpListener {
     }
 
     /// The session that a request belongs to: by its cookie, else by its connection.
-    fn find(&self, head: &hyper::http::request::Parts, line: &Line) -> Option<SessionKey> {
+    ///
+    /// A proxy sends the requests of many CPEs over one connection: through one, only the cookie
+    /// says whose a request is.
+    fn find(
+        &self,
+        head: &hyper::http::request::Parts,
+        line: &Line,
+        from: IpAddr,
+    ) -> Option<SessionKey> {
         let headers = head.headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
         let named = ::cwmp::frame::cookies(headers, COOKIE_NAME).filter_map(SessionKey::parse);
         let by_connection = *line.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let by_connection = by_connection.filter(|_| from == line.peer.to_canonical());
         named.chain(by_connection).find(|key| self.sessions.holds(*key))
     }
 
