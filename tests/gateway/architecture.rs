@@ -31,7 +31,10 @@ const LOADTEST: &[&str] = &["model", "cwmp", "mqtt", "ussd"];
 /// Folders whose code is a function of its arguments.
 const PURE: &[&str] = &["protocols", "provisioning", "config/src"];
 /// What pure code never says: it would touch the world.
-const WORLD: &[&str] = &["tokio::", "std::fs", "std::net", "std::env", "Instant::now", "async fn"];
+const WORLD: &[&str] = &[
+    "tokio::", "std::fs", "TcpStream", "TcpListener", "UdpSocket", "std::env", "Instant::now",
+    "SystemTime::now", "Timestamp::now", "std::thread", "std::process", "async fn",
+];
 /// Longest file of `src/`, in lines: one idea. Past 400 it explains itself, past 600 it is two.
 const LINES_MAX: usize = 600;
 /// Longest function of `src/`, in lines: one screen.
@@ -114,7 +117,7 @@ fn the_daemon_has_no_features() {
 fn pure_crates_touch_nothing() {
     for folder in PURE {
         for file in sources(&root().join(folder)) {
-            if file.components().any(|it| it.as_os_str() == "tests") {
+            if is_tests(&file) {
                 continue;
             }
             for (number, line) in code(&file) {
@@ -133,11 +136,11 @@ fn files_are_small_and_say_what_for() {
         if name.ends_with("/mod.rs") {
             faults.push(format!("{name}: `name.rs` and `name/`, never `mod.rs`"));
         }
-        if !text.starts_with("//!") {
+        if !text.starts_with("//!") && !is_tests(&file) {
             faults.push(format!("{name}: begins with no module doc"));
         }
         let lines = text.lines().count();
-        if !name.contains("tests") && lines > LINES_MAX {
+        if !is_tests(&file) && lines > LINES_MAX {
             faults.push(format!("{name}: {lines} lines"));
         }
         for word in ["utils", "common", "helpers", "manager", "types"] {
@@ -149,10 +152,12 @@ fn files_are_small_and_say_what_for() {
     assert!(faults.is_empty(), "{faults:#?}");
 }
 
-/// By indentation, as rustfmt leaves it: a function ends where a brace stands under its `fn`.
+/// By indentation, as rustfmt leaves it: a function ends where a brace stands under its `fn`. One
+/// that says why it is longer (`#[expect(clippy::too_many_lines, …)]`) may be.
 fn functions_fit_a_screen() {
     let mut faults = Vec::new();
-    for file in sources(&root().join("src")) {
+    for file in sources(&root().join("src")).into_iter().filter(|file| !is_tests(file)) {
+        let mut is_excused = false;
         let mut open: Option<(usize, usize, String)> = None;
         for (number, line) in code(&file) {
             let indent = line.len() - line.trim_start().len();
@@ -160,10 +165,12 @@ fn functions_fit_a_screen() {
                 if indent == *at && line.trim_start().starts_with('}') {
                     let lines = number - start + 1;
                     let (_, _, name) = open.take().unwrap();
-                    if lines > FUNCTION_LINES_MAX {
+                    if lines > FUNCTION_LINES_MAX && !std::mem::take(&mut is_excused) {
                         faults.push(format!("{}:{name}: {lines} lines", file.display()));
                     }
                 }
+            } else if line.contains("clippy::too_many_lines") {
+                is_excused = true;
             } else if let Some((before, _)) = line.split_once("fn ") {
                 let is_item = before.trim_start().split(' ').all(|word| {
                     matches!(word, "" | "async" | "const") || word.starts_with("pub")
@@ -181,7 +188,7 @@ fn nothing_unwraps() {
     let mut faults = Vec::new();
     for folder in ["src", "protocols", "provisioning", "config/src", "loadtest/src"] {
         for file in sources(&root().join(folder)) {
-            if file.components().any(|it| it.as_os_str() == "tests") || file.ends_with("tests.rs") {
+            if is_tests(&file) {
                 continue;
             }
             for (number, line) in code(&file) {
@@ -192,6 +199,12 @@ fn nothing_unwraps() {
         }
     }
     assert!(faults.is_empty(), "{faults:#?}");
+}
+
+/// Whether a file holds nothing but tests.
+fn is_tests(file: &Path) -> bool {
+    let inside = file.strip_prefix(root()).unwrap();
+    file.ends_with("tests.rs") || inside.components().any(|it| it.as_os_str() == "tests")
 }
 
 /// Every Rust file of ours under a folder.

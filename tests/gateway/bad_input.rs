@@ -439,7 +439,7 @@ fn slow_and_half_open() {
 
 /// Whatever comes: nobody else feels it.
 fn random_bytes() {
-    let mut scene = Scene::new();
+    let scene = Scene::new();
     let ports = scene.daemon.ports;
     let mut state = 0x2545_F491_4F6C_DD1D_u64;
     let mut next = move || {

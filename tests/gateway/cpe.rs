@@ -41,7 +41,11 @@ pub(crate) enum NoVisit {
     /// The gateway answered with this in place of an InformResponse.
     Refused(Answer),
     /// The connection broke; `informed` says whether after the InformResponse.
-    Broken { informed: bool, error: io::Error },
+    Broken {
+        informed: bool,
+        #[expect(dead_code, reason = "is printed when a test fails")]
+        error: io::Error,
+    },
 }
 
 impl Cpe {

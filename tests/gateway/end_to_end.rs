@@ -39,7 +39,7 @@ fn a_router_bootstraps() {
     // The base profile: its own credentials to be woken by, and how often to call.
     assert_ne!(cpe.value("ManagementServer.ConnectionRequestUsername"), "");
     assert_ne!(cpe.value("ManagementServer.ConnectionRequestPassword"), "");
-    assert_eq!(cpe.value("ManagementServer.PeriodicInformInterval"), "300");
+    assert_eq!(cpe.value("ManagementServer.PeriodicInformInterval"), "3600");
 
     let device = daemon.call("GET", &format!("/api/v1/devices/{}", cpe.id()), &Value::Null);
     assert_eq!(device["id"], cpe.id());
@@ -72,7 +72,7 @@ fn a_board_publishes() {
     backend.wait_for("lastmile.device.enrolled", &subject);
     backend.wait_for("lastmile.device.connected", &subject);
     let gone = backend.wait_for("lastmile.device.disconnected", &subject);
-    assert_eq!(gone.data, json!({"cause": "goodbye"}));
+    assert_eq!(gone.data, json!({"cause": "normal"}));
 
     publish("boards/490154203237500/up/water");
     let faults = daemon.counted("lastmile_listen_faults_total", &["mqtt"]);

@@ -24,7 +24,8 @@ pub(crate) struct Answer {
 impl Answer {
     /// The first header of that name.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.all(name).next()
+        let named = self.headers.iter().find(|(it, _)| it.eq_ignore_ascii_case(name));
+        named.map(|(_, value)| value.as_str())
     }
 
     /// Every header of that name.
