@@ -28,23 +28,24 @@ use crate::lines::Lines;
 use crate::logging::Logging;
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
-use crate::provision::Provision;
 use crate::registry::Registry;
 use crate::secrets::Vault;
 use crate::settings::Settings;
 use crate::shutdown::{Overdue, Stage};
 use crate::store::{self, CommitError, SqliteOptions, SqliteStore, Store, Writer, WriterOptions};
-use crate::wake::{self, SignIn, WakeOptions, Waker};
+use crate::wake::{self, WakeOptions, Waker};
 use config::{Config, StoreUrl};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-/// Why the daemon does not start.
+/// What every stage gets to stop, however late the ones before it were.
+const LAST_GRACE: Duration = Duration::from_secs(1);
+
+/// Why the daemon does not start, or cannot go on.
 pub type StartError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The running daemon.
@@ -53,6 +54,7 @@ pub struct Daemon {
     stages: Stages,
     store: Arc<dyn Store>,
     writer: JoinHandle<Result<(), CommitError>>,
+    fatal: mpsc::Receiver<StartError>,
     health: Arc<Health>,
     reload: Reload,
     /// Where it listens, for whoever asked for port 0.
@@ -127,7 +129,8 @@ impl Daemon {
         };
         let health = Arc::new(Health::new(core.writer.room_changes()));
         let replays = Replays::default();
-        delivery::start(&settings, &core, &replays, &stages.delivery).await?;
+        let (fault, fatal) = mpsc::channel(1);
+        delivery::start(&settings, &core, &replays, &stages.delivery, &fault).await?;
         start_house(config, &core, woken, &stages);
         let opened = listeners::start(&settings, &core, &stages.listeners).await?;
         let operator = operator(config, &core, &replays, &health, &stages.delivery).await?;
@@ -138,15 +141,18 @@ impl Daemon {
         info!(cwmp = %addresses.cwmp, mqtt = %addresses.mqtt, public = %addresses.public,
             operator = %addresses.operator, "lastmile is up");
         let (store, config) = (core.store, settings.config);
-        Ok(Self { config, stages, store, writer: writer_task, health, reload, addresses })
+        Ok(Self { config, stages, store, writer: writer_task, fatal, health, reload, addresses })
     }
 
-    /// Waits until the store fails, which ends the daemon; while it does not, this never returns.
-    pub async fn failed(&mut self) -> CommitError {
-        match (&mut self.writer).await {
-            Ok(Err(error)) => error,
-            Ok(Ok(())) => CommitError::Failed("the writer ended".into()),
-            Err(error) => CommitError::Failed(error.into()),
+    /// Waits for a fault of our own that ends the daemon; while there is none, this never returns.
+    pub async fn failed(&mut self) -> StartError {
+        tokio::select! {
+            Some(fault) = self.fatal.recv() => fault,
+            ended = &mut self.writer => match ended {
+                Ok(Err(error)) => error.into(),
+                Ok(Ok(())) => "the writer ended".into(),
+                Err(error) => error.into(),
+            },
         }
     }
 
@@ -158,10 +164,13 @@ impl Daemon {
     /// Stops in the direction in which the data flows; tells who did not end in time.
     pub async fn stop(self) -> Vec<Overdue> {
         self.health.set_stopping();
-        let grace = self.config.shutdown.grace.get();
+        let clock = Clock::start();
         let mut overdue = Vec::new();
         for stage in [self.stages.listeners, self.stages.house, self.stages.delivery] {
-            overdue.extend(stage.finish(grace).await.err());
+            // One grace for all; a late stage does not take the last second of those behind it.
+            let spent = clock.now().monotonic.since(model::Monotonic::ZERO);
+            let left = self.config.shutdown.grace.get().saturating_sub(spent);
+            overdue.extend(stage.finish(left.max(LAST_GRACE)).await.err());
         }
         self.store.close().await;
         overdue

@@ -2,6 +2,7 @@
 //! the token of the data directory.
 
 use crate::files;
+use crate::secrets;
 use crate::settings::Settings;
 use reqwest::{Client, Method, Response};
 use serde_json::Value;
@@ -20,10 +21,9 @@ pub async fn create_token(
     name: Option<&str>,
     tenant: Option<&str>,
 ) -> Result<String, ClientError> {
-    let mut body = serde_json::json!({ "role": role });
-    if let Some(name) = name {
-        body["name"] = name.into();
-    }
+    let made = || format!("{role}-{}", secrets::new_secret().expose().to_lowercase());
+    let name = name.map_or_else(made, str::to_owned);
+    let mut body = serde_json::json!({ "role": role, "name": name });
     if let Some(tenant) = tenant {
         body["tenant"] = tenant.into();
     }
@@ -68,6 +68,7 @@ async fn call(
     }
     let status = answer.status();
     let problem: Value = serde_json::from_slice(&answer.bytes().await?).unwrap_or_default();
-    let detail = problem["detail"].as_str().or(problem["title"].as_str()).unwrap_or("refused");
+    let detail =
+        ["detail", "title"].iter().find_map(|key| problem[*key].as_str()).unwrap_or("refused");
     Err(format!("the daemon answered {status}: {detail}").into())
 }

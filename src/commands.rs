@@ -135,17 +135,7 @@ impl Desk {
     pub async fn load(&self) -> Result<(), LoadError> {
         for mut command in self.store.0.open_commands().await? {
             if command.state == CommandState::Sent {
-                let (state, cause) = if command.kind.is_idempotent() {
-                    (CommandState::Queued, "the daemon restarted while it was on its way")
-                } else {
-                    (CommandState::Unknown, "the daemon restarted before the device answered")
-                };
-                let change = CommandChange {
-                    id: command.id.clone(),
-                    state,
-                    cause: Some(cause.into()),
-                    result: None,
-                };
+                let change = interrupted(&command);
                 let at = self.clock.now().wall;
                 let operation = Operation::ChangeCommand { change: change.clone(), at };
                 self.writer.transact(vec![operation]).await?;
@@ -250,8 +240,8 @@ impl Desk {
         let ended = changes.wait_for(|command| command.state.is_final(&command.kind));
         // Over time or at its end: what was seen last is how it stands.
         let _ = tokio::time::timeout(wait, ended).await.map(|last| last.map(|last| last.clone()));
-        let command = changes.borrow().clone();
-        command
+        let last = changes.borrow();
+        last.clone()
     }
 
     /// The commands that a device may be handed now, in order.
@@ -262,6 +252,14 @@ impl Desk {
     /// Whether there is something for a device to do. Costs nothing when there is not.
     pub fn has_queued(&self, tenant: &Tenant, device: &DeviceId) -> bool {
         !self.open.is_empty() && !self.queued(tenant, device).is_empty()
+    }
+
+    /// What becomes of commands that an earlier session of the device sent and could not say the end
+    /// of, because there was no room to keep it. To be made durable before the device's new session
+    /// is given work.
+    pub fn stranded(&self, tenant: &Tenant, device: &DeviceId) -> Vec<CommandChange> {
+        let sent = self.in_state(tenant, device, |command| command.state == CommandState::Sent);
+        sent.iter().map(interrupted).collect()
     }
 
     /// Restarts that a device has been told to make and has not come back from.
@@ -391,6 +389,17 @@ pub enum LoadError {
     /// What became of one could not be kept.
     #[error("failed to mark a command that was under way")]
     Write(#[from] WriteError),
+}
+
+/// What a command is that was sent by a session that is no more: queued again where doing it twice
+/// is the same as doing it once, else not known until the device shows it.
+fn interrupted(command: &Command) -> CommandChange {
+    let (state, cause) = if command.kind.is_idempotent() {
+        (CommandState::Queued, "interrupted while it was on its way")
+    } else {
+        (CommandState::Unknown, "interrupted before the device answered")
+    };
+    CommandChange { id: command.id.clone(), state, cause: Some(cause.into()), result: None }
 }
 
 /// Brings a command to where `change` says it is.

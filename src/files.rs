@@ -109,7 +109,7 @@ pub fn write_new_secret(
         new.write_all(b"\n")?;
         new.sync_all()?;
         fs::rename(&beside, file)?;
-        sync_dir(file.parent().unwrap_or(Path::new(".")))
+        sync_dir(file.parent().unwrap_or_else(|| Path::new(".")))
     };
     write().map_err(failed("write", file))?;
     Ok(secret)

@@ -144,6 +144,8 @@ async fn serve(settings: Settings) -> ExitCode {
     let logging = Logging::start(settings.config.log.level, settings.config.log.format);
     end_on_panic();
     raise_file_limit();
+    // The store and the secrets are nobody else's to read.
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     model::set_redaction_key(model::RedactionKey::of_this_process());
     let signals = (
         signal(SignalKind::terminate()),
@@ -169,7 +171,7 @@ async fn serve(settings: Settings) -> ExitCode {
             _ = interrupt.recv() => break,
             _ = hangup.recv() => daemon.reload(),
             error = daemon.failed() => {
-                error!(error = chain(&error), "the store failed; what cannot be kept is not acknowledged");
+                error!(error = chain(&*error), "lastmile ends; what cannot be kept is not acknowledged");
                 return ExitCode::FAILURE;
             }
         }

@@ -51,6 +51,7 @@ pub struct Metrics {
 
 impl Metrics {
     /// Declares everything in `registry`.
+    #[expect(clippy::too_many_lines, reason = "one entry for each metric")]
     pub fn new(registry: Registry) -> Result<Self, prometheus::Error> {
         let make = Maker(&registry);
         let metrics = Self {

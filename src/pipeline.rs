@@ -14,7 +14,7 @@ use model::{
 use serde::Serialize;
 use std::net::IpAddr;
 use std::sync::Arc;
-use tracing::error;
+use tracing::{debug, error};
 
 /// The crossing. One for the daemon, shared by every listener.
 #[derive(Debug)]
@@ -125,6 +125,16 @@ impl Pipeline {
             Err(error) => return Err(error),
         }
         Ok(())
+    }
+
+    /// Takes up what an earlier session of a device left half-way. Call it before a new session is
+    /// given work; costs nothing while no command is open.
+    pub async fn take_up(&self, tenant: &Tenant, device: &DeviceId) {
+        for change in self.desk.stranded(tenant, device) {
+            if let Err(error) = self.change(change).await {
+                return debug!(%device, %error, "command not taken up; tried at the next session");
+            }
+        }
     }
 
     /// What a device is to do now.

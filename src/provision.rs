@@ -39,9 +39,16 @@ pub struct Subject<'a> {
 }
 
 impl Provision {
-    /// With the shipped profile.
-    pub fn new(registry: Arc<Registry>, writer: Writer, vault: Vault, clock: Clock) -> Self {
-        Self { profile: BaseProfile::default(), registry, writer, vault, clock }
+    /// With the shipped profile; `server_url` is where CPEs are told to call.
+    pub fn new(
+        registry: Arc<Registry>,
+        writer: Writer,
+        vault: Vault,
+        clock: Clock,
+        server_url: Option<Box<str>>,
+    ) -> Self {
+        let profile = BaseProfile { server_url, ..BaseProfile::default() };
+        Self { profile, registry, writer, vault, clock }
     }
 
     /// What the profile demands of a device now, and the credentials among it, which are to be
@@ -62,7 +69,7 @@ impl Provision {
         let password = secrets::new_secret();
         let credentials = ConnectionRequest { username: WAKE_USERNAME, password: &password };
         let phase = self.phase(subject.device);
-        let kind = provisioning::decide(known, self.profile, credentials, &phase)?;
+        let kind = provisioning::decide(known, &self.profile, credentials, &phase)?;
         let password = Redacted(password.expose().as_str().into());
         Some((kind, SignIn { username: WAKE_USERNAME.into(), password }))
     }

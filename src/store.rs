@@ -128,3 +128,7 @@ pub trait Store: Send + Sync + 'static {
     /// Flushes and closes; the files are whole afterwards.
     async fn close(&self);
 }
+
+#[cfg(test)]
+#[path = "../tests/vfs/scenarios/all.rs"]
+mod scenarios;

@@ -177,7 +177,10 @@ impl Waker {
             let code = outcome.as_ref().map_or_else(WakeError::code, |()| "woken");
             self.metrics.connection_requests.with_label_values(&[code]).inc();
             match outcome {
-                Ok(()) => return debug!(%device, "device woken"),
+                Ok(()) => {
+                    self.registry.set_awake(tenant, device, self.clock.now().wall);
+                    return debug!(%device, "device woken");
+                }
                 Err(error) if error.is_transient() && attempt < TRIES_MAX => {
                     debug!(%device, %error, attempt, "device not woken");
                 }

@@ -2,7 +2,7 @@
 
 use crate::http::BackendKind;
 use crate::read::Reader;
-use crate::sink::{Delivery, Sink, SinkKind};
+use crate::sink::{Sink, SinkKind};
 use crate::top::Config;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ pub(crate) fn contradictions(config: &Config, reader: &mut Reader) {
     tenants(config, reader);
     limits(config, reader);
     for (index, sink) in config.sink.iter().enumerate() {
-        check_sink(config, sink, &format!("sink[{index}]"), reader);
+        check_sink(sink, &format!("sink[{index}]"), reader);
     }
     backend(config, reader);
     if !config.roles.admin_is_whole() {
@@ -155,10 +155,6 @@ fn limits(config: &Config, reader: &mut Reader) {
             ["ussd.ask_deadline", "ussd.dialogue_idle"],
         ),
         (
-            ussd.replay_window.get() > ussd.dialogue_idle.get(),
-            ["ussd.replay_window", "ussd.dialogue_idle"],
-        ),
-        (
             config.store.batch_max.get() > config.store.queue_max.get(),
             ["store.batch_max", "store.queue_max"],
         ),
@@ -170,7 +166,7 @@ fn limits(config: &Config, reader: &mut Reader) {
     }
 }
 
-fn check_sink(config: &Config, sink: &Sink, at: &str, reader: &mut Reader) {
+fn check_sink(sink: &Sink, at: &str, reader: &mut Reader) {
     let key = |name: &str| format!("{at}.{name}");
     match sink.kind {
         SinkKind::Webhook => {
@@ -185,23 +181,6 @@ fn check_sink(config: &Config, sink: &Sink, at: &str, reader: &mut Reader) {
                 reader.contradiction(&[&key("secret_file"), &key("kind")], message.to_owned());
             }
         }
-    }
-    let (delivery, lag) = (key("delivery"), key("max_lag_mib"));
-    match (sink.delivery, sink.max_lag_mib) {
-        (Delivery::Optional, None) => {
-            reader.contradiction(&[&delivery, &lag], "needs `max_lag_mib`".to_owned());
-        }
-        (Delivery::Required, Some(_)) => {
-            let message = "is for `delivery = \"optional\"`: events wait for a required sink";
-            reader.contradiction(&[&lag, &delivery], message.to_owned());
-        }
-        (Delivery::Optional, Some(mib)) => {
-            if u64::from(mib.get()) * crate::MIB > config.store.quota.get() {
-                reader
-                    .contradiction(&[&lag, "store.quota"], "is more than `store.quota`".to_owned());
-            }
-        }
-        (Delivery::Required, None) => {}
     }
     if sink.retry_min.get() > sink.retry_max.get() {
         let (min, max) = (key("retry_min"), key("retry_max"));

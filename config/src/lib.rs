@@ -32,7 +32,7 @@ pub use http::{Backend, BackendKind, Operator, Public, Tls};
 pub use mqtt::Mqtt;
 pub use roles::{Permission, Roles};
 pub use section::{Entry, Reload};
-pub use sink::{Delivery, Sink, SinkKind};
+pub use sink::{Sink, SinkKind};
 pub use store::{Events, Log, LogFormat, LogLevel, Shutdown, Store, StoreUrl};
 pub use text::{EventPattern, HttpUrl, Name, UserName};
 pub use top::{Auth, Config};

@@ -14,16 +14,6 @@ words! {
     }
 }
 
-words! {
-    /// Whether events wait for a sink.
-    Delivery {
-        /// Events stay until it has them.
-        Required = "required",
-        /// It may fall behind by `max_lag_mib`, then it skips and says so.
-        Optional = "optional",
-    }
-}
-
 section! {
     /// Where events go. Without any, they are kept for `events.retain` and can be read by
     /// `GET /api/v1/events`.
@@ -42,12 +32,9 @@ section! {
         restart types: Vec<EventPattern> = [],
         /// Whose events it gets.
         restart tenant: Name = "default",
-        /// Whether events wait for it. `optional` needs `max_lag_mib`.
-        restart delivery: Delivery = "required",
-        /// For an optional sink: how many MiB it may be behind before it skips.
-        restart max_lag_mib: Option<Bounded<1, 1_048_576>> = none,
-        /// Most events in one batch. A hundred make a request of some 50 KiB, which any receiver takes.
-        restart batch_max: Bounded<1, 10_000> = 100,
+        /// Most events in one batch. Five hundred make a request of some 250 KiB; a batch is never more
+        /// than 1 MiB.
+        restart batch_max: Bounded<1, 10_000> = 500,
         /// Longest wait for the answer to one batch.
         restart timeout: Period<100, { 10 * MINUTE }> = "15s",
         /// First wait after a failure; it doubles with each, with some chance added, so that many

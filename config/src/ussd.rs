@@ -12,10 +12,6 @@ section! {
         /// Most dialogues per minute that one number may begin; the next is answered END. A person in
         /// a hurry dials six times a minute.
         restart rate_per_number: Bounded<1, 100_000> = 20,
-        /// For aggregators that send only the latest input: the same bytes within this time after our
-        /// answer are the same hop again, later they are the caller's. A retry comes at once, a person
-        /// needs longer to read the screen.
-        restart replay_window: Period<0, MINUTE> = "1.5s",
         /// Longest wait for the backend in mid-dialogue, after which the caller gets an END that says
         /// what will happen. Africa's Talking gives up after 10 s: half of that leaves room for the
         /// network and the disk. For an aggregator with 5 s set 3 s.

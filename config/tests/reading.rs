@@ -27,7 +27,6 @@ fn an_absent_file_works() {
     assert_eq!(config.cwmp.listen.port(), 7547);
     assert!(config.operator.listen.ip().is_loopback());
     assert_eq!(config.cwmp.auth, Auth::Required);
-    assert_eq!(config.ussd.replay_window.get(), Duration::from_millis(1500));
     assert_eq!(config.store.quota.get(), 8 << 30);
     let service = config.ussd.service.first().expect("one service");
     assert_eq!((service.name.as_str(), service.menu.as_str()), ("home", "home"));
@@ -58,8 +57,6 @@ fn what_is_given_is_read() {
         url = "https://crm.example/hook/"
         secret_file = "crm.secret"
         types = ["lastmile.device.*"]
-        delivery = "optional"
-        max_lag_mib = 512
         [roles]
         reader = ["devices.read"]
         night_shift = ["commands.send"]
@@ -265,16 +262,6 @@ fn contradictions_are_found() {
 #[test]
 fn sinks_must_be_whole() {
     for (more, fault) in [
-        ("delivery = 'optional'", "line 5: sink[0].delivery: needs `max_lag_mib`"),
-        (
-            "max_lag_mib = 5",
-            "line 5: sink[0].max_lag_mib: is for `delivery = \"optional\"`: events wait for a \
-             required sink",
-        ),
-        (
-            "delivery = 'optional'\nmax_lag_mib = 9000",
-            "line 6: sink[0].max_lag_mib: is more than `store.quota`",
-        ),
         ("retry_min = '2m'", "line 5: sink[0].retry_min: is more than `retry_max`"),
         ("tenant = 'acme'", "line 5: sink[0].tenant: is not listed in `tenants`"),
         (
@@ -319,7 +306,7 @@ fn what_is_not_toml_is_refused_with_its_lines() {
 fn no_value_is_repeated_in_a_fault() {
     let text = "node = 'hunter2!'\n[cwmp]\nlisten = 'hunter2'\nurl = 'hunter2'\n\
                 [store]\nquota = 'hunter2'\nurl = 'hunter2'\n[[sink]]\nname = 'hunter2!'\n\
-                types = ['hunter2']\ndelivery = 'hunter2'\nsecret = 'hunter2'\n";
+                types = ['hunter2']\nkind = 'hunter2'\nsecret = 'hunter2'\n";
     let found = Config::parse(text).expect_err("faults");
     assert!(found.iter().count() >= 8);
     assert!(!found.to_string().contains("hunter2"), "{found}");

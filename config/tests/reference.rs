@@ -10,7 +10,7 @@ use std::path::Path;
 
 /// Values for keys that have no default, as an operator would write them. The lines are commented
 /// out in `lastmile.toml`.
-const EXAMPLES: [(&str, &str); 20] = [
+const EXAMPLES: [(&str, &str); 19] = [
     ("store.url", r#""sqlite:/var/lib/lastmile/store.db""#),
     ("store.key_file", r#""/run/credentials/lastmile.service/store.key""#),
     ("cwmp.tls_listen", r#""0.0.0.0:7548""#),
@@ -26,7 +26,6 @@ const EXAMPLES: [(&str, &str); 20] = [
     ("sink.name", r#""crm""#),
     ("sink.url", r#""https://crm.example.net/lastmile""#),
     ("sink.secret_file", r#""/etc/lastmile/crm.secret""#),
-    ("sink.max_lag_mib", "1024"),
     ("tls.cert", r#""/etc/lastmile/tls.crt""#),
     ("tls.key", r#""/etc/lastmile/tls.key""#),
     ("backend.url", r#""https://hub.example.net""#),

@@ -5,16 +5,18 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// What the base profile demands of every CPE.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct BaseProfile {
     /// How often a CPE informs by itself. TR-069 leaves it to us; an hour keeps 100,000 CPEs at 28
     /// sessions a second, and "silent" is noticed within 2.5 hours.
     pub inform_interval: Duration,
+    /// Where it is to call from now on (`cwmp.url`); `None` leaves the address that it has.
+    pub server_url: Option<Box<str>>,
 }
 
 impl Default for BaseProfile {
     fn default() -> Self {
-        Self { inform_interval: Duration::from_secs(3_600) }
+        Self { inform_interval: Duration::from_secs(3_600), server_url: None }
     }
 }
 
@@ -47,7 +49,7 @@ pub struct ConnectionRequest<'a> {
 /// ManagementServer): only its distance modulo the interval counts, and spreads the fleet.
 pub fn decide(
     known: Known<'_>,
-    profile: BaseProfile,
+    profile: &BaseProfile,
     credentials: ConnectionRequest<'_>,
     phase: &str,
 ) -> Option<CommandKind> {
@@ -63,6 +65,9 @@ pub fn decide(
     set("ConnectionRequestUsername", credentials.username.to_owned(), "xsd:string");
     set("ConnectionRequestPassword", credentials.password.expose().clone(), "xsd:string");
 
+    if let Some(url) = profile.server_url.as_deref().filter(|_| known.is_bootstrap) {
+        set("URL", url.to_owned(), "xsd:string");
+    }
     let interval_s = profile.inform_interval.as_secs();
     let is_right = known.inform_interval_s.is_none_or(|said| u64::from(said) == interval_s);
     if known.is_bootstrap || !is_right {
@@ -87,7 +92,12 @@ mod tests {
     fn decided(known: Known<'_>) -> Option<Vec<String>> {
         let password = Redacted("hunter2".to_owned());
         let credentials = ConnectionRequest { username: "lastmile", password: &password };
-        let kind = decide(known, BaseProfile::default(), credentials, "2026-01-01T00:00:00Z")?;
+        let kind = decide(
+            known,
+            &BaseProfile { server_url: Some("http://acs".into()), ..BaseProfile::default() },
+            credentials,
+            "2026-01-01T00:00:00Z",
+        )?;
         assert!(!format!("{kind:?}").contains("hunter2"), "the password is not printed");
         let CommandKind::SetParameters { values } = kind else { panic!("{kind:?}") };
         Some(values.into_keys().collect())

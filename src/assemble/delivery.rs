@@ -13,7 +13,7 @@ use config::Cidr;
 use model::Tenant;
 use std::net::IpAddr;
 use std::sync::Arc;
-use tracing::error;
+use tokio::sync::mpsc;
 
 /// Starts every sink and the keeper.
 pub(super) async fn start(
@@ -21,6 +21,7 @@ pub(super) async fn start(
     core: &Core,
     replays: &Replays,
     stage: &Stage,
+    fault: &mpsc::Sender<StartError>,
 ) -> Result<(), StartError> {
     let config = &settings.config;
     let metrics = deliver::Metrics::new(core.metrics.registry())?;
@@ -42,15 +43,15 @@ pub(super) async fn start(
         let name = options.name.clone();
         let sink = Sink::new(options, Arc::new(webhook), &context, Box::new(SystemRandom));
         let (stop, grace) = (stage.stop().clone(), config.shutdown.grace.get());
+        let fault = fault.clone();
         stage.spawn(async move {
             match sink.run(stop, grace).await {
                 Ok(()) => {}
                 Err(SinkError::Dropped) => {
                     tracing::warn!(sink = &*name, "sink dropped by an operator")
                 }
-                Err(error) => {
-                    error!(sink = &*name, error = &error as &dyn std::error::Error, "sink ended")
-                }
+                // One fault ends the daemon; a second one is told of by the first.
+                Err(error) => drop(fault.try_send(error.into())),
             }
         });
     }
@@ -59,9 +60,10 @@ pub(super) async fn start(
     let store = Arc::clone(&core.store);
     let keeper = Keeper::new(store, &core.writer, core.clock, options, metrics, names);
     let stop = stage.stop().clone();
+    let fault = fault.clone();
     stage.spawn(async move {
         if let Err(error) = keeper.run(stop).await {
-            error!(error = &error as &dyn std::error::Error, "trimming ended");
+            drop(fault.try_send(error.into()));
         }
     });
     Ok(())

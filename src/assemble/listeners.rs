@@ -1,6 +1,6 @@
 //! Opening the ports of devices and aggregators.
 
-use super::{Addresses, Core, Provision, SignIn, StartError};
+use super::{Addresses, Core, StartError};
 use crate::household::{Backend, Household};
 use crate::listen::Port;
 use crate::listen::cwmp::{CwmpListener, CwmpOptions, CwmpParts};
@@ -8,6 +8,7 @@ use crate::listen::http::{Hops, HopsOptions, HopsParts, PublicListener, PublicOp
 use crate::listen::mqtt::{MqttListener, MqttOptions, MqttParts};
 use crate::listen::tls::Certificate;
 use crate::menus::{self, Services};
+use crate::provision::Provision;
 use crate::settings::Settings;
 use crate::shutdown::Stage;
 use arc_swap::ArcSwap;
@@ -114,6 +115,7 @@ async fn cwmp(
         core.writer.clone(),
         core.vault.clone(),
         core.clock,
+        config.cwmp.url.as_ref().map(|url| url.as_str().into()),
     );
     let parts = CwmpParts {
         pipeline: Arc::clone(&core.pipeline),
@@ -231,6 +233,14 @@ async fn public(
     };
     let max = config.public.connections_max.as_usize();
     let (address, ports) = ports(core, "public", config.public.listen, None, None, max).await?;
+    let url = config
+        .public
+        .url
+        .as_ref()
+        .map_or_else(|| format!("http://{address}"), |url| url.as_str().to_owned());
+    for service in services.load().keys() {
+        tracing::info!("aggregators call {url}/ussd/{service}/<secret>");
+    }
     let listener = PublicListener::new(hops, core.metrics.clone(), options);
     for port in ports {
         stage.spawn(Arc::clone(&listener).serve(port, stage.clone()));

@@ -175,6 +175,11 @@ impl Window {
         self.ahead.insert(position);
     }
 
+    /// Whether an event was delivered before its turn.
+    pub(super) fn is_ahead(&self, position: Position) -> bool {
+        self.ahead.contains(&position)
+    }
+
     /// Forgets what was delivered ahead up to `done`.
     pub(super) fn forget_ahead(&mut self, done: Position) {
         if !self.ahead.is_empty() {
@@ -185,3 +190,39 @@ impl Window {
 
 /// Among how many devices a probe is chosen.
 const PROBES_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{DeviceId, Json, Tenant};
+
+    fn event(sequence: u64, device: &str) -> StoredEvent {
+        StoredEvent {
+            position: Position { shard: 0, sequence },
+            tenant: Tenant::default(),
+            device: DeviceId::mqtt(device).unwrap(),
+            kind: "x".into(),
+            time: jiff::Timestamp::UNIX_EPOCH,
+            data: Json::empty_object(),
+        }
+    }
+
+    #[test]
+    fn a_probe_is_the_first_of_its_device_and_another_each_time() {
+        let mut window = Window::default();
+        let devices = ["a", "b", "b", "c", "a", "b", "p", "d"];
+        (2..).zip(devices).for_each(|(sequence, device)| window.push(event(sequence, device)));
+        let (culprit, mut parked) = (event(1, "a"), ParkedDevices::default());
+        parked.add(&Tenant::default(), &DeviceId::mqtt("p").unwrap());
+        let probes = |window: &Window| -> Vec<_> {
+            let probe = |turn| window.probe(&culprit, &parked, turn).unwrap().position.sequence;
+            (0..4).map(probe).collect()
+        };
+        assert_eq!(probes(&window), [3, 5, 9, 3]);
+        window.delivered_ahead(Position { shard: 0, sequence: 3 });
+        assert_eq!(probes(&window), [4, 5, 9, 4]);
+        let mut alone = Window::default();
+        alone.push(event(2, "a"));
+        assert!(alone.probe(&culprit, &parked, 0).is_none());
+    }
+}

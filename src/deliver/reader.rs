@@ -3,7 +3,8 @@
 use super::Filter;
 use super::batch::Window;
 use super::metrics::SinkMetrics;
-use crate::store::{Position, ReadError, Store};
+use super::parked::ParkedDevices;
+use crate::store::{Position, ReadError, Store, StoredEvent};
 use std::sync::Arc;
 use tokio::sync::watch;
 use tracing::error;
@@ -83,6 +84,43 @@ impl Reader {
         let changed = self.committed.changed().await.is_ok();
         self.caught_up = false;
         changed
+    }
+
+    /// Looks beyond the window for the first event of another device than `culprit`'s, which fills
+    /// the window alone. Keeps nothing of what it reads; `looked_to` remembers how far it came, for
+    /// the next call.
+    pub(super) async fn look_beyond(
+        &self,
+        culprit: &StoredEvent,
+        parked: &ParkedDevices,
+        looked_to: &mut Option<Position>,
+    ) -> Result<Option<StoredEvent>, ReadError> {
+        /// Reads of one call, so that a round of attempts stays short.
+        const READS_MAX: usize = 64;
+        for _ in 0..READS_MAX {
+            let after = looked_to.unwrap_or(self.read_to).max(self.read_to);
+            let events = self.store.events_after(after, self.rows_max, self.bytes_max).await;
+            let events = match events {
+                // Reading in turn will come to it, and tell.
+                Err(ReadError::Damaged(_)) => Vec::new(),
+                other => other?,
+            };
+            *looked_to = events.last().map(|event| event.position);
+            if events.is_empty() {
+                break;
+            }
+            let other = |event: &StoredEvent| {
+                (&event.tenant, &event.device) != (&culprit.tenant, &culprit.device)
+                    && !parked.holds(&event.tenant, &event.device)
+                    && !self.window.is_ahead(event.position)
+                    && self.filter.wants(event)
+            };
+            if let Some(found) = events.into_iter().find(other) {
+                *looked_to = None;
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 
     async fn read(&mut self, metrics: &SinkMetrics) -> Result<(), ReadError> {

@@ -25,7 +25,9 @@ use ::cwmp::{CloseReason, Inform, Known, Message, Reply, Session};
 use config::Cidr;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, COOKIE, RETRY_AFTER, SET_COOKIE};
+use hyper::header::{
+    ALLOW, AUTHORIZATION, CONNECTION, CONTENT_TYPE, COOKIE, RETRY_AFTER, SET_COOKIE,
+};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -213,14 +215,19 @@ impl CwmpListener {
         }
         let (head, body) = request.into_parts();
         let from = proxy::client(line.peer, &head.headers, &self.options.trusted_proxies);
-        let session = self.find(&head, &line);
+        let session = self.find(&head, &line, from);
         // Before any work: only the Inform's POST must bring proof, the session keeps it.
-        let caller = match (&session, self.sign_ins.caller(&head, from, line.is_tls, &self.parts)) {
-            (_, Ok(caller)) => Some(caller),
-            (Some(_), Err(_)) => None,
-            (None, Err(refused)) => {
-                body::drain(body, self.options.body_max).await;
-                return refused;
+        let has_session = session.is_some();
+        let caller = if has_session && !head.headers.contains_key(AUTHORIZATION) {
+            None
+        } else {
+            match self.sign_ins.caller(&head, from, line.is_tls, &self.parts) {
+                Ok(caller) => Some(caller),
+                Err(_) if has_session => None,
+                Err(refused) => {
+                    body::drain(body, self.options.body_max).await;
+                    return *refused;
+                }
             }
         };
         let encoding = head.headers.get(hyper::header::CONTENT_ENCODING);
@@ -266,10 +273,19 @@ impl CwmpListener {
     }
 
     /// The session that a request belongs to: by its cookie, else by its connection.
-    fn find(&self, head: &hyper::http::request::Parts, line: &Line) -> Option<SessionKey> {
+    ///
+    /// A proxy sends the requests of many CPEs over one connection: through one, only the cookie
+    /// says whose a request is.
+    fn find(
+        &self,
+        head: &hyper::http::request::Parts,
+        line: &Line,
+        from: IpAddr,
+    ) -> Option<SessionKey> {
         let headers = head.headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
         let named = ::cwmp::frame::cookies(headers, COOKIE_NAME).filter_map(SessionKey::parse);
         let by_connection = *line.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let by_connection = by_connection.filter(|_| from == line.peer.to_canonical());
         named.chain(by_connection).find(|key| self.sessions.holds(*key))
     }
 
@@ -306,12 +322,13 @@ impl CwmpListener {
         }
         let is_bootstrap = inform.has_event(::cwmp::EventStruct::BOOTSTRAP);
         if let Err(refused) = self.admit(&caller, &device, from, is_bootstrap).await {
-            return refused;
+            return *refused;
         }
         let key = SessionKey::random();
         if let Some(old) = self.sessions.begin(&self.tenant, &device, key) {
             self.abandon(old, CloseReason::Superseded).await;
         }
+        self.parts.pipeline.take_up(&self.tenant, &device).await;
         let owned = self.open(key, device, inform, from);
         *line.session.lock().unwrap_or_else(PoisonError::into_inner) = Some(key);
         let mut answer = self.turn(owned, message, line).await;

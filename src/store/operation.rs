@@ -15,6 +15,7 @@ pub enum Operation {
         key: Option<Box<str>>,
     },
     /// Moves a command on. Refused as [`OperationError::Conflict`] when it is at its end already.
+    /// The cause is replaced; an earlier result stays when the change has none.
     ChangeCommand {
         /// Where it goes.
         change: CommandChange,
@@ -45,7 +46,7 @@ pub enum Operation {
         /// The name.
         alias: Alias,
     },
-    /// Takes a name from a device.
+    /// Takes a name from a device; refused when it does not hold it.
     RemoveAlias {
         /// Whose.
         tenant: Tenant,
@@ -92,9 +93,10 @@ pub enum Operation {
         /// The sealed credentials.
         sealed: Redacted<Vec<u8>>,
     },
-    /// Sets what a device presents, replacing what it presented in this protocol.
+    /// Sets what a device presents, replacing what it presented in this protocol. Refused as
+    /// [`OperationError::Conflict`] when another device has the user name.
     PutCredential(CredentialRow),
-    /// Takes away what a device presents in one protocol.
+    /// Takes away what a device presents in one protocol; no error when there is nothing.
     RemoveCredential {
         /// Whose.
         tenant: Tenant,
@@ -103,7 +105,8 @@ pub enum Operation {
         /// In which protocol.
         protocol: Protocol,
     },
-    /// Makes an API token. Refused as [`OperationError::Conflict`] when the name is taken.
+    /// Makes an API token. Refused as [`OperationError::Conflict`] when the name is taken, by a
+    /// revoked one too: the audit trail names it.
     PutToken(TokenRow),
     /// Revokes an API token.
     RevokeToken {
@@ -131,7 +134,8 @@ pub enum Operation {
         /// The last event of the batch.
         end: Position,
     },
-    /// Moves a cursor on and parks what was refused.
+    /// Moves a cursor on, never back, and parks what was refused under the sink that the cursor is
+    /// named for; what is parked already stays as it is.
     AdvanceCursor {
         /// The reader.
         name: Box<str>,

@@ -47,6 +47,10 @@ pub struct SqliteOptions {
     pub vfs: Option<String>,
     /// A smaller bound on the database's pages of 4 KiB than the quota's: for tests.
     pub page_count_max: Option<u32>,
+    /// The log is moved into the file when it has about this many pages. The default, 8 MiB, is
+    /// rare enough that the file's sync is spread over many commits, and recovered in
+    /// milliseconds.
+    pub log_pages: u64,
     /// Connections that read. Each is a thread; readers queue for one.
     pub readers: u32,
 }
@@ -55,7 +59,14 @@ impl SqliteOptions {
     /// The file in the system's own way, with as many readers as serve sinks, API and registry of
     /// a small machine without crowding out the writer.
     pub fn new(file: impl Into<PathBuf>, quota_bytes: u64) -> Self {
-        Self { file: file.into(), quota_bytes, vfs: None, page_count_max: None, readers: 3 }
+        Self {
+            file: file.into(),
+            quota_bytes,
+            vfs: None,
+            page_count_max: None,
+            log_pages: 2_048,
+            readers: 3,
+        }
     }
 }
 

@@ -289,7 +289,7 @@ impl Task {
     }
 
     /// Takes the ballast; facts are taken once it is held.
-    async fn make_room(&mut self) -> Result<(), CommitError> {
+    async fn make_room(&self) -> Result<(), CommitError> {
         match self.store.set_ballast(true).await {
             Ok(()) => {
                 self.set_room(Room::Free);

@@ -9,7 +9,7 @@
 use super::super::Outcome;
 use super::super::batch::{Batch, MessageWriter};
 use super::{Sink, SinkError, Step};
-use crate::store::{NewDeadLetter, StoredEvent};
+use crate::store::{NewDeadLetter, Position, StoredEvent};
 use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{error, warn};
@@ -33,6 +33,8 @@ pub(super) struct Hunt {
     rounds: u32,
     /// Probes so far; chooses the next probe's device.
     probes: usize,
+    /// How far beyond the window a probe was looked for.
+    looked_to: Option<Position>,
 }
 
 impl Hunt {
@@ -122,9 +124,16 @@ impl Sink {
     async fn probe(&mut self, batch: &Batch) -> Result<bool, SinkError> {
         let Some(culprit) = batch.events.first() else { return Ok(false) };
         let turn = self.hunt.probes;
-        let Some(event) = self.reader.window.probe(culprit, &self.parked, turn) else {
-            return Ok(false);
+        let near = self.reader.window.probe(culprit, &self.parked, turn);
+        let found = match near {
+            Some(event) => Some(event),
+            None => {
+                let looked_to = &mut self.hunt.looked_to;
+                let found = self.reader.look_beyond(culprit, &self.parked, looked_to).await;
+                found.map_err(SinkError::Read)?
+            }
         };
+        let Some(event) = found else { return Ok(false) };
         self.hunt.probes = turn.wrapping_add(1);
         let mut writer = MessageWriter::new(self.options.batch_bytes_max);
         writer.add(&self.source, &event);

@@ -61,3 +61,30 @@ async fn delivered_events_stay_for_a_while_but_not_in_a_full_store() {
     assert!(!scene.store.kept().events.is_empty(), "no more than was needed");
     stop.cancel();
 }
+
+#[tokio::test(start_paused = true)]
+async fn says_how_far_a_sink_is_behind() {
+    let scene = Scene::new();
+    let mut small = options();
+    small.batch_rows_max = 10;
+    let slow = Backend::slow(Duration::from_secs(60), |_| Outcome::Taken);
+    let running = scene.start(small, &slow);
+    scene.append((0..50).map(|_| ("a", "x"))).await;
+    let stop = keep(&scene, Duration::from_secs(3_600));
+    let gauge = |name: &str| {
+        let families = scene.registry.gather();
+        let family = families.iter().find(|family| family.name() == name).unwrap();
+        assert_eq!(family.get_metric()[0].get_label()[0].value(), "hub");
+        family.get_metric()[0].get_gauge().get_value()
+    };
+    sleep(Duration::from_secs(130)).await;
+    let near = |is: f64, should: f64| (is - should).abs() < 0.5;
+    assert!(near(gauge("lastmile_delivery_lag_events"), 30.0));
+    // The tests' events are as old as the epoch.
+    assert!(gauge("lastmile_delivery_oldest_age_seconds") > 1e9);
+    sleep(Duration::from_secs(600)).await;
+    assert!(near(gauge("lastmile_delivery_lag_events"), 0.0));
+    assert!(near(gauge("lastmile_delivery_oldest_age_seconds"), 0.0));
+    stop.cancel();
+    running.stop().await;
+}

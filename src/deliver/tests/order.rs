@@ -20,6 +20,8 @@ fn seeds() -> u64 {
 #[tokio::test(start_paused = true)]
 async fn order_is_kept_and_nothing_lost_under_random_failures() {
     for seed in 0..seeds() {
+        // Shown when the test fails.
+        println!("seed {seed}");
         play(seed).await;
     }
 }

@@ -61,6 +61,22 @@ async fn poison_at_the_head_is_told_by_a_probe() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn poison_is_told_even_when_its_device_alone_fills_the_window() {
+    let scene = Scene::new();
+    let mut small = options();
+    small.batch_rows_max = 3;
+    scene.append([("a", "bad 0")]).await;
+    scene.append((0..400).map(|_| ("a", "good 1"))).await;
+    scene.append([("b", "good 2"), ("b", "good 3")]).await;
+    let backend = Backend::new(refusing_bad(404));
+    let running = scene.start(small, &backend);
+    scene.until_done("hub").await;
+    running.stop().await;
+    assert_eq!(scene.letters().len(), 401);
+    assert_eq!(backend.taken(), ["good 2", "good 3"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_endpoint_that_refuses_everything_has_nothing_parked() {
     for status in [400, 401, 404, 410] {
         let scene = Scene::new();
@@ -170,6 +186,25 @@ async fn a_replay_delivers_in_order_and_frees_the_device() {
         ["good 2", "good 4", "bad 0", "good 1", "good 3", "good 5", "good 6"]
     );
     assert!(scene.letters().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replay_includes_what_is_about_to_be_parked() {
+    let scene = Scene::new();
+    scene.append([("a", "bad 0"), ("b", "good 1")]).await;
+    let backend = Backend::slow(Duration::from_secs(1), refusing_bad(422));
+    let running = scene.start(options(), &backend);
+    scene.until_done("hub").await;
+    // A batch is on its way that has walked over an event of the parked device.
+    scene.append([("b", "good 2"), ("a", "good 3"), ("b", "good 4")]).await;
+    sleep(Duration::from_millis(500)).await;
+    backend.answer(|_| Outcome::Taken);
+    let (writer, tenant) = (&scene.writer, Tenant::default());
+    scene.context.replays.ask(writer, tenant, 1, Timestamp::UNIX_EPOCH, Vec::new()).await.unwrap();
+    scene.until_done("hub").await;
+    scene.until("all settled", |scene| scene.letters().is_empty()).await;
+    running.stop().await;
+    assert_eq!(backend.taken(), ["good 1", "good 2", "good 4", "bad 0", "good 3"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -58,17 +58,17 @@ impl SignIns {
         from: IpAddr,
         is_tls: bool,
         parts: &CwmpParts,
-    ) -> Result<Caller, Answer> {
+    ) -> Result<Caller, Box<Answer>> {
         if !self.requires_sign_in {
             return Ok(Caller::Anybody);
         }
         let now = parts.clock.now();
         let Some(header) = head.headers.get(AUTHORIZATION) else {
-            return Err(self.ask(is_tls, now));
+            return Err(Box::new(self.ask(is_tls, now)));
         };
         if self.failed.is_spent(from, now.monotonic) {
             parts.metrics.auth_failure(Protocol::Cwmp, "too_many");
-            return Err(too_many());
+            return Err(Box::new(too_many()));
         }
         let header = header.to_str().unwrap_or_default();
         self.check(header, is_tls, parts, now).map_err(|error| {
@@ -76,7 +76,7 @@ impl SignIns {
             if !error.is_stale() {
                 self.failed.count(from, now.monotonic);
             }
-            self.challenge(is_tls, error.is_stale(), now)
+            Box::new(self.challenge(is_tls, error.is_stale(), now))
         })
     }
 
@@ -131,6 +131,10 @@ impl SignIns {
     }
 }
 
+fn refused() -> Box<Answer> {
+    Box::new(super::refused())
+}
+
 fn too_many() -> Answer {
     let mut answer = plain(StatusCode::TOO_MANY_REQUESTS, "too many failed sign-ins");
     answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
@@ -146,24 +150,24 @@ impl CwmpListener {
         device: &DeviceId,
         from: IpAddr,
         is_bootstrap: bool,
-    ) -> Result<(), Answer> {
+    ) -> Result<(), Box<Answer>> {
         let registry = &self.parts.registry;
         if !registry.knows(&self.tenant, device) && registry.len() >= self.options.devices_max {
             self.parts.metrics.fault(Protocol::Cwmp, "devices_max");
-            return Err(super::refused());
+            return Err(refused());
         }
         let Caller::Proved { username, claimant } = caller else { return Ok(()) };
         match claimant {
             Claimant::Shared => Ok(()),
             Claimant::Own(tenant, own) if own == device && *tenant == self.tenant => {
                 let confirmed = self.parts.credentials.confirm(Protocol::Cwmp, username).await;
-                confirmed.map_err(|_| super::refused())
+                confirmed.map_err(|_| refused())
             }
             Claimant::Own(_, own) => {
                 // The event is about the device whose credential was used, not about its victim.
                 self.note(EventType::DEVICE_IDENTITY_MISMATCHED, own, device, from).await?;
                 self.parts.metrics.auth_failure(Protocol::Cwmp, "identity");
-                Err(self.sign_ins.ask(false, self.parts.clock.now()))
+                Err(Box::new(self.sign_ins.ask(false, self.parts.clock.now())))
             }
             Claimant::Enrolling => self.enrol(device, from, is_bootstrap).await,
         }
@@ -174,19 +178,19 @@ impl CwmpListener {
         device: &DeviceId,
         from: IpAddr,
         is_bootstrap: bool,
-    ) -> Result<(), Answer> {
+    ) -> Result<(), Box<Answer>> {
         match self.parts.credentials.enrol(&self.tenant, device, from, is_bootstrap) {
             Enrolled::Again => Ok(()),
             Enrolled::First => self.note(EventType::DEVICE_ENROLLED, device, device, from).await,
             Enrolled::Anew => {
                 self.note(EventType::DEVICE_ENROLLED, device, device, from).await?;
                 let forgotten = self.parts.credentials.forget_lost(&self.tenant, device).await;
-                forgotten.map_err(|_| super::refused())
+                forgotten.map_err(|_| refused())
             }
             Enrolled::Refused => {
                 self.note(EventType::DEVICE_ENROLMENT_REFUSED, device, device, from).await?;
                 self.parts.metrics.auth_failure(Protocol::Cwmp, "enrolled");
-                Err(self.sign_ins.ask(false, self.parts.clock.now()))
+                Err(Box::new(self.sign_ins.ask(false, self.parts.clock.now())))
             }
         }
     }
@@ -197,11 +201,11 @@ impl CwmpListener {
         subject: &DeviceId,
         said: &DeviceId,
         from: IpAddr,
-    ) -> Result<(), Answer> {
+    ) -> Result<(), Box<Answer>> {
         let pipeline = &self.parts.pipeline;
         match pipeline.note_sign_in(kind, &self.tenant, subject, said, from).await {
             Settlement::Committed => Ok(()),
-            Settlement::Refused => Err(super::refused()),
+            Settlement::Refused => Err(refused()),
         }
     }
 }

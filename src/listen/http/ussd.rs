@@ -81,7 +81,7 @@ struct Table {
 struct Drained {
     facts: Vec<Fact>,
     tickets: Vec<Ticket>,
-    asks: Vec<Box<Ask>>,
+    asks: Vec<Ask>,
 }
 
 impl Hops {
@@ -324,7 +324,7 @@ impl Table {
                     drained.facts.push(fact);
                     drained.tickets.push(ticket);
                 }
-                Output::Ask(ask) => drained.asks.push(ask),
+                Output::Ask(ask) => drained.asks.push(*ask),
                 Output::Send(screen) => {
                     for waiter in self.waiting.remove(&id).unwrap_or_default() {
                         // Who no longer waits asks again and hears the same.

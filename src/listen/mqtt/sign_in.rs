@@ -102,6 +102,7 @@ impl Driver {
         if let Some(old) = old {
             let _ = tokio::time::timeout(TAKE_OVER_TIMEOUT, old.ended()).await;
         }
+        listener.parts.pipeline.take_up(&tenant, &device).await;
         let now = listener.parts.clock.now();
         let sessions = i64::try_from(listener.parts.lines.len()).unwrap_or(0);
         listener.parts.metrics.mqtt_sessions.set(sessions);

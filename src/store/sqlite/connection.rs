@@ -2,7 +2,6 @@
 
 use super::column::sequence;
 use crate::store::CommitError;
-use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
 
 /// Primary result codes (sqlite.org/rescode.html).
@@ -10,14 +9,11 @@ const SQLITE_FULL: i32 = 13;
 /// The shared memory file could not grow: out of room, by another name.
 const SQLITE_IOERR_SHMSIZE: i32 = 4874;
 
-/// Checkpoint when the log has some this many pages: rare enough that a checkpoint's sync is spread
-/// over many commits, small enough that a recovery is a matter of milliseconds. 8 MiB.
-const LOG_PAGES: u64 = 2_048;
-/// Beyond this, wait for readers so that the log starts over. 64 MiB.
+/// When the log is longer than this, wait for readers so that the log starts over. 64 MiB.
 const LOG_PAGES_MAX: u64 = 16_384;
 
-#[derive(Debug)]
 /// The writing connection, and what it knows without asking.
+#[derive(Debug)]
 pub(super) struct WriterConnection {
     connection: SqliteConnection,
     /// Whether a transaction may be open that nobody waits for any more.
@@ -28,14 +24,28 @@ pub(super) struct WriterConnection {
     trimmed: u64,
     /// About how many pages stand in the log.
     log_pages: u64,
+    /// How many may before they are moved.
+    log_pages_kept: u64,
+}
+
+/// What a checkpoint found and left.
+struct Log {
+    /// Pages in the log, moved or not.
+    pages: u64,
+    /// Whether all of them are in the file.
+    is_moved: bool,
 }
 
 impl WriterConnection {
     /// Takes the connection over; reads where the newest event stands.
-    pub(super) async fn new(mut connection: SqliteConnection) -> Result<Self, sqlx::Error> {
+    pub(super) async fn new(
+        mut connection: SqliteConnection,
+        log_pages_kept: u64,
+    ) -> Result<Self, sqlx::Error> {
         let (head, trimmed) = read_ends(&mut connection).await?;
         // What the log holds from before is not known: the first commit looks.
-        Ok(Self { connection, unsettled: false, head, trimmed, log_pages: LOG_PAGES })
+        let log_pages = log_pages_kept;
+        Ok(Self { connection, unsettled: false, head, trimmed, log_pages, log_pages_kept })
     }
 
     /// The newest committed event's sequence.
@@ -64,7 +74,7 @@ impl WriterConnection {
             self.roll_back().await;
             (self.head, self.trimmed) = read_ends(&mut self.connection).await?;
         }
-        if self.log_pages >= LOG_PAGES {
+        if self.log_pages >= self.log_pages_kept {
             self.checkpoint().await?;
         }
         self.unsettled = true;
@@ -111,25 +121,22 @@ impl WriterConnection {
         Ok(())
     }
 
-    /// Moves the log's pages into the file, so that the log starts over. By hand, because SQLite's
-    /// automatic one does not report a failed sync.
+    /// Moves the log's pages into the file, so that the next commit starts it over. By hand,
+    /// because SQLite's automatic one does not report a failed sync.
     async fn checkpoint(&mut self) -> Result<(), sqlx::Error> {
-        let mut left = self.run_checkpoint("PRAGMA wal_checkpoint(PASSIVE)").await?;
-        if left > LOG_PAGES_MAX {
-            left = self.run_checkpoint("PRAGMA wal_checkpoint(RESTART)").await?;
+        let mut log = self.run_checkpoint("PRAGMA wal_checkpoint(PASSIVE)").await?;
+        if log.pages > LOG_PAGES_MAX {
+            // Readers took turns in keeping it from starting over: wait until none reads from it.
+            log = self.run_checkpoint("PRAGMA wal_checkpoint(RESTART)").await?;
         }
-        self.log_pages = left;
+        self.log_pages = if log.is_moved { 0 } else { log.pages };
         Ok(())
     }
 
-    /// Returns how many pages the log still holds that are not in the file, or, when a reader
-    /// keeps it from starting over, holds at all.
-    async fn run_checkpoint(&mut self, statement: &'static str) -> Result<u64, sqlx::Error> {
-        let row = sqlx::query(statement).fetch_one(&mut self.connection).await?;
-        let (busy, log, moved): (i64, i64, i64) =
-            (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-        let all = busy == 0 && log == moved;
-        Ok(if all { 0 } else { u64::try_from(log).unwrap_or(0) })
+    async fn run_checkpoint(&mut self, statement: &'static str) -> Result<Log, sqlx::Error> {
+        let (busy, pages, moved): (i64, i64, i64) =
+            sqlx::query_as(statement).fetch_one(&mut self.connection).await?;
+        Ok(Log { pages: u64::try_from(pages).unwrap_or(0), is_moved: busy == 0 && pages == moved })
     }
 
     /// Moves everything out of the log and closes, so that one whole file is left.

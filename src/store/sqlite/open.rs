@@ -57,8 +57,10 @@ pub(super) async fn open(
 ) -> Result<(WriterConnection, SqlitePool, File), OpenError> {
     let file = &options.file;
     let (mut lock, marked) = take_lock(file)?;
-    if let Found::Store { unclean, bytes } = inspect(file, marked)? {
-        check(options, unclean, bytes).await?;
+    undo_first_start(options).await?;
+    match inspect(file, marked)? {
+        Found::Store { unclean, bytes } => check(options, unclean, bytes).await?,
+        Found::Nothing => make_private(file).map_err(|error| io_error(file, error))?,
     }
     let failed = |error| open_error(file, error);
     let mut connection = writing(options).connect().await.map_err(failed)?;
@@ -66,7 +68,7 @@ pub(super) async fn open(
     if !marked {
         mark(file, &mut lock).map_err(|error| io_error(file, error))?;
     }
-    let mut writer = WriterConnection::new(connection).await.map_err(failed)?;
+    let mut writer = WriterConnection::new(connection, options.log_pages).await.map_err(failed)?;
     let pages = room::page_count_max(options, true);
     writer.set_page_count_max(pages).await.map_err(failed)?;
     let readers = SqlitePoolOptions::new()
@@ -101,14 +103,37 @@ fn take_lock(file: &Path) -> Result<(File, bool), OpenError> {
     Ok((lock, text == MARK))
 }
 
+/// Makes the empty file for us alone: it will hold subscribers' data. SQLite gives the files
+/// beside it the same mode.
+fn make_private(file: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600).open(file).map(drop)
+}
+
 /// Says, for the next start, that there was a store.
 fn mark(file: &Path, lock: &mut File) -> io::Result<()> {
     lock.rewind()?;
     lock.write_all(MARK)?;
     lock.sync_all()?;
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
+    let folder = folder.unwrap_or_else(|| Path::new("."));
     OpenOptions::new().read(true).open(folder)?.sync_all()
+}
+
+/// A first start that was cut short leaves a rollback journal, from before there was a log. SQLite
+/// undoes it when the file is opened for writing, and refuses to look at it otherwise.
+async fn undo_first_start(options: &SqliteOptions) -> Result<(), OpenError> {
+    let file = &options.file;
+    let size = |suffix| fs::metadata(beside(file, suffix)).map_or(0, |found| found.len());
+    if size("-journal") == 0 || size("") == 0 {
+        return Ok(());
+    }
+    let undo = async {
+        let mut connection = common(options).connect().await?;
+        sqlx::query("SELECT count(*) FROM sqlite_schema").fetch_one(&mut connection).await?;
+        connection.close().await
+    };
+    undo.await.map_err(|error| open_error(file, error))
 }
 
 enum Found {
@@ -121,7 +146,7 @@ enum Found {
 /// Looks at the file without SQLite: a file that is not whole must not be written to.
 fn inspect(file: &Path, marked: bool) -> Result<Found, OpenError> {
     let size = |suffix| fs::metadata(beside(file, suffix)).map_or(0, |found| found.len());
-    let unclean = size("-wal") > 0 || size("-journal") > 0;
+    let unclean = size("-wal") > 0;
     let mut head = Vec::new();
     let bytes = match OpenOptions::new().read(true).open(file) {
         Ok(database) => {
@@ -137,10 +162,6 @@ fn inspect(file: &Path, marked: bool) -> Result<Found, OpenError> {
         }
         Err(error) => return Err(io_error(file, error)),
     };
-    if size("-journal") > 0 {
-        // A first start was cut short: SQLite undoes it.
-        return Ok(if bytes == 0 { Found::Nothing } else { Found::Store { unclean, bytes } });
-    }
     if bytes == 0 {
         return if marked || unclean {
             Err(damaged(file, "it is empty, and held a store before"))

@@ -100,7 +100,7 @@ fn is_full(error: &io::Error) -> bool {
 
 /// Writes the file in full: a sparse one keeps no room.
 fn fill(file: &Path, bytes: u64) -> io::Result<()> {
-    const CHUNK: [u8; 64 * 1024] = [0xA5; 64 * 1024];
+    static CHUNK: [u8; 64 * 1024] = [0xA5; 64 * 1024];
     if fs::metadata(file).is_ok_and(|it| it.len() == bytes) {
         return Ok(());
     }

@@ -97,6 +97,60 @@ async fn events_come_back_as_they_went_in_and_in_order() {
 }
 
 #[tokio::test]
+async fn its_files_are_ours_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder).await;
+    store.set_ballast(true).await.unwrap();
+    assert_eq!(one(&store, append(vec![event(&cpe("1"), 1)])).await, Ok(()));
+    let mut names: Vec<_> = std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| {
+            let mode = entry.metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{entry:?}");
+            entry.file_name().into_string().unwrap()
+        })
+        .collect();
+    names.sort_unstable();
+    let expected =
+        ["store.db", "store.db-shm", "store.db-wal", "store.db.ballast", "store.db.lock"];
+    assert_eq!(names, expected);
+    store.close().await;
+    assert!(!folder.path().join("store.db-wal").exists(), "one whole file is left");
+}
+
+/// Readers that are never all away at once must not let the log grow without end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_starts_over_under_readers() {
+    let folder = TempDir::new().unwrap();
+    let options = SqliteOptions { log_pages: 64, ..options(&folder) };
+    let store = std::sync::Arc::new(SqliteStore::open(options).await.unwrap());
+    let device = cpe("1");
+    let reading: Vec<_> = (0..3)
+        .map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                while store.head().await.unwrap()[0].sequence < 6_000 {
+                    store.events_after(Position::default(), 50, usize::MAX).await.unwrap();
+                    tokio::task::yield_now().await;
+                }
+            })
+        })
+        .collect();
+    for second in 0..60 {
+        let events = (0..100).map(|_| event(&device, second)).collect();
+        assert_eq!(one(&store, append(events)).await, Ok(()));
+    }
+    for reader in reading {
+        reader.await.unwrap();
+    }
+    let log = std::fs::metadata(folder.path().join("store.db-wal")).unwrap().len();
+    assert!(log < 4 * 1024 * 1024, "{log} bytes of log");
+    store.close().await;
+}
+
+#[tokio::test]
 async fn a_second_process_is_kept_out() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder).await;
@@ -225,6 +279,7 @@ async fn commands_move_until_their_end_and_a_key_makes_one() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one device's story")]
 async fn what_operators_and_devices_hold_comes_back() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder).await;
@@ -424,4 +479,54 @@ async fn trimming_takes_the_old_end_and_sequences_go_on() {
     let put = Operation::PutCursor { name: "sink:late".into(), required: true };
     assert_eq!(transact(&store, put).await, Ok(()));
     assert_eq!(store.cursors().await.unwrap()[0].done, position(7), "from the end");
+}
+
+/// The scenarios of `tests/vfs`, each as a test.
+mod scenarios {
+    use crate::store::scenarios::{damage, faults, power_cut, room};
+
+    #[test]
+    fn nothing_acknowledged_is_lost_to_power_cuts() {
+        power_cut::nothing_acknowledged_is_lost();
+    }
+
+    #[test]
+    fn every_call_may_fail() {
+        faults::every_call_may_fail();
+    }
+
+    #[test]
+    fn a_failed_sync_ends_the_writer() {
+        faults::a_failed_sync_ends_the_writer();
+    }
+
+    #[test]
+    fn a_stalled_sync_holds_back_no_reader() {
+        faults::a_stalled_sync_holds_back_no_reader();
+    }
+
+    #[test]
+    fn full_by_pages() {
+        room::full_by_pages();
+    }
+
+    #[test]
+    fn full_by_quota() {
+        room::full_by_quota();
+    }
+
+    #[test]
+    fn full_disk() {
+        room::full_disk();
+    }
+
+    #[test]
+    fn what_is_no_store_is_left_alone() {
+        damage::what_is_no_store_is_left_alone();
+    }
+
+    #[test]
+    fn a_flipped_bit_is_named_or_harmless() {
+        damage::a_flipped_bit_is_named_or_harmless();
+    }
 }

@@ -79,6 +79,8 @@ pub(crate) struct Disk {
     full: bool,
     sync_delay: Duration,
     off: bool,
+    /// How many calls are left until the power is cut by itself.
+    cut_after: Option<u64>,
     /// Counts cuts: handles of an earlier time are dead.
     pub(crate) time: u64,
 }
@@ -95,6 +97,7 @@ impl Disk {
             full: false,
             sync_delay: Duration::ZERO,
             off: false,
+            cut_after: None,
             time: 0,
         }
     }
@@ -110,6 +113,13 @@ impl Disk {
 
     /// Counts a call; says how it fails, if it does.
     pub(crate) fn call(&mut self, call: Call) -> Option<Failure> {
+        if let Some(left) = &mut self.cut_after {
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                self.cut();
+                return Some(Failure::Io);
+            }
+        }
         let count = self.calls.entry(call).or_default();
         *count += 1;
         let count = *count;
@@ -129,9 +139,17 @@ impl Disk {
         self.faults.push((self.calls(fault.call) + fault.nth, fault));
     }
 
-    pub(crate) fn heal(&mut self) -> bool {
+    pub(crate) fn heal(&mut self) {
         self.faults.clear();
-        std::mem::take(&mut self.struck)
+        self.struck = false;
+    }
+
+    pub(crate) fn has_struck(&self) -> bool {
+        self.struck
+    }
+
+    pub(crate) fn set_cut_after(&mut self, calls: u64) {
+        self.cut_after = Some(calls);
     }
 
     pub(crate) fn set_full(&mut self, full: bool) {
@@ -259,6 +277,7 @@ impl Disk {
             }
         }
         self.off = true;
+        self.cut_after = None;
         self.time += 1;
     }
 
@@ -281,6 +300,13 @@ impl Disk {
 
     pub(crate) fn restore(&mut self) {
         self.off = false;
+        self.cut_after = None;
+    }
+
+    /// A new disk: what was open is dead, nothing is known.
+    pub(crate) fn replace(&mut self, seed: u64) {
+        let time = self.time + 1;
+        *self = Self { time, ..Self::new(seed) };
     }
 }
 
@@ -415,7 +441,9 @@ mod tests {
         assert_eq!(disk.call(Call::Sync), None);
         assert_eq!(disk.call(Call::Sync), Some(Failure::Io));
         assert_eq!(disk.call(Call::Sync), None, "once");
-        assert!(disk.heal());
+        assert!(disk.has_struck());
+        disk.heal();
+        assert!(!disk.has_struck());
         disk.fail(Fault { for_good: true, nth: 1, ..fault });
         assert_eq!(disk.call(Call::Sync), Some(Failure::Io));
         assert_eq!(disk.call(Call::Sync), Some(Failure::Io), "for good");

@@ -10,6 +10,7 @@
 //! place in the repository with `unsafe` code: see `ffi`.
 
 #![allow(unsafe_code, reason = "a VFS is a table of C functions")]
+#![allow(clippy::disallowed_methods, reason = "a disk reads, writes and stalls")]
 
 mod disk;
 mod ffi;
@@ -62,6 +63,22 @@ impl Handle {
         self.disk().cut();
     }
 
+    /// Cuts the power by itself in the midst of the given call from now on, counting calls of all
+    /// kinds.
+    pub fn cut_after(&self, calls: u64) {
+        self.disk().set_cut_after(calls);
+    }
+
+    /// Whether the power is cut.
+    pub fn is_cut(&self) -> bool {
+        self.disk().is_off()
+    }
+
+    /// Puts a new disk in, of another seed: for the next case of a loop, in another folder.
+    pub fn replace(&self, seed: u64) {
+        self.disk().replace(seed);
+    }
+
     /// Switches the power on again, once everything that was open is closed.
     pub fn restore(&self) {
         self.disk().restore();
@@ -72,9 +89,14 @@ impl Handle {
         self.disk().fail(fault);
     }
 
-    /// Ends all faults of [`Handle::fail`]; returns whether one has struck.
-    pub fn heal(&self) -> bool {
-        self.disk().heal()
+    /// Ends all faults of [`Handle::fail`].
+    pub fn heal(&self) {
+        self.disk().heal();
+    }
+
+    /// Whether a fault of [`Handle::fail`] has struck since the last [`Handle::heal`].
+    pub fn has_struck(&self) -> bool {
+        self.disk().has_struck()
     }
 
     /// Whether no file may grow: `ENOSPC`.

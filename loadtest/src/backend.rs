@@ -1,0 +1,164 @@
+//! The business backend: takes signed batches, remembers each fact in the ledger, and misbehaves on
+//! demand. What it answers 2xx it has kept; what it refuses it has not.
+
+mod batch;
+mod faults;
+mod signature;
+
+pub(crate) use faults::Faults;
+pub(crate) use signature::Secret;
+
+use crate::meter::Kind;
+use crate::world::World;
+use batch::Batch;
+use bytes::Bytes;
+use faults::Mood;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// Largest batch that is taken.
+const BODY_BYTES_MAX: usize = 64 << 20;
+
+/// A receiver of webhooks.
+#[derive(Debug)]
+pub(crate) struct Backend {
+    world: Arc<World>,
+    secret: Option<Secret>,
+    faults: Faults,
+    /// Batches that were not answered 2xx, by webhook id: a retry must be the same bytes.
+    open: Mutex<HashMap<String, u64>>,
+}
+
+/// Why a connection is cut instead of answered.
+#[derive(Debug, thiserror::Error)]
+#[error("cut on purpose")]
+struct Cut;
+
+impl Backend {
+    /// Takes a port and serves until `end`.
+    pub(crate) async fn start(
+        world: &Arc<World>,
+        secret: Option<Secret>,
+        faults: Faults,
+        end: CancellationToken,
+    ) -> io::Result<()> {
+        let listener = TcpListener::bind(world.targets.backend).await?;
+        let backend =
+            Arc::new(Self { world: Arc::clone(world), secret, faults, open: Mutex::default() });
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    () = end.cancelled() => return,
+                    accepted = listener.accept() => {
+                        if let Ok((stream, _)) = accepted {
+                            // Small answers must not wait for more.
+                            let _ = stream.set_nodelay(true);
+                            tokio::spawn(serve(Arc::clone(&backend), stream));
+                        }
+                    }
+                }
+            }
+        });
+        Ok(())
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Cut> {
+        let header = |name: &str| {
+            let value = request.headers().get(name).and_then(|value| value.to_str().ok());
+            value.map(ToOwned::to_owned).unwrap_or_default()
+        };
+        let id = header("webhook-id");
+        let (timestamp, signature) = (header("webhook-timestamp"), header("webhook-signature"));
+        let Ok(body) = Limited::new(request.into_body(), BODY_BYTES_MAX).collect().await else {
+            self.world.meter.error(Kind::Backend, "batch was cut off");
+            return Ok(empty(StatusCode::BAD_REQUEST));
+        };
+        let body = body.to_bytes();
+        if let Some(secret) = &self.secret
+            && let Err(refusal) =
+                secret.verify(&id, &timestamp, &body, &signature, signature::unix_now())
+        {
+            self.world.meter.error(Kind::Backend, refusal.to_string());
+            return Ok(empty(StatusCode::UNAUTHORIZED));
+        }
+        self.check_retry(&id, &body);
+        self.faults.think().await;
+        match self.faults.mood() {
+            Mood::Busy(status) => Ok(empty(status)),
+            Mood::Keep => Ok(self.keep(&id, &body)),
+            Mood::KeepAndCut => {
+                self.keep(&id, &body);
+                Err(Cut)
+            }
+        }
+    }
+
+    /// Puts a batch into the ledger, or refuses it for good.
+    fn keep(&self, id: &str, body: &[u8]) -> Response<Full<Bytes>> {
+        let meter = &self.world.meter;
+        let batch = match Batch::read(body) {
+            Ok(batch) => batch,
+            Err(error) => {
+                // Our own reading is at fault or the daemon's writing: either way someone must look.
+                meter.error(Kind::Backend, format!("unreadable batch: {error}"));
+                return empty(StatusCode::BAD_REQUEST);
+            }
+        };
+        let poisonous = |tag| self.faults.is_poison(tag);
+        if let Some(tag) = batch.facts().filter_map(|(_, _, tag)| tag).find(|tag| poisonous(*tag)) {
+            if batch.len() == 1 {
+                self.world.ledger.park(tag);
+            }
+            return empty(StatusCode::UNPROCESSABLE_ENTITY);
+        }
+        if let Some(lag) = batch.lag() {
+            meter.record(Kind::Delivery, 0, lag);
+        }
+        for (event_id, subject, tag) in batch.facts() {
+            match tag {
+                Some(tag) => {
+                    self.world.ledger.arrive(event_id, subject, tag);
+                }
+                None => self.world.ledger.arrive_untagged(),
+            }
+        }
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        empty(StatusCode::NO_CONTENT)
+    }
+
+    /// The same id must bring the same bytes.
+    fn check_retry(&self, id: &str, body: &[u8]) {
+        let mut hasher = DefaultHasher::new();
+        body.hash(&mut hasher);
+        let hash = hasher.finish();
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if *open.entry(id.to_owned()).or_insert(hash) != hash {
+            self.world.meter.error(Kind::Backend, "a retry brought other bytes under the same id");
+        }
+    }
+}
+
+async fn serve(backend: Arc<Backend>, stream: tokio::net::TcpStream) {
+    let service = service_fn(|request| {
+        let backend = Arc::clone(&backend);
+        async move { backend.answer(request).await }
+    });
+    let mut server = hyper::server::conn::http1::Builder::new();
+    // A cut, ours or the daemon's, ends the connection and nothing else.
+    let _ = server.timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).await;
+}
+
+fn empty(status: StatusCode) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = status;
+    response
+}

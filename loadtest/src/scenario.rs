@@ -1,0 +1,81 @@
+//! What can be run, one file each, and what they share: build a world, let it run, judge it.
+
+mod bare_http;
+mod build;
+mod conduct;
+mod config;
+mod cwmp_steady;
+mod events;
+mod mixed;
+mod mqtt_idle;
+mod mqtt_qos1;
+mod ussd_hops;
+
+use crate::args::Scenario;
+use crate::cpe;
+use crate::report::Report;
+use std::io;
+
+/// How a run ended.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// It was measured.
+    Measured(Box<Report>),
+    /// There was nothing to measure.
+    Done,
+}
+
+impl Verdict {
+    /// Whether all promises were kept.
+    pub(crate) fn is_good(&self) -> bool {
+        match self {
+            Self::Measured(report) => report.is_good(),
+            Self::Done => true,
+        }
+    }
+}
+
+/// Why a run could not be made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("the runtime cannot start")]
+    Runtime(#[from] io::Error),
+    #[error("{what} cannot be opened")]
+    Open {
+        what: &'static str,
+        #[source]
+        source: io::Error,
+    },
+    #[error("model {name:?} cannot be used")]
+    Model {
+        name: String,
+        #[source]
+        source: cpe::ModelError,
+    },
+    #[error("the webhook's secret is no whsec_…")]
+    Secret,
+    #[error("TLS cannot be set up")]
+    Tls(#[from] rustls::Error),
+    #[error("--digest is user:password, or enrol with a --data-dir that has the secret")]
+    Digest,
+    #[error("{ready} of {wanted} clients were ready within the warm-up; first errors: {errors}")]
+    NotReady { ready: u32, wanted: u32, errors: String },
+    #[error("the report cannot be written")]
+    Report(#[source] io::Error),
+    #[error("{0} must not be zero")]
+    Zero(&'static str),
+}
+
+/// Runs what the command line names.
+pub(crate) async fn run(scenario: Scenario) -> Result<Verdict, Error> {
+    match scenario {
+        Scenario::Mixed(args) => mixed::run(args).await,
+        Scenario::CwmpSteady(args) => cwmp_steady::run(args).await,
+        Scenario::MqttQos1(args) => mqtt_qos1::run(args).await,
+        Scenario::MqttIdle(args) => mqtt_idle::run(args).await,
+        Scenario::UssdHops(args) => ussd_hops::run(args).await,
+        Scenario::Events(args) => events::run(args).await,
+        Scenario::BareHttp(args) => bare_http::run(&args).await,
+        Scenario::Config(args) => config::run(&args),
+    }
+}

@@ -1,0 +1,121 @@
+//! Fleets of clients from flags: who they are and where they stand in the ledger.
+
+use super::Error;
+use crate::args::Common;
+use crate::backend::{Backend, Faults, Secret};
+use crate::cpe::{Device, Door, Doors, Model};
+use crate::ledger::{Ledger, LedgerFile};
+use crate::world::{World, read_line};
+use model::DeviceId;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+use tokio_util::sync::CancellationToken;
+
+/// The subjects of a run, before its world exists: a client's place is where it was added.
+#[derive(Debug, Default)]
+pub(super) struct Roll {
+    subjects: Vec<String>,
+}
+
+impl Roll {
+    /// Adds one client. Returns its place.
+    pub(super) fn add(&mut self, subject: String) -> u32 {
+        let at = u32::try_from(self.subjects.len()).unwrap_or(u32::MAX);
+        self.subjects.push(subject);
+        at
+    }
+
+    /// Adds a router. Returns its place.
+    pub(super) fn add_device(&mut self, device: &Device) -> u32 {
+        let identity = device.identity();
+        let id = DeviceId::cwmp(&identity.oui, &identity.product_class, &identity.serial);
+        self.add(id.map(|id| id.as_str().to_owned()).unwrap_or_default())
+    }
+
+    /// Adds a board. Returns its place and its client id.
+    pub(super) fn add_board(&mut self, fleet: &str, index: u32) -> (u32, String) {
+        let client_id = format!("{fleet}B{index:07}");
+        (self.add(format!("mqtt:{client_id}")), client_id)
+    }
+
+    /// Adds a phone. Returns its place and its number, of a range that no operator has.
+    pub(super) fn add_phone(&mut self, index: u32) -> (u32, String) {
+        let number = format!("+2547990{index:06}");
+        (self.add(format!("msisdn:{number}")), number)
+    }
+
+    /// The world of these clients.
+    pub(super) fn world(self, common: &Common) -> Result<Arc<World>, Error> {
+        let file = common.ledger.as_deref().map(LedgerFile::create).transpose();
+        let file = file.map_err(|source| Error::Open { what: "the ledger", source })?;
+        Ok(World::new(common, Ledger::new(run_number(), self.subjects, file)))
+    }
+}
+
+/// Differs between runs, so that what an earlier run left is not taken for ours.
+pub(super) fn run_number() -> u32 {
+    let mut hasher = DefaultHasher::new();
+    SystemTime::now().hash(&mut hasher);
+    std::process::id().hash(&mut hasher);
+    u32::try_from(hasher.finish() >> 32).unwrap_or(0)
+}
+
+/// Opens the backend, unless there is to be none. It ends with `end`.
+pub(super) async fn backend(
+    common: &Common,
+    world: &Arc<World>,
+    end: &CancellationToken,
+) -> Result<(), Error> {
+    if common.backend.no_backend {
+        return Ok(());
+    }
+    let file = common.backend.webhook_secret_file.clone();
+    let file = file.or_else(|| common.data_dir.as_ref().map(|dir| dir.join(SECRET_FILE)));
+    let secret = match file {
+        None => None,
+        Some(file) => {
+            let text = read_line(&file)
+                .map_err(|source| Error::Open { what: "the webhook's secret", source })?;
+            Some(Secret::read(&text).ok_or(Error::Secret)?)
+        }
+    };
+    let faults = Faults::new(&common.backend, Instant::now());
+    Backend::start(world, secret, faults, end.clone())
+        .await
+        .map_err(|source| Error::Open { what: "the backend's port", source })
+}
+
+/// Where `config` puts the webhook's secret, in the data directory.
+pub(super) const SECRET_FILE: &str = "loadtest.secret";
+
+/// User name and password of devices without their own.
+pub(super) fn enrolment(world: &World) -> Option<(String, String)> {
+    world.secrets.enrolment.clone().map(|secret| (String::from("enrol"), secret))
+}
+
+/// Routers of several models in turn, with their doors.
+pub(super) async fn routers(
+    names: &[String],
+    count: u32,
+    fleet: &str,
+    wake_at: SocketAddr,
+    end: &CancellationToken,
+) -> Result<Vec<(Device, Arc<Door>)>, Error> {
+    let models = names
+        .iter()
+        .map(|name| match Model::named(name) {
+            Ok(model) => Ok(Arc::new(model)),
+            Err(source) => Err(Error::Model { name: name.clone(), source }),
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let (at, doors) = Doors::open(wake_at, count, run_number(), end.clone())
+        .await
+        .map_err(|source| Error::Open { what: "the routers' port", source })?;
+    let routers = doors.into_iter().zip(0..).map(|(door, index)| {
+        let model = Arc::clone(&models[index as usize % models.len()]);
+        (Device::new(model, fleet, index, Doors::url(at, index)), door)
+    });
+    Ok(routers.collect())
+}

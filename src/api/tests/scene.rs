@@ -1,0 +1,257 @@
+//! What every test of the API needs: a daemon's parts without its listeners, and a caller.
+
+use super::super::access::Peer;
+use super::super::*;
+use crate::deliver::cloud_event;
+use crate::lines::Lines;
+use crate::secrets::{KEY_LEN, Vault, new_token};
+use crate::store::{CustomerRow, Page, SqliteOptions, SqliteStore, TokenRow, WriterOptions};
+use axum::Extension;
+use axum::body::Body;
+use axum::http::{HeaderMap, StatusCode};
+use config::{Config, Permission, Roles};
+use http_body_util::BodyExt as _;
+use model::{DeviceFacts, Event, EventType, Redacted};
+use serde_json::Value;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+use tower::ServiceExt as _;
+
+/// Room enough for any test.
+const QUOTA: u64 = 64 << 20;
+
+/// A router with every fact, as the tests name it.
+pub(super) const ROUTER: &str = "cwmp:00259E-HG%2D8245-48575443";
+/// The router in a URL.
+pub(super) const ROUTER_URL: &str = "/api/v1/devices/cwmp:00259E-HG%252D8245-48575443";
+/// A board.
+pub(super) const BOARD: &str = "imei:490154203237518";
+/// A phone.
+pub(super) const PHONE: &str = "msisdn:+254711000001";
+
+pub(super) struct Scene {
+    pub(super) state: ApiState,
+    pub(super) app: axum::Router,
+    pub(super) wakes: mpsc::Receiver<(Tenant, DeviceId)>,
+    pub(super) token: String,
+    peers: AtomicU32,
+    _folder: TempDir,
+}
+
+/// What a caller hears.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) text: String,
+    pub(super) json: Value,
+}
+
+impl Answer {
+    /// The word of a problem, having checked that it is a whole one.
+    #[track_caller]
+    pub(super) fn code(&self) -> &str {
+        assert_eq!(self.headers["content-type"], "application/problem+json", "{self:?}");
+        assert_eq!(self.json["status"], self.status.as_u16());
+        let code = self.json["code"].as_str().unwrap();
+        assert_eq!(self.json["type"], format!("urn:lastmile:problem:{code}"));
+        assert!(self.json["title"].is_string() && self.json["detail"].is_string());
+        code
+    }
+}
+
+/// A tenant beside `default`.
+pub(super) fn other() -> Tenant {
+    Tenant::new("other").unwrap()
+}
+
+pub(super) fn id(text: &str) -> DeviceId {
+    DeviceId::parse(text).unwrap()
+}
+
+/// The roles of an absent file, and two for each permission: it alone, and all but it.
+fn roles() -> Roles {
+    let words = |chosen: &dyn Fn(Permission) -> bool| {
+        let chosen = Permission::ALL.iter().filter(|it| chosen(**it));
+        chosen.map(|it| format!("\"{}\"", it.as_str())).collect::<Vec<_>>().join(", ")
+    };
+    let mut file = String::from("[roles]\n");
+    for (index, this) in Permission::ALL.iter().enumerate() {
+        let (only, but) = (words(&|it| it == *this), words(&|it| it != *this));
+        file.push_str(&format!("only{index} = [{only}]\nbut{index} = [{but}]\n"));
+    }
+    Config::parse(&file).unwrap().roles
+}
+
+impl Scene {
+    pub(super) async fn new() -> Self {
+        Self::with(QUOTA, ApiOptions::default()).await
+    }
+
+    pub(super) async fn with(quota_bytes: u64, options: ApiOptions) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("lastmile.db");
+        let store = SqliteStore::open(SqliteOptions::new(file, quota_bytes)).await.unwrap();
+        let store: Arc<dyn Store> = Arc::new(store);
+        let (writer, task) = Writer::new(Arc::clone(&store), WriterOptions::default());
+        tokio::spawn(task);
+        let registry = Arc::new(Registry::new());
+        let vault = Vault::new(&[7; KEY_LEN]);
+        let access = Arc::new(Access::new(vault.clone(), roles()));
+        let mirrors: [Arc<dyn Mirror>; 2] =
+            [Arc::<Registry>::clone(&registry), Arc::<Access>::clone(&access)];
+        let (changes, task) = Changes::new(&writer, &mirrors);
+        tokio::spawn(task);
+        let clock = Clock::start();
+        let (wake, wakes) = mpsc::channel(8);
+        let lines = Arc::new(Lines::default());
+        let (desk_store, desk_registry) = (Arc::clone(&store), Arc::clone(&registry));
+        let desk = Desk::new(desk_store, writer.clone(), desk_registry, lines, clock, wake);
+        let credentials = Credentials::new(
+            vault.clone(),
+            writer.clone(),
+            Arc::clone(&registry),
+            clock,
+            &Redacted("enrolment".to_owned()),
+            Vec::new(),
+            [],
+        );
+        let prometheus = prometheus::Registry::new();
+        let state = ApiState::new(Parts {
+            store,
+            changes,
+            registry,
+            desk: Arc::new(desk),
+            access,
+            vault,
+            credentials: Arc::new(credentials),
+            replays: Replays::default(),
+            source: cloud_event::source("test").into(),
+            sinks: vec![ConfiguredSink { name: "erp".into(), tenant: Tenant::default() }],
+            health: Arc::new(Health::new(writer.room_changes())),
+            metrics: Metrics::new(&prometheus).unwrap(),
+            prometheus,
+            writer,
+            clock,
+            stop: CancellationToken::new(),
+            options,
+        });
+        let app = router(state.clone());
+        let peers = AtomicU32::new(1);
+        let mut scene = Self { state, app, wakes, token: String::new(), peers, _folder: folder };
+        // In a full store there is nobody: such a test lets its callers in itself.
+        if quota_bytes == QUOTA {
+            scene.token = scene.make_token(&Tenant::default(), "admin").await;
+        }
+        scene
+    }
+
+    /// A scene with a router, a board, a phone and a customer of the tenant `default`.
+    pub(super) async fn furnished() -> Self {
+        let scene = Self::new().await;
+        let facts = DeviceFacts {
+            manufacturer: Some("Huawei".into()),
+            model: Some("HG8245".into()),
+            aliases: vec![model::Alias::new(model::AliasKind::Mac, "00:1a:2b:3c:4d:5e").unwrap()],
+            ..DeviceFacts::default()
+        };
+        scene.meet(&Tenant::default(), ROUTER, facts).await;
+        scene.meet(&Tenant::default(), BOARD, DeviceFacts::default()).await;
+        scene.meet(&Tenant::default(), PHONE, DeviceFacts::default()).await;
+        let row = CustomerRow {
+            tenant: Tenant::default(),
+            id: "C1".into(),
+            name: Some(Redacted("Ada".into())),
+            created_at: scene.state.clock.now().wall,
+        };
+        scene.commit(vec![Operation::PutCustomer(row)]).await;
+        scene
+    }
+
+    /// A device says something of itself.
+    pub(super) async fn meet(&self, tenant: &Tenant, device: &str, facts: DeviceFacts) {
+        let event = Event {
+            tenant: tenant.clone(),
+            device: id(device),
+            kind: EventType::DEVICE_BOOTSTRAPPED,
+            time: self.state.clock.now().wall,
+            data: Json::empty_object(),
+            facts: Some(Box::new(facts)),
+        };
+        self.state.writer.append(vec![event.clone()], Vec::new()).await.unwrap();
+        self.state.registry.apply(&event);
+    }
+
+    pub(super) async fn commit(&self, operations: Vec<Operation>) {
+        self.state.changes.make("scene", operations).await.unwrap();
+    }
+
+    /// A token of this role, known to the API.
+    pub(super) async fn make_token(&self, tenant: &Tenant, role: &str) -> String {
+        let token = new_token();
+        let row = TokenRow {
+            tenant: tenant.clone(),
+            name: role.into(),
+            hash: self.state.vault.hmac(token.expose().as_bytes()),
+            role: role.into(),
+            created_at: self.state.clock.now().wall,
+        };
+        self.commit(vec![Operation::PutToken(row)]).await;
+        token.0
+    }
+
+    /// A call of `default`'s admin: `GET /path`, with a JSON body where one is given.
+    pub(super) async fn call(&self, call: &str, body: Option<Value>) -> Answer {
+        self.call_as(Some(&self.token), call, body).await
+    }
+
+    /// A call from an address of its own, so that failed tries of one do not spend another's.
+    pub(super) async fn call_as(
+        &self,
+        token: Option<&str>,
+        call: &str,
+        body: Option<Value>,
+    ) -> Answer {
+        let (method, path) = call.split_once(' ').unwrap();
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let body = match body {
+            Some(body) => {
+                request = request.header("content-type", "application/json");
+                Body::from(body.to_string())
+            }
+            None => Body::empty(),
+        };
+        let peer = IpAddr::from(self.peers.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+        self.send(request.body(body).unwrap(), peer).await
+    }
+
+    /// Any request, from any address, read to its end.
+    pub(super) async fn send(&self, request: Request, peer: IpAddr) -> Answer {
+        let app = self.app.clone().layer(Extension(Peer(peer)));
+        let response = app.oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
+        let json = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Answer { status: parts.status, headers: parts.headers, text, json }
+    }
+
+    /// The newest line of `default`'s audit trail: who, what, to what, and the rest.
+    pub(super) async fn last_audit(&self) -> (String, String, String, Value) {
+        let page = Page { after: None, rows_max: 1 };
+        let lines = self.state.store.audit(&Tenant::default(), page).await.unwrap();
+        let line = lines.into_iter().next().expect("there is a line");
+        let detail = serde_json::from_str(line.detail.as_str()).unwrap();
+        (line.actor.into(), line.action.into(), line.subject.into(), detail)
+    }
+
+    /// How many lines a tenant's audit trail has.
+    pub(super) async fn audit_len(&self, tenant: &Tenant) -> usize {
+        let page = Page { after: None, rows_max: 1_000 };
+        self.state.store.audit(tenant, page).await.unwrap().len()
+    }
+}
