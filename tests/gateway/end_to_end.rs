@@ -3,7 +3,8 @@
 use crate::backend::Backend;
 use crate::board::Board;
 use crate::cpe::Cpe;
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, until};
+use crate::http::PATIENCE;
 use crate::programs::{self, succeed};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
@@ -75,8 +76,8 @@ fn a_board_publishes() {
     assert_eq!(gone.data, json!({"cause": "normal"}));
 
     publish("boards/490154203237500/up/water");
-    let faults = daemon.counted("lastmile_listen_faults_total", &["mqtt"]);
-    assert!(faults >= 1.0, "another board's topic must be refused and counted");
+    let refused = || daemon.counted("lastmile_mqtt_disconnects_total", &["not_authorised"]) >= 1.0;
+    assert!(until(PATIENCE, refused), "another board's topic must be refused and counted");
     let told = backend.accepted();
     assert!(!told.iter().any(|it| it.data["topic"] == "boards/490154203237500/up/water"));
     let wrong = Board::connect(daemon.ports.mqtt, "other", "enrol", "wrong").unwrap();

@@ -112,11 +112,18 @@ fn accepts_again(daemon: &Daemon, ledger: &mut Ledger) {
     board.publish_and_wait("boards/known/up/a", b"{\"n\":1}").unwrap();
     ledger.acknowledge(fact);
     let cpe = Cpe::new(daemon.ports.cwmp, "FULL0002", &secret);
+    let fact = Fact { subject: cpe.id(), kind: "boot", number: 0 };
+    ledger.send(fact.clone());
     let visited = until(PATIENCE, || cpe.visit(&[("0 BOOTSTRAP", "")]).is_ok());
     assert!(visited, "a CPE is not taken again");
-    let mut call = Call::begin(daemon.ports.public, &daemon.home(), "s-2", "+254711000007").unwrap();
+    ledger.acknowledge(fact);
+    let phone = "+254711000007";
+    let fact = Fact { subject: format!("msisdn:{phone}"), kind: "call", number: 2 };
+    ledger.send(fact.clone());
+    let mut call = Call::begin(daemon.ports.public, &daemon.home(), "s_2", phone).unwrap();
     let said = call.dial().unwrap();
     assert!(said.starts_with("CON "), "{said}");
+    ledger.acknowledge(fact);
     let ready = http::once(daemon.ports.operator, "GET", "/readyz", &[], b"").unwrap();
     assert_eq!(ready.status, 200, "{}", ready.text());
 }

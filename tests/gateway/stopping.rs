@@ -41,15 +41,15 @@ fn sigterm_under_load_loses_nothing() {
 fn what_is_kept_is_delivered_first() {
     let backend = Backend::start();
     let mut daemon = Daemon::start(Some(&backend), &[]);
-    backend.be(Mood::Refuses(503));
+    backend.be(Mood::Stalls);
     let mut board = Board::enrol(daemon.ports.mqtt, "last", &daemon.enrolment());
     for number in 0..50 {
         let payload = format!("{{\"n\":{number}}}");
         board.publish_and_wait("boards/last/up/a", payload.as_bytes()).unwrap();
     }
-    backend.be(Mood::Accepts);
     daemon.signal("TERM");
     assert!(board.is_closed_within(PATIENCE), "its session ends");
+    backend.be(Mood::Accepts);
     let status = daemon.wait_within(PATIENCE).expect("it stops");
     assert_eq!(status.code(), Some(0));
     let telemetry = backend.accepted();
