@@ -134,7 +134,8 @@ impl Backend {
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                let kinds: Vec<_> = state.accepted.iter().rev().take(20).map(|it| &it.kind).collect();
+                let kinds: Vec<_> =
+                    state.accepted.iter().rev().take(20).map(|it| &it.kind).collect();
                 let (count, requests) = (state.accepted.len(), state.requests);
                 let last = format!("{count} events in {requests} requests, the last: {kinds:?}");
                 drop(state);
@@ -148,8 +149,8 @@ impl Backend {
     pub(crate) fn wait_for(&self, kind: &str, subject: &str) -> Received {
         let is_it = |it: &&Received| it.kind == kind && it.subject == subject;
         let what = format!("{kind} of {subject}");
-        let all =
-            self.wait(&what, crate::http::PATIENCE, |accepted| accepted.iter().any(|it| is_it(&it)));
+        let all = self
+            .wait(&what, crate::http::PATIENCE, |accepted| accepted.iter().any(|it| is_it(&it)));
         all.into_iter().find(|it| is_it(&it)).unwrap()
     }
 
@@ -165,11 +166,8 @@ impl Backend {
             let status = self.judge(&headers, &body);
             let reason = if status == 204 { "No Content" } else { "Refused" };
             let answer = format!("HTTP/1.1 {status} {reason}\r\nContent-Length: 0\r\n\r\n");
-            let answer = if status == 204 {
-                "HTTP/1.1 204 No Content\r\n\r\n".to_owned()
-            } else {
-                answer
-            };
+            let answer =
+                if status == 204 { "HTTP/1.1 204 No Content\r\n\r\n".to_owned() } else { answer };
             if reader.get_mut().write_all(answer.as_bytes()).is_err() {
                 return;
             }
@@ -237,7 +235,8 @@ fn read_request(reader: &mut BufReader<TcpStream>) -> Option<(HashMap<String, St
 
 /// Checks a delivery as Standard Webhooks and CloudEvents ask a receiver to.
 fn check(headers: &HashMap<String, String>, body: &[u8]) -> Result<Vec<Received>, String> {
-    let header = |name: &str| headers.get(name).map(String::as_str).ok_or(format!("no {name}"));
+    let header =
+        |name: &str| headers.get(name).map(String::as_str).ok_or_else(|| format!("no {name}"));
     if header("request")? != "POST /events HTTP/1.1" {
         return Err(format!("{} is no delivery", header("request")?));
     }

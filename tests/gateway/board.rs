@@ -109,7 +109,7 @@ impl Board {
     }
 
     /// Longest wait for the next packet.
-    pub(crate) fn set_patience(&mut self, patience: Duration) {
+    pub(crate) fn set_patience(&self, patience: Duration) {
         self.stream.set_read_timeout(Some(patience)).unwrap();
     }
 

@@ -22,7 +22,10 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 /// A router that can be woken and lives on its own.
-fn living_router(daemon: &Daemon, serial: &str) -> (String, std::sync::Arc<std::sync::Mutex<crate::cpe::DataModel>>) {
+fn living_router(
+    daemon: &Daemon,
+    serial: &str,
+) -> (String, std::sync::Arc<std::sync::Mutex<crate::cpe::DataModel>>) {
     let cpe = Cpe::new(daemon.ports.cwmp, serial, &daemon.enrolment());
     let wakes = cpe.listen();
     cpe.visit(&[("0 BOOTSTRAP", ""), ("1 BOOT", "")]).unwrap();
@@ -119,13 +122,16 @@ fn a_publish_waits_for_its_board() {
     let secret = daemon.enrolment();
     Board::enrol(daemon.ports.mqtt, "away", &secret).disconnect();
     backend.wait_for("lastmile.device.disconnected", "mqtt:away");
-    let command = json!({"kind": "publish", "topic": "boards/away/down/x", "payload": {"on": true}});
+    let command =
+        json!({"kind": "publish", "topic": "boards/away/down/x", "payload": {"on": true}});
     let queued = daemon.call("POST", "/api/v1/devices/mqtt:away/commands", &command);
     assert_eq!(queued["state"], "queued");
 
     let mut board = Board::enrol(daemon.ports.mqtt, "away", &secret);
     assert_eq!(board.subscribe("boards/away/down/#").unwrap(), 1);
-    let Packet::Publish { topic, payload, id } = board.receive().unwrap() else { panic!("publish") };
+    let Packet::Publish { topic, payload, id } = board.receive().unwrap() else {
+        panic!("publish")
+    };
     assert_eq!(topic, "boards/away/down/x");
     assert_eq!(payload, b"{\"on\":true}");
     let path = format!("/api/v1/commands/{}", queued["id"].as_str().unwrap());

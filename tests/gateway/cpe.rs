@@ -20,6 +20,7 @@ pub(crate) type DataModel = BTreeMap<String, (&'static str, String)>;
 pub(crate) struct Cpe {
     pub(crate) serial: String,
     pub(crate) port: u16,
+    pub(crate) username: String,
     pub(crate) password: String,
     pub(crate) model: Arc<Mutex<DataModel>>,
 }
@@ -73,7 +74,8 @@ impl Cpe {
             ),
         ]);
         let (serial, password) = (serial.to_owned(), secret.to_owned());
-        Self { serial, port, password, model: Arc::new(Mutex::new(model)) }
+        let username = "enrol".to_owned();
+        Self { serial, port, username, password, model: Arc::new(Mutex::new(model)) }
     }
 
     /// Its identity as the events spell it.
@@ -140,7 +142,7 @@ impl Cpe {
         let mut prompt = digest_auth::parse(prompt).map_err(io::Error::other)?;
         let password = self.password.as_str();
         let context = AuthContext::new_with_method(
-            "enrol",
+            self.username.as_str(),
             password,
             "/acs",
             None::<&[u8]>,
@@ -163,7 +165,8 @@ impl Cpe {
         let model = self.model.lock().unwrap();
         let told = ["DeviceInfo.", "ConnectionRequestURL", "PeriodicInformInterval"];
         let told = model.iter().filter(|(path, _)| told.iter().any(|it| path.contains(it)));
-        let values = told.map(|(path, (kind, value))| parameter(path, kind, value)).collect::<String>();
+        let values =
+            told.map(|(path, (kind, value))| parameter(path, kind, value)).collect::<String>();
         envelope(
             "1",
             &format!(
@@ -283,7 +286,10 @@ fn is_right_digest(header: &str, model: &Mutex<DataModel>) -> bool {
     let field = |name: &str| {
         let fields = header.trim_start_matches("Digest ").split(',');
         let mut pairs = fields.filter_map(|it| it.trim().split_once('='));
-        pairs.find(|(it, _)| *it == name).map_or("", |(_, value)| value.trim_matches('"')).to_owned()
+        pairs
+            .find(|(it, _)| *it == name)
+            .map_or("", |(_, value)| value.trim_matches('"'))
+            .to_owned()
     };
     let hash = |text: String| {
         Md5::digest(text.as_bytes()).iter().fold(String::new(), |mut hex, byte| {

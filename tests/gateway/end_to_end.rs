@@ -60,8 +60,22 @@ fn a_board_publishes() {
     let topic = format!("boards/{IMEI}/up/water");
     let publish = |topic: &str| {
         let arguments = [
-            "-h", "127.0.0.1", "-p", &port, "-i", IMEI, "-u", "enrol", "-P", &secret, "-q", "1",
-            "-t", topic, "-m", "{\"litres\": 7.50}",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            &port,
+            "-i",
+            IMEI,
+            "-u",
+            "enrol",
+            "-P",
+            &secret,
+            "-q",
+            "1",
+            "-t",
+            topic,
+            "-m",
+            "{\"litres\": 7.50}",
         ];
         programs::run("mosquitto_pub", &arguments, b"")
     };
@@ -91,17 +105,50 @@ fn a_board_is_told() {
     let (port, secret) = (daemon.ports.mqtt.to_string(), daemon.enrolment());
     let filter = format!("boards/{IMEI}/down/#");
     let listen = [
-        "-h", "127.0.0.1", "-p", &port, "-i", IMEI, "-u", "enrol", "-P", &secret, "-q", "1", "-t",
-        &filter, "-C", "1", "-W", "30", "-F", "%t %p",
+        "-h",
+        "127.0.0.1",
+        "-p",
+        &port,
+        "-i",
+        IMEI,
+        "-u",
+        "enrol",
+        "-P",
+        &secret,
+        "-q",
+        "1",
+        "-t",
+        &filter,
+        "-C",
+        "1",
+        "-W",
+        "30",
+        "-F",
+        "%t %p",
     ];
     // Known first, so that it can be sent a command while it is away.
     let topic = format!("boards/{IMEI}/up/hello");
     let hello = [
-        "-h", "127.0.0.1", "-p", &port, "-i", IMEI, "-u", "enrol", "-P", &secret, "-q", "1", "-t",
-        &topic, "-m", "hello",
+        "-h",
+        "127.0.0.1",
+        "-p",
+        &port,
+        "-i",
+        IMEI,
+        "-u",
+        "enrol",
+        "-P",
+        &secret,
+        "-q",
+        "1",
+        "-t",
+        &topic,
+        "-m",
+        "hello",
     ];
     succeed("mosquitto_pub", &hello, b"");
-    let command = json!({"kind": "publish", "topic": format!("boards/{IMEI}/down/valve"), "payload": "open"});
+    let command =
+        json!({"kind": "publish", "topic": format!("boards/{IMEI}/down/valve"), "payload": "open"});
     let path = format!("/api/v1/devices/imei:{IMEI}/commands");
     let queued = daemon.call("POST", &path, &command);
     assert_eq!(queued["state"], "queued", "{queued}");
@@ -119,9 +166,19 @@ fn a_caller_dials() {
     let hop = |url: &str, typed: &str| {
         let text = format!("text={typed}");
         let arguments = [
-            "-sS", "-i", "--data-urlencode", "sessionId=ATUid_00aa", "--data-urlencode",
-            "phoneNumber=+254711000001", "--data-urlencode", "networkCode=63902",
-            "--data-urlencode", "serviceCode=*384#", "--data-urlencode", &text, url,
+            "-sS",
+            "-i",
+            "--data-urlencode",
+            "sessionId=ATUid_00aa",
+            "--data-urlencode",
+            "phoneNumber=+254711000001",
+            "--data-urlencode",
+            "networkCode=63902",
+            "--data-urlencode",
+            "serviceCode=*384#",
+            "--data-urlencode",
+            &text,
+            url,
         ];
         succeed("curl", &arguments, b"")
     };
@@ -137,7 +194,10 @@ fn a_caller_dials() {
     let ended = backend.wait_for("lastmile.ussd.ended", subject);
     assert_eq!(ended.data["hops"], 3, "{}", ended.data);
     let wrong = format!("{}x", &url[..url.len() - 1]);
-    assert!(hop(&wrong, "").starts_with("HTTP/1.1 404"), "a wrong secret is a page that is not there");
+    assert!(
+        hop(&wrong, "").starts_with("HTTP/1.1 404"),
+        "a wrong secret is a page that is not there"
+    );
     backend.assert_no_faults();
 }
 

@@ -50,8 +50,10 @@ fn fill(daemon: &Daemon) -> Ledger {
         match board.publish_and_wait("boards/filler/up/a", payload.as_bytes()) {
             Ok(()) => ledger.acknowledge(fact),
             Err(error) => {
-                let is_silent =
-                    matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut);
+                let is_silent = matches!(
+                    error.kind(),
+                    std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
+                );
                 assert!(!is_silent, "neither acknowledged nor closed");
                 break;
             }
@@ -94,7 +96,8 @@ fn assert_refused(daemon: &Daemon) {
     assert!(answer.header("retry-after").is_some(), "a CPE is told when to come back");
     let board = Board::connect(daemon.ports.mqtt, "known", "enrol", &secret).unwrap();
     assert_eq!(board.unwrap_err(), SERVER_UNAVAILABLE);
-    let mut call = Call::begin(daemon.ports.public, &daemon.home(), "s-1", "+254711000008").unwrap();
+    let mut call =
+        Call::begin(daemon.ports.public, &daemon.home(), "s-1", "+254711000008").unwrap();
     let said = call.dial().unwrap();
     assert!(said.starts_with("END We cannot serve you right now."), "{said}");
     let answer = daemon.api("PUT", "/api/v1/customers/c-1", &json!({}));

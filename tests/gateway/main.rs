@@ -27,13 +27,16 @@ mod bad_input;
 mod commands;
 mod end_to_end;
 mod full_store;
+mod identity;
 mod kills;
 mod refusals;
 mod scrape;
 mod secrets;
+mod sinks;
 mod stopping;
 mod store_files;
 mod tenants;
+mod tls;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -48,6 +51,9 @@ fn main() {
         configuration::trials(),
         end_to_end::trials(),
         commands::trials(),
+        identity::trials(),
+        sinks::trials(),
+        tls::trials(),
         bad_input::trials(),
         secrets::trials(),
         scrape::trials(),

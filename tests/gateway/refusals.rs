@@ -11,8 +11,14 @@ use serde_json::{Value, json};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        crate::trial("refusals::a_refusing_backend_gets_all_later", a_refusing_backend_gets_all_later),
-        crate::trial("refusals::poison_is_parked_with_what_follows", poison_is_parked_with_what_follows),
+        crate::trial(
+            "refusals::a_refusing_backend_gets_all_later",
+            a_refusing_backend_gets_all_later,
+        ),
+        crate::trial(
+            "refusals::poison_is_parked_with_what_follows",
+            poison_is_parked_with_what_follows,
+        ),
     ]
 }
 

@@ -11,7 +11,10 @@ use std::time::{Duration, Instant};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
-        crate::trial("stopping::sigterm_under_load_loses_nothing", sigterm_under_load_loses_nothing),
+        crate::trial(
+            "stopping::sigterm_under_load_loses_nothing",
+            sigterm_under_load_loses_nothing,
+        ),
         crate::trial("stopping::what_is_kept_is_delivered_first", what_is_kept_is_delivered_first),
         crate::trial("stopping::a_second_signal_stops_at_once", a_second_signal_stops_at_once),
         crate::trial("stopping::idle_peers_do_not_hold_it_up", idle_peers_do_not_hold_it_up),

@@ -49,9 +49,14 @@ fn neither_sees_the_other() {
     assert_eq!(ask("GET", &path, &Value::Null).status, 404);
     assert_eq!(ask("DELETE", &path, &Value::Null).status, 404);
     let audit = ask("GET", "/api/v1/audit", &Value::Null);
-    assert!(!audit.text().contains("c-1") && !audit.text().contains("mqtt:ours"), "{}", audit.text());
+    assert!(
+        !audit.text().contains("c-1") && !audit.text().contains("mqtt:ours"),
+        "{}",
+        audit.text()
+    );
     // Nor may it make itself a token of ours.
-    let more = ask("POST", "/api/v1/tokens", &json!({"name": "x", "role": "admin", "tenant": "default"}));
+    let more =
+        ask("POST", "/api/v1/tokens", &json!({"name": "x", "role": "admin", "tenant": "default"}));
     assert!((400..500).contains(&more.status), "{}", more.text());
     let same = ask("PUT", "/api/v1/customers/c-1", &json!({"name": "theirs"}));
     assert_eq!(same.status, 201, "the same name is another customer: {}", same.text());
@@ -65,8 +70,7 @@ fn streams_are_apart() {
     board.publish_and_wait("boards/ours/up/a", b"{\"n\":1}").unwrap();
     let read = |token: &str| {
         let bearer = format!("Authorization: Bearer {token}");
-        let url =
-            format!("http://127.0.0.1:{}/api/v1/events?after=oldest", daemon.ports.operator);
+        let url = format!("http://127.0.0.1:{}/api/v1/events?after=oldest", daemon.ports.operator);
         let arguments = ["-sN", "--max-time", "2", "-H", &bearer, &url];
         String::from_utf8(programs::run("curl", &arguments, b"").stdout).unwrap()
     };
@@ -80,9 +84,8 @@ fn roles_are_held_to() {
     Board::enrol(daemon.ports.mqtt, "ours", &daemon.enrolment()).disconnect();
     let reader = token(&daemon, "looker", "reader", None);
     let publish = json!({"kind": "publish", "topic": "boards/ours/down/x", "payload": "x"});
-    let ask = |method: &str, path: &str, body: &Value| {
-        daemon.api_as(&reader, method, path, body).status
-    };
+    let ask =
+        |method: &str, path: &str, body: &Value| daemon.api_as(&reader, method, path, body).status;
     assert_eq!(ask("GET", "/api/v1/devices", &Value::Null), 200);
     assert_eq!(ask("POST", "/api/v1/devices/mqtt:ours/commands", &publish), 403);
     assert_eq!(ask("PUT", "/api/v1/customers/c-1", &json!({})), 403);
