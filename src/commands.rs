@@ -96,6 +96,7 @@ pub struct Desk {
     devices: DashMap<CommandId, Key>,
     expiries: Mutex<BTreeSet<(Timestamp, CommandId)>>,
     wake: mpsc::Sender<Key>,
+    names: Names,
 }
 
 /// The store without a `Debug` of its own.
@@ -127,6 +128,7 @@ impl Desk {
             devices: DashMap::new(),
             expiries: Mutex::default(),
             wake,
+            names: Names::default(),
         }
     }
 
@@ -162,7 +164,7 @@ impl Desk {
         let expires = SignedDuration::try_from(expires).unwrap_or(SignedDuration::ZERO);
         let (tenant, device) = place;
         let command = Command {
-            id: new_id(now),
+            id: self.names.next(now),
             tenant,
             device,
             kind,
@@ -429,12 +431,37 @@ fn audit(command: &Command, action: &str, actor: &str, time: Timestamp) -> Opera
     })
 }
 
-/// A ULID: in order of creation, and unguessable.
-fn new_id(now: Timestamp) -> CommandId {
-    let millis = u64::try_from(now.as_millisecond()).unwrap_or(0);
-    let mut random = [0; 16];
-    SystemRandom.fill(&mut random);
-    let random = u128::from_ne_bytes(random);
-    let text = ulid::Ulid::from_parts(millis, random).to_string();
-    CommandId::new(&text).expect("a ULID is 26 letters and digits")
+/// Names commands in the order of their creation: ULIDs, of which a second in the same millisecond
+/// is one more than the first.
+#[derive(Debug, Default)]
+struct Names(Mutex<u128>);
+
+impl Names {
+    fn next(&self, now: Timestamp) -> CommandId {
+        let millis = u64::try_from(now.as_millisecond()).unwrap_or(0);
+        let mut random = [0; 16];
+        SystemRandom.fill(&mut random);
+        let fresh = ulid::Ulid::from_parts(millis, u128::from_ne_bytes(random)).0;
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = fresh.max(last.saturating_add(1));
+        let text = ulid::Ulid(*last).to_string();
+        CommandId::new(&text).expect("a ULID is 26 letters and digits")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_each_other_within_a_millisecond_and_when_the_clock_goes_back() {
+        let names = Names::default();
+        let now = Timestamp::from_second(1_000_000).unwrap();
+        let mut last = names.next(now);
+        for second in [1_000_000, 1_000_000, 999_999, 1_000_001] {
+            let next = names.next(Timestamp::from_second(second).unwrap());
+            assert!(next > last);
+            last = next;
+        }
+    }
 }

@@ -87,11 +87,17 @@ impl Pipeline {
     }
 
     async fn events(&self, mut events: Vec<Event>) -> Result<(), WriteError> {
+        // Whoever speaks exists: a device's first event makes its row. One session's events are of
+        // one device, so it is looked up once.
+        let mut known: Option<DeviceId> = None;
         for event in &mut events {
-            // Whoever speaks exists: a device's first event makes its row.
+            if known.as_ref() == Some(&event.device) {
+                continue;
+            }
             if event.facts.is_none() && !self.registry.knows(&event.tenant, &event.device) {
                 event.facts = Some(Box::<DeviceFacts>::default());
             }
+            known = Some(event.device.clone());
         }
         let news: Vec<Event> =
             events.iter().filter(|event| event.facts.is_some()).cloned().collect();

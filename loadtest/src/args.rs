@@ -115,6 +115,10 @@ pub(crate) struct Backend {
     /// Share of devices of which it refuses one event for good (422), so that it is parked.
     #[arg(long, value_parser = share, default_value = "0")]
     pub(crate) backend_poison: f64,
+    /// Share of batches that it answers 204 and forgets: the run must then find what is lost. To
+    /// see that the judge is awake.
+    #[arg(long, value_parser = share, default_value = "0")]
+    pub(crate) backend_forget: f64,
     /// A time without it, from when for how long: `10s+5s` answers 503 for 5 s after 10 s.
     #[arg(long, value_parser = outage)]
     pub(crate) backend_outage: Option<(Duration, Duration)>,

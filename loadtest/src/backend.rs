@@ -95,6 +95,7 @@ impl Backend {
         match self.faults.mood() {
             Mood::Busy(status) => Ok(empty(status)),
             Mood::Keep => Ok(self.keep(&id, &body)),
+            Mood::Forget => Ok(empty(StatusCode::NO_CONTENT)),
             Mood::KeepAndCut => {
                 self.keep(&id, &body);
                 Err(Cut)

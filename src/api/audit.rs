@@ -41,6 +41,7 @@ impl From<AuditEntry> for EntryView {
 
 /// Shows who did what, newest first.
 #[utoipa::path(get, path = "/api/v1/audit", tag = "audit",
+    operation_id = "list_audit",
     security(("token" = ["audit.read"])), params(PageQuery),
     responses((status = 200, description = "A page of the trail", body = Items<EntryView>)))]
 pub(super) async fn list(

@@ -146,6 +146,7 @@ pub(super) struct SubmitQuery {
 
 /// Has a device do something: 202 at once, or 200 when it ended within `wait`.
 #[utoipa::path(post, path = "/api/v1/devices/{id}/commands", tag = "commands",
+    operation_id = "send_command",
     security(("token" = ["commands.send"])),
     params(
         ("id" = String, Path, description = "The device's identity or an alias"),
@@ -234,6 +235,7 @@ fn idempotency_key<N>(
 
 /// Shows a command.
 #[utoipa::path(get, path = "/api/v1/commands/{id}", tag = "commands",
+    operation_id = "show_command",
     security(("token" = ["devices.read"])),
     params(("id" = String, Path, description = "The command's name")),
     responses((status = 200, description = "The command", body = CommandView)))]
@@ -248,6 +250,7 @@ pub(super) async fn show(
 
 /// Withdraws a command that has not left yet.
 #[utoipa::path(delete, path = "/api/v1/commands/{id}", tag = "commands",
+    operation_id = "cancel_command",
     security(("token" = ["commands.send"])),
     params(("id" = String, Path, description = "The command's name")),
     responses((status = 200, description = "The command, cancelled", body = CommandView)))]
@@ -275,6 +278,7 @@ pub(super) struct PageQuery {
 
 /// Lists a device's commands, newest first.
 #[utoipa::path(get, path = "/api/v1/devices/{id}/commands", tag = "commands",
+    operation_id = "list_commands",
     security(("token" = ["devices.read"])),
     params(("id" = String, Path, description = "The device's identity or an alias"), PageQuery),
     responses((status = 200, description = "A page of commands", body = Items<CommandView>)))]

@@ -44,6 +44,7 @@ pub(super) struct CredentialView {
 
 /// Gives a device credentials of its own, in place of those it had.
 #[utoipa::path(put, path = "/api/v1/devices/{id}/credentials", tag = "devices",
+    operation_id = "put_credentials",
     security(("token" = ["credentials.write"])),
     params(("id" = String, Path, description = "The device's identity or an alias")),
     request_body = CredentialRequest,
@@ -88,6 +89,7 @@ impl From<PutError> for Problem {
 
 /// Takes a device's own credentials away. It is then like one that never had any.
 #[utoipa::path(delete, path = "/api/v1/devices/{id}/credentials", tag = "devices",
+    operation_id = "delete_credentials",
     security(("token" = ["credentials.write"])),
     params(("id" = String, Path, description = "The device's identity or an alias")),
     responses((status = 204, description = "It has none")))]

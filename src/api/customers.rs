@@ -53,6 +53,7 @@ pub(super) struct CustomerRequest {
 
 /// Makes a customer (201) or renames one (200).
 #[utoipa::path(put, path = "/api/v1/customers/{id}", tag = "customers",
+    operation_id = "put_customer",
     security(("token" = ["customers.write"])),
     params(("id" = String, Path, description = "The business backend's name for the customer")),
     request_body = CustomerRequest,
@@ -90,6 +91,7 @@ pub(super) async fn put(
 
 /// Shows a customer.
 #[utoipa::path(get, path = "/api/v1/customers/{id}", tag = "customers",
+    operation_id = "show_customer",
     security(("token" = ["customers.read"])),
     params(("id" = String, Path, description = "The business backend's name for the customer")),
     responses((status = 200, description = "The customer", body = CustomerView)))]
@@ -104,6 +106,7 @@ pub(super) async fn show(
 
 /// Lists what a customer owns.
 #[utoipa::path(get, path = "/api/v1/customers/{id}/devices", tag = "customers",
+    operation_id = "list_customer_devices",
     security(("token" = ["customers.read"])),
     params(
         ("id" = String, Path, description = "The business backend's name for the customer"),
@@ -125,6 +128,7 @@ pub(super) async fn devices_of(
 ///
 /// A device that was never met is made: a phone is known by its number before it ever calls.
 #[utoipa::path(put, path = "/api/v1/customers/{id}/devices/{device}", tag = "customers",
+    operation_id = "give_device",
     security(("token" = ["customers.write"])),
     params(
         ("id" = String, Path, description = "The business backend's name for the customer"),
@@ -155,6 +159,7 @@ pub(super) async fn give(
 
 /// Takes a device from its customer.
 #[utoipa::path(delete, path = "/api/v1/customers/{id}/devices/{device}", tag = "customers",
+    operation_id = "take_device",
     security(("token" = ["customers.write"])),
     params(
         ("id" = String, Path, description = "The business backend's name for the customer"),

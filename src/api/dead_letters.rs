@@ -80,6 +80,7 @@ pub(super) struct DeadLetterQuery {
 
 /// Lists dead letters, oldest first.
 #[utoipa::path(get, path = "/api/v1/dead-letters", tag = "delivery",
+    operation_id = "list_dead_letters",
     security(("token" = ["dead_letters.replay"])), params(DeadLetterQuery),
     responses((status = 200, description = "A page of them", body = Items<DeadLetterView>)))]
 pub(super) async fn list(
@@ -98,6 +99,7 @@ pub(super) async fn list(
 
 /// Has a dead letter tried again, with all that wait of the same device for the same sink.
 #[utoipa::path(post, path = "/api/v1/dead-letters/{id}/replay", tag = "delivery",
+    operation_id = "replay_dead_letter",
     security(("token" = ["dead_letters.replay"])),
     params(("id" = u64, Path, description = "Its number")),
     responses((status = 202, description = "The sink gets it next")))]

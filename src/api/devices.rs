@@ -166,6 +166,7 @@ pub(super) struct DeviceQuery {
 
 /// Lists devices, in the order of their identities.
 #[utoipa::path(get, path = "/api/v1/devices", tag = "devices",
+    operation_id = "list_devices",
     security(("token" = ["devices.read"])), params(DeviceQuery),
     responses((status = 200, description = "A page of devices", body = Items<DeviceView>)))]
 pub(super) async fn list(
@@ -205,6 +206,7 @@ pub(super) fn page<N>(
 
 /// Shows one device.
 #[utoipa::path(get, path = "/api/v1/devices/{id}", tag = "devices",
+    operation_id = "show_device",
     security(("token" = ["devices.read"])),
     params(("id" = String, Path, description = "Its identity, or an alias such as `mac:001a2b3c4d5e`")),
     responses((status = 200, description = "The device", body = DeviceView)))]
@@ -220,6 +222,7 @@ pub(super) async fn show(
 ///
 /// Claiming it again changes nothing.
 #[utoipa::path(post, path = "/api/v1/devices/{id}/claim", tag = "devices",
+    operation_id = "claim_device",
     security(("token" = ["devices.write"])),
     params(("id" = String, Path, description = "Its identity or an alias")),
     responses((status = 200, description = "The device, claimed", body = DeviceView)))]

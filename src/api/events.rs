@@ -43,6 +43,7 @@ pub(super) struct EventQuery {
 /// and that what follows is the oldest there is. The stream ends when the token is revoked and when
 /// the daemon stops.
 #[utoipa::path(get, path = "/api/v1/events", tag = "delivery",
+    operation_id = "stream_events",
     security(("token" = ["events.read"])),
     params(
         EventQuery,

@@ -86,6 +86,7 @@ fn add_problem(call: &mut Operation) {
 
 /// Describes every call.
 #[utoipa::path(get, path = "/api/openapi.json", tag = "description",
+    operation_id = "show_openapi",
     security(("token" = [])),
     responses((status = 200, description = "The OpenAPI document", body = Object)))]
 pub(super) async fn show(_caller: Authorised<need::AnyToken>) -> impl IntoResponse {

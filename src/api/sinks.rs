@@ -46,6 +46,7 @@ pub(super) struct SinkView {
 
 /// Shows every sink that the caller's tenant has.
 #[utoipa::path(get, path = "/api/v1/sinks", tag = "delivery",
+    operation_id = "list_sinks",
     security(("token" = ["dead_letters.replay"])),
     responses((status = 200, description = "Every sink", body = Items<SinkView>)))]
 pub(super) async fn list(
@@ -83,6 +84,7 @@ fn lag(cursor: &Cursor, head: &[Position]) -> u64 {
 ///
 /// What it has not got yet, it will never get.
 #[utoipa::path(delete, path = "/api/v1/sinks/{name}", tag = "delivery",
+    operation_id = "drop_sink",
     security(("token" = ["tokens.write"])),
     params(("name" = String, Path, description = "The sink's name")),
     responses((status = 204, description = "It is forgotten")))]

@@ -77,6 +77,7 @@ pub(super) struct TenantQuery {
 
 /// Makes a token.
 #[utoipa::path(post, path = "/api/v1/tokens", tag = "tokens",
+    operation_id = "create_token",
     security(("token" = ["tokens.write"])),
     request_body = TokenRequest,
     responses((status = 201, description = "The token, this once", body = NewTokenView)))]
@@ -113,6 +114,7 @@ pub(super) async fn create(
 
 /// Lists tokens.
 #[utoipa::path(get, path = "/api/v1/tokens", tag = "tokens",
+    operation_id = "list_tokens",
     security(("token" = ["tokens.write"])), params(TenantQuery),
     responses((status = 200, description = "Every token of the tenant", body = Items<TokenView>)))]
 pub(super) async fn list(
@@ -129,6 +131,7 @@ pub(super) async fn list(
 
 /// Revokes a token. Its streams end.
 #[utoipa::path(delete, path = "/api/v1/tokens/{name}", tag = "tokens",
+    operation_id = "revoke_token",
     security(("token" = ["tokens.write"])),
     params(("name" = String, Path, description = "The token's name"), TenantQuery),
     responses((status = 204, description = "It is no longer valid")))]

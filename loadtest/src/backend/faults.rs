@@ -12,6 +12,7 @@ pub(crate) struct Faults {
     stall: Duration,
     fail: f64,
     cut: f64,
+    forget: f64,
     poison: f64,
     outage: Option<(Duration, Duration)>,
     began: Instant,
@@ -25,6 +26,8 @@ pub(super) enum Mood {
     Keep,
     /// Keeps it, but the sender does not hear.
     KeepAndCut,
+    /// Says that it keeps it, and does not: what a broken backend does.
+    Forget,
     /// Does not keep it now.
     Busy(StatusCode),
 }
@@ -36,6 +39,7 @@ impl Faults {
             stall: args.backend_stall,
             fail: args.backend_fail,
             cut: args.backend_cut,
+            forget: args.backend_forget,
             poison: args.backend_poison,
             outage: args.backend_outage,
             began,
@@ -63,6 +67,8 @@ impl Faults {
             Mood::Busy(StatusCode::SERVICE_UNAVAILABLE)
         } else if thrown < self.fail + self.cut {
             Mood::KeepAndCut
+        } else if thrown < self.fail + self.cut + self.forget {
+            Mood::Forget
         } else {
             Mood::Keep
         }
@@ -104,6 +110,7 @@ mod tests {
             stall: Duration::ZERO,
             fail,
             cut,
+            forget: 0.0,
             poison,
             outage: None,
             began: Instant::now(),
@@ -129,6 +136,8 @@ mod tests {
         let kind = faults(0.0, 0.0, 0.0);
         assert!((0..1000).all(|_| kind.mood() == Mood::Keep));
         assert!((0..1000).all(|stream| !kind.is_poison(Tag { run: 1, stream, number: 3 })));
+        let sleepy = Faults { forget: 1.0, ..faults(0.0, 0.0, 0.0) };
+        assert_eq!(sleepy.mood(), Mood::Forget);
         let outage = Faults { outage: Some((Duration::ZERO, Duration::from_secs(3600))), ..kind };
         assert!(matches!(outage.mood(), Mood::Busy(_)));
     }

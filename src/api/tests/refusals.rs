@@ -48,7 +48,7 @@ async fn bodies_are_bounded_declared_and_json() {
         ("application/json", "{\"name\":1}", "invalid_body"),
         ("application/json", "{\"name\":\"\"}", "invalid_body"),
         ("application/json", "{\"nome\":\"x\"}", "invalid_body"),
-        ("application/json", "[[[[", "malformed_json"),
+        ("application/json", "{]", "malformed_json"),
         ("application/x-www-form-urlencoded", "{}", "unsupported_media_type"),
     ] {
         let answer = scene.send(post(&scene, content_type, body.to_owned()), PEER.into()).await;
