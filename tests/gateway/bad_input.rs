@@ -40,6 +40,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         crate::trial("bad_input::http_smuggling", http_smuggling),
         crate::trial("bad_input::slow_and_half_open", slow_and_half_open),
         crate::trial("bad_input::random_bytes", random_bytes),
+        crate::trial("bad_input::a_flood_slows_itself_alone", a_flood_slows_itself_alone),
+        crate::trial("bad_input::connections_are_bounded", connections_are_bounded),
     ]
 }
 
@@ -86,6 +88,9 @@ impl Scene {
         if protocol == "mqtt" {
             // How each connection ended: nobody but the bad ones leaves while they are counted.
             faults += self.daemon.counted("lastmile_mqtt_disconnects_total", &[]);
+        }
+        if protocol == "ussd" {
+            faults += self.daemon.counted("lastmile_listen_refused_total", &["\"public\""]);
         }
         faults
     }
@@ -496,4 +501,53 @@ fn random_bytes() {
         }
     }
     scene.end();
+}
+
+/// A board over its rate is read more slowly: nothing of it is lost, and nobody else waits.
+fn a_flood_slows_itself_alone() {
+    let daemon = Daemon::start(None, &[("mqtt", "publish_rate_max = 20")]);
+    let secret = daemon.enrolment();
+    let port = daemon.ports.mqtt;
+    let flooding = Board::enrol(port, "flood", &secret);
+    let flood = thread::spawn(move || {
+        let (mut board, begun) = (flooding, Instant::now());
+        for _ in 0..60 {
+            board.publish("boards/flood/up/a", b"{}").unwrap();
+        }
+        for id in 1..=60 {
+            assert_eq!(board.receive().unwrap(), Packet::Puback(id));
+        }
+        begun.elapsed()
+    });
+    let mut calm = Board::enrol(port, "calm", &secret);
+    for _ in 0..10 {
+        let begun = Instant::now();
+        calm.publish_and_wait("boards/calm/up/a", b"{}").unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    }
+    let took = flood.join().unwrap();
+    assert!(took > Duration::from_secs(1), "60 at 20 a second in {took:?}");
+    assert!(daemon.counted("lastmile_listen_faults_total", &["publish_rate"]) >= 1.0);
+}
+
+fn connections_are_bounded() {
+    let bound = "connections_max = 5";
+    let daemon = Daemon::start(None, &[("mqtt", bound), ("cwmp", bound), ("public", bound)]);
+    let ports = daemon.ports;
+    for (port, name) in [(ports.mqtt, "mqtt"), (ports.cwmp, "cwmp"), (ports.public, "public")] {
+        let mut held: Vec<_> = (0..5).map(|_| Connection::open(port).unwrap()).collect();
+        let label = format!("\"{name}\"");
+        let refused =
+            || daemon.counted("lastmile_listen_refused_total", &[&label, "connections_max"]);
+        let mut sixth = Connection::open(port).unwrap();
+        assert!(sixth.is_closed_within(CUT_OFF), "{name}: the sixth waits for nothing");
+        assert!(until(CUT_OFF, || refused() >= 1.0), "{name} is not counted");
+        assert!(!held[0].is_closed_within(Duration::from_millis(50)), "{name}: the first stays");
+        drop(held);
+        let is_free = || {
+            let mut next = Connection::open(port).unwrap();
+            !next.is_closed_within(Duration::from_millis(50))
+        };
+        assert!(until(CUT_OFF, is_free), "{name}: a place that was left is free");
+    }
 }
