@@ -527,7 +527,6 @@ fn a_flood_slows_itself_alone() {
     }
     let took = flood.join().unwrap();
     assert!(took > Duration::from_secs(1), "60 at 20 a second in {took:?}");
-    assert!(daemon.counted("lastmile_listen_faults_total", &["publish_rate"]) >= 1.0);
 }
 
 fn connections_are_bounded() {
