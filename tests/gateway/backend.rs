@@ -26,6 +26,10 @@ pub(crate) enum Mood {
     Refuses(u16),
     /// Takes the request and says nothing until its mood changes.
     Stalls,
+    /// Hangs up without an answer.
+    HangsUp,
+    /// Takes the batch and hangs up before saying so: it will come again.
+    HangsUpLate,
     /// 422 to every batch with an event whose data says `"poison":true`, 204 to the others.
     RefusesPoison,
 }
@@ -163,7 +167,7 @@ impl Backend {
     fn serve(&self, stream: TcpStream) {
         let mut reader = BufReader::new(stream);
         while let Some((headers, body)) = read_request(&mut reader) {
-            let status = self.judge(&headers, &body);
+            let Some(status) = self.judge(&headers, &body) else { return };
             let reason = if status == 204 { "No Content" } else { "Refused" };
             let answer = format!("HTTP/1.1 {status} {reason}\r\nContent-Length: 0\r\n\r\n");
             let answer =
@@ -174,7 +178,8 @@ impl Backend {
         }
     }
 
-    fn judge(&self, headers: &HashMap<String, String>, body: &[u8]) -> u16 {
+    /// The status to answer with; none to hang up.
+    fn judge(&self, headers: &HashMap<String, String>, body: &[u8]) -> Option<u16> {
         let mut state = self.shared.state.lock().unwrap();
         state.requests += 1;
         while state.mood == Mood::Stalls {
@@ -184,7 +189,7 @@ impl Backend {
             Ok(events) => events,
             Err(fault) => {
                 state.faults.push(fault);
-                return 400;
+                return Some(400);
             }
         };
         let hash = Sha256::digest(body).to_vec();
@@ -193,7 +198,8 @@ impl Backend {
             state.faults.push(format!("{id} came twice with other bytes"));
         }
         let status = match state.mood {
-            Mood::Accepts | Mood::Stalls => 204,
+            Mood::Accepts | Mood::Stalls | Mood::HangsUpLate => 204,
+            Mood::HangsUp => 502,
             Mood::Refuses(status) => status,
             Mood::RefusesPoison if events.iter().any(|it| is_poison(&it.data)) => 422,
             Mood::RefusesPoison => 204,
@@ -208,7 +214,8 @@ impl Backend {
             state.refused += 1;
         }
         self.shared.changed.notify_all();
-        status
+        let hangs_up = matches!(state.mood, Mood::HangsUp | Mood::HangsUpLate);
+        (!hangs_up).then_some(status)
     }
 }
 

@@ -108,6 +108,7 @@ impl Scene {
         self.all_is_well();
         let peak = self.daemon.memory_peak();
         assert!(peak < MEMORY_MAX, "{} MiB at most", peak >> 20);
+        eprintln!("PEAK {}", peak >> 20);
         let log = self.daemon.log();
         assert!(!log.contains("panicked"), "{log}");
         let rounds = u64::from(self.rounds);

@@ -3,6 +3,7 @@
 use crate::backend::Backend;
 use crate::http::{self, Answer};
 use serde_json::Value;
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::net::TcpListener;
@@ -110,9 +111,16 @@ impl Daemon {
 
     /// Starts the process without waiting for anything.
     pub(crate) fn spawn(&mut self) {
+        self.spawn_with(&[]);
+    }
+
+    /// The same, with more in its environment.
+    pub(crate) fn spawn_with(&mut self, environment: &[(&str, &OsStr)]) {
         assert!(self.child.is_none(), "it runs already");
         let log = OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
-        let child = self.command("serve").stdout(log.try_clone().unwrap()).stderr(log).spawn();
+        let mut command = self.command("serve");
+        command.envs(environment.iter().copied());
+        let child = command.stdout(log.try_clone().unwrap()).stderr(log).spawn();
         self.child = Some(child.unwrap());
     }
 

@@ -44,17 +44,19 @@ fn nothing_acknowledged_is_lost() {
     daemon.kill();
     daemon.start_again();
     ledger.assert_arrived(&backend);
+    ledger.assert_customers(&daemon);
 }
 
-/// Half of the rounds the backend answers 503, a few it does not answer at all.
+/// The backend answers 503, not at all, or takes a batch and cannot say so any more.
 fn nor_while_the_backend_refuses() {
     let backend = Backend::start();
     let mut daemon = Daemon::start(Some(&backend), &[]);
     let load = Load::start(&daemon);
     for round in 0..kills() {
-        backend.be(match round % 4 {
+        backend.be(match round % 5 {
             0 | 1 => Mood::Refuses(503),
             2 => Mood::Stalls,
+            3 => Mood::HangsUpLate,
             _ => Mood::Accepts,
         });
         load.wait_for_more(5);

@@ -1,6 +1,8 @@
 //! What devices were told is kept, and the proof that the backend has it.
 
 use crate::backend::{Backend, Received};
+use crate::daemon::Daemon;
+use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
@@ -20,6 +22,7 @@ pub(crate) struct Fact {
 pub(crate) struct Ledger {
     sent: HashSet<Fact>,
     acknowledged: HashSet<Fact>,
+    customers: Vec<String>,
 }
 
 impl Ledger {
@@ -32,6 +35,19 @@ impl Ledger {
     pub(crate) fn acknowledge(&mut self, fact: Fact) {
         assert!(self.sent.contains(&fact), "{fact:?} acknowledged but never sent");
         self.acknowledged.insert(fact);
+    }
+
+    /// Notes that the API said it made a customer.
+    pub(crate) fn made_customer(&mut self, id: String) {
+        self.customers.push(id);
+    }
+
+    /// Proves that every customer is there who was said to be made.
+    pub(crate) fn assert_customers(&self, daemon: &Daemon) {
+        assert!(!self.customers.is_empty());
+        for id in &self.customers {
+            daemon.call("GET", &format!("/api/v1/customers/{id}"), &Value::Null);
+        }
     }
 
     /// How many facts of that kind were acknowledged.

@@ -4,7 +4,7 @@
 use crate::board::{Board, Packet};
 use crate::cpe::{Cpe, NoVisit};
 use crate::daemon::{Daemon, Ports, until};
-use crate::http::PATIENCE;
+use crate::http::{self, PATIENCE};
 use crate::ledger::{Fact, Ledger};
 use crate::phone::Call;
 use std::collections::VecDeque;
@@ -34,17 +34,19 @@ struct Peers {
     ports: Ports,
     enrolment: String,
     home: String,
+    token: String,
     stop: Arc<AtomicBool>,
     ledger: Arc<Mutex<Ledger>>,
 }
 
 impl Load {
-    /// Three boards, two routers, two callers.
+    /// Three boards, two routers, two callers, one operator.
     pub(crate) fn start(daemon: &Daemon) -> Self {
         let peers = Peers {
             ports: daemon.ports,
             enrolment: daemon.enrolment(),
             home: daemon.home(),
+            token: daemon.token(),
             stop: Arc::default(),
             ledger: Arc::default(),
         };
@@ -56,6 +58,7 @@ impl Load {
         (0..3).for_each(|index| add(board, index));
         (0..2).for_each(|index| add(router, index));
         (0..2).for_each(|index| add(caller, index));
+        add(operator, 0);
         Self { peers, threads }
     }
 
@@ -183,4 +186,23 @@ fn call(
         peers.acknowledge(fact("call end"));
     }
     Ok(())
+}
+
+/// Makes a customer after the other.
+fn operator(peers: &Peers, _: u32) {
+    let bearer = format!("Bearer {}", peers.token);
+    let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
+    let mut number = 0;
+    while peers.goes_on() {
+        number += 1;
+        let id = format!("load-{number}");
+        let path = format!("/api/v1/customers/{id}");
+        match http::once(peers.ports.operator, "PUT", &path, &headers, b"{}") {
+            Ok(answer) if answer.status == 201 => {
+                peers.ledger.lock().unwrap().made_customer(id);
+                thread::sleep(PAUSE);
+            }
+            _ => thread::sleep(RETRY),
+        }
+    }
 }

@@ -26,7 +26,15 @@ fn a_refusing_backend_gets_all_later() {
     let backend = Backend::start();
     let daemon = Daemon::start(Some(&backend), &[]);
     let load = Load::start(&daemon);
-    for mood in [Mood::Refuses(503), Mood::Accepts, Mood::Refuses(429), Mood::Refuses(500)] {
+    for mood in [
+        Mood::Refuses(503),
+        Mood::Accepts,
+        Mood::Refuses(429),
+        Mood::HangsUp,
+        Mood::Refuses(500),
+        Mood::HangsUpLate,
+        Mood::Refuses(408),
+    ] {
         backend.be(mood);
         load.wait_for_more(10);
     }

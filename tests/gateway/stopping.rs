@@ -7,6 +7,7 @@ use crate::daemon::Daemon;
 use crate::http::{self, PATIENCE};
 use crate::load::Load;
 use libtest_mimic::Trial;
+use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -17,6 +18,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         ),
         crate::trial("stopping::what_is_kept_is_delivered_first", what_is_kept_is_delivered_first),
         crate::trial("stopping::a_second_signal_stops_at_once", a_second_signal_stops_at_once),
+        crate::trial("stopping::the_service_manager_is_told", the_service_manager_is_told),
         crate::trial("stopping::idle_peers_do_not_hold_it_up", idle_peers_do_not_hold_it_up),
     ]
 }
@@ -97,4 +99,32 @@ fn idle_peers_do_not_hold_it_up() {
     let took = asked.elapsed();
     assert!(took < Duration::from_secs(21), "{took:?}: idle peers took the whole grace and more");
     assert!(board.is_closed_within(PATIENCE) && idle.is_closed_within(PATIENCE));
+}
+
+/// systemd's protocol: a datagram when it is up, one when it stops, one in each half interval.
+fn the_service_manager_is_told() {
+    let mut daemon = Daemon::prepare(None, &[]);
+    let socket = daemon.path("notify");
+    let notified = UnixDatagram::bind(&socket).unwrap();
+    notified.set_read_timeout(Some(PATIENCE)).unwrap();
+    let interval_us = "1000000";
+    let environment =
+        [("NOTIFY_SOCKET", socket.as_os_str()), ("WATCHDOG_USEC", interval_us.as_ref())];
+    daemon.spawn_with(&environment);
+    let mut wait_for = |what: &str| loop {
+        let mut datagram = [0; 256];
+        let length = notified.recv(&mut datagram).unwrap_or_else(|_| panic!("{what} never came"));
+        if String::from_utf8_lossy(&datagram[..length]).lines().any(|line| line == what) {
+            return;
+        }
+    };
+    wait_for("READY=1");
+    let port = daemon.ports.operator;
+    let ready = http::once(port, "GET", "/readyz", &[], b"").expect("ready means ready");
+    assert_eq!(ready.status, 200);
+    wait_for("WATCHDOG=1");
+    wait_for("WATCHDOG=1");
+    daemon.signal("TERM");
+    wait_for("STOPPING=1");
+    assert_eq!(daemon.wait_within(PATIENCE).unwrap().code(), Some(0));
 }
