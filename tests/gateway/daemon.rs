@@ -161,7 +161,7 @@ impl Daemon {
     /// Sends a signal by name: `TERM`, `HUP`.
     pub(crate) fn signal(&self, name: &str) {
         let kill = format!("kill -{name} {}", self.pid());
-        let sent = Command::new("sh").arg("-c").arg(kill).status().unwrap();
+        let sent = Command::new("/bin/sh").arg("-c").arg(kill).status().unwrap();
         assert!(sent.success());
     }
 

@@ -111,7 +111,7 @@ fn the_service_manager_is_told() {
     let environment =
         [("NOTIFY_SOCKET", socket.as_os_str()), ("WATCHDOG_USEC", interval_us.as_ref())];
     daemon.spawn_with(&environment);
-    let mut wait_for = |what: &str| loop {
+    let wait_for = |what: &str| loop {
         let mut datagram = [0; 256];
         let length = notified.recv(&mut datagram).unwrap_or_else(|_| panic!("{what} never came"));
         if String::from_utf8_lossy(&datagram[..length]).lines().any(|line| line == what) {
