@@ -2,9 +2,9 @@
 
 use crate::backend::Backend;
 use crate::board::{Board, Packet};
-use crate::cpe::Cpe;
+use crate::cpe::{Cpe, post};
 use crate::daemon::{Daemon, until};
-use crate::http::PATIENCE;
+use crate::http::{self, Connection, PATIENCE};
 use crate::phone::Call;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
@@ -17,6 +17,10 @@ pub(crate) fn trials() -> Vec<Trial> {
         crate::trial("commands::parameters_are_read_and_set", parameters_are_read_and_set),
         crate::trial("commands::a_publish_waits_for_its_board", a_publish_waits_for_its_board),
         crate::trial("commands::a_command_survives_a_crash", a_command_survives_a_crash),
+        crate::trial("commands::a_crash_before_the_answer", a_crash_before_the_answer),
+        crate::trial("commands::a_crash_before_the_puback", a_crash_before_the_puback),
+        crate::trial("commands::a_crash_in_a_dialogue", a_crash_in_a_dialogue),
+        crate::trial("commands::one_key_is_one_command", one_key_is_one_command),
         crate::trial("commands::refused_before_it_is_kept", refused_before_it_is_kept),
     ]
 }
@@ -199,4 +203,120 @@ fn refused_before_it_is_kept() {
     let foreign = json!({"kind": "publish", "topic": "boards/other/down/x", "payload": "x"});
     refused("mqtt:plain", &foreign, 422);
     refused("mqtt:plain", &reboot, 409);
+}
+
+/// The RPC is on its way when the daemon dies. What may be done twice is asked again; a Reboot is
+/// not, and is known by its key when the device comes back.
+fn a_crash_before_the_answer() {
+    let backend = Backend::start();
+    let mut daemon = Daemon::start(Some(&backend), &[("cwmp", "auth = \"open\"")]);
+    let cpe = Cpe::new(daemon.ports.cwmp, "CRASH001", "");
+    cpe.visit(&[("0 BOOTSTRAP", "")]).unwrap();
+    let path = format!("/api/v1/devices/{}/commands", cpe.id());
+    let code = "InternetGatewayDevice.DeviceInfo.ProvisioningCode";
+    let set = json!({"kind": "set_parameters", "values": {code: "after"}});
+    let set = daemon.call("POST", &path, &set);
+    let asked = ask_and_die(&mut daemon, &cpe);
+    assert!(asked.contains("ParameterValues>"), "{asked}");
+    let visit = cpe.visit(&[("2 PERIODIC", "")]).unwrap();
+    assert!(visit.calls.contains(&"SetParameterValues".to_owned()), "{:?}", visit.calls);
+    assert_eq!(cpe.value("DeviceInfo.ProvisioningCode"), "after");
+    let done = backend.wait_for("lastmile.command.completed", &cpe.id());
+    assert_eq!(done.data["id"], set["id"]);
+
+    let reboot = daemon.call("POST", &path, &json!({"kind": "reboot"}));
+    let asked = ask_and_die(&mut daemon, &cpe);
+    let key = asked.split("<CommandKey>").nth(1).and_then(|it| it.split('<').next()).unwrap();
+    let state = |daemon: &Daemon| {
+        let path = format!("/api/v1/commands/{}", reboot["id"].as_str().unwrap());
+        daemon.call("GET", &path, &Value::Null)["state"].clone()
+    };
+    assert_eq!(state(&daemon), "unknown", "nobody can say whether it was carried out");
+    let visit = cpe.visit(&[("2 PERIODIC", "")]).unwrap();
+    assert_eq!(visit.reboot, None, "it is not asked twice");
+    cpe.visit(&[("1 BOOT", ""), ("M Reboot", key)]).unwrap();
+    assert!(until(PATIENCE, || state(&daemon) == "done"), "{}", state(&daemon));
+}
+
+/// Informs, takes the gateway's RPC, and lets the daemon die before it answers; the RPC.
+fn ask_and_die(daemon: &mut Daemon, cpe: &Cpe) -> String {
+    let mut connection = Connection::open(daemon.ports.cwmp).unwrap();
+    let inform = cpe.inform(&[("2 PERIODIC", "")]);
+    assert_eq!(post(&mut connection, &[], &inform).unwrap().status, 200);
+    let rpc = post(&mut connection, &[], "").unwrap();
+    assert_eq!(rpc.status, 200);
+    daemon.kill();
+    daemon.start_again();
+    rpc.text()
+}
+
+fn a_crash_before_the_puback() {
+    let backend = Backend::start();
+    let mut daemon = Daemon::start(Some(&backend), &[]);
+    let secret = daemon.enrolment();
+    let mut board = Board::enrol(daemon.ports.mqtt, "mute", &secret);
+    board.subscribe("boards/mute/down/#").unwrap();
+    let command = json!({"kind": "publish", "topic": "boards/mute/down/x", "payload": "once"});
+    daemon.call("POST", "/api/v1/devices/mqtt:mute/commands", &command);
+    assert!(matches!(board.receive().unwrap(), Packet::Publish { .. }));
+    daemon.kill();
+    daemon.start_again();
+    let mut board = Board::enrol(daemon.ports.mqtt, "mute", &secret);
+    board.subscribe("boards/mute/down/#").unwrap();
+    let Packet::Publish { payload, id, .. } = board.receive().unwrap() else { panic!("publish") };
+    assert_eq!(payload, b"once");
+    board.puback(id).unwrap();
+    let done = backend.wait_for("lastmile.command.completed", "mqtt:mute");
+    assert_eq!(done.data["state"], "delivered");
+}
+
+/// The caller confirms what the new process never showed him: he is asked again, and nothing is
+/// restarted behind his back.
+fn a_crash_in_a_dialogue() {
+    let backend = Backend::start();
+    let mut daemon = Daemon::start(Some(&backend), &[]);
+    let (router, _) = living_router(&daemon, "HOME0002");
+    give_home(&daemon, &router);
+    let mut before = call(&daemon, "s-1", PHONE);
+    before.dial().unwrap();
+    assert!(before.key("2").unwrap().starts_with("CON Restart your router?"));
+    daemon.kill();
+    daemon.start_again();
+    let mut after = call(&daemon, "s-1", PHONE);
+    let said = after.key("2*1").unwrap();
+    assert!(said.starts_with("CON Restart your router?"), "{said}");
+    let commands = daemon.call("GET", &format!("/api/v1/devices/{router}/commands"), &Value::Null);
+    assert_eq!(commands["items"], json!([]));
+    let said = after.key("1").unwrap();
+    // When and where it was last heard is written behind: it may have to call by itself first.
+    let is_taken = ["END Your router is restarting.", "END Your router is away. It restarts when"];
+    assert!(is_taken.iter().any(|it| said.starts_with(it)), "{said}");
+    let commands = daemon.call("GET", &format!("/api/v1/devices/{router}/commands"), &Value::Null);
+    assert_eq!(commands["items"].as_array().unwrap().len(), 1, "{commands}");
+    assert_eq!(commands["items"][0]["kind"], "reboot");
+}
+
+fn one_key_is_one_command() {
+    let mut daemon = Daemon::start(None, &[]);
+    Board::enrol(daemon.ports.mqtt, "once", &daemon.enrolment()).disconnect();
+    let bearer = format!("Bearer {}", daemon.token());
+    let headers = [
+        ("Authorization", bearer.as_str()),
+        ("Content-Type", "application/json"),
+        ("Idempotency-Key", "order-77"),
+    ];
+    let body =
+        json!({"kind": "publish", "topic": "boards/once/down/x", "payload": "x"}).to_string();
+    let path = "/api/v1/devices/mqtt:once/commands";
+    let submit = |daemon: &Daemon| {
+        let answer =
+            http::once(daemon.ports.operator, "POST", path, &headers, body.as_bytes()).unwrap();
+        assert_eq!(answer.status, 202, "{}", answer.text());
+        answer.json()["id"].clone()
+    };
+    let first = submit(&daemon);
+    assert_eq!(submit(&daemon), first);
+    daemon.kill();
+    daemon.start_again();
+    assert_eq!(submit(&daemon), first, "a crash between two tries makes no second command");
 }
