@@ -11,6 +11,11 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
+/// Sessions are many small things that live briefly and in step: the system's allocator spent a
+/// tenth of the processor on them.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A telecom protocol gateway: TR-069, MQTT and USSD in, signed events out, nothing lost.
 #[derive(Parser)]
 #[command(version)]

@@ -102,7 +102,8 @@ pub struct CwmpListener {
     sessions: Sessions,
     sign_ins: SignIns,
     tenant: Tenant,
-    /// Turns in progress. A peer that goes away ends its request, but must not end a turn half-way.
+    /// What must come to its end though the peer that it began with goes away: facts on their way to
+    /// the disk, and sessions that are given up. A request that needs none of it spawns nothing.
     turns: TaskTracker,
 }
 
@@ -239,13 +240,11 @@ impl CwmpListener {
             line,
             content_type: head.headers.get(CONTENT_TYPE).cloned(),
         };
-        let turns = self.turns.clone();
-        let turn = turns.spawn(async move { self.post(unpacked, request).await });
-        turn.await.unwrap_or_else(|_| plain(StatusCode::INTERNAL_SERVER_ERROR, "our fault"))
+        self.post(unpacked, request).await
     }
 
     /// Serves a request whose body is here.
-    async fn post(&self, unpacked: Result<Bytes, BodyError>, request: Post) -> Answer {
+    async fn post(self: &Arc<Self>, unpacked: Result<Bytes, BodyError>, request: Post) -> Answer {
         let Post { session, caller, from, line, content_type } = request;
         let session = session.and_then(|key| self.sessions.take(key));
         let bytes = match unpacked {
@@ -291,7 +290,7 @@ impl CwmpListener {
 
     /// Begins a session with the Inform that opens it.
     async fn begin(
-        &self,
+        self: &Arc<Self>,
         message: Message,
         caller: Option<Caller>,
         resting: Option<Box<Owned>>,
@@ -312,13 +311,13 @@ impl CwmpListener {
             (None, Some(owned)) if owned.device == device => Caller::Continued,
             (None, _) => {
                 if let Some(owned) = resting {
-                    self.abandon(owned, CloseReason::Superseded).await;
+                    self.let_go(owned, CloseReason::Superseded).await;
                 }
                 return self.sign_ins.ask(line.is_tls, self.parts.clock.now());
             }
         };
         if let Some(owned) = resting {
-            self.abandon(owned, CloseReason::Superseded).await;
+            self.let_go(owned, CloseReason::Superseded).await;
         }
         let is_bootstrap = inform.has_event(::cwmp::EventStruct::BOOTSTRAP);
         if let Err(refused) = self.admit(&caller, &device, from, is_bootstrap).await {
@@ -326,7 +325,7 @@ impl CwmpListener {
         }
         let key = SessionKey::random();
         if let Some(old) = self.sessions.begin(&self.tenant, &device, key) {
-            self.abandon(old, CloseReason::Superseded).await;
+            self.let_go(old, CloseReason::Superseded).await;
         }
         self.parts.pipeline.take_up(&self.tenant, &device).await;
         let owned = self.open(key, device, inform, from);
@@ -365,10 +364,15 @@ impl CwmpListener {
     }
 
     /// Ends a session for what a request of it was, and answers that.
-    async fn give_up(&self, session: Option<Box<Owned>>, code: &str, answer: Answer) -> Answer {
+    async fn give_up(
+        self: &Arc<Self>,
+        session: Option<Box<Owned>>,
+        code: &str,
+        answer: Answer,
+    ) -> Answer {
         self.parts.metrics.fault(Protocol::Cwmp, code);
         if let Some(owned) = session {
-            self.abandon(owned, CloseReason::Malformed).await;
+            self.let_go(owned, CloseReason::Malformed).await;
         }
         answer
     }

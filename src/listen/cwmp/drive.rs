@@ -4,7 +4,7 @@ use super::sessions::Owned;
 use super::{Answer, CwmpListener, Line, refused, spoken};
 use cwmp::{CloseReason, Message, Output, Reply, SetupOutcome, Work};
 use model::{Fact, Settlement, Ticket};
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use tracing::{debug, info};
 
 /// How a turn ends.
@@ -15,29 +15,59 @@ enum Turn {
     Refused,
 }
 
+/// A session while a request of it is served. A request that is dropped half-way, because its peer
+/// went away, gives the session up instead of losing it.
+struct Serving<'a> {
+    listener: &'a Arc<CwmpListener>,
+    owned: Option<Box<Owned>>,
+}
+
+impl Drop for Serving<'_> {
+    fn drop(&mut self) {
+        if let Some(owned) = self.owned.take() {
+            let listener = Arc::clone(self.listener);
+            let given_up = async move { listener.abandon(owned, CloseReason::Disconnected).await };
+            self.listener.turns.spawn(given_up);
+        }
+    }
+}
+
 impl CwmpListener {
     /// Serves one request of a session and puts the session back to rest.
     pub(super) async fn turn(
-        &self,
+        self: &Arc<Self>,
         mut owned: Box<Owned>,
         message: Message,
         line: &Line,
     ) -> Answer {
         owned.session.receive(message, self.parts.clock.now());
-        let (turn, closed) = self.drain(&mut owned).await;
-        match closed {
-            Some(reason) => self.ended(&owned, reason),
-            None => {
+        let mut serving = Serving { listener: self, owned: Some(owned) };
+        let (turn, closed) = match serving.owned.as_mut() {
+            Some(owned) => self.drain(owned).await,
+            None => (None, None),
+        };
+        match (serving.owned.take(), closed) {
+            (Some(owned), Some(reason)) => self.ended(&owned, reason),
+            (Some(owned), None) => {
                 *line.session.lock().unwrap_or_else(PoisonError::into_inner) = Some(owned.key);
                 if let Some(superseded) = self.sessions.rest(owned) {
-                    self.abandon(superseded, CloseReason::Superseded).await;
+                    self.let_go(superseded, CloseReason::Superseded).await;
                 }
             }
+            (None, _) => {}
         }
         match turn {
             Some(Turn::Spoken(reply)) => spoken(reply),
             Some(Turn::Refused) | None => refused(),
         }
+    }
+
+    /// Gives a session up, to the end, whatever becomes of the request that it happens in.
+    pub(super) async fn let_go(self: &Arc<Self>, owned: Box<Owned>, reason: CloseReason) {
+        let listener = Arc::clone(self);
+        let given_up = self.turns.spawn(async move { listener.abandon(owned, reason).await });
+        // It fails only by a panic, which ends the process.
+        let _ = given_up.await;
     }
 
     /// Ends a session wherever it stands; what it leaves behind is kept.
@@ -84,7 +114,10 @@ impl CwmpListener {
 
     async fn record(&self, facts: Vec<Fact>) -> Settlement {
         let timer = self.parts.metrics.ack_seconds.with_label_values(&["cwmp"]).start_timer();
-        let settlement = self.parts.pipeline.record(facts).await;
+        let pipeline = Arc::clone(&self.parts.pipeline);
+        // In a task of its own: what is on disk must also become known.
+        let recorded = self.turns.spawn(async move { pipeline.record(facts).await });
+        let settlement = recorded.await.unwrap_or(Settlement::Refused);
         timer.observe_duration();
         settlement
     }

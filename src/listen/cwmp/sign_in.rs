@@ -9,7 +9,7 @@ use hyper::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;
 use model::{DeviceId, EventType, Now, Protocol, Settlement};
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Nonces that are remembered against replay: an hour of 50,000 CPEs' first requests.
 const NONCES_MAX: usize = 65_536;
@@ -202,8 +202,11 @@ impl CwmpListener {
         said: &DeviceId,
         from: IpAddr,
     ) -> Result<(), Box<Answer>> {
-        let pipeline = &self.parts.pipeline;
-        match pipeline.note_sign_in(kind, &self.tenant, subject, said, from).await {
+        let pipeline = Arc::clone(&self.parts.pipeline);
+        let (tenant, subject, said) = (self.tenant.clone(), subject.clone(), said.clone());
+        let noted =
+            async move { pipeline.note_sign_in(kind, &tenant, &subject, &said, from).await };
+        match self.turns.spawn(noted).await.unwrap_or(Settlement::Refused) {
             Settlement::Committed => Ok(()),
             Settlement::Refused => Err(refused()),
         }
