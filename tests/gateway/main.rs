@@ -1,1 +1,76 @@
-fn main() {}
+//! The whole daemon from outside: the real binary, real sockets, real clients, and `kill -9`.
+//!
+//! One binary, so that it links once. Each test starts a daemon of its own in a directory of its
+//! own. A test that needs an outside program says `ignored` where there is none, and is a failure
+//! there with `LASTMILE_TEST_REQUIRE=all`. `LASTMILE_TEST_SEEDS` sets how often the tests of
+//! crashes repeat (20).
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a panic is how a test reports; it stands outside, where clocks and sockets are"
+)]
+
+mod architecture;
+mod backend;
+mod board;
+mod configuration;
+mod cpe;
+mod daemon;
+mod http;
+mod ledger;
+mod load;
+mod phone;
+mod programs;
+
+mod bad_input;
+mod commands;
+mod end_to_end;
+mod full_store;
+mod identity;
+mod kills;
+mod refusals;
+mod scrape;
+mod secrets;
+mod sinks;
+mod stopping;
+mod store_files;
+mod tenants;
+mod tls;
+
+use libtest_mimic::{Arguments, Trial};
+
+/// Each test runs a daemon: more of them at once than processors would only wait for each other.
+const TESTS_AT_ONCE: usize = 2;
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(TESTS_AT_ONCE);
+    let trials = [
+        architecture::trials(),
+        configuration::trials(),
+        end_to_end::trials(),
+        commands::trials(),
+        identity::trials(),
+        sinks::trials(),
+        tls::trials(),
+        bad_input::trials(),
+        secrets::trials(),
+        scrape::trials(),
+        stopping::trials(),
+        store_files::trials(),
+        tenants::trials(),
+        refusals::trials(),
+        full_store::trials(),
+        kills::trials(),
+    ];
+    libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
+}
+
+/// A test that needs nothing but the daemon.
+fn trial(name: &str, run: fn()) -> Trial {
+    Trial::test(name, move || {
+        run();
+        Ok(())
+    })
+}

@@ -1,0 +1,130 @@
+//! A graceful stop: in order, in time, with nothing lost; and at once for who asks twice.
+
+use crate::backend::{Backend, Mood};
+use crate::board::Board;
+use crate::cpe::Cpe;
+use crate::daemon::Daemon;
+use crate::http::{self, PATIENCE};
+use crate::load::Load;
+use libtest_mimic::Trial;
+use std::os::unix::net::UnixDatagram;
+use std::time::{Duration, Instant};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        crate::trial(
+            "stopping::sigterm_under_load_loses_nothing",
+            sigterm_under_load_loses_nothing,
+        ),
+        crate::trial("stopping::what_is_kept_is_delivered_first", what_is_kept_is_delivered_first),
+        crate::trial("stopping::a_second_signal_stops_at_once", a_second_signal_stops_at_once),
+        crate::trial("stopping::the_service_manager_is_told", the_service_manager_is_told),
+        crate::trial("stopping::idle_peers_do_not_hold_it_up", idle_peers_do_not_hold_it_up),
+    ]
+}
+
+fn sigterm_under_load_loses_nothing() {
+    let backend = Backend::start();
+    let mut daemon = Daemon::start(Some(&backend), &[("shutdown", "grace = \"10s\"")]);
+    let load = Load::start(&daemon);
+    for round in 0..3 {
+        backend.be(if round == 1 { Mood::Refuses(503) } else { Mood::Accepts });
+        load.wait_for_more(10);
+        let asked = Instant::now();
+        daemon.signal("TERM");
+        let status = daemon.wait_within(PATIENCE).expect("it stops");
+        // A stage that did not empty in time says so by its status: here the backend refuses.
+        assert_eq!(status.code(), Some(0), "round {round}: {status} {}", daemon.log());
+        let took = asked.elapsed();
+        assert!(took < Duration::from_secs(15), "{took:?} is over the grace");
+        daemon.start_again();
+    }
+    backend.be(Mood::Accepts);
+    load.stop().assert_arrived(&backend);
+}
+
+fn what_is_kept_is_delivered_first() {
+    let backend = Backend::start();
+    let mut daemon = Daemon::start(Some(&backend), &[]);
+    backend.be(Mood::Stalls);
+    let mut board = Board::enrol(daemon.ports.mqtt, "last", &daemon.enrolment());
+    for number in 0..50 {
+        let payload = format!("{{\"n\":{number}}}");
+        board.publish_and_wait("boards/last/up/a", payload.as_bytes()).unwrap();
+    }
+    daemon.signal("TERM");
+    assert!(board.is_closed_within(PATIENCE), "its session ends");
+    backend.be(Mood::Accepts);
+    let status = daemon.wait_within(PATIENCE).expect("it stops");
+    assert_eq!(status.code(), Some(0));
+    let telemetry = backend.accepted();
+    let telemetry = telemetry.iter().filter(|it| it.kind == "lastmile.telemetry.received");
+    assert_eq!(telemetry.count(), 50, "delivered within the grace");
+}
+
+fn a_second_signal_stops_at_once() {
+    let backend = Backend::start();
+    let mut daemon = Daemon::start(Some(&backend), &[("shutdown", "grace = \"60s\"")]);
+    backend.be(Mood::Stalls);
+    let mut board = Board::enrol(daemon.ports.mqtt, "twice", &daemon.enrolment());
+    board.publish_and_wait("boards/twice/up/a", b"{\"n\":1}").unwrap();
+    daemon.signal("TERM");
+    // It has heard the first once it takes nobody new.
+    assert!(board.is_closed_within(PATIENCE));
+    assert!(daemon.wait_within(Duration::from_secs(1)).is_none(), "it gives the backend its grace");
+    daemon.signal("TERM");
+    let status = daemon.wait_within(Duration::from_secs(5)).expect("it stops at once");
+    assert_ne!(status.code(), Some(0), "not all was done: {status}");
+    backend.be(Mood::Accepts);
+    daemon.start_again();
+    let event = backend.wait_for("lastmile.telemetry.received", "mqtt:twice");
+    assert_eq!(event.data["payload"]["n"], 1);
+}
+
+fn idle_peers_do_not_hold_it_up() {
+    let mut daemon = Daemon::start(None, &[]);
+    let mut board = Board::enrol(daemon.ports.mqtt, "idle", &daemon.enrolment());
+    let mut idle = http::Connection::open(daemon.ports.cwmp).unwrap();
+    let mut operator = http::Connection::open(daemon.ports.operator).unwrap();
+    assert_eq!(operator.request("GET", "/livez", &[], b"").unwrap().status, 200);
+    let mut phone = http::Connection::open(daemon.ports.public).unwrap();
+    phone.write(b"POST /ussd/home/x HTTP/1.1\r\n").unwrap();
+    // In mid-session: its Inform is answered, its next POST never comes.
+    let cpe = Cpe::new(daemon.ports.cwmp, "IDLE0001", &daemon.enrolment());
+    cpe.visit(&[("0 BOOTSTRAP", "")]).unwrap();
+    let asked = Instant::now();
+    daemon.signal("TERM");
+    let status = daemon.wait_within(PATIENCE).expect("it stops");
+    assert_eq!(status.code(), Some(0), "{}", daemon.log());
+    let took = asked.elapsed();
+    assert!(took < Duration::from_secs(21), "{took:?}: idle peers took the whole grace and more");
+    assert!(board.is_closed_within(PATIENCE) && idle.is_closed_within(PATIENCE));
+}
+
+/// systemd's protocol: a datagram when it is up, one when it stops, one in each half interval.
+fn the_service_manager_is_told() {
+    let mut daemon = Daemon::prepare(None, &[]);
+    let socket = daemon.path("notify");
+    let notified = UnixDatagram::bind(&socket).unwrap();
+    notified.set_read_timeout(Some(PATIENCE)).unwrap();
+    let interval_us = "1000000";
+    let environment =
+        [("NOTIFY_SOCKET", socket.as_os_str()), ("WATCHDOG_USEC", interval_us.as_ref())];
+    daemon.spawn_with(&environment);
+    let wait_for = |what: &str| loop {
+        let mut datagram = [0; 256];
+        let length = notified.recv(&mut datagram).unwrap_or_else(|_| panic!("{what} never came"));
+        if String::from_utf8_lossy(&datagram[..length]).lines().any(|line| line == what) {
+            return;
+        }
+    };
+    wait_for("READY=1");
+    let port = daemon.ports.operator;
+    let ready = http::once(port, "GET", "/readyz", &[], b"").expect("ready means ready");
+    assert_eq!(ready.status, 200);
+    wait_for("WATCHDOG=1");
+    wait_for("WATCHDOG=1");
+    daemon.signal("TERM");
+    wait_for("STOPPING=1");
+    assert_eq!(daemon.wait_within(PATIENCE).unwrap().code(), Some(0));
+}
