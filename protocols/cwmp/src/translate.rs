@@ -145,7 +145,10 @@ fn inform_data(inform: &Inform, facts: Option<&DeviceFacts>) -> Json {
     let parameters: Map<String, Value> = inform
         .parameters
         .iter()
-        .map(|parameter| (parameter.name.to_string(), parameter.json()))
+        .map(|parameter| {
+            let value = if is_secret(parameter) { Value::Null } else { parameter.json() };
+            (parameter.name.to_string(), value)
+        })
         .collect();
     Json::of(&json!({
         "manufacturer": inform.device.manufacturer,
@@ -161,6 +164,14 @@ fn inform_data(inform: &Inform, facts: Option<&DeviceFacts>) -> Json {
         "retry_count": inform.retry_count,
         "root": inform.root().map(|root| root.as_str().trim_end_matches('.')),
     }))
+}
+
+/// Whether nobody may read it: the data models have such parameters read as empty, but netcwmp puts
+/// the password that it signs in with into its Inform, and with it the secret of a whole fleet.
+fn is_secret(parameter: &Parameter) -> bool {
+    const ENDS: [&str; 5] = ["password", "passphrase", "presharedkey", "wepkey", "secret"];
+    let name = parameter.name.to_ascii_lowercase();
+    !parameter.value.expose().is_empty() && ENDS.iter().any(|end| name.ends_with(end))
 }
 
 /// The event of a transfer's end.

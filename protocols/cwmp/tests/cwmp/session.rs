@@ -102,6 +102,29 @@ fn fact_words(fact: &Fact) -> String {
     }
 }
 
+/// netcwmp tells its own password, the enrolment secret, in every Inform.
+#[test]
+fn secrets_that_an_inform_tells_are_no_event() {
+    let path = |leaf: &str| format!("InternetGatewayDevice.ManagementServer.{leaf}");
+    let told = [
+        (path("Password"), "hunter2"),
+        (path("ConnectionRequestPassword"), "hunter3"),
+        ("Device.WiFi.AccessPoint.1.Security.KeyPassphrase".to_owned(), "hunter4"),
+        (path("Username"), "enrol"),
+        (path("STUNPassword"), ""),
+    ];
+    let told: Vec<(&str, &str)> = told.iter().map(|(name, value)| (&**name, *value)).collect();
+    let met = Known { facts: None, ..known(&[]) };
+    let mut session = Session::new(met, Arc::new(Options::default()), now());
+    session.receive(message(Body::Inform(Box::new(inform(&[], &told)))), now());
+    let Some(Output::Emit { fact: Fact::Event(event), .. }) = session.poll() else { panic!() };
+    let data: serde_json::Value = serde_json::from_str(event.data.as_str()).unwrap();
+    assert!(!event.data.as_str().contains("hunter"));
+    assert_eq!(data["parameters"][path("Password")], serde_json::Value::Null);
+    assert_eq!(data["parameters"][path("Username")], "enrol");
+    assert_eq!(data["parameters"][path("STUNPassword")], "", "as it should be");
+}
+
 fn known(reboots: &[&str]) -> Known {
     Known {
         tenant: Tenant::default(),
