@@ -69,7 +69,7 @@ pub fn decide(
         set("URL", url.to_owned(), "xsd:string");
     }
     let interval_s = profile.inform_interval.as_secs();
-    let is_right = known.inform_interval_s.is_none_or(|said| u64::from(said) == interval_s);
+    let is_right = known.inform_interval_s.is_some_and(|said| u64::from(said) == interval_s);
     if known.is_bootstrap || !is_right {
         set("PeriodicInformEnable", "1".to_owned(), "xsd:boolean");
         set("PeriodicInformInterval", interval_s.to_string(), "xsd:unsignedInt");
@@ -121,7 +121,11 @@ mod tests {
     fn an_unwakeable_device_gets_credentials_and_keeps_a_right_interval() {
         let known = Known { can_be_woken: false, inform_interval_s: Some(3_600), ..SETTLED };
         assert_eq!(decided(known).unwrap().len(), 2);
-        assert_eq!(decided(Known { inform_interval_s: None, ..known }).unwrap().len(), 2);
+        assert_eq!(
+            decided(Known { inform_interval_s: None, ..known }).unwrap().len(),
+            5,
+            "not said"
+        );
         assert_eq!(decided(Known { inform_interval_s: Some(60), ..known }).unwrap().len(), 5);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::sessions::Owned;
 use super::{Answer, CwmpListener, Line, refused, spoken};
+use crate::wake::SignIn;
 use cwmp::{CloseReason, Message, Output, Reply, SetupOutcome, Work};
 use model::{Fact, Settlement, Ticket};
 use std::sync::{Arc, PoisonError};
@@ -141,18 +142,32 @@ impl CwmpListener {
     async fn set_up(&self, owned: &mut Owned, name: &str, outcome: SetupOutcome) {
         let sign_in = owned.offered.take();
         match (outcome, sign_in) {
-            (SetupOutcome::Done { .. }, Some(sign_in)) => {
-                let kept = self.parts.provision.keep(&owned.tenant, &owned.device, &sign_in).await;
-                if let Err(error) = kept {
-                    info!(device = %owned.device, %error, "connection request credentials not kept");
-                }
-            }
+            (SetupOutcome::Done { .. }, Some(sign_in)) => self.keep(owned, &sign_in).await,
             (SetupOutcome::Done { .. }, None) => {}
-            (SetupOutcome::Failed { cause, .. }, _) => {
+            (SetupOutcome::Failed { cause, applied, .. }, sign_in) => {
                 info!(device = %owned.device, profile = name, %cause, "profile not applied");
+                // What it took is in force: forgetting it would shut us out.
+                if let Some(sign_in) = sign_in.filter(|_| takes_credentials(&applied)) {
+                    self.keep(owned, &sign_in).await;
+                }
             }
         }
     }
+
+    async fn keep(&self, owned: &Owned, sign_in: &SignIn) {
+        let kept = self.parts.provision.keep(&owned.tenant, &owned.device, sign_in).await;
+        if let Err(error) = kept {
+            info!(device = %owned.device, %error, "connection request credentials not kept");
+        }
+    }
+}
+
+/// Whether both halves of the connection request credentials are among what a device took.
+fn takes_credentials(applied: &[Box<str>]) -> bool {
+    ["Username", "Password"].iter().all(|half| {
+        let end = format!(".ManagementServer.ConnectionRequest{half}");
+        applied.iter().any(|path| path.ends_with(&end))
+    })
 }
 
 /// What a session asks for beside keeping facts.

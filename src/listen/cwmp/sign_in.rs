@@ -73,7 +73,9 @@ impl SignIns {
         let header = header.to_str().unwrap_or_default();
         self.check(header, is_tls, parts, now).map_err(|error| {
             parts.metrics.auth_failure(Protocol::Cwmp, error.code());
-            if !error.is_stale() {
+            // Only a wrong answer is a guess: a CPE that offers Basic before it is asked, or that
+            // cannot write the header, would shut out all who share its address.
+            if error == AuthError::Wrong {
                 self.failed.count(from, now.monotonic);
             }
             Box::new(self.challenge(is_tls, error.is_stale(), now))
