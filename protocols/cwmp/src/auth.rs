@@ -75,6 +75,14 @@ impl Algorithm {
         }
     }
 
+    /// Length of a hash in hexadecimal.
+    const fn hex_len(self) -> usize {
+        match self {
+            Self::Md5 => 32,
+            Self::Sha256 => 64,
+        }
+    }
+
     /// The lower-case hexadecimal hash of `parts` with colons between them.
     fn hash(self, parts: &[&str]) -> String {
         match self {

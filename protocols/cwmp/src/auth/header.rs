@@ -116,7 +116,8 @@ impl Digest {
         key: &NonceKey,
         now: Now,
     ) -> Result<NonceUse, AuthError> {
-        let (algorithm, per_session) = self.algorithm()?;
+        let (named, per_session) = self.algorithm()?;
+        let algorithm = self.hashed_with().unwrap_or(named);
         let qop = match self.qop.to_ascii_lowercase().as_str() {
             "" => false,
             "auth" => true,
@@ -147,6 +148,17 @@ impl Digest {
         key.check(&self.nonce, count, now)
     }
 
+    /// What the answer was made with, as its length shows.
+    ///
+    /// A client that only knows MD5 and joins our two challenges to one line answers the first and
+    /// repeats the name of the last. Either is offered, so taking it for what it is weakens nothing.
+    fn hashed_with(&self) -> Option<Algorithm> {
+        [Algorithm::Md5, Algorithm::Sha256]
+            .into_iter()
+            .find(|it| it.hex_len() == self.response.len())
+    }
+
+    /// What the answer says that it was made with, and whether its secret is for one session.
     fn algorithm(&self) -> Result<(Algorithm, bool), AuthError> {
         const KNOWN: [(&str, Algorithm, bool); 5] = [
             ("", Algorithm::Md5, false),

@@ -12,8 +12,10 @@ use subtle::ConstantTimeEq;
 /// How long a nonce serves. A session takes seconds; the window must remember this long.
 const NONCE_LIFETIME: Duration = Duration::from_secs(300);
 
-/// Bytes of the signature that a nonce carries.
-const SIGNATURE_BYTES: usize = 16;
+/// Bytes of the signature that a nonce carries. With the time they make 32 digits, the length of an
+/// MD5: some devices keep no more of a nonce, and answer with what they kept. Guessing 64 bits
+/// takes as many requests, and leads no further than to an old answer.
+const SIGNATURE_BYTES: usize = 8;
 
 /// Hexadecimal digits of the time in a nonce.
 const TIME_DIGITS: usize = 16;
@@ -54,7 +56,7 @@ impl NonceKey {
         if Duration::from_nanos(age) > NONCE_LIFETIME {
             return Err(AuthError::Stale);
         }
-        Ok(NonceUse { nonce: u128::from_be_bytes(ours), issued, count })
+        Ok(NonceUse { nonce: u64::from_be_bytes(ours), issued, count })
     }
 
     fn signature(&self, time: &str) -> [u8; SIGNATURE_BYTES] {
@@ -81,7 +83,7 @@ fn nanos(now: Now) -> u64 {
 /// One right answer to a nonce of ours.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct NonceUse {
-    nonce: u128,
+    nonce: u64,
     issued: u64,
     count: Option<u32>,
 }
@@ -92,8 +94,8 @@ pub struct NonceUse {
 /// One per process, or one per shard of devices.
 #[derive(Debug)]
 pub struct NonceWindow {
-    seen: HashMap<u128, Seen>,
-    by_age: VecDeque<u128>,
+    seen: HashMap<u64, Seen>,
+    by_age: VecDeque<u64>,
     capacity: usize,
     /// Nonces issued up to here are refused unless they are remembered.
     forgotten_up_to: u64,

@@ -69,7 +69,26 @@ fn known_answers_of_the_rfc() {
     assert_eq!(check("MD5", "8ca523f5e9506fed4657c9700eebdbec"), Err(AuthError::Stale));
     assert_eq!(check("SHA-256", sha), Err(AuthError::Stale));
     assert_eq!(check("MD5", "8ca523f5e9506fed4657c9700eebdbed"), Err(AuthError::Wrong));
-    assert_eq!(check("SHA-256", "8ca523f5e9506fed4657c9700eebdbec"), Err(AuthError::Wrong));
+    let other = sha.replace("753927", "753928");
+    assert_eq!(check("SHA-256", &other), Err(AuthError::Wrong));
+}
+
+/// A client that joins the two challenges and keeps the last `algorithm`, though it only has MD5.
+#[test]
+fn the_hash_is_known_by_its_length() {
+    let ha1 = Ha1::new("cpe", "secret");
+    for (made_with, says) in [("MD5", "SHA-256"), ("SHA-256", "MD5"), ("MD5-sess", "SHA-256-sess")]
+    {
+        let of = |password| {
+            let answer = client(made_with, Some("auth"), "00000001", password, at(0));
+            answer.replace(&format!("algorithm={made_with}"), &format!("algorithm={says}"))
+        };
+        assert!(verify(&of("secret"), Some(&ha1), at(1)).is_ok(), "{made_with} as {says}");
+        assert_eq!(verify(&of("Secret"), Some(&ha1), at(1)), Err(AuthError::Wrong));
+    }
+    let unoffered = client("MD5", Some("auth"), "00000001", "secret", at(0));
+    let unoffered = unoffered.replace("algorithm=MD5", "algorithm=SHA-512-256");
+    assert_eq!(verify(&unoffered, Some(&ha1), at(1)), Err(AuthError::Unsupported));
 }
 
 #[test]
@@ -105,6 +124,20 @@ fn nonces_age() {
     let other = NonceKey::new([8; 32]);
     assert_eq!(digest.verify("POST", Some(&ha1), &other, at(0)), Err(AuthError::Stale));
     assert!(challenge(&key(), true, at(0)).sha256.ends_with(", stale=true"));
+}
+
+/// Some devices have room for 32 characters and cut the rest off; the same leave the uri empty.
+#[test]
+fn a_nonce_is_as_short_as_devices_keep_it() {
+    let kept: String = key().nonce(at(0)).chars().take(32).collect();
+    let ha1 = Ha1::new("cpe", "secret");
+    let secret = ha1.hex(Algorithm::Md5);
+    let response = Algorithm::Md5.hash(&[&secret, &kept, &Algorithm::Md5.hash(&["POST", ""])]);
+    let header = format!(
+        "Digest username=\"cpe\", realm=\"{REALM}\", nonce=\"{kept}\", uri=\"\", \
+         response=\"{response}\""
+    );
+    assert!(verify(&header, Some(&ha1), at(1)).is_ok());
 }
 
 #[test]

@@ -210,29 +210,52 @@ impl Decoder<'_> {
         soap_text: &mut Box<str>,
     ) -> Result<(), DecodeError> {
         // The reader's bound on depth is the bound of this recursion.
-        self.fields(|this, field| match field {
-            "detail" | "Detail" | "Fault" => this.fault_fields(fault, soap_text),
-            "faultstring" => this.boxed(soap_text),
-            "FaultCode" => this.code(&mut fault.code),
-            "FaultString" => this.boxed(&mut fault.text),
-            "SetParameterValuesFault" => {
-                let bound = this.options.parameters_max;
-                let one = this.parameter_fault()?;
-                push_bounded(&mut fault.parameters, one, bound)
-            }
-            _ => this.reader.skip(),
-        })
+        self.fields(|this, field| this.fault_field(field, fault, soap_text))
     }
 
+    fn fault_field(
+        &mut self,
+        field: &str,
+        fault: &mut Fault,
+        soap_text: &mut Box<str>,
+    ) -> Result<(), DecodeError> {
+        match field {
+            "detail" | "Detail" | "Fault" => self.fault_fields(fault, soap_text),
+            "faultstring" => {
+                // netcwmp has the detail inside of it.
+                let (text, child) = self.reader.text_before_child()?;
+                *soap_text = text.trim().into();
+                let Some(child) = child else { return Ok(()) };
+                self.fault_field(child.name(), fault, soap_text)?;
+                self.fault_fields(fault, soap_text)
+            }
+            "FaultCode" => self.code(&mut fault.code),
+            "FaultString" => self.boxed(&mut fault.text),
+            "SetParameterValuesFault" => {
+                let bound = self.options.parameters_max;
+                let one = self.parameter_fault()?;
+                push_bounded(&mut fault.parameters, one, bound)
+            }
+            _ => self.reader.skip(),
+        }
+    }
+
+    /// A SetParameterValuesFault; `None` for one that says that there is none: netcwmp lists every
+    /// parameter, those in order with the code 0.
     fn parameter_fault(&mut self) -> Result<Option<ParameterFault>, DecodeError> {
         let mut fault = ParameterFault { name: Box::default(), code: 0, text: Box::default() };
+        let mut is_none = false;
         self.fields(|this, field| match field {
             "ParameterName" => this.boxed(&mut fault.name),
-            "FaultCode" => this.code(&mut fault.code),
+            "FaultCode" => {
+                this.code(&mut fault.code)?;
+                is_none = fault.code == 0;
+                Ok(())
+            }
             "FaultString" => this.boxed(&mut fault.text),
             _ => this.reader.skip(),
         })?;
-        Ok(Some(fault))
+        Ok((!is_none).then_some(fault))
     }
 
     fn parameters(&mut self, parameters: &mut Vec<Parameter>) -> Result<(), DecodeError> {

@@ -138,7 +138,7 @@ impl Task {
                 result: None,
             }),
             (origin, Stage::Get | Stage::Learn(_) | Stage::Set(_) | Stage::Reboot) => {
-                origin.failure(NOT_ANSWERED, None)
+                origin.failure(NOT_ANSWERED, Vec::new(), None)
             }
         }
     }
@@ -217,14 +217,14 @@ impl Origin {
     }
 
     fn set_done(self, setting: Setting, status: u32) -> Step {
-        let names: Vec<&str> = setting.parameters.iter().map(|it| &*it.name).collect();
+        let names: Vec<Box<str>> = setting.parameters.into_iter().map(|it| it.name).collect();
         let mut result = json!({ "applied": names, "status": status });
         if setting.refused.is_empty() {
             return self.done(Some(result));
         }
         let cause = part_words(&setting.refused);
         result["refused"] = parts_json(&setting.refused);
-        self.failed(&cause, Some(result))
+        Step::End(self.failure(&cause, names, Some(result)))
     }
 
     /// Takes the culprits out and tries the rest, where the device says who they are.
@@ -273,10 +273,10 @@ impl Origin {
     }
 
     fn failed(self, cause: &str, result: Option<Value>) -> Step {
-        Step::End(self.failure(cause, result))
+        Step::End(self.failure(cause, Vec::new(), result))
     }
 
-    fn failure(self, cause: &str, result: Option<Value>) -> Verdict {
+    fn failure(self, cause: &str, applied: Vec<Box<str>>, result: Option<Value>) -> Verdict {
         let cause = Box::<str>::from(cause);
         let result = result.as_ref().map(Json::of);
         match self {
@@ -287,7 +287,7 @@ impl Origin {
                 result,
             }),
             Self::Setup(name) => {
-                Verdict::Setup { name, outcome: SetupOutcome::Failed { cause, result } }
+                Verdict::Setup { name, outcome: SetupOutcome::Failed { cause, applied, result } }
             }
         }
     }

@@ -40,6 +40,8 @@ pub enum SetupOutcome {
     Failed {
         /// Why, in plain words; holds no value.
         cause: Box<str>,
+        /// Paths that the device took nevertheless: what was set with them is in force.
+        applied: Vec<Box<str>>,
         /// As a command's result: what was applied, and why each of the rest was not.
         result: Option<Json>,
     },

@@ -75,14 +75,30 @@ impl<'a> Reader<'a> {
 
     /// The open element's text, which closes it. Elements within are passed over.
     pub(crate) fn text(&mut self) -> Result<Cow<'a, str>, DecodeError> {
+        let (mut text, mut child) = self.text_before_child()?;
+        while child.is_some() {
+            self.skip()?;
+            let (more, next) = self.text_before_child()?;
+            if !more.is_empty() {
+                text.to_mut().push_str(&more);
+            }
+            child = next;
+        }
+        Ok(text)
+    }
+
+    /// The open element's text up to its first child, which is opened; without one, its text.
+    pub(crate) fn text_before_child(
+        &mut self,
+    ) -> Result<(Cow<'a, str>, Option<Element<'a>>), DecodeError> {
         let mut text = Cow::Borrowed("");
         loop {
             match self.event()? {
                 Event::Text(piece) => append(&mut text, piece.xml10_content()),
                 Event::CData(piece) => append(&mut text, piece.xml10_content()),
                 Event::GeneralRef(reference) => text.to_mut().push_str(&resolved(&reference)),
-                Event::Start(_) => self.skip()?,
-                Event::End(_) => return Ok(super::sanitised(text)),
+                Event::Start(start) => return Ok((super::sanitised(text), Some(Element(start)))),
+                Event::End(_) => return Ok((super::sanitised(text), None)),
                 Event::Empty(_)
                 | Event::Comment(_)
                 | Event::Decl(_)

@@ -193,6 +193,32 @@ fn faults_without_their_parts() {
     assert_eq!(fault.code, u16::MAX);
 }
 
+/// As netcwmp has them: the detail within the text, and every parameter listed.
+#[test]
+fn faults_with_parts_that_are_none() {
+    let part = |name: &str, code: &str| {
+        format!(
+            "<SetParameterValuesFault><ParameterName>{name}</ParameterName>{code}\
+             <FaultString>x</FaultString></SetParameterValuesFault>"
+        )
+    };
+    let code = |code: u16| format!("<FaultCode>{code}</FaultCode>");
+    let parts = [part("A.B", &code(0)), part("A.C", &code(9008)), part("A.D", "")].concat();
+    let detail =
+        format!("<detail><cwmp:Fault><FaultCode>9003</FaultCode>{parts}</cwmp:Fault></detail>");
+    for text in [
+        format!("<faultstring>\n{detail}\n</faultstring>"),
+        format!("<faultstring>CWMP fault<x/>{detail}</faultstring>"),
+        format!("<faultstring>CWMP fault</faultstring>{detail}"),
+    ] {
+        let fault = format!("<Fault><faultcode>Client</faultcode>{text}</Fault>");
+        let Body::Fault(fault) = body(&fault) else { panic!("{fault}") };
+        let names: Vec<&str> = fault.parameters.iter().map(|it| &*it.name).collect();
+        assert_eq!((fault.code, names), (9003, vec!["A.C", "A.D"]), "{text}");
+        assert_eq!(&*fault.text, if text.contains("CWMP") { "CWMP fault" } else { "" });
+    }
+}
+
 #[test]
 fn unknown_calls_keep_a_bounded_name() {
     let Body::Unknown { name } = body(&format!("<cwmp:{}/>", "\u{e4}".repeat(100))) else {

@@ -164,8 +164,11 @@ impl Replay {
                     }
                     Output::SetupDone { name, outcome } => match outcome {
                         SetupOutcome::Done { .. } => self.write("+", &format!("{name} done")),
-                        SetupOutcome::Failed { cause, .. } => {
+                        SetupOutcome::Failed { cause, applied, .. } => {
                             self.write("+", &format!("{name} failed: {cause}"));
+                            for path in applied {
+                                self.write("+", &format!("{name} applied {path}"));
+                            }
                         }
                     },
                     Output::Send(reply) => {

@@ -1,0 +1,72 @@
+//! Boards that break MQTT, before CONNECT and after it.
+
+use super::{CUT_OFF, Scene};
+use crate::board::{self, Board, Packet};
+use crate::daemon::Daemon;
+
+/// Sends bytes in place of a CONNECT, or after one; the peer must close.
+fn mqtt_closed(daemon: &Daemon, is_connected: bool, bytes: &[u8]) {
+    let mut board = if is_connected {
+        Board::enrol(daemon.ports.mqtt, "bad", &daemon.enrolment())
+    } else {
+        Board::open(daemon.ports.mqtt).unwrap()
+    };
+    let _ = board.write(bytes);
+    assert!(board.is_closed_within(CUT_OFF), "{:02x?} was suffered", &bytes[..bytes.len().min(20)]);
+}
+
+pub(super) fn mqtt() {
+    let mut scene = Scene::new();
+    let publish = |topic: &[u8], flags: u8| {
+        let mut body = u16::try_from(topic.len()).unwrap().to_be_bytes().to_vec();
+        body.extend_from_slice(topic);
+        if flags & 0b110 != 0 {
+            body.extend_from_slice(&[0, 1]);
+        }
+        board::packet(0x30 | flags, &body)
+    };
+    let large = [&[0x32, 0xFF, 0xFF, 0xFF, 0x7F][..], &[b'x'; 1000]].concat();
+    let after: [(&str, Vec<u8>); 15] = [
+        ("a second CONNECT", board::connect_packet("bad", "enrol", "x")),
+        ("a packet of 256 MiB", large),
+        ("a length of five bytes", vec![0x32, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F]),
+        ("QoS 3", publish(b"boards/bad/up/a", 0b110)),
+        ("a wildcard in a topic", publish(b"boards/bad/up/#", 2)),
+        ("a NUL in a topic", publish(b"boards/bad/up/\0", 2)),
+        ("a topic that is no UTF-8", publish(b"boards/bad/up/\xFF", 2)),
+        ("an empty topic", publish(b"", 2)),
+        ("another board's topic", publish(b"boards/other/up/a", 2)),
+        ("the system's topic", publish(b"$SYS/x", 2)),
+        ("reserved flags", board::packet(0x81, &[0, 1, 0, 1, b'a', 0])),
+        ("a subscription to nothing", board::packet(0x82, &[0, 1])),
+        ("packet type 0", board::packet(0x00, &[])),
+        ("packet type 15", board::packet(0xF0, &[])),
+        ("packet id 0", board::packet(0x32, b"\0\x0fboards/bad/up/a\0\0")),
+    ];
+    for (what, bytes) in after {
+        scene.counted("mqtt", what, |daemon| mqtt_closed(daemon, true, &bytes));
+    }
+    let before: [(&str, Vec<u8>); 5] = [
+        ("PUBLISH before CONNECT", publish(b"boards/bad/up/a", 0)),
+        ("HTTP", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec()),
+        ("TLS", vec![0x16, 3, 1, 2, 0, 1, 0, 1, 0xFC, 3, 3, 0, 0, 0, 0]),
+        ("another protocol's name", board::packet(0x10, b"\0\x04HTTP\x04\x02\0\x3c\0\x01a")),
+        ("a long length", vec![0x10, 0xFF, 0xFF, 0xFF, 0xFF, 0x01]),
+    ];
+    for (what, bytes) in before {
+        scene.counted("mqtt", what, |daemon| mqtt_closed(daemon, false, &bytes));
+    }
+    scene.counted("mqtt", "a level that is not spoken", |daemon| {
+        let mut board = Board::open(daemon.ports.mqtt).unwrap();
+        board.write(&board::packet(0x10, b"\0\x04MQTT\x09\x02\0\x3c\0\x01a")).unwrap();
+        // [MQTT-3.1.2-2]: 0x01, and then closed.
+        assert_eq!(board.receive().unwrap(), Packet::Connack(1));
+        assert!(board.is_closed_within(CUT_OFF));
+    });
+    scene.counted("mqtt", "a client id of 60 kB", |daemon| {
+        let id = "x".repeat(60_000);
+        let refused = Board::connect(daemon.ports.mqtt, &id, "enrol", &daemon.enrolment());
+        assert!(!matches!(refused, Ok(Ok(_))), "{refused:?}");
+    });
+    scene.end();
+}
