@@ -150,10 +150,15 @@ impl Desk {
 
     /// Makes a command durable with its line in the audit trail, then known, then rings the device.
     ///
-    /// With a `key` that was used before, nothing new is done: the answer is the command as it was
-    /// asked for, which will never be found in the store.
+    /// With a `key` that was used before, nothing new is done: the answer is the command that was
+    /// made under it, as it stands now.
     pub async fn submit(&self, request: NewCommand) -> Result<Command, SubmitError> {
         let NewCommand { tenant, device, kind, expires, actor, key } = request;
+        if let Some(key) = &key
+            && let Some(made) = self.made_under(&tenant, key).await?
+        {
+            return Ok(made);
+        }
         check::kind(&kind, &device, self.registry.get(&tenant, &device).as_ref())?;
         let place = (tenant, device);
         if self.open.get(&place).is_some_and(|open| open.len() >= OPEN_PER_DEVICE_MAX) {
@@ -176,19 +181,24 @@ impl Desk {
             expires_at: now.checked_add(expires).ok(),
             actor,
         };
-        let has_key = key.is_some();
         let audit = audit(&command, "command.create", &command.actor, now);
-        let create = Operation::CreateCommand { command: command.clone(), key };
+        let create = Operation::CreateCommand { command: command.clone(), key: key.clone() };
         self.writer.transact(vec![create, audit]).await?;
-        if has_key {
-            let stored = self.store.0.command(&command.tenant, &command.id).await;
-            if stored.map_err(|_| SubmitError::Unreadable)?.is_none() {
-                return Ok(command);
-            }
+        // Two that ask under one key at once: the second was left out.
+        if let Some(key) = &key
+            && let Some(made) = self.made_under(&command.tenant, key).await?
+            && made.id != command.id
+        {
+            return Ok(made);
         }
         self.put(command.clone());
         self.ring(&command.tenant, &command.device);
         Ok(command)
+    }
+
+    async fn made_under(&self, tenant: &Tenant, key: &str) -> Result<Option<Command>, SubmitError> {
+        let made = self.store.0.command_of_key(tenant, key).await;
+        made.map_err(|_| SubmitError::Unreadable)
     }
 
     /// Withdraws a command that has not left yet.

@@ -93,6 +93,13 @@ pub trait Store: Send + Sync + 'static {
         rows_max: usize,
     ) -> Result<Vec<Command>, ReadError>;
 
+    /// The command that was made under this idempotency key.
+    async fn command_of_key(
+        &self,
+        tenant: &Tenant,
+        key: &str,
+    ) -> Result<Option<Command>, ReadError>;
+
     /// Every command that is not at its end, oldest first.
     async fn open_commands(&self) -> Result<Vec<Command>, ReadError>;
 

@@ -277,13 +277,13 @@ async fn send(
     let request =
         request.body(Empty::<Bytes>::new()).map_err(|_| WakeError::Denied(Denied::Unreadable))?;
     let answered = sender.send_request(request);
-    tokio::pin!(connection);
+    tokio::pin!(connection, answered);
     tokio::select! {
-        answered = answered => answered.map_err(WakeError::Broken),
-        // The connection only ends first when the device closed it without an answer.
-        ended = &mut connection => Err(match ended {
-            Err(error) => WakeError::Broken(error),
-            Ok(()) => WakeError::Busy,
-        }),
+        answered = &mut answered => answered.map_err(WakeError::Broken),
+        // The device closed the connection: with its answer, or without one because it is busy.
+        ended = &mut connection => match ended {
+            Err(error) => Err(WakeError::Broken(error)),
+            Ok(()) => answered.await.map_err(|_| WakeError::Busy),
+        },
     }
 }

@@ -33,13 +33,18 @@ pub(super) async fn start(
         metrics: metrics.clone(),
         replays: replays.clone(),
     };
+    let cursors = core.store.cursors().await?;
     for (configured, secret) in config.sink.iter().zip(&settings.sink_secrets) {
         let options = options(configured)?;
         let url = configured.url.as_ref().map_or("", config::HttpUrl::as_str);
         let guard: Arc<dyn EgressGuard> = Arc::new(Networks(configured.networks.clone()));
         let webhook = Webhook::new(url, secret.clone(), options.timeout, guard, core.clock)?;
-        let cursor = Operation::PutCursor { name: options.cursor_name(), required: true };
-        core.writer.transact(vec![cursor]).await?;
+        let name = options.cursor_name();
+        // Only when there is none: a full store takes no new row, and must be delivered all the same.
+        if !cursors.iter().any(|cursor| cursor.name == name && cursor.required) {
+            let cursor = Operation::PutCursor { name, required: true };
+            core.writer.transact(vec![cursor]).await?;
+        }
         let name = options.name.clone();
         let sink = Sink::new(options, Arc::new(webhook), &context, Box::new(SystemRandom));
         let (stop, grace) = (stage.stop().clone(), config.shutdown.grace.get());

@@ -26,6 +26,7 @@ pub(super) fn prepare(config: &Config) -> Result<Secrets, StartError> {
         Some(file) => key(&files::read(file)?)?,
         None => {
             let file = config.data_dir.join("store.key");
+            refuse_without_key(config, &file)?;
             let (text, made) = files::read_or_make_secret(&file, secrets::new_token)?;
             tell(&file, made);
             key(text.expose().as_bytes())?
@@ -35,6 +36,20 @@ pub(super) fn prepare(config: &Config) -> Result<Secrets, StartError> {
     let (enrolment, made) = files::read_or_make_secret(&file, secrets::new_secret)?;
     tell(&file, made);
     Ok(Secrets { key, enrolment })
+}
+
+/// A store whose key is gone: with another, no token, no device and no credential would be known.
+fn refuse_without_key(config: &Config, key: &Path) -> Result<(), StartError> {
+    let is_missing = |file: &Path| matches!(files::read(file), Err(error) if error.is_missing());
+    let store = match &config.store.url {
+        Some(config::StoreUrl::Sqlite(file)) => file.clone(),
+        None => config.data_dir.join("store.db"),
+    };
+    if is_missing(key) && !is_missing(&store) {
+        let (key, store) = (key.display(), store.display());
+        return Err(format!("`{store}` is there, but its key `{key}` is not: restore it").into());
+    }
+    Ok(())
 }
 
 /// 32 bytes, or their base64url text.

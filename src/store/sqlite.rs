@@ -185,6 +185,14 @@ impl Store for SqliteStore {
             .map_err(read_error)
     }
 
+    async fn command_of_key(
+        &self,
+        tenant: &Tenant,
+        key: &str,
+    ) -> Result<Option<Command>, ReadError> {
+        commands::of_key(&self.readers, tenant, key).await.map_err(read_error)
+    }
+
     async fn open_commands(&self) -> Result<Vec<Command>, ReadError> {
         commands::open(&self.readers).await.map_err(read_error)
     }

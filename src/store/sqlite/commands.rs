@@ -98,6 +98,21 @@ pub(super) async fn get(
     row.as_ref().map(read).transpose()
 }
 
+/// Reads the command that was made under an idempotency key.
+pub(super) async fn of_key(
+    pool: &SqlitePool,
+    tenant: &Tenant,
+    key: &str,
+) -> Result<Option<Command>, sqlx::Error> {
+    let statement = format!("SELECT {COLUMNS} FROM command WHERE tenant = ? AND key = ?");
+    let row = sqlx::query(sqlx::AssertSqlSafe(statement))
+        .bind(tenant.as_str())
+        .bind(key)
+        .fetch_optional(pool)
+        .await?;
+    row.as_ref().map(read).transpose()
+}
+
 /// Reads a device's commands, newest first.
 pub(super) async fn of_device(
     pool: &SqlitePool,

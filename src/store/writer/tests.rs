@@ -120,6 +120,9 @@ impl Store for Fake {
     ) -> Result<Vec<Command>, ReadError> {
         Ok(Vec::new())
     }
+    async fn command_of_key(&self, _: &Tenant, _: &str) -> Result<Option<Command>, ReadError> {
+        Ok(None)
+    }
     async fn open_commands(&self) -> Result<Vec<Command>, ReadError> {
         Ok(Vec::new())
     }
