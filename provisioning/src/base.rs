@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn factory_settings_get_everything() {
         let paths = decided(Known { is_bootstrap: true, ..SETTLED }).unwrap();
-        assert_eq!(paths.len(), 5);
+        assert_eq!(paths.len(), 6, "with the server's address");
         assert!(
             paths.iter().all(|path| path.starts_with("InternetGatewayDevice.ManagementServer."))
         );
