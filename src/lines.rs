@@ -20,6 +20,7 @@ pub struct Lines {
 pub struct Line {
     bell: Notify,
     taken_over: AtomicBool,
+    leave: Notify,
     ended: AtomicBool,
     end: Notify,
 }
@@ -38,6 +39,14 @@ impl Line {
         }
     }
 
+    /// Waits until the device has connected anew.
+    pub async fn taken_over(&self) {
+        let leave = self.leave.notified();
+        if !self.is_taken_over() {
+            leave.await;
+        }
+    }
+
     /// Whether the device has connected anew, so that this connection must go.
     pub fn is_taken_over(&self) -> bool {
         self.taken_over.load(Ordering::Acquire)
@@ -51,6 +60,7 @@ impl Lines {
         let old = self.open.insert((tenant.clone(), device.clone()), Arc::clone(&line));
         if let Some(old) = &old {
             old.taken_over.store(true, Ordering::Release);
+            old.leave.notify_waiters();
             old.bell.notify_one();
         }
         (line, old)
@@ -103,6 +113,7 @@ mod tests {
         let (new, before) = lines.open(&tenant, &device);
         assert!(Arc::ptr_eq(&before.unwrap(), &old));
         old.rung().await;
+        old.taken_over().await;
         assert!(old.is_taken_over() && !new.is_taken_over());
         assert!(!lines.close(&tenant, &device, &old));
         old.ended().await;

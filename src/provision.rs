@@ -57,10 +57,7 @@ impl Provision {
         let known = Known {
             root: subject.root,
             is_bootstrap: subject.is_bootstrap,
-            can_be_woken: self
-                .registry
-                .connection_request(subject.tenant, subject.device)
-                .is_some(),
+            can_be_woken: self.can_be_woken(subject.tenant, subject.device),
             inform_interval_s: subject.inform_interval_s,
         };
         if known.can_be_woken && !known.is_bootstrap {
@@ -72,6 +69,13 @@ impl Provision {
         let kind = provisioning::decide(known, &self.profile, credentials, &phase)?;
         let password = Redacted(password.expose().as_str().into());
         Some((kind, SignIn { username: WAKE_USERNAME.into(), password }))
+    }
+
+    /// Whether there are credentials to wake a device with, and it took them when they were last
+    /// presented ([`Waker`](crate::wake::Waker) empties those that a device refused).
+    fn can_be_woken(&self, tenant: &Tenant, device: &DeviceId) -> bool {
+        let sealed = self.registry.connection_request(tenant, device);
+        sealed.is_some_and(|sealed| !sealed.expose().is_empty())
     }
 
     /// Keeps the credentials that a device took over.

@@ -19,6 +19,20 @@ const NONCE_LEN: usize = 12;
 /// The key's id in front of everything sealed: the first byte of a hash of the key.
 const ID_LEN: usize = 1;
 
+/// Reads the store's key: 32 bytes, or their base64url text.
+pub fn parse_key(bytes: &[u8]) -> Result<[u8; KEY_LEN], KeyError> {
+    if let Ok(raw) = bytes.try_into() {
+        return Ok(raw);
+    }
+    let decoded = URL_SAFE_NO_PAD.decode(bytes.trim_ascii()).map_err(|_| KeyError)?;
+    decoded.try_into().map_err(|_| KeyError)
+}
+
+/// What should be the store's key is something else.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the store's key is 32 bytes, or their base64url text")]
+pub struct KeyError;
+
 /// Seals and compares with the store's key.
 #[derive(Clone)]
 pub struct Vault {

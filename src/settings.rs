@@ -4,7 +4,9 @@
 
 use crate::deliver::SigningSecret;
 use crate::files;
+use crate::listen::tls::Certificate;
 use crate::menus;
+use crate::secrets;
 use config::{BackendKind, Config};
 use model::Redacted;
 use std::path::{Path, PathBuf};
@@ -48,6 +50,15 @@ impl Settings {
                 .map_err(|error| faults.push(format!("backend.token_file: {}", chain(&error))))
                 .ok()
         });
+        if let Some(file) = &config.store.key_file {
+            let key = files::read(file).map_err(|error| chain(&error));
+            let key = key.and_then(|bytes| secrets::parse_key(&bytes).map_err(|e| e.to_string()));
+            faults.extend(key.err().map(|error| format!("store.key_file: {error}")));
+        }
+        if let (Some(cert), Some(key)) = (&config.tls.cert, &config.tls.key) {
+            let unusable = Certificate::read(cert, key).err();
+            faults.extend(unusable.map(|error| format!("tls.cert: {}", chain(&error))));
+        }
         let has_backend = config.backend.kind == BackendKind::Http;
         if let Err(error) = menus::services(&config.ussd, has_backend, None) {
             faults.push(format!("ussd: {}", chain(&error)));

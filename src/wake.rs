@@ -11,6 +11,7 @@ use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::secrets::Vault;
 use crate::shutdown::Stage;
+use crate::store::Operation;
 use config::Cidr;
 use dashmap::DashMap;
 use digest_auth::AuthContext;
@@ -185,10 +186,23 @@ impl Waker {
                     debug!(%device, %error, attempt, "device not woken");
                 }
                 Err(error) => {
+                    if matches!(error, WakeError::Refused) {
+                        self.forget_sign_in(tenant, device);
+                    }
                     return info!(%device, %error, "device not woken; its next Inform brings the command");
                 }
             }
         }
+    }
+
+    /// A device that refuses what we present has other credentials than we kept: its next session
+    /// gives it new ones. Known in memory alone: after a restart the first try finds out again.
+    fn forget_sign_in(&self, tenant: &Tenant, device: &DeviceId) {
+        self.registry.apply_operation(&Operation::SetConnectionRequest {
+            tenant: tenant.clone(),
+            device: device.clone(),
+            sealed: Redacted(Vec::new()),
+        });
     }
 
     /// Takes this device's next turn: turns of one device lie a second apart.

@@ -5,8 +5,6 @@ use super::{Core, StartError};
 use crate::api::{self, Mirror as _};
 use crate::files;
 use crate::secrets::{self, KEY_LEN};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use config::Config;
 use model::Redacted;
 use std::path::Path;
@@ -23,13 +21,13 @@ pub(super) fn prepare(config: &Config) -> Result<Secrets, StartError> {
     files::make_private_dir(&config.data_dir)?;
     files::make_private_dir(&config.data_dir.join("public"))?;
     let key = match &config.store.key_file {
-        Some(file) => key(&files::read(file)?)?,
+        Some(file) => secrets::parse_key(&files::read(file)?)?,
         None => {
             let file = config.data_dir.join("store.key");
             refuse_without_key(config, &file)?;
             let (text, made) = files::read_or_make_secret(&file, secrets::new_token)?;
             tell(&file, made);
-            key(text.expose().as_bytes())?
+            secrets::parse_key(text.expose().as_bytes())?
         }
     };
     let file = config.data_dir.join("enrolment.secret");
@@ -50,15 +48,6 @@ fn refuse_without_key(config: &Config, key: &Path) -> Result<(), StartError> {
         return Err(format!("`{store}` is there, but its key `{key}` is not: restore it").into());
     }
     Ok(())
-}
-
-/// 32 bytes, or their base64url text.
-fn key(bytes: &[u8]) -> Result<[u8; KEY_LEN], StartError> {
-    if let Ok(raw) = bytes.try_into() {
-        return Ok(raw);
-    }
-    let decoded = URL_SAFE_NO_PAD.decode(bytes.trim_ascii())?;
-    decoded.try_into().map_err(|_| "the store's key is not 32 bytes".into())
 }
 
 /// Makes the first operator's token when there is no token at all.

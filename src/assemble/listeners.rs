@@ -253,6 +253,8 @@ fn household(settings: &Settings, core: &Core) -> Result<Household, StartError> 
         Some(url) if settings.config.backend.kind == BackendKind::Http => {
             let client = reqwest::Client::builder()
                 .redirect(reqwest::redirect::Policy::none())
+                // The token is for the backend alone.
+                .no_proxy()
                 .connect_timeout(settings.config.backend.timeout.get())
                 .build()?;
             let token = settings.backend_token.clone();

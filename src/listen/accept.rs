@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::io::{self, AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 use tracing::{debug, warn};
 
@@ -62,7 +63,7 @@ pub(crate) async fn accept<F>(
             Err(error) => {
                 warn!(%error, "connection not accepted");
                 port.metrics.refused("accept");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
@@ -74,14 +75,14 @@ pub(crate) async fn accept<F>(
         // Answers are small and waited for: Nagle's algorithm would hold them back.
         let _ = socket.set_nodelay(true);
         match &port.certificate {
-            None => stage.spawn(serve(Connection { stream: Stream::Plain(socket), peer, place })),
+            None => stage.spawn(serve(Connection { stream: Stream::plain(socket), peer, place })),
             Some(certificate) => {
                 let handshake = certificate.acceptor().accept(socket);
                 let (serve, metrics) = (serve.clone(), port.metrics.clone());
                 stage.spawn(async move {
                     match tokio::time::timeout(HANDSHAKE_MAX, handshake).await {
                         Ok(Ok(stream)) => {
-                            let stream = Stream::Tls(Box::new(stream));
+                            let stream = Stream::tls(stream);
                             serve(Connection { stream, peer, place }).await;
                         }
                         Ok(Err(error)) => {
@@ -96,13 +97,66 @@ pub(crate) async fn accept<F>(
     }
 }
 
-/// A connection's bytes, plain or decrypted.
+/// A connection's bytes, plain or decrypted. Who does not read what we write for half a minute is
+/// lost: he would hold his place for ever.
 #[derive(Debug)]
-pub(crate) enum Stream {
+pub(crate) struct Stream {
+    bytes: Bytes,
+    /// Runs while a write waits; not there while nothing does.
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+#[derive(Debug)]
+enum Bytes {
     /// As they are.
     Plain(TcpStream),
     /// Through TLS; boxed, since its state is large and most connections are plain.
     Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// Longest time in which a peer takes nothing of what we write.
+const STALL_MAX: Duration = Duration::from_secs(30);
+
+impl Stream {
+    fn plain(stream: TcpStream) -> Self {
+        Self { bytes: Bytes::Plain(stream), stalled: None }
+    }
+
+    fn tls(stream: TlsStream<TcpStream>) -> Self {
+        Self { bytes: Bytes::Tls(Box::new(stream)), stalled: None }
+    }
+
+    /// Whether the peer's bytes come through TLS.
+    pub(crate) fn is_tls(&self) -> bool {
+        matches!(self.bytes, Bytes::Tls(_))
+    }
+
+    /// Watches over what a write answered.
+    fn watch<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(STALL_MAX)));
+        match stalled.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+/// Both kinds of bytes are asked the same.
+macro_rules! ask {
+    ($stream:expr, $inner:ident => $asked:expr) => {
+        match &mut $stream.bytes {
+            Bytes::Plain($inner) => $asked,
+            Bytes::Tls($inner) => $asked,
+        }
+    };
 }
 
 impl AsyncRead for Stream {
@@ -111,10 +165,7 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
+        ask!(self.get_mut(), bytes => Pin::new(bytes).poll_read(cx, buf))
     }
 }
 
@@ -122,26 +173,23 @@ impl AsyncWrite for Stream {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        bytes: &[u8],
+        given: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
-        }
+        let this = self.get_mut();
+        let written = ask!(this, bytes => Pin::new(bytes).poll_write(cx, given));
+        this.watch(cx, written)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
+        let this = self.get_mut();
+        let flushed = ask!(this, bytes => Pin::new(bytes).poll_flush(cx));
+        this.watch(cx, flushed)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
+        let this = self.get_mut();
+        let shut = ask!(this, bytes => Pin::new(bytes).poll_shutdown(cx));
+        this.watch(cx, shut)
     }
 
     fn poll_write_vectored(
@@ -149,16 +197,15 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         slices: &[std::io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-        }
+        let this = self.get_mut();
+        let written = ask!(this, bytes => Pin::new(bytes).poll_write_vectored(cx, slices));
+        this.watch(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Plain(stream) => stream.is_write_vectored(),
-            Self::Tls(stream) => stream.is_write_vectored(),
+        match &self.bytes {
+            Bytes::Plain(bytes) => bytes.is_write_vectored(),
+            Bytes::Tls(bytes) => bytes.is_write_vectored(),
         }
     }
 }

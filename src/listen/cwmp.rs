@@ -15,7 +15,7 @@ use self::sign_in::{Caller, SignIns};
 use crate::clock::Clock;
 use crate::commands::Desk;
 use crate::credentials::Credentials;
-use crate::listen::{Connection, Port, accept, proxy};
+use crate::listen::{Connection, LAST_WORDS, Port, accept, proxy};
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
 use crate::provision::Provision;
@@ -178,7 +178,7 @@ impl CwmpListener {
         stop: tokio_util::sync::CancellationToken,
     ) {
         let Connection { stream, peer, .. } = &connection;
-        let is_tls = matches!(stream, crate::listen::Stream::Tls(_));
+        let is_tls = stream.is_tls();
         let line = Line { peer: peer.ip(), is_tls, session: Mutex::default() };
         let line = Arc::new(line);
         let listener = Arc::clone(&self);
@@ -198,7 +198,7 @@ impl CwmpListener {
             ended = &mut served => ended,
             () = stop.cancelled() => {
                 served.as_mut().graceful_shutdown();
-                served.await
+                tokio::time::timeout(LAST_WORDS, served).await.unwrap_or(Ok(()))
             }
         };
         if let Err(error) = ended {

@@ -7,7 +7,7 @@ mod ussd;
 
 pub use self::ussd::{Hops, HopsOptions, HopsParts};
 
-use crate::listen::{Connection, Port, accept, proxy};
+use crate::listen::{Connection, LAST_WORDS, Port, accept, proxy};
 use crate::metrics::Metrics;
 use crate::shutdown::Stage;
 use config::Cidr;
@@ -86,7 +86,7 @@ impl PublicListener {
             ended = &mut served => ended,
             () = stop.cancelled() => {
                 served.as_mut().graceful_shutdown();
-                served.await
+                tokio::time::timeout(LAST_WORDS, served).await.unwrap_or(Ok(()))
             }
         };
         if let Err(error) = ended {

@@ -36,8 +36,8 @@ use tokio::io::{AsyncRead, AsyncWriteExt as _, ReadBuf};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-/// Longest wait for a board to take what we write; after it the connection counts as lost.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a board that must go may take to read what we write.
+const LAST_WRITE: Duration = Duration::from_secs(1);
 /// Longest wait for the connection that is taken over to say its last word.
 const TAKE_OVER_TIMEOUT: Duration = Duration::from_secs(5);
 /// What is read at once. One buffer for each worker thread, not for each connection.
@@ -109,6 +109,7 @@ struct Driver {
     rest: Vec<u8>,
     board: Option<Board>,
     closed: Option<CloseReason>,
+    stop: CancellationToken,
 }
 
 /// What wakes a connection.
@@ -138,7 +139,7 @@ impl MqttListener {
             async move {
                 let peer = connection.peer.ip().to_canonical();
                 let (stream, _place) = connection.into_parts();
-                Driver::new(listener, stream, peer).run(stop).await;
+                Driver::new(listener, stream, peer, stop).run().await;
             }
         };
         accept(port, stage, serve).await;
@@ -146,19 +147,24 @@ impl MqttListener {
 }
 
 impl Driver {
-    fn new(listener: Arc<MqttListener>, stream: Stream, peer: IpAddr) -> Self {
+    fn new(
+        listener: Arc<MqttListener>,
+        stream: Stream,
+        peer: IpAddr,
+        stop: CancellationToken,
+    ) -> Self {
         let now = listener.parts.clock.now();
         let session = Session::new(Arc::clone(&listener.session_options), now);
-        Self { listener, stream, peer, session, rest: Vec::new(), board: None, closed: None }
+        Self { listener, stream, peer, session, rest: Vec::new(), board: None, closed: None, stop }
     }
 
-    async fn run(mut self, stop: CancellationToken) {
+    async fn run(mut self) {
         let mut timer = pin!(tokio::time::sleep_until(self.deadline()));
         while self.closed.is_none() {
-            let wake = self.wait(timer.as_mut(), &stop).await;
+            let wake = self.wait(timer.as_mut()).await;
             let now = self.listener.parts.clock.now();
             match wake {
-                Wake::Bytes => {}
+                Wake::Bytes => self.mark_seen(now.wall),
                 Wake::Eof => self.session.close(CloseReason::Lost, now),
                 Wake::Rung if self.is_taken_over() => {
                     self.session.close(CloseReason::TakenOver, now);
@@ -193,15 +199,12 @@ impl Driver {
     }
 
     /// Waits for whatever comes first. What is read goes straight into the session.
-    async fn wait(
-        &mut self,
-        timer: Pin<&mut tokio::time::Sleep>,
-        stop: &CancellationToken,
-    ) -> Wake {
+    async fn wait(&mut self, timer: Pin<&mut tokio::time::Sleep>) -> Wake {
         if !self.rest.is_empty() && self.session.wants_input() && self.take_rest() {
             return Wake::Bytes;
         }
         let wants_input = self.session.wants_input();
+        let stop = self.stop.clone();
         let line = self.board.as_ref().map(|board| Arc::clone(&board.line));
         let rung = async {
             match &line {
@@ -296,6 +299,14 @@ impl Driver {
         }
     }
 
+    /// Heard of: by any packet, a ping as well as a publish.
+    fn mark_seen(&self, now: jiff::Timestamp) {
+        if let Some(board) = &self.board {
+            let registry = &self.listener.parts.registry;
+            registry.seen(&board.tenant, &board.device, now, Some(self.peer));
+        }
+    }
+
     async fn record(&mut self, facts: Vec<Fact>, last: Ticket) {
         let parts = &self.listener.parts;
         let count = u32::try_from(facts.len()).unwrap_or(u32::MAX);
@@ -310,8 +321,8 @@ impl Driver {
             if !mem::replace(&mut board.is_marked, true) {
                 parts.registry.set_connected(&board.tenant, &board.device, true, now.wall);
             }
-            parts.registry.seen(&board.tenant, &board.device, now.wall, Some(self.peer));
         }
+        self.mark_seen(now.wall);
     }
 
     /// Offers the board every command that waits for it.
@@ -342,19 +353,40 @@ impl Driver {
         }
     }
 
+    /// Writes what waits to be written. A board that does not read is given a second more when the
+    /// daemon stops or the board has connected anew.
     async fn write(&mut self) -> std::io::Result<()> {
+        let line = self.board.as_ref().map(|board| Arc::clone(&board.line));
         while self.session.has_output() {
             let bytes = self.session.take_output();
-            let written = tokio::time::timeout(WRITE_TIMEOUT, self.stream.write_all(&bytes)).await;
-            written.map_err(|_| std::io::ErrorKind::TimedOut)??;
+            let mut written = pin!(self.stream.write_all(&bytes));
+            let taken_over = async {
+                match &line {
+                    Some(line) => line.taken_over().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let in_time = tokio::select! {
+                written = written.as_mut() => Some(written),
+                () = self.stop.cancelled() => None,
+                () = taken_over => None,
+            };
+            match in_time {
+                Some(written) => written?,
+                None => {
+                    let last = tokio::time::timeout(LAST_WRITE, written).await;
+                    last.map_err(|_| std::io::ErrorKind::TimedOut)??;
+                }
+            }
         }
         Ok(())
     }
 
     /// After the session's last word: what waits to be written is written, then the board is gone.
     async fn finish(mut self) {
-        let _ = self.write().await;
-        let _ = tokio::time::timeout(WRITE_TIMEOUT, self.stream.shutdown()).await;
+        if self.write().await.is_ok() {
+            let _ = tokio::time::timeout(LAST_WRITE, self.stream.shutdown()).await;
+        }
         let parts = &self.listener.parts;
         if let Some(board) = &self.board {
             if parts.lines.close(&board.tenant, &board.device, &board.line) {

@@ -3,6 +3,7 @@
 use super::{Answer, CwmpListener, CwmpOptions, CwmpParts, RETRY_AFTER_S, plain};
 use crate::credentials::{Claimant, Enrolled};
 use crate::sign_ins::FailedSignIns;
+use crate::store::WriteError;
 use cwmp::auth::{AuthError, Authorization, NonceKey, NonceWindow, basic_challenge, challenge};
 use hyper::StatusCode;
 use hyper::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -160,10 +161,12 @@ impl CwmpListener {
         }
         let Caller::Proved { username, claimant } = caller else { return Ok(()) };
         match claimant {
-            Claimant::Shared => Ok(()),
+            Claimant::Shared => self.share(device, from, is_bootstrap).await,
             Claimant::Own(tenant, own) if own == device && *tenant == self.tenant => {
-                let confirmed = self.parts.credentials.confirm(Protocol::Cwmp, username).await;
-                confirmed.map_err(|_| refused())
+                let credentials = Arc::clone(&self.parts.credentials);
+                let username = username.clone();
+                let confirm = async move { credentials.confirm(Protocol::Cwmp, &username).await };
+                self.to_its_end(confirm).await
             }
             Claimant::Own(_, own) => {
                 // The event is about the device whose credential was used, not about its victim.
@@ -172,6 +175,19 @@ impl CwmpListener {
                 Err(Box::new(self.sign_ins.ask(false, self.parts.clock.now())))
             }
             Claimant::Enrolling => self.enrol(device, from, is_bootstrap).await,
+        }
+    }
+
+    /// A name that a fleet shares opens, like the enrolment secret, no device that has its own.
+    async fn share(
+        &self,
+        device: &DeviceId,
+        from: IpAddr,
+        is_bootstrap: bool,
+    ) -> Result<(), Box<Answer>> {
+        match self.parts.credentials.enrol(&self.tenant, device, from, is_bootstrap) {
+            Enrolled::First | Enrolled::Again => Ok(()),
+            Enrolled::Anew | Enrolled::Refused => self.enrol(device, from, is_bootstrap).await,
         }
     }
 
@@ -186,8 +202,10 @@ impl CwmpListener {
             Enrolled::First => self.note(EventType::DEVICE_ENROLLED, device, device, from).await,
             Enrolled::Anew => {
                 self.note(EventType::DEVICE_ENROLLED, device, device, from).await?;
-                let forgotten = self.parts.credentials.forget_lost(&self.tenant, device).await;
-                forgotten.map_err(|_| refused())
+                let credentials = Arc::clone(&self.parts.credentials);
+                let (tenant, device) = (self.tenant.clone(), device.clone());
+                let forget = async move { credentials.forget_lost(&tenant, &device).await };
+                self.to_its_end(forget).await
             }
             Enrolled::Refused => {
                 self.note(EventType::DEVICE_ENROLMENT_REFUSED, device, device, from).await?;
@@ -195,6 +213,15 @@ impl CwmpListener {
                 Err(Box::new(self.sign_ins.ask(false, self.parts.clock.now())))
             }
         }
+    }
+
+    /// Carries a change to its end though the peer goes away: what is on disk must become known.
+    async fn to_its_end(
+        &self,
+        change: impl Future<Output = Result<(), WriteError>> + Send + 'static,
+    ) -> Result<(), Box<Answer>> {
+        let changed = self.turns.spawn(change).await.unwrap_or(Err(WriteError::Closed));
+        changed.map_err(|_| refused())
     }
 
     async fn note(

@@ -106,6 +106,9 @@ impl Driver {
         let now = listener.parts.clock.now();
         let sessions = i64::try_from(listener.parts.lines.len()).unwrap_or(0);
         listener.parts.metrics.mqtt_sessions.set(sessions);
+        // A board that is met for the first time is known once its first fact is kept.
+        let is_marked = listener.parts.registry.knows(&tenant, &device);
+        listener.parts.registry.set_connected(&tenant, &device, true, now.wall);
         let known = listener.parts.registry.facts(&tenant, &device).unwrap_or_default();
         let aliases = known.aliases.iter().map(|alias| alias.value().into());
         let bare = device.as_str().split_once(':').map(|(_, bare)| bare.into());
@@ -118,7 +121,7 @@ impl Driver {
             facts: None,
         };
         self.session.authenticated(grant, now);
-        self.board = Some(Board { tenant, device, line, is_marked: false });
+        self.board = Some(Board { tenant, device, line, is_marked });
     }
 
     fn failed(&self, reason: &str, code: ConnackCode) -> ConnackCode {
