@@ -6,9 +6,6 @@
 use crate::store::StoredEvent;
 use std::io::Write as _;
 
-/// The media type of one event (CloudEvents HTTP binding, §3.2).
-pub const MEDIA_TYPE: &str = "application/cloudevents+json";
-
 /// The media type of a batch (CloudEvents HTTP binding, §3.3).
 pub const BATCH_MEDIA_TYPE: &str = "application/cloudevents-batch+json";
 

@@ -15,7 +15,8 @@ use self::sign_in::{Caller, SignIns};
 use crate::clock::Clock;
 use crate::commands::Desk;
 use crate::credentials::Credentials;
-use crate::listen::{Connection, LAST_WORDS, Port, accept, proxy};
+use crate::listen::http1::{self, Answer};
+use crate::listen::{Connection, Port, accept, proxy};
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
 use crate::provision::Provision;
@@ -28,11 +29,8 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{
     ALLOW, AUTHORIZATION, CONNECTION, CONTENT_TYPE, COOKIE, RETRY_AFTER, SET_COOKIE,
 };
-use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use model::{DeviceId, Protocol, Tenant};
-use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -126,8 +124,6 @@ struct Post {
     content_type: Option<hyper::header::HeaderValue>,
 }
 
-type Answer = Response<Full<Bytes>>;
-
 impl CwmpListener {
     /// A listener that serves nobody yet.
     pub fn new(parts: CwmpParts, options: CwmpOptions) -> Arc<Self> {
@@ -177,33 +173,14 @@ impl CwmpListener {
         connection: Connection,
         stop: tokio_util::sync::CancellationToken,
     ) {
-        let Connection { stream, peer, .. } = &connection;
-        let is_tls = stream.is_tls();
-        let line = Line { peer: peer.ip(), is_tls, session: Mutex::default() };
-        let line = Arc::new(line);
-        let listener = Arc::clone(&self);
-        let service = service_fn(move |request| {
-            let (listener, line) = (Arc::clone(&listener), Arc::clone(&line));
-            async move { Ok::<_, Infallible>(listener.request(request, line).await) }
-        });
-        let mut http = hyper::server::conn::http1::Builder::new();
-        http.timer(TokioTimer::new())
-            .header_read_timeout(self.options.header_timeout)
-            .max_buf_size(64 * 1024)
-            .half_close(false);
+        let peer = connection.peer.ip();
         let (stream, _place) = connection.into_parts();
-        let served = http.serve_connection(TokioIo::new(stream), service);
-        tokio::pin!(served);
-        let ended = tokio::select! {
-            ended = &mut served => ended,
-            () = stop.cancelled() => {
-                served.as_mut().graceful_shutdown();
-                tokio::time::timeout(LAST_WORDS, served).await.unwrap_or(Ok(()))
-            }
-        };
-        if let Err(error) = ended {
-            self.parts.metrics.fault(Protocol::Cwmp, http_fault(&error));
-            debug!(%error, "connection ended");
+        let line = Arc::new(Line { peer, is_tls: stream.is_tls(), session: Mutex::default() });
+        let answer = |request| Arc::clone(&self).request(request, Arc::clone(&line));
+        let ended = http1::speak(stream, self.options.header_timeout, stop, answer).await;
+        if let Err(fault) = ended {
+            self.parts.metrics.fault(Protocol::Cwmp, fault);
+            debug!(fault, "connection ended");
         }
     }
 
@@ -375,18 +352,6 @@ impl CwmpListener {
             self.let_go(owned, CloseReason::Malformed).await;
         }
         answer
-    }
-}
-
-fn http_fault(error: &hyper::Error) -> &'static str {
-    if error.is_timeout() {
-        "http_timeout"
-    } else if error.is_parse() {
-        "http_malformed"
-    } else if error.is_incomplete_message() {
-        "http_incomplete"
-    } else {
-        "http_broken"
     }
 }
 

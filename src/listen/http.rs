@@ -7,17 +7,15 @@ mod ussd;
 
 pub use self::ussd::{Hops, HopsOptions, HopsParts};
 
-use crate::listen::{Connection, LAST_WORDS, Port, accept, proxy};
+use crate::listen::http1::{self, Answer};
+use crate::listen::{Connection, Port, accept, proxy};
 use crate::metrics::Metrics;
 use crate::shutdown::Stage;
 use config::Cidr;
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
-use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,8 +23,6 @@ use tracing::debug;
 
 /// Longest time for a body to arrive: an aggregator itself gives up after ten seconds.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-
-pub(super) type Answer = Response<Full<Bytes>>;
 
 /// Bounds of the listener.
 #[derive(Clone, Debug)]
@@ -70,32 +66,15 @@ impl PublicListener {
         stop: tokio_util::sync::CancellationToken,
     ) {
         let peer = connection.peer.ip();
-        let listener = Arc::clone(&self);
-        let service = service_fn(move |request| {
-            let listener = Arc::clone(&listener);
-            async move { Ok::<_, Infallible>(listener.request(request, peer).await) }
-        });
-        let mut http = hyper::server::conn::http1::Builder::new();
-        http.timer(TokioTimer::new())
-            .header_read_timeout(self.options.header_timeout)
-            .max_buf_size(64 * 1024);
         let (stream, _place) = connection.into_parts();
-        let served = http.serve_connection(TokioIo::new(stream), service);
-        tokio::pin!(served);
-        let ended = tokio::select! {
-            ended = &mut served => ended,
-            () = stop.cancelled() => {
-                served.as_mut().graceful_shutdown();
-                tokio::time::timeout(LAST_WORDS, served).await.unwrap_or(Ok(()))
-            }
+        let answer = |request| {
+            let listener = Arc::clone(&self);
+            async move { listener.request(request, peer).await }
         };
-        if let Err(error) = ended {
-            self.metrics.listener("public").refused(if error.is_timeout() {
-                "timeout"
-            } else {
-                "http"
-            });
-            debug!(%error, "connection ended");
+        let ended = http1::speak(stream, self.options.header_timeout, stop, answer).await;
+        if let Err(fault) = ended {
+            self.metrics.listener("public").refused(fault);
+            debug!(fault, "connection ended");
         }
     }
 

@@ -68,14 +68,6 @@ impl EventType {
     pub const COMMAND_COMPLETED: Self = Self("lastmile.command.completed");
     /// A command failed, expired or was cancelled; `state` and `cause` say which and why.
     pub const COMMAND_FAILED: Self = Self("lastmile.command.failed");
-    /// An optional sink fell too far behind and skipped events.
-    pub const SINK_SKIPPED: Self = Self("lastmile.sink.skipped");
-
-    /// A type of the same form that is not listed here. `name` is a constant of its maker.
-    pub const fn named(name: &'static str) -> Self {
-        Self(name)
-    }
-
     /// The type's full name.
     pub const fn as_str(self) -> &'static str {
         self.0
@@ -99,12 +91,6 @@ impl Json {
     pub fn of(value: &impl Serialize) -> Self {
         let text = serde_json::to_string(value).expect("our own types are representable in JSON");
         Self(text.into_boxed_str())
-    }
-
-    /// Checks that `text` is JSON and takes it as it is.
-    pub fn parse(text: String) -> Result<Self, serde_json::Error> {
-        serde_json::from_str::<&serde_json::value::RawValue>(&text)?;
-        Ok(Self(text.into_boxed_str()))
     }
 
     /// Takes a text that was a [`Json`] when it was stored.

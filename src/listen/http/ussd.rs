@@ -4,9 +4,10 @@
 //! never while anything is waited for. A hop that makes no fact and asks nobody is answered without
 //! leaving its request.
 
-use super::{Answer, answer};
+use super::answer;
 use crate::clock::Clock;
 use crate::household::Household;
+use crate::listen::http1::Answer;
 use crate::menus::Services;
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
