@@ -207,23 +207,33 @@ impl Session {
         };
     }
 
-    /// Says what became of an emitted fact. One that was refused turns the reply into a refusal.
+    /// Says what became of an emitted fact. One that was refused turns the reply into a refusal; a
+    /// command that was overtaken before its call is not asked, and the next work is taken up.
     pub fn settle(&mut self, ticket: Ticket, settlement: Settlement, now: Now) {
+        let waited = self.pending.len();
         self.pending.retain(|it| *it != ticket);
+        let was_waited_for = self.pending.len() < waited;
         self.state = match (mem::replace(&mut self.state, State::Closed), settlement) {
             (State::ExpectSettlement(_), Settlement::Refused) => {
                 self.pending.clear();
                 self.refuse();
                 self.close(CloseReason::Refused)
             }
-            (State::ExpectSettlement(next), Settlement::Committed) => self.wait_or(next, now),
+            // All that a call waits for is its `Sent`: the command was withdrawn or has expired, so
+            // it stays unasked.
+            (State::ExpectSettlement(Next::Ask(_)), Settlement::Overtaken) if was_waited_for => {
+                self.wait_or(Next::Work, now)
+            }
+            (State::ExpectSettlement(next), Settlement::Committed | Settlement::Overtaken) => {
+                self.wait_or(next, now)
+            }
             (
                 state @ (State::ExpectInform
                 | State::ExpectRequest
                 | State::ExpectDecision
                 | State::ExpectAnswer(_)
                 | State::Closed),
-                Settlement::Committed | Settlement::Refused,
+                Settlement::Committed | Settlement::Refused | Settlement::Overtaken,
             ) => state,
         };
     }

@@ -309,6 +309,49 @@ fn an_answer_to_nothing_is_an_empty_post() {
 }
 
 #[test]
+fn a_command_that_was_withdrawn_meanwhile_is_not_asked() {
+    let mut it = Harness::assigned(vec![get("C1"), get("C2"), get("C3")]);
+    assert_eq!(it.take(), ["C1 sent"]);
+    it.settle(Settlement::Overtaken);
+    assert_eq!(it.take(), ["C2 sent"], "the next is taken up in its place");
+    it.commit();
+    assert_eq!(it.take(), ["send GetParameterValues"]);
+    it.answer(values(&[("Device.A", "1", XsdType::Int)]));
+    assert_eq!(it.take(), ["C2 done"]);
+    it.settle(Settlement::Overtaken);
+    assert_eq!(it.take(), ["C3 sent"], "of an end nobody need know");
+    it.settle(Settlement::Overtaken);
+    assert_eq!(it.take(), ["decide"]);
+    it.session.assign([], now());
+    it.drain();
+    assert_eq!(it.take(), ["send Empty", "close finished"]);
+}
+
+#[test]
+fn a_reboot_that_ended_otherwise_holds_nothing_up() {
+    let mut it = Harness::new(known(&["R1"]), Options::default());
+    it.receive(informing(inform(&["1 BOOT"], &[])));
+    assert_eq!(it.take(), ["event lastmile.device.booted", "R1 done"]);
+    let done = it.tickets.pop().unwrap();
+    it.session.settle(done, Settlement::Overtaken, now());
+    it.drain();
+    assert!(it.take().is_empty(), "the event is still on its way");
+    it.commit();
+    assert_eq!(it.take(), ["send InformResponse"]);
+}
+
+#[test]
+fn a_settlement_of_nothing_drops_no_command() {
+    let mut it = Harness::assigned(vec![get("C1")]);
+    it.take();
+    it.session.settle(Ticket(99), Settlement::Overtaken, now());
+    it.drain();
+    assert!(it.take().is_empty());
+    it.commit();
+    assert_eq!(it.take(), ["send GetParameterValues"]);
+}
+
+#[test]
 fn a_command_is_on_disk_before_it_is_sent() {
     let mut it = Harness::assigned(vec![get("C1"), get("C2")]);
     assert_eq!(it.take(), ["C1 sent"]);
