@@ -3,7 +3,7 @@
 use crate::clock::Clock;
 use crate::commands::Desk;
 use crate::metrics::Metrics;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, Recorded};
 use crate::registry::Registry;
 use crate::shutdown::Stage;
 use crate::store::{Operation, Writer};
@@ -88,7 +88,7 @@ impl Housekeeping {
             })
         };
         let facts = waiting.iter().map(event).collect();
-        if self.pipeline.record(facts).await == Settlement::Committed {
+        if self.pipeline.record(facts).await == Recorded::Alike(Settlement::Committed) {
             waiting.clear();
         }
     }

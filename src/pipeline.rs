@@ -25,6 +25,25 @@ pub struct Pipeline {
     clock: Clock,
 }
 
+/// What became of facts that were recorded together.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Recorded {
+    /// The same of all: so it is with events, which most facts are.
+    Alike(Settlement),
+    /// Of each its own, in the order of the facts.
+    Each(Vec<Settlement>),
+}
+
+impl Recorded {
+    /// What became of the fact at that place; one that was never there counts as refused.
+    pub fn of(&self, place: usize) -> Settlement {
+        match self {
+            Self::Alike(settlement) => *settlement,
+            Self::Each(each) => each.get(place).copied().unwrap_or(Settlement::Refused),
+        }
+    }
+}
+
 impl Pipeline {
     /// The crossing over these parts.
     pub fn new(writer: Writer, registry: Arc<Registry>, desk: Arc<Desk>, clock: Clock) -> Self {
@@ -32,27 +51,30 @@ impl Pipeline {
     }
 
     /// Makes facts durable, then known. `Committed` means: answer the device.
-    pub async fn record(&self, facts: Vec<Fact>) -> Settlement {
-        let (mut events, mut changes) = (Vec::with_capacity(facts.len()), Vec::new());
-        for fact in facts {
+    ///
+    /// Events share one settlement; each command's step has its own.
+    pub async fn record(&self, facts: Vec<Fact>) -> Recorded {
+        let count = facts.len();
+        let mut events = Vec::with_capacity(count);
+        let (mut changes, mut places) = (Vec::new(), Vec::new());
+        for (place, fact) in facts.into_iter().enumerate() {
             match fact {
                 Fact::Event(event) => events.push(event),
-                Fact::Command(change) => changes.push(change),
+                Fact::Command(change) => {
+                    changes.push(change);
+                    places.push(place);
+                }
             }
         }
-        let recorded = match (events.is_empty(), changes.is_empty()) {
-            (true, true) => Ok(()),
-            (false, true) => self.events(events).await,
-            (true, false) => self.changes(changes).await,
-            (false, false) => {
-                let (events, changes) = tokio::join!(self.events(events), self.changes(changes));
-                events.and(changes)
-            }
-        };
-        match recorded {
-            Ok(()) => Settlement::Committed,
-            Err(_) => Settlement::Refused,
+        if changes.is_empty() {
+            return Recorded::Alike(self.events(events).await);
         }
+        let (events, changes) = tokio::join!(self.events(events), self.changes(changes));
+        let mut each = vec![events; count];
+        for (place, settlement) in places.into_iter().zip(changes) {
+            each[place] = settlement;
+        }
+        Recorded::Each(each)
     }
 
     /// Keeps what is noteworthy of a sign-in: which identity was `said`, and from where. The event is
@@ -78,7 +100,7 @@ impl Pipeline {
             data: Json::of(&Data { said, address }),
             facts: None,
         };
-        self.record(vec![Fact::Event(event)]).await
+        self.events(vec![event]).await
     }
 
     /// Whether facts would be taken now; listeners ask before they accept work.
@@ -86,7 +108,10 @@ impl Pipeline {
         self.writer.room() == Room::Free
     }
 
-    async fn events(&self, mut events: Vec<Event>) -> Result<(), WriteError> {
+    async fn events(&self, mut events: Vec<Event>) -> Settlement {
+        if events.is_empty() {
+            return Settlement::Committed;
+        }
         // Whoever speaks exists: a device's first event makes its row. One session's events are of
         // one device, so it is looked up once.
         let mut known: Option<DeviceId> = None;
@@ -101,36 +126,44 @@ impl Pipeline {
         }
         let news: Vec<Event> =
             events.iter().filter(|event| event.facts.is_some()).cloned().collect();
-        self.writer.append(events, Vec::new()).await?;
+        if self.writer.append(events, Vec::new()).await.is_err() {
+            return Settlement::Refused;
+        }
         for event in &news {
             self.registry.apply(event);
         }
-        Ok(())
+        Settlement::Committed
     }
 
     /// Each change stands alone: one that comes too late (the command was withdrawn or expired
     /// meanwhile) must not undo its neighbours.
-    async fn changes(&self, changes: Vec<CommandChange>) -> Result<(), WriteError> {
+    async fn changes(&self, changes: Vec<CommandChange>) -> Vec<Settlement> {
         let all = changes.into_iter().map(|change| self.change(change));
         let outcomes = futures_util::future::join_all(all).await;
-        outcomes.into_iter().collect()
+        outcomes.into_iter().map(|outcome| outcome.unwrap_or(Settlement::Refused)).collect()
     }
 
-    /// Moves one command on, with the event that tells its end.
-    pub async fn change(&self, change: CommandChange) -> Result<(), WriteError> {
-        let Some(command) = self.desk.look_up(&change.id) else { return Ok(()) };
+    /// Moves one command on, with the event that tells its end. `Overtaken` when the command has
+    /// come to its end meanwhile; what would be `Refused` is the error that says why.
+    pub async fn change(&self, change: CommandChange) -> Result<Settlement, WriteError> {
+        let Some(command) = self.desk.look_up(&change.id) else {
+            return Ok(Settlement::Overtaken);
+        };
         let at = self.clock.now().wall;
         let events = command_ended(&command, &change, at).into_iter().collect();
         let operation = Operation::ChangeCommand { change: change.clone(), at };
         match self.writer.append(events, vec![operation]).await {
-            Ok(()) => self.desk.apply(&change, at),
-            Err(WriteError::Refused(OperationError::Conflict(_))) => {}
+            Ok(()) => {
+                self.desk.apply(&change, at);
+                Ok(Settlement::Committed)
+            }
+            Err(WriteError::Refused(OperationError::Conflict(_))) => Ok(Settlement::Overtaken),
             Err(WriteError::Refused(missing)) => {
                 error!(command = %change.id, error = %missing, "open command is not in the store");
+                Ok(Settlement::Overtaken)
             }
-            Err(error) => return Err(error),
+            Err(error) => Err(error),
         }
-        Ok(())
     }
 
     /// Takes up what an earlier session of a device left half-way. Call it before a new session is

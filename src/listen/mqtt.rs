@@ -12,7 +12,7 @@ use crate::credentials::Credentials;
 use crate::lines::{Line, Lines};
 use crate::listen::{Connection, Port, Stream, accept};
 use crate::metrics::Metrics;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, Recorded};
 use crate::registry::Registry;
 use crate::shutdown::Stage;
 use crate::sign_ins::FailedSignIns;
@@ -311,11 +311,19 @@ impl Driver {
         let parts = &self.listener.parts;
         let count = u32::try_from(facts.len()).unwrap_or(u32::MAX);
         let timer = parts.metrics.ack_seconds.with_label_values(&["mqtt"]).start_timer();
-        let settlement = parts.pipeline.record(facts).await;
+        let recorded = parts.pipeline.record(facts).await;
         timer.observe_duration();
         parts.metrics.mqtt_messages.with_label_values(&["up"]).inc_by(count.into());
         let now = parts.clock.now();
-        self.session.settle_up_to(last, settlement, now);
+        match recorded {
+            Recorded::Alike(settlement) => self.session.settle_up_to(last, settlement, now),
+            Recorded::Each(each) => {
+                // Tickets count up by one.
+                for (back, settlement) in (0..u64::from(count)).rev().zip(each) {
+                    self.session.settle_up_to(Ticket(last.0 - back), settlement, now);
+                }
+            }
+        }
         if let Some(board) = &mut self.board {
             // Once its arrival is kept: that is what makes an unknown board known.
             if !mem::replace(&mut board.is_marked, true) {

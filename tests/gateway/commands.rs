@@ -2,7 +2,7 @@
 
 use crate::backend::Backend;
 use crate::board::{Board, Packet};
-use crate::cpe::{Cpe, post};
+use crate::cpe::{Cpe, envelope, post};
 use crate::daemon::{Daemon, until};
 use crate::http::{self, Connection, PATIENCE};
 use crate::phone::Call;
@@ -22,6 +22,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         crate::trial("commands::a_crash_in_a_dialogue", a_crash_in_a_dialogue),
         crate::trial("commands::one_key_is_one_command", one_key_is_one_command),
         crate::trial("commands::refused_before_it_is_kept", refused_before_it_is_kept),
+        crate::trial("commands::a_withdrawn_command_is_not_sent", a_withdrawn_command_is_not_sent),
     ]
 }
 
@@ -319,4 +320,34 @@ fn one_key_is_one_command() {
     daemon.kill();
     daemon.start_again();
     assert_eq!(submit(&daemon), first, "a crash between two tries makes no second command");
+}
+
+/// The session has been given both commands when the second is withdrawn.
+fn a_withdrawn_command_is_not_sent() {
+    let daemon = Daemon::start(None, &[("cwmp", "auth = \"open\"")]);
+    let cpe = Cpe::new(daemon.ports.cwmp, "DRAWN001", "");
+    cpe.visit(&[("0 BOOTSTRAP", "")]).unwrap();
+    let path = format!("/api/v1/devices/{}/commands", cpe.id());
+    let version = "InternetGatewayDevice.DeviceInfo.SoftwareVersion";
+    let read = json!({"kind": "get_parameters", "names": [version]});
+    let read = daemon.call("POST", &path, &read);
+    let reboot = daemon.call("POST", &path, &json!({"kind": "reboot"}));
+
+    let mut connection = Connection::open(daemon.ports.cwmp).unwrap();
+    let inform = cpe.inform(&[("2 PERIODIC", "")]);
+    assert_eq!(post(&mut connection, &[], &inform).unwrap().status, 200);
+    let rpc = post(&mut connection, &[], "").unwrap().text();
+    assert!(rpc.contains("<cwmp:GetParameterValues>"), "{rpc}");
+    let of = |command: &Value| format!("/api/v1/commands/{}", command["id"].as_str().unwrap());
+    daemon.call("DELETE", &of(&reboot), &Value::Null);
+    let empty = "<cwmp:GetParameterValuesResponse><ParameterList></ParameterList>\
+                 </cwmp:GetParameterValuesResponse>";
+    let next = post(&mut connection, &[], &envelope("1", empty)).unwrap();
+    assert!(matches!(next.status, 200 | 204), "{}", next.status);
+    assert_eq!(next.text(), "", "nothing more is asked of it");
+
+    let state = |command: &Value| daemon.call("GET", &of(command), &Value::Null)["state"].clone();
+    assert_eq!(state(&read), "done");
+    assert_eq!(state(&reboot), "cancelled");
+    assert_eq!(cpe.visit(&[("2 PERIODIC", "")]).unwrap().reboot, None);
 }

@@ -11,7 +11,7 @@ mod work;
 pub use output::{CloseReason, Output, Reply};
 pub use work::{SetupOutcome, Work};
 
-use crate::message::{Body, Fault, Inform, Message, Namespace, Parameter, Response, Root};
+use crate::message::{Body, Fault, Inform, Message, Namespace, Response, Root};
 use crate::{Options, translate};
 use bytes::Bytes;
 use model::{
@@ -21,7 +21,7 @@ use model::{
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
-use task::{Step, Task, Verdict};
+use task::{Step, Task, Told, Verdict};
 
 /// What the registry knows of a device when its session begins.
 #[derive(Clone, Debug)]
@@ -46,8 +46,9 @@ pub struct Session {
     owes_reply: bool,
     namespace: Namespace,
     root: Option<Root>,
-    /// From the Inform: their types are the device's own.
-    parameters: Vec<Parameter>,
+    /// From the Inform: their types are the device's own. Their values are not kept, for a session
+    /// rests in memory for as long as its device is silent.
+    told: Box<[Told]>,
     work: VecDeque<Work>,
     outputs: VecDeque<Output>,
     pending: Vec<Ticket>,
@@ -101,7 +102,7 @@ impl Session {
             owes_reply: false,
             namespace: Namespace::default(),
             root: None,
-            parameters: Vec::new(),
+            told: Box::default(),
             work: VecDeque::new(),
             outputs: VecDeque::new(),
             pending: Vec::new(),
@@ -207,23 +208,33 @@ impl Session {
         };
     }
 
-    /// Says what became of an emitted fact. One that was refused turns the reply into a refusal.
+    /// Says what became of an emitted fact. One that was refused turns the reply into a refusal; a
+    /// command that was overtaken before its call is not asked, and the next work is taken up.
     pub fn settle(&mut self, ticket: Ticket, settlement: Settlement, now: Now) {
+        let waited = self.pending.len();
         self.pending.retain(|it| *it != ticket);
+        let was_waited_for = self.pending.len() < waited;
         self.state = match (mem::replace(&mut self.state, State::Closed), settlement) {
             (State::ExpectSettlement(_), Settlement::Refused) => {
                 self.pending.clear();
                 self.refuse();
                 self.close(CloseReason::Refused)
             }
-            (State::ExpectSettlement(next), Settlement::Committed) => self.wait_or(next, now),
+            // All that a call waits for is its `Sent`: the command was withdrawn or has expired, so
+            // it stays unasked.
+            (State::ExpectSettlement(Next::Ask(_)), Settlement::Overtaken) if was_waited_for => {
+                self.wait_or(Next::Work, now)
+            }
+            (State::ExpectSettlement(next), Settlement::Committed | Settlement::Overtaken) => {
+                self.wait_or(next, now)
+            }
             (
                 state @ (State::ExpectInform
                 | State::ExpectRequest
                 | State::ExpectDecision
                 | State::ExpectAnswer(_)
                 | State::Closed),
-                Settlement::Committed | Settlement::Refused,
+                Settlement::Committed | Settlement::Refused | Settlement::Overtaken,
             ) => state,
         };
     }
@@ -302,12 +313,6 @@ impl Session {
         self.root
     }
 
-    /// The parameters of its Inform.
-    #[must_use]
-    pub fn parameters(&self) -> &[Parameter] {
-        &self.parameters
-    }
-
     fn informed(&mut self, inform: Inform, reply: Message, now: Now) -> State {
         self.root = inform.root();
         let every = self.options.event_per_inform;
@@ -315,7 +320,7 @@ impl Session {
             self.emit(Fact::Event(event));
         }
         self.reboots_done(&inform);
-        self.parameters = inform.parameters;
+        self.told = inform.parameters.into_iter().map(Told::from).collect();
         self.wait_or(Next::Reply(reply), now)
     }
 
@@ -373,7 +378,7 @@ impl Session {
             self.outputs.push_back(Output::Decide);
             return State::ExpectDecision;
         };
-        let (sent, step) = Task::begin(work, &self.parameters);
+        let (sent, step) = Task::begin(work, &self.told);
         if let Some(sent) = sent {
             self.emit(Fact::Command(sent));
         }

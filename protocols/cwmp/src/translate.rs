@@ -15,6 +15,14 @@ const ALIASES_KNOWN_MAX: usize = 32;
 /// Longest text taken over, in bytes. TR-069 and TR-181 bound these fields by 256.
 const FACT_LEN_MAX: usize = 512;
 
+/// Most parameters of an Inform in its event. Devices send the ten or so that are forced (TR-069
+/// 3.7.1.5) and those that changed; a packed Inform may hold thousands.
+const EVENT_PARAMETERS_MAX: usize = 256;
+
+/// Most bytes of their names and values together: an event goes to every subscriber and stays in the
+/// store until the last has it, so it must not be as large as the largest body.
+const EVENT_PARAMETER_BYTES_MAX: usize = 64 * 1024;
+
 fn is_fact(text: &str) -> bool {
     (1..=FACT_LEN_MAX).contains(&text.len())
 }
@@ -142,15 +150,8 @@ pub(crate) fn news(inform: &Inform, known: &mut Known, every: bool, now: Now) ->
 
 fn inform_data(inform: &Inform, facts: Option<&DeviceFacts>) -> Json {
     let codes: Vec<&str> = inform.events.iter().map(|event| &*event.code).collect();
-    let parameters: Map<String, Value> = inform
-        .parameters
-        .iter()
-        .map(|parameter| {
-            let value = if is_secret(parameter) { Value::Null } else { parameter.json() };
-            (parameter.name.to_string(), value)
-        })
-        .collect();
-    Json::of(&json!({
+    let (parameters, left_out) = event_parameters(&inform.parameters);
+    let mut data = json!({
         "manufacturer": inform.device.manufacturer,
         "oui": inform.device.oui,
         "product_class": inform.device.product_class,
@@ -163,7 +164,29 @@ fn inform_data(inform: &Inform, facts: Option<&DeviceFacts>) -> Json {
         "current_time": inform.current_time,
         "retry_count": inform.retry_count,
         "root": inform.root().map(|root| root.as_str().trim_end_matches('.')),
-    }))
+    });
+    if left_out > 0 {
+        data["parameters_left_out"] = left_out.into();
+    }
+    Json::of(&data)
+}
+
+/// The parameters that an event has room for, in the order of the Inform, and how many it has not.
+/// One that is too long leaves its room to those behind it.
+fn event_parameters(told: &[Parameter]) -> (Map<String, Value>, usize) {
+    let (mut parameters, mut bytes, mut left_out) = (Map::new(), 0, 0_usize);
+    for parameter in told {
+        let value_len = if is_secret(parameter) { 0 } else { parameter.value.expose().len() };
+        let len = parameter.name.len() + value_len;
+        if parameters.len() >= EVENT_PARAMETERS_MAX || bytes + len > EVENT_PARAMETER_BYTES_MAX {
+            left_out += 1;
+            continue;
+        }
+        bytes += len;
+        let value = if is_secret(parameter) { Value::Null } else { parameter.json() };
+        parameters.insert(parameter.name.to_string(), value);
+    }
+    (parameters, left_out)
 }
 
 /// Whether nobody may read it: the data models have such parameters read as empty, but netcwmp puts

@@ -25,4 +25,7 @@ pub enum Settlement {
     Committed,
     /// There is no room: refuse in the protocol's own words.
     Refused,
+    /// The command has come to its end meanwhile: leave it. Nobody waits for it any more. Never
+    /// said of an event.
+    Overtaken,
 }

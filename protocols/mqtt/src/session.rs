@@ -206,7 +206,8 @@ impl Session {
 
     /// Says what became of every fact up to and including `ticket` that is not yet settled.
     ///
-    /// Facts are settled in the order they were handed out; a ticket settled before is ignored,
+    /// Facts that fared differently are settled each with its own word. Facts are settled in the
+    /// order they were handed out; a ticket settled before is ignored,
     /// as is everything once the session is closed.
     pub fn settle_up_to(&mut self, ticket: Ticket, settlement: Settlement, now: Now) {
         let blocked = self.owes_us();
@@ -216,6 +217,7 @@ impl Session {
             match settlement {
                 Settlement::Committed => self.committed(pending.reply),
                 Settlement::Refused => self.not_kept(pending.reply, now),
+                Settlement::Overtaken => self.overtaken(pending.reply),
             }
         }
         if self.pending.is_empty() && self.pending.capacity() > PENDING_KEPT {
@@ -406,6 +408,20 @@ impl Session {
             Reply::Puback(packet_id) => message::puback(packet_id, &mut self.out),
             Reply::Pubrec(packet_id) => self.received(packet_id),
             Reply::Deliver(packet_id) => self.send(packet_id),
+        }
+    }
+
+    /// A command ended before its step was kept: what was not sent yet stays here, and its place in
+    /// the window is free.
+    fn overtaken(&mut self, reply: Reply) {
+        match reply {
+            Reply::Deliver(packet_id) => self.forget(packet_id),
+            // Nobody waits, or it is an event, of which this is never said.
+            Reply::Nothing
+            | Reply::Record
+            | Reply::Welcome { .. }
+            | Reply::Puback(_)
+            | Reply::Pubrec(_) => self.committed(reply),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::sessions::Owned;
 use super::{Answer, CwmpListener, Line, refused, spoken};
+use crate::pipeline::Recorded;
 use crate::wake::SignIn;
 use cwmp::{CloseReason, Message, Output, Reply, SetupOutcome, Work};
 use model::{Fact, Settlement, Ticket};
@@ -91,10 +92,10 @@ impl CwmpListener {
             let (facts, tickets, step) = collect(owned);
             let is_quiet = facts.is_empty();
             if !is_quiet {
-                let settlement = self.record(facts).await;
+                let recorded = self.record(facts).await;
                 let now = self.parts.clock.now();
-                for ticket in tickets {
-                    owned.session.settle(ticket, settlement, now);
+                for (place, ticket) in tickets.into_iter().enumerate() {
+                    owned.session.settle(ticket, recorded.of(place), now);
                 }
             }
             match step {
@@ -113,14 +114,14 @@ impl CwmpListener {
         (turn, closed)
     }
 
-    async fn record(&self, facts: Vec<Fact>) -> Settlement {
+    async fn record(&self, facts: Vec<Fact>) -> Recorded {
         let timer = self.parts.metrics.ack_seconds.with_label_values(&["cwmp"]).start_timer();
         let pipeline = Arc::clone(&self.parts.pipeline);
         // In a task of its own: what is on disk must also become known.
         let recorded = self.turns.spawn(async move { pipeline.record(facts).await });
-        let settlement = recorded.await.unwrap_or(Settlement::Refused);
+        let recorded = recorded.await.unwrap_or(Recorded::Alike(Settlement::Refused));
         timer.observe_duration();
-        settlement
+        recorded
     }
 
     /// Says what the device should do: first what its profile demands, then what was asked of it.

@@ -236,7 +236,7 @@ impl CwmpListener {
         let noted =
             async move { pipeline.note_sign_in(kind, &tenant, &subject, &said, from).await };
         match self.turns.spawn(noted).await.unwrap_or(Settlement::Refused) {
-            Settlement::Committed => Ok(()),
+            Settlement::Committed | Settlement::Overtaken => Ok(()),
             Settlement::Refused => Err(refused()),
         }
     }

@@ -10,12 +10,12 @@ use crate::household::Household;
 use crate::listen::http1::Answer;
 use crate::menus::Services;
 use crate::metrics::Metrics;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, Recorded};
 use crate::shutdown::Stage;
 use arc_swap::ArcSwap;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use hyper::StatusCode;
-use model::{DeviceId, Fact, Monotonic, Protocol, Settlement, Ticket};
+use model::{DeviceId, Fact, Monotonic, Protocol, Ticket};
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
@@ -227,20 +227,20 @@ impl Hops {
                 return;
             }
             let timer = self.parts.metrics.ack_seconds.with_label_values(&["ussd"]).start_timer();
-            let settlement = self.parts.pipeline.record(std::mem::take(&mut drained.facts)).await;
+            let recorded = self.parts.pipeline.record(std::mem::take(&mut drained.facts)).await;
             timer.observe_duration();
-            match self.settle(shard, &drained.tickets, settlement) {
+            match self.settle(shard, &drained.tickets, &recorded) {
                 Some(next) => drained = next,
                 None => return,
             }
         }
     }
 
-    fn settle(&self, shard: usize, tickets: &[Ticket], settlement: Settlement) -> Option<Drained> {
+    fn settle(&self, shard: usize, tickets: &[Ticket], recorded: &Recorded) -> Option<Drained> {
         let now = self.parts.clock.now();
         let mut table = self.table(shard);
-        for ticket in tickets {
-            table.dialogues.settle(*ticket, settlement, now);
+        for (place, ticket) in tickets.iter().enumerate() {
+            table.dialogues.settle(*ticket, recorded.of(place), now);
         }
         table.drain(&self.parts.metrics)
     }

@@ -140,7 +140,7 @@ impl Driver {
         let tenant = &self.listener.tenant;
         let pipeline = &self.listener.parts.pipeline;
         match pipeline.note_sign_in(kind, tenant, subject, said, self.peer).await {
-            Settlement::Committed => Ok(()),
+            Settlement::Committed | Settlement::Overtaken => Ok(()),
             Settlement::Refused => Err(ConnackCode::ServerUnavailable),
         }
     }

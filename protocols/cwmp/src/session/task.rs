@@ -17,6 +17,19 @@ pub(super) struct Task {
     request: Option<Request>,
 }
 
+/// A parameter that an Inform told, without its value.
+#[derive(Debug)]
+pub(super) struct Told {
+    name: Box<str>,
+    xsd_type: XsdType,
+}
+
+impl From<Parameter> for Told {
+    fn from(parameter: Parameter) -> Self {
+        Self { name: parameter.name, xsd_type: parameter.xsd_type }
+    }
+}
+
 /// Who asked.
 #[derive(Clone, Debug)]
 enum Origin {
@@ -62,7 +75,7 @@ pub(super) enum Verdict {
 
 impl Task {
     /// Begins: for a command with the change that must be durable before its call is sent.
-    pub(super) fn begin(work: Work, informed: &[Parameter]) -> (Option<CommandChange>, Step) {
+    pub(super) fn begin(work: Work, informed: &[Told]) -> (Option<CommandChange>, Step) {
         let (origin, kind) = match work {
             Work::Command { id, kind } => (Origin::Command(id), kind),
             Work::Setup { name, kind } => (Origin::Setup(name), kind),
@@ -164,11 +177,7 @@ impl Origin {
     }
 
     /// Sets at once where every type is known, else reads the rest first.
-    fn set_or_learn(
-        self,
-        mut values: BTreeMap<String, ParameterValue>,
-        informed: &[Parameter],
-    ) -> Step {
+    fn set_or_learn(self, mut values: BTreeMap<String, ParameterValue>, informed: &[Told]) -> Step {
         let mut unknown = Vec::new();
         for (name, value) in &mut values {
             let ParameterValue::Bare(bare) = value else { continue };

@@ -125,6 +125,63 @@ fn secrets_that_an_inform_tells_are_no_event() {
     assert_eq!(data["parameters"][path("STUNPassword")], "", "as it should be");
 }
 
+/// The data of the event that a first Inform with those parameters makes.
+fn event_data(told: &[(&str, &str)]) -> serde_json::Value {
+    let mut session = Session::new(unknown(), Arc::new(Options::default()), now());
+    session.receive(informing(inform(&[], told)), now());
+    let Some(Output::Emit { fact: Fact::Event(event), .. }) = session.poll() else { panic!() };
+    serde_json::from_str(event.data.as_str()).unwrap()
+}
+
+#[test]
+fn an_informs_event_holds_no_more_parameters_than_it_should() {
+    let names: Vec<String> = (0..257).map(|index| format!("Device.P{index}")).collect();
+    let told: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "v")).collect();
+    let data = event_data(&told[..256]);
+    assert_eq!(data["parameters"].as_object().unwrap().len(), 256);
+    assert!(data.get("parameters_left_out").is_none(), "nothing was");
+    let data = event_data(&told);
+    assert_eq!(data["parameters"].as_object().unwrap().len(), 256);
+    assert_eq!(data["parameters_left_out"], 1);
+    assert!(data["parameters"].get("Device.P256").is_none(), "the last is left out");
+}
+
+#[test]
+fn an_informs_event_holds_no_more_bytes_than_it_should() {
+    let name = "Device.Long";
+    let fits = "v".repeat(64 * 1024 - name.len());
+    let data = event_data(&[(name, &fits)]);
+    assert_eq!(data["parameters"][name], fits);
+    assert!(data.get("parameters_left_out").is_none(), "nothing was");
+    let over = format!("{fits}v");
+    let data =
+        event_data(&[("Device.A", "1"), (name, &over), ("Device.Other", &over), ("Device.B", "2")]);
+    assert_eq!(data["parameters"], serde_json::json!({"Device.A": "1", "Device.B": "2"}));
+    assert_eq!(data["parameters_left_out"], 2);
+}
+
+/// A session rests for half a minute with what its Inform told.
+#[test]
+fn a_resting_session_keeps_types_and_no_values() {
+    let mut said = inform(&["2 PERIODIC"], &[]);
+    said.parameters.push(Parameter::new("Device.A", "kept-nowhere", XsdType::Int));
+    let mut session = Session::new(known(&[]), Arc::new(Options::default()), now());
+    session.receive(informing(said), now());
+    while session.poll().is_some() {}
+    session.receive(Message::empty(), now());
+    assert!(matches!(session.poll(), Some(Output::Decide)));
+    let printed = format!("{session:?}");
+    assert!(printed.contains("Told { name: \"Device.A\", xsd_type: Int }"), "{printed}");
+    session.assign([set("C1", r#"{"Device.A": "5"}"#)], now());
+    let sent = session.poll();
+    let Some(Output::Emit { ticket, .. }) = sent else { panic!("{sent:?}") };
+    session.settle(ticket, Settlement::Committed, now());
+    let Some(Output::Send(reply)) = session.poll() else { panic!() };
+    assert_eq!(reply.name, "SetParameterValues", "its type need not be learnt");
+    let text = String::from_utf8(reply.body.to_vec()).unwrap();
+    assert!(text.contains("xsd:int"), "{text}");
+}
+
 fn known(reboots: &[&str]) -> Known {
     Known {
         tenant: Tenant::default(),
@@ -306,6 +363,49 @@ fn an_answer_to_nothing_is_an_empty_post() {
         it.receive(message(body));
         assert_eq!(it.take(), ["decide"]);
     }
+}
+
+#[test]
+fn a_command_that_was_withdrawn_meanwhile_is_not_asked() {
+    let mut it = Harness::assigned(vec![get("C1"), get("C2"), get("C3")]);
+    assert_eq!(it.take(), ["C1 sent"]);
+    it.settle(Settlement::Overtaken);
+    assert_eq!(it.take(), ["C2 sent"], "the next is taken up in its place");
+    it.commit();
+    assert_eq!(it.take(), ["send GetParameterValues"]);
+    it.answer(values(&[("Device.A", "1", XsdType::Int)]));
+    assert_eq!(it.take(), ["C2 done"]);
+    it.settle(Settlement::Overtaken);
+    assert_eq!(it.take(), ["C3 sent"], "of an end nobody need know");
+    it.settle(Settlement::Overtaken);
+    assert_eq!(it.take(), ["decide"]);
+    it.session.assign([], now());
+    it.drain();
+    assert_eq!(it.take(), ["send Empty", "close finished"]);
+}
+
+#[test]
+fn a_reboot_that_ended_otherwise_holds_nothing_up() {
+    let mut it = Harness::new(known(&["R1"]), Options::default());
+    it.receive(informing(inform(&["1 BOOT"], &[])));
+    assert_eq!(it.take(), ["event lastmile.device.booted", "R1 done"]);
+    let done = it.tickets.pop().unwrap();
+    it.session.settle(done, Settlement::Overtaken, now());
+    it.drain();
+    assert!(it.take().is_empty(), "the event is still on its way");
+    it.commit();
+    assert_eq!(it.take(), ["send InformResponse"]);
+}
+
+#[test]
+fn a_settlement_of_nothing_drops_no_command() {
+    let mut it = Harness::assigned(vec![get("C1")]);
+    it.take();
+    it.session.settle(Ticket(99), Settlement::Overtaken, now());
+    it.drain();
+    assert!(it.take().is_empty());
+    it.commit();
+    assert_eq!(it.take(), ["send GetParameterValues"]);
 }
 
 #[test]

@@ -116,6 +116,46 @@ fn what_cannot_be_recorded_as_sent_is_not_sent() {
 }
 
 #[test]
+fn what_was_withdrawn_meanwhile_is_not_sent_and_frees_its_place() {
+    let options = Options { inflight_max: 2, ..Options::default() };
+    let mut desk = Desk::connected_with(options);
+    desk.send(&Packet::Subscribe { packet_id: id(1), filters: vec![("#", QoS::AtLeastOnce)] });
+    desk.written();
+    for name in ["c1", "c2"] {
+        deliver(&mut desk, name, model::QoS::AtLeastOnce).unwrap();
+    }
+    let full = deliver(&mut desk, "c3", model::QoS::AtLeastOnce);
+    assert_eq!(full, Err(Undeliverable::WindowFull));
+    let (first, second) = (desk.facts[0].0, desk.facts[1].0);
+    desk.facts.clear();
+    desk.session.settle_up_to(first, Settlement::Overtaken, desk.now);
+    desk.session.settle_up_to(second, Settlement::Committed, desk.now);
+    desk.drain();
+    assert_eq!(desk.written(), on_the_wire(0x32, Some(2)), "the second alone");
+    assert_eq!(desk.ready, 1);
+    deliver(&mut desk, "c3", model::QoS::AtLeastOnce).unwrap();
+    desk.commit();
+    assert_eq!(desk.written(), on_the_wire(0x32, Some(3)));
+    desk.close(CloseReason::Lost);
+    assert_eq!(desk.happened(), ["c2 queued", "c3 queued", "device.disconnected"]);
+}
+
+#[test]
+fn an_end_that_came_too_late_holds_nothing_up() {
+    let mut desk = Desk::subscribed(QoS::AtLeastOnce);
+    deliver(&mut desk, "c1", model::QoS::AtLeastOnce).unwrap();
+    desk.commit();
+    desk.written();
+    desk.send(&Packet::Puback(id(1)));
+    assert_eq!(desk.happened(), ["c1 delivered"]);
+    desk.settle(Settlement::Overtaken);
+    assert_eq!(desk.closed, None);
+    desk.publish(7, b"1");
+    desk.commit();
+    assert_eq!(desk.written(), [0x40, 2, 0, 7], "the session goes on");
+}
+
+#[test]
 fn undeliverable_says_why() {
     let mut desk = Desk::new();
     assert_eq!(deliver(&mut desk, "c", model::QoS::AtMostOnce), Err(Undeliverable::NotConnected));
