@@ -83,6 +83,23 @@ pub(super) async fn change(
     Ok(())
 }
 
+/// Removes commands at their end that last changed before `older_than`, oldest first.
+pub(super) async fn trim(
+    connection: &mut SqliteConnection,
+    older_than: Timestamp,
+    rows_max: usize,
+) -> Result<u64, sqlx::Error> {
+    let removed = sqlx::query(
+        "DELETE FROM command WHERE id IN (SELECT id FROM command \
+         WHERE ended = 1 AND updated_at < ? ORDER BY updated_at LIMIT ?)",
+    )
+    .bind(nanos(older_than))
+    .bind(column::number(rows_max as u64))
+    .execute(connection)
+    .await?;
+    Ok(removed.rows_affected())
+}
+
 /// Reads one command.
 pub(super) async fn get(
     pool: &SqlitePool,
