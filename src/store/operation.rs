@@ -14,7 +14,8 @@ pub enum Operation {
         /// What makes asking twice the same as asking once: (event, rule) or (session, hop).
         key: Option<Box<str>>,
     },
-    /// Moves a command on. Refused as [`OperationError::Conflict`] when it is at its end already.
+    /// Moves a command on. Refused as [`OperationError::Conflict`] when it is at its end already,
+    /// and a withdrawal unless the command is `queued` or `unknown`: what left must be heard of.
     /// The cause is replaced; an earlier result stays when the change has none.
     ChangeCommand {
         /// Where it goes.

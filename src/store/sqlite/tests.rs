@@ -279,6 +279,38 @@ async fn commands_move_until_their_end_and_a_key_makes_one() {
 }
 
 #[tokio::test]
+async fn a_command_that_left_is_not_withdrawn() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder).await;
+    let change = |id: &str, state| Operation::ChangeCommand {
+        change: CommandChange { id: CommandId::new(id).unwrap(), state, cause: None, result: None },
+        at: at(2),
+    };
+    for (id, before, may) in [
+        ("A1", CommandState::Queued, true),
+        ("A2", CommandState::Unknown, true),
+        ("A3", CommandState::Sent, false),
+        ("A4", CommandState::Delivered, false),
+    ] {
+        let command = command(id, CommandKind::Reboot);
+        let create = Operation::CreateCommand { command, key: None };
+        assert_eq!(transact(&store, create).await, Ok(()));
+        assert_eq!(transact(&store, change(id, before)).await, Ok(()));
+        let withdrawn = transact(&store, change(id, CommandState::Cancelled)).await;
+        let id = CommandId::new(id).unwrap();
+        let kept = store.command(&Tenant::default(), &id).await.unwrap().unwrap();
+        if may {
+            assert_eq!((withdrawn, kept.state), (Ok(()), CommandState::Cancelled));
+        } else {
+            assert!(matches!(withdrawn, Err(OperationError::Conflict(_))), "{withdrawn:?}");
+            assert_eq!(kept.state, before, "as it was");
+            let expired = transact(&store, change(id.as_str(), CommandState::Expired)).await;
+            assert_eq!(expired, Ok(()), "but its time may end");
+        }
+    }
+}
+
+#[tokio::test]
 async fn ended_commands_are_removed_oldest_first_and_open_ones_stay() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder).await;
