@@ -97,6 +97,16 @@ pub enum Operation {
     /// Sets what a device presents, replacing what it presented in this protocol. Refused as
     /// [`OperationError::Conflict`] when another device has the user name.
     PutCredential(CredentialRow),
+    /// Notes that a credential was used by its device. Refused as [`OperationError::Conflict`] when
+    /// there is none of that name, or with another verifier: it was replaced meanwhile.
+    ConfirmCredential {
+        /// In which protocol.
+        protocol: Protocol,
+        /// Which.
+        username: Box<str>,
+        /// What the device's answer was compared with.
+        verifier: Redacted<Vec<u8>>,
+    },
     /// Takes away what a device presents in one protocol; no error when there is nothing.
     RemoveCredential {
         /// Whose.
