@@ -5,6 +5,7 @@
 //! out in order of creation.
 
 mod check;
+mod seats;
 
 use crate::clock::{Clock, SystemRandom};
 use crate::lines::Lines;
@@ -16,6 +17,7 @@ use model::{
     Command, CommandChange, CommandId, CommandKind, CommandState, DeviceId, Json, Protocol,
     Random as _, Tenant,
 };
+use seats::Seats;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -23,6 +25,9 @@ use tokio::sync::{mpsc, watch};
 
 /// Most commands that may wait for one device: what an operator has in mind at once, many times.
 const OPEN_PER_DEVICE_MAX: usize = 100;
+/// Most commands that may wait in all, some 1 KB of memory each with what they carry: one for every
+/// other device of the largest fleet.
+const OPEN_MAX: usize = 1_000_000;
 /// How long a command waits for its device when the caller does not say.
 const EXPIRES_DEFAULT: Duration = Duration::from_secs(7 * 86_400);
 /// How long a command may wait at most: a year.
@@ -62,8 +67,8 @@ pub enum SubmitError {
     /// It was sent or is at its end, so it cannot be withdrawn.
     #[error("the command is under way or at its end")]
     AtItsEnd,
-    /// The device has as many open commands as it may.
-    #[error("the device has {OPEN_PER_DEVICE_MAX} open commands")]
+    /// The device has as many open commands as it may, or all devices together have.
+    #[error("the device has {OPEN_PER_DEVICE_MAX} open commands, or all devices {OPEN_MAX}")]
     TooMany,
     /// Its content cannot be carried out.
     #[error("{0}")]
@@ -94,6 +99,7 @@ pub struct Desk {
     store: StoreRef,
     open: DashMap<Key, Vec<Open>>,
     devices: DashMap<CommandId, Key>,
+    seats: Seats,
     expiries: Mutex<BTreeSet<(Timestamp, CommandId)>>,
     wake: mpsc::Sender<Key>,
     names: Names,
@@ -126,6 +132,7 @@ impl Desk {
             store: StoreRef(store),
             open: DashMap::new(),
             devices: DashMap::new(),
+            seats: Seats::default(),
             expiries: Mutex::default(),
             wake,
             names: Names::default(),
@@ -143,6 +150,8 @@ impl Desk {
                 self.writer.transact(vec![operation]).await?;
                 amend(&mut command, &change, at);
             }
+            // However many there are: what was taken is carried out.
+            self.seats.add();
             self.put(command);
         }
         Ok(())
@@ -161,9 +170,8 @@ impl Desk {
         }
         check::kind(&kind, &device, self.registry.get(&tenant, &device).as_ref())?;
         let place = (tenant, device);
-        if self.open.get(&place).is_some_and(|open| open.len() >= OPEN_PER_DEVICE_MAX) {
-            return Err(SubmitError::TooMany);
-        }
+        let open = || self.open.get(&place).map_or(0, |open| open.len());
+        let seat = self.seats.take(&place, open).ok_or(SubmitError::TooMany)?;
         let now = self.clock.now().wall;
         let expires = expires.unwrap_or(EXPIRES_DEFAULT).min(EXPIRES_MAX);
         let expires = SignedDuration::try_from(expires).unwrap_or(SignedDuration::ZERO);
@@ -192,6 +200,7 @@ impl Desk {
             return Ok(made);
         }
         self.put(command.clone());
+        seat.keep();
         self.ring(&command.tenant, &command.device);
         Ok(command)
     }
@@ -324,7 +333,9 @@ impl Desk {
             if empty {
                 self.open.remove_if(&place, |_, open| open.is_empty());
             }
-            self.devices.remove(&change.id);
+            if self.devices.remove(&change.id).is_some() {
+                self.seats.free();
+            }
             if let Some(at) = expires_at {
                 self.expiries().remove(&(at, change.id.clone()));
             }
@@ -460,18 +471,4 @@ impl Names {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_follow_each_other_within_a_millisecond_and_when_the_clock_goes_back() {
-        let names = Names::default();
-        let now = Timestamp::from_second(1_000_000).unwrap();
-        let mut last = names.next(now);
-        for second in [1_000_000, 1_000_000, 999_999, 1_000_001] {
-            let next = names.next(Timestamp::from_second(second).unwrap());
-            assert!(next > last);
-            last = next;
-        }
-    }
-}
+mod tests;

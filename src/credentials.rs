@@ -195,15 +195,26 @@ impl Credentials {
     }
 
     /// Notes that a device has used its own credential, so that the enrolment secret no longer
-    /// opens it.
+    /// opens it. One that was replaced or taken away meanwhile stays as it is.
     pub async fn confirm(&self, protocol: Protocol, username: &str) -> Result<(), WriteError> {
         let Some(own) = self.own(protocol, username) else { return Ok(()) };
         if own.row.confirmed {
             return Ok(());
         }
-        let row = CredentialRow { confirmed: true, ..own.row.clone() };
-        self.writer.transact(vec![Operation::PutCredential(row.clone())]).await?;
-        self.remember(row);
+        let verifier = own.row.verifier.clone();
+        let confirm =
+            Operation::ConfirmCredential { protocol, username: username.into(), verifier };
+        match self.writer.transact(vec![confirm]).await {
+            Ok(()) => {}
+            Err(WriteError::Refused(_)) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        if let Some(mut kept) = self.by_name.get_mut(&(protocol, username.into()))
+            && Arc::ptr_eq(&kept, &own)
+        {
+            let row = CredentialRow { confirmed: true, ..own.row.clone() };
+            *kept = Arc::new(Own { row });
+        }
         Ok(())
     }
 
@@ -323,3 +334,6 @@ fn check(username: &str, password: &Redacted<String>) -> Result<(), PutError> {
         Err(PutError::Invalid)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -127,6 +127,15 @@ pub trait Store: Send + Sync + 'static {
         rows_max: usize,
     ) -> Result<u64, CommitError>;
 
+    /// Removes commands at their end that last changed before `older_than`, at most `rows_max`, the
+    /// longest unchanged first; returns how many. Their idempotency keys go with them. Open
+    /// commands stay however old they are.
+    async fn trim_commands(
+        &self,
+        older_than: Timestamp,
+        rows_max: usize,
+    ) -> Result<u64, CommitError>;
+
     /// Gives up or takes back the room kept for the cursors and the trimming that free space.
     /// Taking it back is [`CommitError::Full`] when there is no room for it and a margin. What is
     /// kept counts as used whether held or not.

@@ -1,4 +1,5 @@
-//! Removes what every required reader has, and measures how far each sink is behind.
+//! Removes what every required reader has and commands long at their end, and measures how far
+//! each sink is behind.
 //!
 //! Never removes an event that a required reader lacks, not even when the store is full.
 
@@ -18,7 +19,8 @@ use tracing::warn;
 #[derive(Clone, Copy, Debug)]
 pub struct KeeperOptions {
     /// How long events stay after every required reader has them, for resume and replay
-    /// (`events.retain`).
+    /// (`events.retain`),
+    /// and commands after their end.
     pub retain: Duration,
     /// How often it looks.
     pub interval: Duration,
@@ -49,6 +51,16 @@ pub struct Keeper {
 
 /// Between two removals in a full store: time for the writer to notice the room.
 const FULL_PAUSE: Duration = Duration::from_millis(100);
+
+/// Most commands removed in one transaction: each may touch pages of its own in two indexes, and
+/// this many still fit into the ballast.
+const COMMANDS_STEP_MAX: usize = 500;
+/// Most such transactions in one look: 2,000 commands a second at the default interval, more than
+/// are made.
+const COMMAND_STEPS_MAX: usize = 20;
+/// How long commands stay after their end in a full store: who waits for one still learns its end,
+/// and asking again under its key is still the same as asking once.
+const ENDED_FULL: Duration = Duration::from_secs(3_600);
 
 /// A full store is trimmed to this part of its quota, in percent, so that it is not full again at
 /// once.
@@ -99,34 +111,55 @@ impl Keeper {
             let to = passed_by_all(&cursors, head);
             self.trim(to).await?;
         }
-        Ok(())
+        self.trim_commands().await
     }
 
     async fn trim(&mut self, to: Position) -> Result<(), KeepError> {
         loop {
             let full = *self.room.borrow_and_update() == Room::Full;
-            let older_than = if full { Timestamp::MAX } else { self.retained_since() };
+            let older_than = if full { Timestamp::MAX } else { self.before(self.options.retain) };
             let removed = self.store.trim(to, older_than, self.options.rows_max).await;
             let removed = removed.map_err(KeepError::Trim)?;
             self.metrics.trimmed(removed);
             if removed == 0 {
                 return Ok(());
             }
-            if full {
-                let usage = self.store.usage().await?;
-                let enough = usage.quota_bytes / 100 * FREE_TO_PERCENT;
-                if usage.used_bytes <= enough && *self.room.borrow() != Room::Full {
-                    return Ok(());
-                }
-                // Late or changed, the next round asks.
-                let _ = timeout(FULL_PAUSE, self.room.changed()).await;
+            if full && self.has_room_again().await? {
+                return Ok(());
             }
         }
     }
 
-    fn retained_since(&self) -> Timestamp {
-        let retain = SignedDuration::try_from(self.options.retain).unwrap_or(SignedDuration::MAX);
-        self.clock.now().wall.checked_sub(retain).unwrap_or(Timestamp::MIN)
+    async fn trim_commands(&mut self) -> Result<(), KeepError> {
+        let rows_max = self.options.rows_max.min(COMMANDS_STEP_MAX);
+        for _ in 0..COMMAND_STEPS_MAX {
+            let full = *self.room.borrow_and_update() == Room::Full;
+            let retain = self.options.retain;
+            let older_than = self.before(if full { retain.min(ENDED_FULL) } else { retain });
+            let removed = self.store.trim_commands(older_than, rows_max).await;
+            let removed = removed.map_err(KeepError::Trim)?;
+            if removed < rows_max as u64 || (full && self.has_room_again().await?) {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether enough was removed from a full store; gives the writer a moment to notice when not.
+    async fn has_room_again(&mut self) -> Result<bool, ReadError> {
+        let usage = self.store.usage().await?;
+        let enough = usage.quota_bytes / 100 * FREE_TO_PERCENT;
+        if usage.used_bytes <= enough && *self.room.borrow() != Room::Full {
+            return Ok(true);
+        }
+        // Late or changed, the next round asks.
+        let _ = timeout(FULL_PAUSE, self.room.changed()).await;
+        Ok(false)
+    }
+
+    fn before(&self, age: Duration) -> Timestamp {
+        let age = SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX);
+        self.clock.now().wall.checked_sub(age).unwrap_or(Timestamp::MIN)
     }
 
     async fn measure(&self, cursors: &[Cursor], heads: &[Position]) -> Result<(), ReadError> {

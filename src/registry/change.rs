@@ -103,6 +103,7 @@ impl Registry {
             Operation::CreateCommand { .. }
             | Operation::ChangeCommand { .. }
             | Operation::PutCredential(_)
+            | Operation::ConfirmCredential { .. }
             | Operation::RemoveCredential { .. }
             | Operation::PutToken(_)
             | Operation::RevokeToken { .. }

@@ -14,7 +14,8 @@ pub enum Operation {
         /// What makes asking twice the same as asking once: (event, rule) or (session, hop).
         key: Option<Box<str>>,
     },
-    /// Moves a command on. Refused as [`OperationError::Conflict`] when it is at its end already.
+    /// Moves a command on. Refused as [`OperationError::Conflict`] when it is at its end already,
+    /// and a withdrawal unless the command is `queued` or `unknown`: what left must be heard of.
     /// The cause is replaced; an earlier result stays when the change has none.
     ChangeCommand {
         /// Where it goes.
@@ -96,6 +97,16 @@ pub enum Operation {
     /// Sets what a device presents, replacing what it presented in this protocol. Refused as
     /// [`OperationError::Conflict`] when another device has the user name.
     PutCredential(CredentialRow),
+    /// Notes that a credential was used by its device. Refused as [`OperationError::Conflict`] when
+    /// there is none of that name, or with another verifier: it was replaced meanwhile.
+    ConfirmCredential {
+        /// In which protocol.
+        protocol: Protocol,
+        /// Which.
+        username: Box<str>,
+        /// What the device's answer was compared with.
+        verifier: Redacted<Vec<u8>>,
+    },
     /// Takes away what a device presents in one protocol; no error when there is nothing.
     RemoveCredential {
         /// Whose.

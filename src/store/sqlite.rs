@@ -228,6 +228,16 @@ impl Store for SqliteStore {
         commit::trim(connection, to, older_than, rows_max, announce).await.map_err(commit_error)
     }
 
+    async fn trim_commands(
+        &self,
+        older_than: Timestamp,
+        rows_max: usize,
+    ) -> Result<u64, CommitError> {
+        let mut writer = self.writer.lock().await;
+        let connection = &mut writer.as_mut().ok_or_else(closed)?.connection;
+        commit::trim_commands(connection, older_than, rows_max).await.map_err(commit_error)
+    }
+
     async fn set_ballast(&self, held: bool) -> Result<(), CommitError> {
         let mut writer = self.writer.lock().await;
         let connection = &mut writer.as_mut().ok_or_else(closed)?.connection;

@@ -3,6 +3,7 @@
 use super::scene::{Backend, Scene, options};
 use crate::deliver::{Keeper, KeeperOptions, Outcome};
 use crate::store::{Room, Usage};
+use jiff::SignedDuration;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -59,6 +60,25 @@ async fn delivered_events_stay_for_a_while_but_not_in_a_full_store() {
         })
         .await;
     assert!(!scene.store.kept().events.is_empty(), "no more than was needed");
+    stop.cancel();
+}
+
+#[tokio::test(start_paused = true)]
+async fn ended_commands_stay_for_a_while_and_a_shorter_one_in_a_full_store() {
+    const HOUR: SignedDuration = SignedDuration::from_hours(1);
+    let scene = Scene::new();
+    let now = scene.context.clock.now().wall;
+    let (old, middling, young) = (now - HOUR * 100, now - HOUR * 10, now - HOUR / 2);
+    let all = [vec![old; 30], vec![middling; 30], vec![young; 30]].concat();
+    scene.store.kept().ended_commands = all;
+    let stop = keep(&scene, Duration::from_secs(72 * 3_600));
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(scene.store.kept().ended_commands, [vec![middling; 30], vec![young; 30]].concat());
+    assert_eq!(scene.store.kept().commands_step, 7, "in steps");
+    scene.store.kept().usage = Usage { used_bytes: 1_000, quota_bytes: 1_000, events: 0 };
+    scene.until("less", |scene| scene.store.kept().ended_commands.len() < 60).await;
+    sleep(Duration::from_secs(600)).await;
+    assert_eq!(scene.store.kept().ended_commands, vec![young; 30]);
     stop.cancel();
 }
 

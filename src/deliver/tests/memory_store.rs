@@ -23,6 +23,9 @@ pub(super) struct Kept {
     pub(super) commits: u64,
     pub(super) damaged: Option<u64>,
     pub(super) usage: Usage,
+    /// When each command that is at its end last changed, and the most removed at once.
+    pub(super) ended_commands: Vec<Timestamp>,
+    pub(super) commands_step: usize,
 }
 
 impl MemoryStore {
@@ -197,6 +200,22 @@ impl Store for MemoryStore {
         kept.events.drain(..removed);
         let removed = removed as u64;
         kept.trimmed += removed;
+        let freed = removed.min(kept.usage.used_bytes);
+        kept.usage.used_bytes -= freed;
+        Ok(removed)
+    }
+
+    async fn trim_commands(
+        &self,
+        older_than: Timestamp,
+        rows_max: usize,
+    ) -> Result<u64, CommitError> {
+        let mut kept = self.kept();
+        kept.ended_commands.sort_unstable();
+        let old = kept.ended_commands.partition_point(|at| *at < older_than).min(rows_max);
+        kept.ended_commands.drain(..old);
+        kept.commands_step = kept.commands_step.max(old);
+        let removed = old as u64;
         let freed = removed.min(kept.usage.used_bytes);
         kept.usage.used_bytes -= freed;
         Ok(removed)

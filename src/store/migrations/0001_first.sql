@@ -128,6 +128,8 @@ CREATE TABLE command (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX command_device ON command (tenant, device, id);
 CREATE INDEX command_open ON command (id) WHERE ended = 0;
+-- For removing what is at its end, oldest first.
+CREATE INDEX command_ended ON command (updated_at) WHERE ended = 1;
 CREATE UNIQUE INDEX command_key ON command (tenant, key) WHERE key IS NOT NULL;
 
 CREATE TABLE audit (

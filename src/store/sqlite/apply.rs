@@ -5,7 +5,7 @@ use super::devices::{self, Said, document, kind_number};
 use super::{commands, readers};
 use crate::store::{AuditEntry, CredentialRow, CustomerRow, Operation, OperationError, TokenRow};
 use jiff::Timestamp;
-use model::{Alias, DeviceFacts, DeviceId, Tenant};
+use model::{Alias, DeviceFacts, DeviceId, Protocol, Redacted, Tenant};
 use sqlx::sqlite::SqliteConnection;
 
 /// Why an operation was not applied: its own fault, or the store's.
@@ -67,6 +67,9 @@ pub(super) async fn apply(
             on_device(connection, set.bind(sealed.expose().as_slice())).await
         }
         Operation::PutCredential(credential) => put_credential(connection, credential).await,
+        Operation::ConfirmCredential { protocol, username, verifier } => {
+            confirm_credential(connection, *protocol, username, verifier).await
+        }
         Operation::RemoveCredential { tenant, device, protocol } => {
             sqlx::query("DELETE FROM credential WHERE tenant = ? AND device = ? AND protocol = ?")
                 .bind(tenant.as_str())
@@ -285,6 +288,26 @@ async fn put_credential(
     .bind(credential.confirmed)
     .execute(connection)
     .await?;
+    Ok(())
+}
+
+async fn confirm_credential(
+    connection: &mut SqliteConnection,
+    protocol: Protocol,
+    username: &str,
+    verifier: &Redacted<Vec<u8>>,
+) -> Result<(), Fault> {
+    let confirmed = sqlx::query(
+        "UPDATE credential SET confirmed = 1 WHERE protocol = ? AND username = ? AND verifier = ?",
+    )
+    .bind(protocol.as_str())
+    .bind(username)
+    .bind(verifier.expose().as_slice())
+    .execute(connection)
+    .await?;
+    if confirmed.rows_affected() == 0 {
+        return Err(OperationError::Conflict("the credential is no longer that one").into());
+    }
     Ok(())
 }
 

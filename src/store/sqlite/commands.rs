@@ -53,19 +53,26 @@ pub(super) async fn create(
     Ok(())
 }
 
-/// Moves a command on, unless it is at its end.
+/// Moves a command on, unless it is at its end or would be withdrawn after it left.
 pub(super) async fn change(
     connection: &mut SqliteConnection,
     change: &CommandChange,
     at: Timestamp,
 ) -> Result<(), Fault> {
-    let row = sqlx::query("SELECT kind, ended FROM command WHERE id = ?")
+    let row = sqlx::query("SELECT kind, ended, state FROM command WHERE id = ?")
         .bind(change.id.as_str())
         .fetch_optional(&mut *connection)
         .await?
         .ok_or(OperationError::Missing("command"))?;
     if row.try_get(1)? {
         return Err(OperationError::Conflict("the command is at its end").into());
+    }
+    let state: &str = row.try_get(2)?;
+    let may_be_withdrawn = [CommandState::Queued, CommandState::Unknown];
+    if change.state == CommandState::Cancelled
+        && !may_be_withdrawn.iter().any(|may| may.as_str() == state)
+    {
+        return Err(OperationError::Conflict("the command is under way").into());
     }
     let kind: CommandKind = parsed(&row, 0)?;
     sqlx::query(
@@ -81,6 +88,23 @@ pub(super) async fn change(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Removes commands at their end that last changed before `older_than`, oldest first.
+pub(super) async fn trim(
+    connection: &mut SqliteConnection,
+    older_than: Timestamp,
+    rows_max: usize,
+) -> Result<u64, sqlx::Error> {
+    let removed = sqlx::query(
+        "DELETE FROM command WHERE id IN (SELECT id FROM command \
+         WHERE ended = 1 AND updated_at < ? ORDER BY updated_at LIMIT ?)",
+    )
+    .bind(nanos(older_than))
+    .bind(column::number(rows_max as u64))
+    .execute(connection)
+    .await?;
+    Ok(removed.rows_affected())
 }
 
 /// Reads one command.

@@ -1,6 +1,7 @@
 //! A group in one transaction.
 
 use super::apply::{Fault, apply};
+use super::commands;
 use super::connection::WriterConnection;
 use super::devices::{self, Said};
 use super::events::{self, Placed};
@@ -157,5 +158,36 @@ async fn try_trim(
     let removed = events::trim(connection.inner(), end).await?;
     connection.commit(connection.head(), removed / ROWS_PER_PAGE + PAGES_PER_COMMIT).await?;
     connection.set_trimmed(end);
+    Ok(removed)
+}
+
+/// Removes old commands that are at their end.
+pub(super) async fn trim_commands(
+    connection: &mut WriterConnection,
+    older_than: Timestamp,
+    rows_max: usize,
+) -> Result<u64, sqlx::Error> {
+    let outcome = try_trim_commands(connection, older_than, rows_max).await;
+    if outcome.is_err() {
+        connection.roll_back().await;
+    }
+    outcome
+}
+
+async fn try_trim_commands(
+    connection: &mut WriterConnection,
+    older_than: Timestamp,
+    rows_max: usize,
+) -> Result<u64, sqlx::Error> {
+    /// Pages that a removed command touches at the most: of its device's and of its key's index.
+    /// Those of the table and of the index by time are its neighbours' as well.
+    const PAGES_PER_COMMAND: u64 = 2;
+    connection.begin().await?;
+    let removed = commands::trim(connection.inner(), older_than, rows_max).await?;
+    if removed == 0 {
+        connection.roll_back().await;
+        return Ok(0);
+    }
+    connection.commit(connection.head(), removed * PAGES_PER_COMMAND + PAGES_PER_COMMIT).await?;
     Ok(removed)
 }

@@ -279,6 +279,74 @@ async fn commands_move_until_their_end_and_a_key_makes_one() {
 }
 
 #[tokio::test]
+async fn a_command_that_left_is_not_withdrawn() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder).await;
+    let change = |id: &str, state| Operation::ChangeCommand {
+        change: CommandChange { id: CommandId::new(id).unwrap(), state, cause: None, result: None },
+        at: at(2),
+    };
+    for (id, before, may) in [
+        ("A1", CommandState::Queued, true),
+        ("A2", CommandState::Unknown, true),
+        ("A3", CommandState::Sent, false),
+        ("A4", CommandState::Delivered, false),
+    ] {
+        let command = command(id, CommandKind::Reboot);
+        let create = Operation::CreateCommand { command, key: None };
+        assert_eq!(transact(&store, create).await, Ok(()));
+        assert_eq!(transact(&store, change(id, before)).await, Ok(()));
+        let withdrawn = transact(&store, change(id, CommandState::Cancelled)).await;
+        let id = CommandId::new(id).unwrap();
+        let kept = store.command(&Tenant::default(), &id).await.unwrap().unwrap();
+        if may {
+            assert_eq!((withdrawn, kept.state), (Ok(()), CommandState::Cancelled));
+        } else {
+            assert!(matches!(withdrawn, Err(OperationError::Conflict(_))), "{withdrawn:?}");
+            assert_eq!(kept.state, before, "as it was");
+            let expired = transact(&store, change(id.as_str(), CommandState::Expired)).await;
+            assert_eq!(expired, Ok(()), "but its time may end");
+        }
+    }
+}
+
+#[tokio::test]
+async fn ended_commands_are_removed_oldest_first_and_open_ones_stay() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder).await;
+    let create = |id: &str| Operation::CreateCommand {
+        command: command(id, CommandKind::Reboot),
+        key: Some(format!("key {id}").into()),
+    };
+    let end = |id, second| Operation::ChangeCommand {
+        change: CommandChange {
+            id: CommandId::new(id).unwrap(),
+            state: CommandState::Done,
+            cause: None,
+            result: None,
+        },
+        at: at(second),
+    };
+    let made = ["A1", "A2", "A3", "A4", "A5"].map(create);
+    assert_eq!(one(&store, Write::Transact(made.into())).await, Ok(()));
+    let ends = [end("A1", 30), end("A2", 10), end("A3", 20), end("A4", 40)];
+    assert_eq!(one(&store, Write::Transact(ends.into())).await, Ok(()));
+    let tenant = Tenant::default();
+    let left = async || -> Vec<String> {
+        let left = store.commands_of(&tenant, &cpe("1"), None, 9).await.unwrap();
+        left.iter().rev().map(|it| it.id.as_str().to_owned()).collect()
+    };
+    assert_eq!(store.trim_commands(at(10), 9).await.unwrap(), 0, "not older");
+    assert_eq!(store.trim_commands(at(35), 2).await.unwrap(), 2);
+    assert_eq!(left().await, ["A1", "A4", "A5"], "those that ended first");
+    assert_eq!(store.trim_commands(at(35), 2).await.unwrap(), 1);
+    assert_eq!(store.trim_commands(Timestamp::MAX, 9).await.unwrap(), 1);
+    assert_eq!(left().await, ["A5"], "an open one stays");
+    assert!(store.command_of_key(&tenant, "key A1").await.unwrap().is_none());
+    assert_eq!(transact(&store, create("A1")).await, Ok(()), "its name and key are free");
+}
+
+#[tokio::test]
 #[expect(clippy::too_many_lines, reason = "one device's story")]
 async fn what_operators_and_devices_hold_comes_back() {
     let folder = TempDir::new().unwrap();

@@ -140,6 +140,9 @@ impl Store for Fake {
     async fn trim(&self, _: Position, _: Timestamp, _: usize) -> Result<u64, CommitError> {
         Ok(0)
     }
+    async fn trim_commands(&self, _: Timestamp, _: usize) -> Result<u64, CommitError> {
+        Ok(0)
+    }
     async fn close(&self) {}
 }
 
