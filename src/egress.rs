@@ -2,7 +2,8 @@
 //!
 //! A device names its own ConnectionRequestURL. Believing it would let any router make us call into
 //! our own network. So the address, after resolution and at the moment of connecting, must be the
-//! one the device itself was heard from, or lie in networks that the operator named.
+//! one the device itself was heard from, or lie in networks that the operator named. Loopback is
+//! this machine, even for a device that was heard from there: only naming it opens it.
 
 use config::Cidr;
 use std::net::{IpAddr, SocketAddr};
@@ -33,7 +34,7 @@ pub enum Denied {
     /// It points at somebody else.
     #[error("the device's connection request URL points away from the device")]
     NotTheDevice,
-    /// It points at this machine, a link or everybody.
+    /// It points at this machine (and nobody named loopback), a link or everybody.
     #[error("the device's connection request URL points at no device")]
     NoDevice,
 }
@@ -65,7 +66,11 @@ pub fn connection_request(
     if !named && !is_device {
         return Err(Denied::NotTheDevice);
     }
-    if address.port() == 0 || ip.is_unspecified() || ip.is_multicast() || is_broadcast(ip) {
+    // Behind a proxy that is not trusted, or on a test bench, everybody is heard from loopback: its
+    // ports are ours and our neighbours', not the device's.
+    let is_us = ip.is_loopback() && !named;
+    let is_nobody = ip.is_unspecified() || ip.is_multicast() || is_broadcast(ip);
+    if address.port() == 0 || is_us || is_nobody {
         return Err(Denied::NoDevice);
     }
     Ok(Target { address: SocketAddr::new(ip, address.port()), path, host: authority.to_owned() })
@@ -168,5 +173,24 @@ mod tests {
         let networks = ["10.0.0.0/8".parse::<Cidr>().unwrap()];
         assert!(connection_request("http://10.1.2.3:30005/", None, &networks).is_ok());
         assert!(connection_request("http://11.1.2.3:30005/", None, &networks).is_err());
+    }
+
+    #[test]
+    fn loopback_is_us_unless_it_is_named() {
+        let heard = [
+            ([127, 0, 0, 1].into(), "http://127.0.0.1:7547/"),
+            ([127, 9, 9, 9].into(), "http://127.9.9.9:8081/api/v1/devices"),
+            ([127, 0, 0, 1].into(), "http://[::ffff:127.0.0.1]:8081/"),
+            ("::ffff:127.0.0.1".parse::<IpAddr>().unwrap(), "http://127.0.0.1/"),
+            ("::1".parse().unwrap(), "http://[::1]:8081/"),
+        ];
+        let elsewhere = ["10.0.0.0/8".parse::<Cidr>().unwrap()];
+        let named = ["127.0.0.0/8".parse::<Cidr>().unwrap(), "::1/128".parse().unwrap()];
+        for (from, url) in heard {
+            let guarded = |networks| connection_request(url, Some(from), networks);
+            assert_eq!(guarded(&[]), Err(Denied::NoDevice), "{url}");
+            assert_eq!(guarded(&elsewhere), Err(Denied::NoDevice), "{url}");
+            assert!(guarded(&named).is_ok(), "{url}");
+        }
     }
 }

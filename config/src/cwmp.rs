@@ -35,11 +35,12 @@ section! {
         /// Longest session in all. A first contact with a full profile takes some seconds on a good
         /// line; ten minutes are enough for a modem at 9,600 bit/s and end what hangs.
         restart session_max: Period<SECOND, { 6 * HOUR }> = "10m",
-        /// Largest message as it arrives. An answer with 5,000 parameters is about 1 MB; most are a
-        /// few KiB. More is refused before it is kept.
+        /// Largest message as it arrives, packed or plain. An answer with 5,000 parameters is about
+        /// 1 MB; most are a few KiB. What goes over is refused (413) while it arrives.
         restart body_max: Size<{ 16 * KIB }, { 64 * MIB }> = "1 MiB",
-        /// Largest message after decompression, so that a small gzip bomb is none: XML shrinks to a
-        /// tenth, a bomb to a thousandth.
+        /// Largest message after unpacking gzip or deflate; unpacking stops there (413), so that a
+        /// small bomb is none: XML shrinks to a tenth, a bomb to a thousandth. At least `body_max`,
+        /// which alone bounds a message that is not packed.
         restart body_decoded_max: Size<{ 16 * KIB }, { 256 * MIB }> = "4 MiB",
         /// Longest time for the head of a request, against peers that send a byte a minute.
         restart header_timeout: Period<SECOND, { 5 * MINUTE }> = "10s",
@@ -61,6 +62,8 @@ section! {
     ConnectionRequest "[cwmp.connection_request]" "cwmp.connection_request." {
         /// Networks that may be called beside the address that the CPE itself called from. The URL
         /// is the device's own word: without this guard it could point us at any host of ours.
+        /// Loopback is called only when it is named here, even for a CPE that called from there: for
+        /// a simulated CPE on this machine write `["127.0.0.0/8"]`.
         restart networks: Vec<Cidr> = [],
         /// Longest wait for one CPE's answer. It answers before it begins its session; one that has
         /// not in five seconds is asleep or behind a translation of addresses.

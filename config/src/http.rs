@@ -64,7 +64,8 @@ section! {
         restart url: Option<HttpUrl> = none,
         /// A file that holds the bearer token for it, on one line.
         restart token_file: Option<PathBuf> = none,
-        /// Longest wait for one answer. A CPE waits for it in mid-session, and has 30 s itself.
+        /// Longest wait for a connection to it. The answer itself is bounded by the question: a menu
+        /// that asks waits as long as `ussd.ask_deadline`, the time for the connection included.
         restart timeout: Period<100, MINUTE> = "5s",
     }
 }

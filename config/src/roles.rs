@@ -127,7 +127,7 @@ impl Section for Roles {
     fn entries(entries: &mut Vec<Entry>) {
         entries.push(Entry::Section {
             header: "[roles]",
-            doc: " What a token may do, as named sets of permissions. A role given here replaces the one of\n that name, others stand beside. A token keeps what its role held when it was made.\n",
+            doc: " What a token may do, as named sets of permissions. A role given here replaces the one of\n that name, others stand beside. A token is kept\n with its role's name: what it may do is what that role holds at the daemon's last start, and\n nothing once the role is gone.\n",
         });
         for Builtin { path, default, doc, .. } in BUILTIN {
             let kind = Vec::<Permission>::describe();

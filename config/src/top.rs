@@ -39,8 +39,9 @@ section! {
         /// command line's `--data-dir` goes before it. Beside the daemon by default, so that a first
         /// try needs no rights; the shipped unit uses `/var/lib/lastmile`.
         restart data_dir: PathBuf = "./data",
-        /// Tenants beside `default`, which is always there. Every device, token, service and sink
-        /// belongs to one.
+        /// Tenants beside `default`, which is always there. Every token, service and sink belongs to
+        /// one, and a caller to that of the service. Routers and boards do not choose yet: they live
+        /// in `default` until a later release.
         restart tenants: Vec<Name> = [],
         /// Proxies whose `X-Forwarded-For` is believed. None by default: anyone may write that header,
         /// and with it pass for any address.

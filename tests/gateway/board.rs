@@ -8,6 +8,9 @@ use std::time::Duration;
 /// CONNACK: the server is unavailable (MQTT 3.1.1 [3.2.2.3]).
 pub(crate) const SERVER_UNAVAILABLE: u8 = 3;
 
+/// More than the buffers of both sockets hold together.
+const STUFFED_MAX: usize = 64 * 1024 * 1024;
+
 /// A connected board.
 #[derive(Debug)]
 pub(crate) struct Board {
@@ -59,6 +62,27 @@ impl Board {
     /// Sends bytes as they are.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
+    }
+
+    /// Sends `bytes` again and again, reading nothing, until the gateway has taken none for a second:
+    /// then it waits for this board to read.
+    pub(crate) fn stuff(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.set_write_timeout(Some(Duration::from_secs(1)))?;
+        for _ in 0..STUFFED_MAX / bytes.len() {
+            match self.stream.write(bytes) {
+                Ok(_) => {}
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+                    ) =>
+                {
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(io::Error::other("the gateway takes all that is sent"))
     }
 
     /// Publishes with QoS 1; the packet's id.

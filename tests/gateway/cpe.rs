@@ -136,7 +136,8 @@ impl Cpe {
         }
     }
 
-    fn sign(&self, challenge: &Answer) -> io::Result<String> {
+    /// The `Authorization` that answers a challenge.
+    pub(crate) fn sign(&self, challenge: &Answer) -> io::Result<String> {
         let prompt = challenge.all("www-authenticate").find(|it| it.starts_with("Digest"));
         let prompt = prompt.ok_or_else(|| io::Error::other("no digest challenge"))?;
         let mut prompt = digest_auth::parse(prompt).map_err(io::Error::other)?;

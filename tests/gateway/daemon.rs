@@ -84,8 +84,13 @@ impl Daemon {
             ("mqtt", format!("listen = \"127.0.0.1:{mqtt}\"\n")),
             ("public", format!("listen = \"127.0.0.1:{public}\"\n")),
             ("operator", format!("listen = \"127.0.0.1:{operator}\"\n")),
-            ("ussd", "rate_per_number = 100000\n".to_owned()),
+            // The tests' CPEs are on this machine.
+            ("cwmp.connection_request", "networks = [\"127.0.0.0/8\"]\n".to_owned()),
         ];
+        // A test that dials in a loop is no hurried person; one may set the rate itself.
+        if !settings.iter().any(|(_, keys)| keys.contains("rate_per_number")) {
+            tables.push(("ussd", "rate_per_number = 100000\n".to_owned()));
+        }
         if let Some(backend) = backend {
             let secret = self.path("sink.secret");
             let sink = format!(

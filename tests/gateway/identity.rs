@@ -8,6 +8,7 @@ use crate::daemon::{Daemon, until};
 use crate::http::{self, PATIENCE};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
+use std::fs;
 
 /// CONNACK: not authorised (MQTT 3.1.1 [3.2.2.3]).
 const NOT_AUTHORISED: u8 = 5;
@@ -16,6 +17,8 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         crate::trial("identity::a_board_outgrows_enrolment", a_board_outgrows_enrolment),
         crate::trial("identity::a_router_outgrows_enrolment", a_router_outgrows_enrolment),
+        crate::trial("identity::a_shared_password_opens_no_grown_up", shared_password),
+        crate::trial("identity::online_without_presence_events", online_without_presence_events),
         crate::trial("identity::nobody_passes_for_another", nobody_passes_for_another),
         crate::trial("identity::guessing_is_slowed", guessing_is_slowed),
         crate::trial("identity::the_newer_connection_wins", the_newer_connection_wins),
@@ -78,6 +81,59 @@ fn a_router_outgrows_enrolment() {
     let bootstraps = backend.accepted();
     let bootstraps = bootstraps.iter().filter(|it| it.kind == "lastmile.device.bootstrapped");
     assert_eq!(bootstraps.count(), 1);
+}
+
+/// A password that a whole fleet knows proves nobody: it must not open who has one of its own.
+fn shared_password() {
+    let backend = Backend::start();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("fleet.password");
+    fs::write(&file, "fleet-password-1\n").unwrap();
+    let fleet = format!("username = \"fleet\"\npassword_file = \"{}\"", file.display());
+    let daemon = Daemon::start(Some(&backend), &[("[cwmp.credential]", &fleet)]);
+    let of_the_fleet = |serial: &str| {
+        let mut cpe = Cpe::new(daemon.ports.cwmp, serial, "fleet-password-1");
+        cpe.username = "fleet".to_owned();
+        cpe
+    };
+    let mut grown = of_the_fleet("SHARED01");
+    grown.visit(&[("0 BOOTSTRAP", "")]).unwrap();
+    let (username, password) = give_credentials(&daemon, &grown.id());
+    grown.visit(&[("2 PERIODIC", "")]).expect("not confirmed yet: it may never have got them");
+    (grown.username, grown.password) = (username, password);
+    grown.visit(&[("2 PERIODIC", "")]).unwrap();
+
+    for event in ["2 PERIODIC", "0 BOOTSTRAP"] {
+        let Err(NoVisit::Refused(answer)) = of_the_fleet("SHARED01").visit(&[(event, "")]) else {
+            panic!("whoever has the password of one router takes over any other")
+        };
+        assert_eq!(answer.status, 401, "{event}");
+    }
+    of_the_fleet("SHARED02").visit(&[("0 BOOTSTRAP", "")]).expect("who has none still may");
+    grown.visit(&[("2 PERIODIC", "")]).expect("its own still opens it");
+    backend.wait_for("lastmile.device.bootstrapped", &of_the_fleet("SHARED02").id());
+    let of_grown = |it: &&Received| it.subject == grown.id();
+    let accepted = backend.accepted();
+    let bootstraps = accepted.iter().filter(of_grown);
+    let bootstraps = bootstraps.filter(|it| it.kind == "lastmile.device.bootstrapped");
+    assert_eq!(bootstraps.count(), 1, "what was refused said nothing in its name");
+}
+
+fn online_without_presence_events() {
+    let backend = Backend::start();
+    let daemon = Daemon::start(Some(&backend), &[("events", "presence = false")]);
+    let online =
+        || daemon.call("GET", "/api/v1/devices/mqtt:quiet", &Value::Null)["online"].clone();
+    let mut board = connect(&daemon, "quiet", "enrol", &daemon.enrolment()).unwrap();
+    assert!(until(PATIENCE, || online() == true), "before it says anything");
+    board.disconnect();
+    assert!(until(PATIENCE, || online() == false), "gone");
+    board = connect(&daemon, "quiet", "enrol", &daemon.enrolment()).unwrap();
+    assert!(until(PATIENCE, || online() == true), "known from before");
+    board.publish_and_wait("boards/quiet/up/a", b"{}").unwrap();
+    backend.wait_for("lastmile.telemetry.received", "mqtt:quiet");
+    let told = backend.accepted();
+    assert!(!told.iter().any(|it| it.kind.contains("connected")), "nobody asked for presence");
 }
 
 fn nobody_passes_for_another() {

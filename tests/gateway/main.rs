@@ -25,6 +25,7 @@ mod programs;
 
 mod bad_input;
 mod commands;
+mod dials;
 mod end_to_end;
 mod full_store;
 mod identity;
@@ -51,6 +52,7 @@ fn main() {
         configuration::trials(),
         end_to_end::trials(),
         commands::trials(),
+        dials::trials(),
         identity::trials(),
         sinks::trials(),
         tls::trials(),

@@ -2,13 +2,18 @@
 
 use crate::backend::{Backend, Mood};
 use crate::board::Board;
-use crate::cpe::Cpe;
+use crate::cpe::{Cpe, post};
 use crate::daemon::Daemon;
 use crate::http::{self, PATIENCE};
 use crate::load::Load;
 use libtest_mimic::Trial;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
+
+/// What the tests of peers that hold it up configure as `shutdown.grace`.
+const SHORT_GRACE: Duration = Duration::from_secs(5);
+/// PINGREQ: two bytes that are answered by two.
+const DEAF_PACKET: [u8; 2] = [0xC0, 0];
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -20,6 +25,11 @@ pub(crate) fn trials() -> Vec<Trial> {
         crate::trial("stopping::a_second_signal_stops_at_once", a_second_signal_stops_at_once),
         crate::trial("stopping::the_service_manager_is_told", the_service_manager_is_told),
         crate::trial("stopping::idle_peers_do_not_hold_it_up", idle_peers_do_not_hold_it_up),
+        crate::trial("stopping::half_a_body_does_not_hold_it_up", half_a_body_does_not_hold_it_up),
+        crate::trial(
+            "stopping::a_deaf_board_does_not_hold_it_up",
+            a_deaf_board_does_not_hold_it_up,
+        ),
     ]
 }
 
@@ -99,6 +109,59 @@ fn idle_peers_do_not_hold_it_up() {
     let took = asked.elapsed();
     assert!(took < Duration::from_secs(21), "{took:?}: idle peers took the whole grace and more");
     assert!(board.is_closed_within(PATIENCE) && idle.is_closed_within(PATIENCE));
+}
+
+/// A stop with a peer that would hold it up; what is kept must be delivered all the same.
+fn assert_stops_within_its_grace(daemon: &mut Daemon, backend: &Backend) {
+    let mut board = Board::enrol(daemon.ports.mqtt, "witness", &daemon.enrolment());
+    backend.be(Mood::Stalls);
+    for number in 0..20 {
+        let payload = format!("{{\"n\":{number}}}");
+        board.publish_and_wait("boards/witness/up/a", payload.as_bytes()).unwrap();
+    }
+    let asked = Instant::now();
+    daemon.signal("TERM");
+    assert!(board.is_closed_within(PATIENCE), "it has heard the signal");
+    backend.be(Mood::Accepts);
+    let status = daemon.wait_within(PATIENCE).expect("it stops");
+    let took = asked.elapsed();
+    assert_eq!(status.code(), Some(0), "after {took:?}: {status} {}", daemon.log());
+    assert!(took < SHORT_GRACE, "{took:?} is over the grace");
+    let delivered = backend.accepted();
+    let telemetry = delivered
+        .iter()
+        .filter(|it| it.kind == "lastmile.telemetry.received" && it.subject == "mqtt:witness");
+    assert_eq!(telemetry.count(), 20, "delivered within the grace");
+}
+
+fn half_a_body_does_not_hold_it_up() {
+    let backend = Backend::start();
+    let mut daemon = Daemon::start(Some(&backend), &[("shutdown", "grace = \"5s\"")]);
+    // Without a password, which is refused once the body is there, and with one, which is read.
+    let mut stranger = http::Connection::open(daemon.ports.cwmp).unwrap();
+    stranger.write(&half_a_request("")).unwrap();
+    let inform = Cpe::new(daemon.ports.cwmp, "HALF0001", &daemon.enrolment());
+    let mut known = http::Connection::open(daemon.ports.cwmp).unwrap();
+    let challenge = post(&mut known, &[], &inform.inform(&[("1 BOOT", "")])).unwrap();
+    let authorization = inform.sign(&challenge).unwrap();
+    known.write(&half_a_request(&format!("Authorization: {authorization}\r\n"))).unwrap();
+    assert_stops_within_its_grace(&mut daemon, &backend);
+    assert!(stranger.is_closed_within(PATIENCE) && known.is_closed_within(PATIENCE));
+}
+
+fn half_a_request(header: &str) -> Vec<u8> {
+    let head = "POST /acs HTTP/1.1\r\nHost: gateway\r\nContent-Type: text/xml\r\n";
+    format!("{head}{header}Content-Length: 4000\r\n\r\n<half of an envelope").into_bytes()
+}
+
+fn a_deaf_board_does_not_hold_it_up() {
+    let backend = Backend::start();
+    let mut daemon = Daemon::start(Some(&backend), &[("shutdown", "grace = \"5s\"")]);
+    let mut deaf = Board::enrol(daemon.ports.mqtt, "deaf", &daemon.enrolment());
+    // Asks and never reads an answer, until neither side's buffers take more.
+    deaf.stuff(&DEAF_PACKET.repeat(8192)).unwrap();
+    assert_stops_within_its_grace(&mut daemon, &backend);
+    drop(deaf);
 }
 
 /// systemd's protocol: a datagram when it is up, one when it stops, one in each half interval.

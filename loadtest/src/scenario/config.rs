@@ -34,6 +34,8 @@ fn text(args: &Config, data_dir: &Path, secret: &Path) -> String {
         "# For loadtest with --data-dir {data_dir} --ports-from {ports}.\n\
          data_dir = {quoted_dir}\n\n\
          [cwmp]\nlisten = \"{cwmp}\"\n{cwmp_tls}auth = \"{auth}\"\n\n\
+         # The simulated CPEs are on this machine, which a device may not point us at by itself.\n\
+         [cwmp.connection_request]\nnetworks = [\"127.0.0.0/8\"]\n\n\
          [mqtt]\nlisten = \"{mqtt}\"\nauth = \"{auth}\"\n\n\
          [public]\nlisten = \"{public}\"\n\n\
          [operator]\nlisten = \"{operator}\"\n\n\
@@ -94,5 +96,6 @@ mod tests {
             assert!(text.contains(&port.to_string()), "{text}");
         }
         assert!(text.contains("auth = \"open\"") && text.contains("self_signed = true"));
+        assert!(text.contains("networks = [\"127.0.0.0/8\"]"), "or no simulated CPE is woken");
     }
 }

@@ -54,6 +54,13 @@ impl Dialogues {
         }
     }
 
+    /// Whether that dialogue of `service` is held, in progress or ended a moment ago: if not, a turn
+    /// of it begins one, whatever its text.
+    #[must_use]
+    pub fn holds(&self, service: &Service, session: &str) -> bool {
+        self.find(&service.name, session).is_some()
+    }
+
     /// Takes one turn of a caller of `service`; begins a dialogue when the session id is new.
     ///
     /// On [`Receipt::New`] and [`Receipt::InProgress`] wait for the [`Output::Send`] of that dialogue.

@@ -135,11 +135,6 @@ impl Hops {
     }
 
     async fn turn(self: &Arc<Self>, service: &Arc<Service>, turn: &Turn) -> Screen {
-        let is_dial = turn.text.expose().is_empty();
-        if is_dial && self.dials.check_key(&turn.device).is_err() {
-            self.count("rate_per_number");
-            return Screen::End(service.menu.retry_text());
-        }
         let shard = self.shard(&service.name, &turn.session);
         let (screen, drained) = self.receive(shard, service, turn);
         if let Some(drained) = drained {
@@ -161,6 +156,14 @@ impl Hops {
     ) -> (Result<Screen, oneshot::Receiver<Screen>>, Option<Drained>) {
         let now = self.parts.clock.now();
         let mut table = self.table(shard);
+        // By what is held and not by the text: keys may come with the dial, and a hop that comes again
+        // begins nothing.
+        let begins = !table.dialogues.holds(service, &turn.session);
+        if begins && self.dials.check_key(&turn.device).is_err() {
+            drop(table);
+            self.count("rate_per_number");
+            return (Ok(Screen::End(service.menu.retry_text())), None);
+        }
         let (id, receipt) = table.dialogues.receive(service, turn, now);
         let waiter = match (id, receipt) {
             (Some(id), Receipt::New | Receipt::InProgress) => {

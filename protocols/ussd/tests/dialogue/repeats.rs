@@ -1,7 +1,7 @@
 //! The same hop twice, at once or later, and callers who come between each other.
 
 use crate::bench::{ALICE, BOB, Bench, Store};
-use lastmile_ussd::{Answer, Receipt, Refusal};
+use lastmile_ussd::{Answer, Options, Receipt, Refusal, Service};
 use model::Settlement;
 use proptest::prelude::*;
 use std::collections::HashMap;
@@ -21,6 +21,23 @@ fn each_hop_delivered_twice_is_answered_alike_with_one_effect() {
     assert!(bench.turn("s", ALICE, "2").unwrap().starts_with("CON Restart"));
     let (_, receipt) = bench.receive("s", ALICE, "");
     assert!(matches!(receipt, Receipt::Refused(_, Refusal::OutOfTurn)), "{receipt:?}");
+}
+
+#[test]
+fn a_dialogue_is_held_from_its_first_turn_until_it_is_forgotten() {
+    let mut bench = Bench::home();
+    let holds = |bench: &Bench, session| bench.table.holds(&bench.service, session);
+    assert!(!holds(&bench, "deep"), "its first turn begins it, whatever its text");
+    assert!(bench.turn("deep", ALICE, "2").unwrap().starts_with("CON "));
+    assert!(holds(&bench, "deep"), "another turn begins nothing");
+    assert!(!holds(&bench, "other"));
+    assert!(bench.turn("deep", ALICE, "2*0*0").unwrap().starts_with("END "));
+    assert!(holds(&bench, "deep"), "nor does its last hop come again");
+    bench.pass(Options::default().ended_hold);
+    assert!(!holds(&bench, "deep"));
+    let other = Service { name: "other".into(), ..Service::clone(&bench.service) };
+    bench.turn("deep", ALICE, "");
+    assert!(!bench.table.holds(&other, "deep"), "each service has sessions of its own");
 }
 
 #[test]
