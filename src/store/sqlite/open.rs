@@ -21,6 +21,9 @@ use tracing::log::LevelFilter;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
 
+/// Longest wait for a connection that reads.
+const READER_WAIT: Duration = Duration::from_secs(5);
+
 /// `PRAGMA application_id` of our files: "LMST".
 const APPLICATION_ID: i64 = 0x4C4D_5354;
 /// What the lock file says once there is a store.
@@ -77,6 +80,8 @@ pub(super) async fn open(
     let readers = SqlitePoolOptions::new()
         .max_connections(options.readers.max(1))
         .test_before_acquire(false)
+        // A read that gets no connection in time is told so: its caller tries again or says why not.
+        .acquire_timeout(READER_WAIT)
         .idle_timeout(None)
         .max_lifetime(None)
         .connect_with(reading(options))

@@ -46,5 +46,8 @@ fn cases(at_least: u64) -> u64 {
 fn run<T>(scenario: impl Future<Output = T>) -> T {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(scenario)
+    // Long past what a loaded machine needs: a hang is named, not waited for.
+    let bounded =
+        async { tokio::time::timeout(std::time::Duration::from_secs(240), scenario).await };
+    runtime.block_on(bounded).expect("a scenario comes to its end")
 }
