@@ -188,6 +188,9 @@ impl Desk {
             updated_at: now,
             expires_at: now.checked_add(expires).ok(),
             actor,
+            retry: None,
+            attempts: 0,
+            retry_at: None,
         };
         let audit = audit(&command, "command.create", &command.actor, now);
         let create = Operation::CreateCommand { command: command.clone(), key: key.clone() };
@@ -221,12 +224,8 @@ impl Desk {
         if !matches!(command.state, CommandState::Queued | CommandState::Unknown) {
             return Err(SubmitError::AtItsEnd);
         }
-        let change = CommandChange {
-            id: id.clone(),
-            state: CommandState::Cancelled,
-            cause: Some(format!("withdrawn by {actor}").into()),
-            result: None,
-        };
+        let change = CommandChange::new(id.clone(), CommandState::Cancelled)
+            .because(format!("withdrawn by {actor}"));
         let at = self.clock.now().wall;
         let operations = vec![
             Operation::ChangeCommand { change: change.clone(), at },
@@ -354,13 +353,8 @@ impl Desk {
             _ => "the device did not say what became of it in time",
         };
         let change = |id: CommandId| {
-            let cause = self.look_up(&id).map(cause)?.into();
-            Some(CommandChange {
-                id,
-                state: CommandState::Expired,
-                cause: Some(cause),
-                result: None,
-            })
+            let cause = self.look_up(&id).map(cause)?;
+            Some(CommandChange::new(id, CommandState::Expired).because(cause))
         };
         due.into_iter().filter_map(change).collect()
     }
@@ -422,7 +416,7 @@ fn interrupted(command: &Command) -> CommandChange {
     } else {
         (CommandState::Unknown, "interrupted before the device answered")
     };
-    CommandChange { id: command.id.clone(), state, cause: Some(cause.into()), result: None }
+    CommandChange::new(command.id.clone(), state).because(cause)
 }
 
 /// Brings a command to where `change` says it is.

@@ -25,10 +25,8 @@ pub(super) fn kind(
 ) -> Result<(), SubmitError> {
     let device = device.ok_or(SubmitError::NoSuchDevice)?;
     let speaks = match kind {
-        CommandKind::GetParameters { .. }
-        | CommandKind::SetParameters { .. }
-        | CommandKind::Reboot => Protocol::Cwmp,
         CommandKind::Publish { .. } => Protocol::Mqtt,
+        _ => Protocol::Cwmp,
     };
     if id.protocol() != speaks {
         return Err(SubmitError::WrongProtocol);
@@ -43,6 +41,26 @@ pub(super) fn kind(
             wanted.values().try_for_each(value)
         }
         CommandKind::Reboot => Ok(()),
+        // Taken up with the session that carries it out.
+        CommandKind::GetParameterNames { .. }
+        | CommandKind::GetParameterAttributes { .. }
+        | CommandKind::SetParameterAttributes { .. }
+        | CommandKind::AddObject { .. }
+        | CommandKind::DeleteObject { .. }
+        | CommandKind::Refresh { .. }
+        | CommandKind::FactoryReset
+        | CommandKind::Download { .. }
+        | CommandKind::ScheduleDownload { .. }
+        | CommandKind::Upload { .. }
+        | CommandKind::CancelTransfer { .. }
+        | CommandKind::GetTransfers { .. }
+        | CommandKind::ScheduleInform { .. }
+        | CommandKind::ChangeDuState { .. }
+        | CommandKind::GetRpcMethods
+        | CommandKind::GetOptions { .. }
+        | CommandKind::SetVouchers { .. } => {
+            Err(SubmitError::Invalid("this version does not carry it out yet"))
+        }
         CommandKind::Publish { topic, payload, .. } => {
             if !is_below(topic, id, device) {
                 return Err(SubmitError::Invalid("the topic must be under the board's own down/"));

@@ -322,6 +322,7 @@ impl CwmpListener {
             device: device.clone(),
             facts: self.parts.registry.facts(&self.tenant, &device),
             reboots: self.parts.desk.outstanding_reboots(&self.tenant, &device),
+            quirks: ::cwmp::Quirks::default(),
         };
         let inform = Introduction {
             root: inform.root().map_or("InternetGatewayDevice.", ::cwmp::Root::as_str),

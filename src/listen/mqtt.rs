@@ -352,7 +352,7 @@ impl Driver {
                 Err(error @ (Undeliverable::NotAllowed | Undeliverable::TooLong)) => {
                     let cause = Some(error.to_string().into());
                     let change =
-                        CommandChange { id, state: CommandState::Failed, cause, result: None };
+                        CommandChange { cause, ..CommandChange::new(id, CommandState::Failed) };
                     if self.listener.parts.pipeline.change(change).await.is_err() {
                         return;
                     }

@@ -123,9 +123,7 @@ impl Device {
                 self.own.clear();
                 Ok(Response::FactoryReset)
             }
-            Request::AddObject { .. } | Request::DeleteObject { .. } => {
-                Err(fault(METHOD_NOT_SUPPORTED))
-            }
+            _ => Err(fault(METHOD_NOT_SUPPORTED)),
         };
         match answered {
             Ok(response) => Body::Response(Box::new(response)),

@@ -14,16 +14,21 @@ mod error;
 pub mod frame;
 mod message;
 mod options;
+mod quirks;
 mod session;
 mod translate;
 mod xml;
 
 pub use error::{DecodeError, IdentityError};
 pub use message::{
-    Body, DeviceIdStruct, EventStruct, Fault, Inform, Message, Namespace, Oddities, Parameter,
-    ParameterFault, ParameterInfo, Request, Response, Root, TransferComplete, XsdType, decode,
-    fault_words,
+    Attributes, Body, DeviceIdStruct, Download, DuOperation, EventStruct, Fault, FileAddress,
+    Inform, Message, Namespace, Oddities, OptionStruct, Parameter, ParameterFault, ParameterInfo,
+    QueuedTransfer, Request, Response, Root, ScheduleDownload, SetAttributes, TransferComplete,
+    Upload, XsdType, decode, fault_words,
 };
 pub use options::Options;
-pub use session::{CloseReason, Known, Output, Reply, Session, SetupOutcome, Work};
+pub use quirks::Quirks;
+pub use session::{
+    CloseReason, Known, Output, Reply, Session, SetupOutcome, Support, SupportedFile, Work,
+};
 pub use translate::facts_of;

@@ -13,7 +13,10 @@ pub use decode::decode;
 pub use fault::{Fault, ParameterFault, fault_words};
 pub use inform::{DeviceIdStruct, EventStruct, Inform, TransferComplete};
 pub use parameter::{Parameter, ParameterInfo, Root, XsdType};
-pub use rpc::{Request, Response};
+pub use rpc::{
+    Attributes, Download, DuOperation, FileAddress, OptionStruct, QueuedTransfer, Request,
+    Response, ScheduleDownload, SetAttributes, Upload,
+};
 
 use std::borrow::Cow;
 use std::fmt;

@@ -9,10 +9,10 @@ mod task;
 mod work;
 
 pub use output::{CloseReason, Output, Reply};
-pub use work::{SetupOutcome, Work};
+pub use work::{SetupOutcome, Support, SupportedFile, Work};
 
 use crate::message::{Body, Fault, Inform, Message, Namespace, Response, Root};
-use crate::{Options, translate};
+use crate::{Options, Quirks, translate};
 use bytes::Bytes;
 use model::{
     CommandChange, CommandId, CommandState, DeviceFacts, DeviceId, Event, Fact, Monotonic, Now,
@@ -34,6 +34,8 @@ pub struct Known {
     pub facts: Option<DeviceFacts>,
     /// Reboots that were sent and not seen to happen: states sent, delivered and unknown.
     pub reboots: Vec<CommandId>,
+    /// What is peculiar about its model.
+    pub quirks: Quirks,
 }
 
 /// A session in progress with one device.
@@ -337,7 +339,7 @@ impl Session {
         let (done, waiting) = reboots.into_iter().partition(|id| booted || keyed(id));
         self.known.reboots = waiting;
         for id in done {
-            let done = CommandChange { id, state: CommandState::Done, cause: None, result: None };
+            let done = CommandChange::new(id, CommandState::Done);
             self.emit(Fact::Command(done));
         }
     }

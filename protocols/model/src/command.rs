@@ -1,10 +1,18 @@
 //! What someone wants a device to do.
 
-use crate::{DeviceId, Json, Redacted, Tenant};
+mod kind;
+mod state;
+
+pub use kind::{
+    CommandKind, DeploymentOperation, ParameterAttributes, ParameterValue, Payload, QoS, TimeWindow,
+};
+pub use state::CommandState;
+
+use crate::{DeviceId, Json, Tenant};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 /// A command and how far it has come: one row of the store.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -35,6 +43,39 @@ pub struct Command {
     pub expires_at: Option<Timestamp>,
     /// Who asked: a token's name, `ussd:<service>`, a rule.
     pub actor: Box<str>,
+    /// The first pause before another try, where a failure that may pass is to be tried again; it
+    /// doubles with every try. Absent: such a failure is the end.
+    #[serde(skip_serializing_if = "Option::is_none", with = "pause", default)]
+    pub retry: Option<Duration>,
+    /// How often it was sent.
+    #[serde(default)]
+    pub attempts: u32,
+    /// Not to be sent before: it failed and waits for its next try.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub retry_at: Option<Timestamp>,
+}
+
+/// A pause as the API writes it: whole seconds, `"300s"`.
+mod pause {
+    use serde::{Deserialize as _, Deserializer, Serializer};
+    use std::time::Duration;
+
+    pub(super) fn serialize<S: Serializer>(
+        pause: &Option<Duration>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let pause = pause.unwrap_or_default();
+        serializer.serialize_str(&format!("{}s", pause.as_secs()))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let seconds = text.strip_suffix('s').and_then(|text| text.parse().ok());
+        let seconds = seconds.ok_or_else(|| serde::de::Error::custom("not whole seconds"))?;
+        Ok(Some(Duration::from_secs(seconds)))
+    }
 }
 
 /// A command's name: a ULID, so that names sort by creation.
@@ -64,183 +105,6 @@ impl fmt::Display for CommandId {
     }
 }
 
-/// What to do. In JSON, `kind` names the variant.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum CommandKind {
-    /// Read parameters of a CPE; a name ending in a dot is a whole subtree.
-    GetParameters {
-        /// Parameter paths.
-        names: Vec<String>,
-    },
-    /// Write parameters of a CPE, all or none as TR-069 A.3.2.1 demands.
-    SetParameters {
-        /// Path to value.
-        values: BTreeMap<String, ParameterValue>,
-    },
-    /// Restart a CPE.
-    Reboot,
-    /// Send a board a message.
-    Publish {
-        /// Absolute, under the board's `down/`.
-        topic: String,
-        /// What to send.
-        #[serde(flatten)]
-        payload: Payload,
-        /// Delivery guarantee.
-        #[serde(default)]
-        qos: QoS,
-    },
-}
-
-impl CommandKind {
-    /// The word used in JSON, labels and logs.
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::GetParameters { .. } => "get_parameters",
-            Self::SetParameters { .. } => "set_parameters",
-            Self::Reboot => "reboot",
-            Self::Publish { .. } => "publish",
-        }
-    }
-
-    /// Whether doing it twice is the same as doing it once, so that it may be sent again after a
-    /// crash without asking the device what became of it.
-    pub const fn is_idempotent(&self) -> bool {
-        match self {
-            Self::GetParameters { .. } | Self::SetParameters { .. } | Self::Publish { .. } => true,
-            Self::Reboot => false,
-        }
-    }
-}
-
-/// A value for a parameter: bare (the device's own type is used) or with an explicit type.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(untagged)]
-pub enum ParameterValue {
-    /// `{"value": …, "type": "xsd:…"}`.
-    Typed {
-        /// The value.
-        value: Redacted<serde_json::Value>,
-        /// The XML Schema type, `xsd:` and all.
-        #[serde(rename = "type")]
-        xsd_type: String,
-    },
-    /// A string, a number or a boolean.
-    Bare(Redacted<serde_json::Value>),
-}
-
-/// What a board is sent.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Payload {
-    /// Text as it is; any other JSON value as its compact text.
-    #[serde(rename = "payload")]
-    Json(Redacted<serde_json::Value>),
-    /// Bytes.
-    #[serde(rename = "payload_base64")]
-    Base64(Redacted<String>),
-}
-
-/// MQTT's delivery guarantees that a command may ask for.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(try_from = "u8", into = "u8")]
-pub enum QoS {
-    /// At most once.
-    AtMostOnce,
-    /// At least once.
-    #[default]
-    AtLeastOnce,
-}
-
-impl From<QoS> for u8 {
-    fn from(qos: QoS) -> Self {
-        match qos {
-            QoS::AtMostOnce => 0,
-            QoS::AtLeastOnce => 1,
-        }
-    }
-}
-
-impl TryFrom<u8> for QoS {
-    type Error = &'static str;
-
-    fn try_from(level: u8) -> Result<Self, Self::Error> {
-        match level {
-            0 => Ok(Self::AtMostOnce),
-            1 => Ok(Self::AtLeastOnce),
-            _ => Err("qos must be 0 or 1"),
-        }
-    }
-}
-
-/// How far a command has come.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CommandState {
-    /// Accepted and on disk.
-    Queued,
-    /// On its way: on disk before the first byte left.
-    Sent,
-    /// The device has it.
-    Delivered,
-    /// The device did it.
-    Done,
-    /// The device refused, or gave up.
-    Failed,
-    /// Nobody took it in time.
-    Expired,
-    /// Withdrawn.
-    Cancelled,
-    /// Sent, then we crashed: not known until verified.
-    Unknown,
-}
-
-impl CommandState {
-    /// Every state.
-    pub const ALL: [Self; 8] = [
-        Self::Queued,
-        Self::Sent,
-        Self::Delivered,
-        Self::Done,
-        Self::Failed,
-        Self::Expired,
-        Self::Cancelled,
-        Self::Unknown,
-    ];
-
-    /// The word used in JSON and in the store.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Sent => "sent",
-            Self::Delivered => "delivered",
-            Self::Done => "done",
-            Self::Failed => "failed",
-            Self::Expired => "expired",
-            Self::Cancelled => "cancelled",
-            Self::Unknown => "unknown",
-        }
-    }
-
-    /// The state of that word.
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == word)
-    }
-
-    /// Whether nothing more will happen, for a command of `kind`.
-    ///
-    /// A publish ends when the board has it; everything else when the device has done it.
-    pub const fn is_final(self, kind: &CommandKind) -> bool {
-        match self {
-            Self::Done | Self::Failed | Self::Expired | Self::Cancelled => true,
-            Self::Delivered => matches!(kind, CommandKind::Publish { .. }),
-            Self::Sent => matches!(kind, CommandKind::Publish { qos: QoS::AtMostOnce, .. }),
-            Self::Queued | Self::Unknown => false,
-        }
-    }
-}
-
 /// A step of a command, kept before it is acted upon.
 #[derive(Clone, Debug)]
 pub struct CommandChange {
@@ -252,6 +116,34 @@ pub struct CommandChange {
     pub cause: Option<Box<str>>,
     /// What the device answered.
     pub result: Option<Json>,
+    /// Of a failure: whether the same may succeed later, so that the command is tried again where
+    /// its [`Command::retry`] says so.
+    pub may_pass: bool,
+}
+
+impl CommandChange {
+    /// A step without a cause and without a result.
+    pub fn new(id: CommandId, state: CommandState) -> Self {
+        Self { id, state, cause: None, result: None, may_pass: false }
+    }
+
+    /// With the reason, in plain words.
+    #[must_use]
+    pub fn because(self, cause: impl Into<Box<str>>) -> Self {
+        Self { cause: Some(cause.into()), ..self }
+    }
+
+    /// With what the device answered.
+    #[must_use]
+    pub fn with_result(self, result: Option<Json>) -> Self {
+        Self { result, ..self }
+    }
+
+    /// A failure that the device may get over by itself.
+    #[must_use]
+    pub fn passing(self) -> Self {
+        Self { may_pass: true, ..self }
+    }
 }
 
 #[cfg(test)]

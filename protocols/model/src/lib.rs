@@ -8,6 +8,7 @@ mod chance;
 mod command;
 mod device;
 mod event;
+mod observation;
 mod redact;
 mod session;
 mod tenant;
@@ -16,10 +17,12 @@ mod time;
 pub use alias::{Alias, AliasError, AliasKind};
 pub use chance::Random;
 pub use command::{
-    Command, CommandChange, CommandId, CommandKind, CommandState, ParameterValue, Payload, QoS,
+    Command, CommandChange, CommandId, CommandKind, CommandState, DeploymentOperation,
+    ParameterAttributes, ParameterValue, Payload, QoS, TimeWindow,
 };
 pub use device::{DeviceFacts, DeviceId, DeviceIdError, Protocol};
 pub use event::{Event, EventType, Json};
+pub use observation::{AttributeEntry, NameEntry, Observation, Reading};
 pub use redact::{Redacted, RedactionKey, set_redaction_key};
 pub use session::{Fact, Settlement, Ticket};
 pub use tenant::{Tenant, TenantError};

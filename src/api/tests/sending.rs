@@ -11,7 +11,7 @@ use std::time::Duration;
 async fn carry_out(scene: &Scene, id: &Value) {
     let id = CommandId::new(id.as_str().unwrap()).unwrap();
     let result = Some(Json::of(&json!({ "A.B": "x" })));
-    let change = CommandChange { id, state: CommandState::Done, cause: None, result };
+    let change = CommandChange::new(id, CommandState::Done).with_result(result);
     let at = scene.state.clock.now().wall;
     let operation = crate::store::Operation::ChangeCommand { change: change.clone(), at };
     scene.commit(vec![operation]).await;

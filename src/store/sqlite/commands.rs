@@ -181,5 +181,8 @@ fn read(row: &SqliteRow) -> Result<Command, sqlx::Error> {
         updated_at: column::time(row, 8)?,
         expires_at: column::time_if_any(row, 9)?,
         actor: column::text(row, 10)?,
+        retry: None,
+        attempts: 0,
+        retry_at: None,
     })
 }

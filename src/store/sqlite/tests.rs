@@ -230,6 +230,9 @@ fn command(id: &str, kind: CommandKind) -> Command {
         updated_at: at(1),
         expires_at: Some(at(100)),
         actor: "op".into(),
+        retry: None,
+        attempts: 0,
+        retry_at: None,
     }
 }
 
@@ -243,10 +246,9 @@ async fn commands_move_until_their_end_and_a_key_makes_one() {
     };
     let change = |id: &str, state, cause: Option<&str>| Operation::ChangeCommand {
         change: CommandChange {
-            id: CommandId::new(id).unwrap(),
-            state,
             cause: cause.map(Into::into),
             result: Some(Json::empty_object()),
+            ..CommandChange::new(CommandId::new(id).unwrap(), state)
         },
         at: at(2),
     };
@@ -283,7 +285,7 @@ async fn a_command_that_left_is_not_withdrawn() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder).await;
     let change = |id: &str, state| Operation::ChangeCommand {
-        change: CommandChange { id: CommandId::new(id).unwrap(), state, cause: None, result: None },
+        change: CommandChange::new(CommandId::new(id).unwrap(), state),
         at: at(2),
     };
     for (id, before, may) in [
@@ -319,12 +321,7 @@ async fn ended_commands_are_removed_oldest_first_and_open_ones_stay() {
         key: Some(format!("key {id}").into()),
     };
     let end = |id, second| Operation::ChangeCommand {
-        change: CommandChange {
-            id: CommandId::new(id).unwrap(),
-            state: CommandState::Done,
-            cause: None,
-            result: None,
-        },
+        change: CommandChange::new(CommandId::new(id).unwrap(), CommandState::Done),
         at: at(second),
     };
     let made = ["A1", "A2", "A3", "A4", "A5"].map(create);

@@ -119,6 +119,7 @@ fn request(out: &mut Writer, request: &Request) {
             out.leaf("CommandKey", command_key);
         }
         Request::FactoryReset => {}
+        _ => {}
     }
     out.raw("</cwmp:").raw(name).raw(">");
 }
@@ -159,6 +160,7 @@ fn response(out: &mut Writer, response: &Response) {
         | Response::AutonomousTransferComplete
         | Response::RequestDownload
         | Response::Other => {}
+        _ => {}
     }
     out.raw("</cwmp:").raw(name).raw(">");
 }

@@ -2,7 +2,7 @@
 
 use super::SetupOutcome;
 use bytes::Bytes;
-use model::{Fact, Ticket};
+use model::{Fact, Observation, Ticket};
 
 /// What the driver must do, in order.
 #[derive(Debug)]
@@ -23,6 +23,9 @@ pub enum Output {
         /// How.
         outcome: SetupOutcome,
     },
+    /// What the device told of its data model: to be merged into the one that is kept, whenever the
+    /// driver likes. Nothing waits for it.
+    Learned(Vec<Observation>),
     /// Answer the request that was last received.
     Send(Reply),
     /// Refuse it: HTTP 503 with Retry-After.

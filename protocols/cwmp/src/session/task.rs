@@ -77,7 +77,7 @@ impl Task {
     /// Begins: for a command with the change that must be durable before its call is sent.
     pub(super) fn begin(work: Work, informed: &[Told]) -> (Option<CommandChange>, Step) {
         let (origin, kind) = match work {
-            Work::Command { id, kind } => (Origin::Command(id), kind),
+            Work::Command { id, kind, support: _ } => (Origin::Command(id), kind),
             Work::Setup { name, kind } => (Origin::Setup(name), kind),
         };
         let key = origin.key();
@@ -95,6 +95,7 @@ impl Task {
             CommandKind::SetParameters { values } => origin.set_or_learn(values, informed),
             CommandKind::Reboot => origin.ask(Stage::Reboot, Request::Reboot { command_key: key }),
             CommandKind::Publish { .. } => origin.failed("not a command for a CPE", None),
+            _ => origin.failed("not carried out yet", None),
         };
         // What cannot be begun goes from queued to failed at once.
         let sent = match &step {
@@ -144,12 +145,9 @@ impl Task {
     pub(super) fn unanswered(self) -> Verdict {
         match (self.origin, self.stage) {
             // It may have restarted before it could say so: its next Inform will tell.
-            (Origin::Command(id), Stage::Reboot) => Verdict::Command(CommandChange {
-                id,
-                state: CommandState::Unknown,
-                cause: Some(NOT_ANSWERED.into()),
-                result: None,
-            }),
+            (Origin::Command(id), Stage::Reboot) => Verdict::Command(
+                CommandChange::new(id, CommandState::Unknown).because(NOT_ANSWERED),
+            ),
             (origin, Stage::Get | Stage::Learn(_) | Stage::Set(_) | Stage::Reboot) => {
                 origin.failure(NOT_ANSWERED, Vec::new(), None)
             }
@@ -173,7 +171,7 @@ impl Origin {
     fn sent(&self) -> Option<CommandChange> {
         let Self::Command(id) = self else { return None };
         let id = id.clone();
-        Some(CommandChange { id, state: CommandState::Sent, cause: None, result: None })
+        Some(CommandChange::new(id, CommandState::Sent))
     }
 
     /// Sets at once where every type is known, else reads the rest first.
@@ -260,7 +258,7 @@ impl Origin {
         Step::Last(match self {
             Self::Command(id) => {
                 let state = CommandState::Delivered;
-                Verdict::Command(CommandChange { id, state, cause: None, result: None })
+                Verdict::Command(CommandChange::new(id, state))
             }
             Self::Setup(name) => {
                 Verdict::Setup { name, outcome: SetupOutcome::Done { result: None } }
@@ -271,12 +269,9 @@ impl Origin {
     fn done(self, result: Option<Value>) -> Step {
         let result = result.as_ref().map(Json::of);
         Step::End(match self {
-            Self::Command(id) => Verdict::Command(CommandChange {
-                id,
-                state: CommandState::Done,
-                cause: None,
-                result,
-            }),
+            Self::Command(id) => {
+                Verdict::Command(CommandChange::new(id, CommandState::Done).with_result(result))
+            }
             Self::Setup(name) => Verdict::Setup { name, outcome: SetupOutcome::Done { result } },
         })
     }
@@ -289,12 +284,9 @@ impl Origin {
         let cause = Box::<str>::from(cause);
         let result = result.as_ref().map(Json::of);
         match self {
-            Self::Command(id) => Verdict::Command(CommandChange {
-                id,
-                state: CommandState::Failed,
-                cause: Some(cause),
-                result,
-            }),
+            Self::Command(id) => Verdict::Command(
+                CommandChange::new(id, CommandState::Failed).because(cause).with_result(result),
+            ),
             Self::Setup(name) => {
                 Verdict::Setup { name, outcome: SetupOutcome::Failed { cause, applied, result } }
             }

@@ -1,5 +1,6 @@
 //! What a session is given to do, and how setting up ends.
 
+use crate::message::{FileAddress, XsdType};
 use model::{Command, CommandId, CommandKind, Json};
 
 /// One thing to ask of the device.
@@ -11,6 +12,8 @@ pub enum Work {
         id: CommandId,
         /// What to do.
         kind: CommandKind,
+        /// What we know that helps to do it.
+        support: Support,
     },
     /// What provisioning computed. Never stored: a crash costs the session, and the next one
     /// decides the same again.
@@ -22,9 +25,32 @@ pub enum Work {
     },
 }
 
+/// What the daemon knows that a command needs and a session cannot know.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Support {
+    /// Types of parameters as the kept data model has them, so that they need not be read first.
+    pub types: Vec<(Box<str>, XsdType)>,
+    /// Of a transfer: where its files are, in the order in which the command names them.
+    pub files: Vec<SupportedFile>,
+}
+
+/// A file that a device is to fetch, or a place that it is to send one to.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct SupportedFile {
+    /// Where: signed, and good for a while.
+    pub address: FileAddress,
+    /// What it is, such as `1 Firmware Upgrade Image`.
+    pub file_type: Box<str>,
+    /// Its length in bytes; 0 of an upload.
+    pub file_bytes: u64,
+    /// What the device should call it; may be empty.
+    pub target_file_name: Box<str>,
+}
+
 impl From<&Command> for Work {
     fn from(command: &Command) -> Self {
-        Self::Command { id: command.id.clone(), kind: command.kind.clone() }
+        let (id, kind) = (command.id.clone(), command.kind.clone());
+        Self::Command { id, kind, support: Support::default() }
     }
 }
 

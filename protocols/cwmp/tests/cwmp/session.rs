@@ -1,8 +1,8 @@
 //! Each transition of the session alone. Whole conversations are in `tests/transcripts`.
 
 use crate::cwmp::{
-    Body, CloseReason, Fault, Known, Message, Options, Output, Parameter, ParameterFault, Response,
-    Session, SetupOutcome, TransferComplete, Work, XsdType, decode, facts_of,
+    Body, CloseReason, Fault, Known, Message, Options, Output, Parameter, ParameterFault, Quirks,
+    Response, Session, SetupOutcome, Support, TransferComplete, Work, XsdType, decode, facts_of,
 };
 use crate::{inform, informing, message, now};
 use model::{CommandId, CommandKind, CommandState, DeviceId, Fact, Settlement, Tenant, Ticket};
@@ -80,6 +80,7 @@ impl Harness {
                     }
                     format!("send {}", reply.name)
                 }
+                Output::Learned(_) => continue,
                 Output::Refuse => "refuse".to_owned(),
                 Output::Close(reason) => format!("close {}", reason.as_str()),
             };
@@ -188,6 +189,7 @@ fn known(reboots: &[&str]) -> Known {
         device: DeviceId::cwmp("00D09E", "Router", "S1").unwrap(),
         facts: Some(facts_of(&inform(&[], &[]))),
         reboots: reboots.iter().map(|id| CommandId::new(id).unwrap()).collect(),
+        quirks: Quirks::default(),
     }
 }
 
@@ -197,7 +199,7 @@ fn unknown() -> Known {
 
 fn command(id: &str, kind: &str) -> Work {
     let kind: CommandKind = serde_json::from_str(kind).unwrap();
-    Work::Command { id: CommandId::new(id).unwrap(), kind }
+    Work::Command { id: CommandId::new(id).unwrap(), kind, support: Support::default() }
 }
 
 fn get(id: &str) -> Work {

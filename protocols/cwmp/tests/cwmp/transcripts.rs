@@ -7,7 +7,9 @@
 
 #![expect(clippy::disallowed_methods, reason = "a test may read files and the environment")]
 
-use crate::cwmp::{CloseReason, Known, Options, Output, Session, SetupOutcome, Work, decode};
+use crate::cwmp::{
+    CloseReason, Known, Options, Output, Quirks, Session, SetupOutcome, Support, Work, decode,
+};
 use crate::now;
 use model::{CommandId, CommandState, DeviceFacts, Fact, Now, Settlement, Tenant};
 use std::fmt::Write as _;
@@ -103,7 +105,8 @@ impl Replay {
             "command" => {
                 let (id, kind) = rest.split_once(' ').unwrap();
                 let kind = serde_json::from_str(kind).unwrap();
-                self.work.push(Work::Command { id: CommandId::new(id).unwrap(), kind });
+                let (id, support) = (CommandId::new(id).unwrap(), Support::default());
+                self.work.push(Work::Command { id, kind, support });
             }
             "setup" => {
                 let (name, kind) = rest.split_once(' ').unwrap();
@@ -131,6 +134,7 @@ impl Replay {
                 device,
                 facts: self.facts.clone(),
                 reboots: self.reboots.clone(),
+                quirks: Quirks::default(),
             };
             self.session = Some(Session::new(known, Arc::new(Options::default()), self.now));
         }
@@ -171,6 +175,7 @@ impl Replay {
                             }
                         }
                     },
+                    Output::Learned(_) => {}
                     Output::Send(reply) => {
                         self.write("<", std::str::from_utf8(&reply.body).unwrap());
                     }

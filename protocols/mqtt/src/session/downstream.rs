@@ -171,5 +171,5 @@ impl Session {
 
 fn step(command: &CommandId, state: CommandState, cause: Option<&str>) -> Fact {
     let cause = cause.map(Box::from);
-    Fact::Command(CommandChange { id: command.clone(), state, cause, result: None })
+    Fact::Command(CommandChange { cause, ..CommandChange::new(command.clone(), state) })
 }
