@@ -25,6 +25,7 @@ pub mod menus;
 pub mod metrics;
 pub mod pipeline;
 pub mod provision;
+pub mod quirks;
 pub mod registry;
 pub mod secrets;
 pub mod settings;

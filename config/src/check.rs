@@ -17,6 +17,7 @@ pub(crate) fn contradictions(config: &Config, reader: &mut Reader) {
     for (index, sink) in config.sink.iter().enumerate() {
         check_sink(sink, &format!("sink[{index}]"), reader);
     }
+    quirks(config, reader);
     backend(config, reader);
     if !config.roles.admin_is_whole() {
         let message = "must keep `tokens.write`: the token of the first start has this role";
@@ -96,6 +97,21 @@ fn names(config: &Config, reader: &mut Reader) {
             let message = "is the name that the enrolment secret goes with: take another";
             let key = format!("cwmp.credential[{index}].username");
             reader.contradiction(&[&key], message.to_owned());
+        }
+    }
+}
+
+/// Rules that fit every device, or change nothing.
+fn quirks(config: &Config, reader: &mut Reader) {
+    for (index, quirk) in config.cwmp.quirk.iter().enumerate() {
+        let at = format!("cwmp.quirk[{index}]");
+        let matchers = [&quirk.oui, &quirk.product_class, &quirk.model, &quirk.software];
+        if matchers.iter().all(|it| it.is_none()) {
+            let message = "fits every device: give `oui`, `product_class`, `model` or `software`";
+            reader.contradiction(&[&at, &format!("{at}.flags")], message.to_owned());
+        }
+        if quirk.flags.is_empty() {
+            reader.contradiction(&[&format!("{at}.flags")], "names no flag".to_owned());
         }
     }
 }
