@@ -5,7 +5,7 @@ use crate::store::{SqliteOptions, SqliteStore, WriterOptions};
 use tempfile::TempDir;
 
 struct Scene {
-    desk: Desk,
+    desk: Arc<Desk>,
     device: DeviceId,
     _wakes: mpsc::Receiver<Key>,
     _folder: TempDir,
@@ -30,6 +30,7 @@ impl Scene {
         let (wake, wakes) = mpsc::channel(1);
         let mut desk = Desk::new(store, writer, registry, Arc::default(), clock, wake);
         desk.seats = Seats::new(open_max);
+        let desk = Arc::new(desk);
         Self { desk, device, _wakes: wakes, _folder: folder }
     }
 
@@ -39,6 +40,7 @@ impl Scene {
             device: self.device.clone(),
             kind: CommandKind::Reboot,
             expires: None,
+            retry: None,
             actor: "op".into(),
             key: key.map(Into::into),
         };
@@ -88,16 +90,4 @@ async fn who_gives_up_asking_leaves_his_place() {
         assert_eq!(scene.submit(None).await.err(), Some(SubmitError::TooMany), "it is being made");
     }
     assert!(scene.desk.seats.take(&(Tenant::default(), scene.device.clone()), || 0).is_some());
-}
-
-#[test]
-fn names_follow_each_other_within_a_millisecond_and_when_the_clock_goes_back() {
-    let names = Names::default();
-    let now = Timestamp::from_second(1_000_000).unwrap();
-    let mut last = names.next(now);
-    for second in [1_000_000, 1_000_000, 999_999, 1_000_001] {
-        let next = names.next(Timestamp::from_second(second).unwrap());
-        assert!(next > last);
-        last = next;
-    }
 }
