@@ -282,17 +282,14 @@ impl Desk {
         sent.iter().map(interrupted).collect()
     }
 
-    /// Restarts that a device has been told to make and has not come back from.
-    pub fn outstanding_reboots(&self, tenant: &Tenant, device: &DeviceId) -> Vec<CommandId> {
-        let started = |command: &Command| {
-            let under_way = matches!(
+    /// What a device was told to do and has not been seen to end.
+    pub fn outstanding(&self, tenant: &Tenant, device: &DeviceId) -> Vec<Command> {
+        self.in_state(tenant, device, |command| {
+            matches!(
                 command.state,
                 CommandState::Sent | CommandState::Delivered | CommandState::Unknown
-            );
-            under_way && matches!(command.kind, CommandKind::Reboot)
-        };
-        let commands = self.in_state(tenant, device, started);
-        commands.into_iter().map(|command| command.id).collect()
+            )
+        })
     }
 
     fn in_state(
