@@ -321,7 +321,7 @@ impl CwmpListener {
             tenant: self.tenant.clone(),
             device: device.clone(),
             facts: self.parts.registry.facts(&self.tenant, &device),
-            reboots: self.parts.desk.outstanding_reboots(&self.tenant, &device),
+            outstanding: self.parts.desk.outstanding(&self.tenant, &device),
             quirks: ::cwmp::Quirks::default(),
         };
         let inform = Introduction {

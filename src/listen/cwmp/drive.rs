@@ -191,8 +191,8 @@ fn collect(owned: &mut Owned) -> (Vec<Fact>, Vec<Ticket>, Option<Step>) {
             }
             Some(Output::Decide) => Some(Step::Decide),
             Some(Output::SetupDone { name, outcome }) => Some(Step::SetupDone(name, outcome)),
-            // Not kept yet.
-            Some(Output::Learned(_)) => continue,
+            // Neither kept nor counted yet.
+            Some(Output::Learned(_) | Output::Answered { .. }) => continue,
             Some(Output::Send(reply)) => Some(Step::Speak(Turn::Spoken(reply))),
             Some(Output::Refuse) => Some(Step::Speak(Turn::Refused)),
             Some(Output::Close(reason)) => Some(Step::Close(reason)),

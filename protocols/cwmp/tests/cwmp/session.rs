@@ -4,7 +4,7 @@ use crate::cwmp::{
     Body, CloseReason, Fault, Known, Message, Options, Output, Parameter, ParameterFault, Quirks,
     Response, Session, SetupOutcome, Support, TransferComplete, Work, XsdType, decode, facts_of,
 };
-use crate::{inform, informing, message, now};
+use crate::{inform, informing, message, now, outstanding};
 use model::{CommandId, CommandKind, CommandState, DeviceId, Fact, Settlement, Tenant, Ticket};
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,7 +80,7 @@ impl Harness {
                     }
                     format!("send {}", reply.name)
                 }
-                Output::Learned(_) => continue,
+                Output::Learned(_) | Output::Answered { .. } => continue,
                 Output::Refuse => "refuse".to_owned(),
                 Output::Close(reason) => format!("close {}", reason.as_str()),
             };
@@ -188,7 +188,7 @@ fn known(reboots: &[&str]) -> Known {
         tenant: Tenant::default(),
         device: DeviceId::cwmp("00D09E", "Router", "S1").unwrap(),
         facts: Some(facts_of(&inform(&[], &[]))),
-        reboots: reboots.iter().map(|id| CommandId::new(id).unwrap()).collect(),
+        outstanding: reboots.iter().map(|id| outstanding(id, r#"{"kind":"reboot"}"#)).collect(),
         quirks: Quirks::default(),
     }
 }
