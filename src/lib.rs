@@ -13,6 +13,7 @@ pub mod client;
 pub mod clock;
 pub mod commands;
 pub mod credentials;
+pub mod data_models;
 pub mod deliver;
 pub mod egress;
 pub mod files;
