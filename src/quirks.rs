@@ -161,7 +161,7 @@ mod tests {
              [[cwmp.quirk]]\nmodel = 'HG 8245'\nflags = ['write_readonly']\n",
         );
         let replay = Quirks { digest_replay: true, ..Quirks::default() };
-        let of = |device: DeviceId| super::of(&rules, None, &device);
+        let of = |device: DeviceId| of(&rules, None, &device);
         assert_eq!(of(DeviceId::cwmp("00259E", "HG 8245", "1-2").unwrap()), replay);
         assert_eq!(of(DeviceId::cwmp("00259E", "HG", "8245").unwrap()), Quirks::default());
         assert_eq!(of(DeviceId::cwmp("00259E", "", "1").unwrap()), Quirks::default());

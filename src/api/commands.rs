@@ -18,8 +18,6 @@ use jiff::Timestamp;
 use model::{Command, CommandId, CommandKind};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
 

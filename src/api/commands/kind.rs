@@ -133,7 +133,6 @@ pub(in crate::api) enum KindDescription {
 /// How a parameter, or all below a path, are notified and who may write them.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ParameterAttributes)]
-#[expect(dead_code, reason = "describes `model::ParameterAttributes` to the OpenAPI document")]
 pub(in crate::api) struct AttributesDescription {
     /// The path; one that ends in a dot is a subtree.
     path: String,
@@ -146,7 +145,6 @@ pub(in crate::api) struct AttributesDescription {
 /// When a download may happen, in seconds from its being asked.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = TimeWindow)]
-#[expect(dead_code, reason = "describes `model::TimeWindow` to the OpenAPI document")]
 pub(in crate::api) struct WindowDescription {
     /// Its beginning.
     start_s: u32,
