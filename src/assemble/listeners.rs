@@ -9,10 +9,11 @@ use crate::listen::mqtt::{MqttListener, MqttOptions, MqttParts};
 use crate::listen::tls::Certificate;
 use crate::menus::{self, Services};
 use crate::provision::Provision;
+use crate::quirks::Rule;
 use crate::settings::Settings;
 use crate::shutdown::Stage;
 use arc_swap::ArcSwap;
-use config::{Auth, BackendKind, Config};
+use config::{Auth, BackendKind, Config, Discovery};
 use cwmp::auth::NonceKey;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -123,6 +124,7 @@ async fn cwmp(
         desk: Arc::clone(&core.desk),
         credentials: Arc::clone(&core.credentials),
         provision: Arc::new(provision),
+        data_models: Arc::clone(&core.data_models),
         metrics: core.metrics.clone(),
         clock: core.clock,
         nonce_key: NonceKey::new(core.vault.derive("cwmp nonces")),
@@ -138,9 +140,13 @@ async fn cwmp(
         session_max: settings.session_max.get(),
         failed_sign_ins_per_minute: settings.failed_sign_ins_per_minute.get(),
         devices_max: config.store.devices_max.as_usize(),
+        sessions_max: settings.sessions_max.as_usize(),
+        discovers: settings.discovery == Discovery::FirstContact,
+        quirks: settings.quirk.iter().map(Rule::from).collect(),
         session: cwmp::Options {
             body_bytes_max: settings.body_decoded_max.as_usize(),
             idle_timeout: settings.session_idle.get(),
+            requests_max: settings.session_requests_max.get(),
             event_per_inform: config.events.informs,
             ..cwmp::Options::default()
         },
