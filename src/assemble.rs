@@ -33,6 +33,7 @@ use crate::secrets::Vault;
 use crate::settings::Settings;
 use crate::shutdown::{Overdue, Stage};
 use crate::store::{self, CommitError, SqliteOptions, SqliteStore, Store, Writer, WriterOptions};
+use crate::transfers::{self, TransferOptions, Transfers};
 use crate::wake::{self, WakeOptions, Waker};
 use config::{Config, StoreUrl};
 use std::net::SocketAddr;
@@ -95,6 +96,7 @@ struct Core {
     pipeline: Arc<Pipeline>,
     credentials: Arc<Credentials>,
     access: Arc<Access>,
+    transfers: Arc<Transfers>,
 }
 
 impl Daemon {
@@ -117,7 +119,7 @@ impl Daemon {
         let (writer, task) = Writer::measured(Arc::clone(&store), options, store_metrics);
         let writer_task = tokio::spawn(task);
         let (wake, woken) = mpsc::channel(wake::QUEUE_MAX);
-        let core = join(&settings, &first, clock, metrics, store, writer, wake);
+        let core = join(&settings, &first, clock, metrics, store, writer, wake)?;
         load::rebuild(&core).await?;
         first_start::make_operator_token(&core, &config.data_dir).await?;
         info!(devices = core.registry.len(), commands = core.desk.len(), "registry rebuilt");
@@ -194,7 +196,7 @@ fn join(
     store: Arc<dyn Store>,
     writer: Writer,
     wake: mpsc::Sender<(model::Tenant, model::DeviceId)>,
-) -> Core {
+) -> Result<Core, StartError> {
     let registry = Arc::new(Registry::new());
     let lines = Arc::new(Lines::default());
     let desk = Arc::new(Desk::new(
@@ -217,7 +219,15 @@ fn join(
         settings.shared_credentials.iter().cloned(),
     );
     let access = Access::new(vault.clone(), settings.config.roles.clone());
-    Core {
+    let parts = transfers::Parts {
+        store: Arc::clone(&store),
+        writer: writer.clone(),
+        vault: vault.clone(),
+        clock,
+    };
+    let (data_dir, options) = (&settings.config.data_dir, TransferOptions::from(&settings.config));
+    let transfers = Transfers::new(parts, data_dir, options, metrics.registry())?;
+    Ok(Core {
         clock,
         vault,
         metrics,
@@ -229,7 +239,8 @@ fn join(
         pipeline: Arc::new(pipeline),
         credentials: Arc::new(credentials),
         access: Arc::new(access),
-    }
+        transfers,
+    })
 }
 
 /// What runs by itself: housekeeping and waking.
@@ -248,6 +259,7 @@ fn start_house(
         clock: core.clock,
     };
     stages.house.spawn(housekeeping.run(stages.house.clone()));
+    stages.house.spawn(Arc::clone(&core.transfers).keep_house(stages.house.clone()));
     let waking = &config.cwmp.connection_request;
     let waker = Waker {
         registry: Arc::clone(&core.registry),

@@ -14,6 +14,7 @@ mod commit;
 mod connection;
 mod devices;
 mod events;
+mod files;
 mod multi_row;
 mod open;
 mod people;
@@ -21,8 +22,9 @@ mod readers;
 mod room;
 
 use super::{
-    AuditEntry, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, OpenError,
-    OperationError, Page, Position, ReadError, Store, StoredEvent, TokenRow, Usage, Write,
+    AuditEntry, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, ImageRow,
+    OpenError, OperationError, Page, Position, ReadError, Store, StoredEvent, TokenRow, UploadRow,
+    Uploads, Usage, Write,
 };
 use async_trait::async_trait;
 use column::read_error;
@@ -208,6 +210,14 @@ impl Store for SqliteStore {
         page: Page,
     ) -> Result<Vec<DeadLetter>, ReadError> {
         readers::dead_letters(&self.readers, tenant, sink, page).await
+    }
+
+    async fn images(&self) -> Result<Vec<ImageRow>, ReadError> {
+        files::images(&self.readers).await.map_err(read_error)
+    }
+
+    async fn uploads(&self, which: &Uploads, rows_max: usize) -> Result<Vec<UploadRow>, ReadError> {
+        files::uploads(&self.readers, which, rows_max).await.map_err(read_error)
     }
 
     async fn usage(&self) -> Result<Usage, ReadError> {

@@ -1,8 +1,9 @@
 //! A store in memory: what delivery asks of one, and no more.
 
 use crate::store::{
-    AuditEntry, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, Operation,
-    OperationError, Page, Position, ReadError, Store, StoredEvent, TokenRow, Usage, Write,
+    AuditEntry, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, ImageRow,
+    Operation, OperationError, Page, Position, ReadError, Store, StoredEvent, TokenRow, UploadRow,
+    Uploads, Usage, Write,
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -266,6 +267,14 @@ impl Store for MemoryStore {
     }
 
     async fn open_commands(&self) -> Result<Vec<Command>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn images(&self) -> Result<Vec<ImageRow>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn uploads(&self, _: &Uploads, _: usize) -> Result<Vec<UploadRow>, ReadError> {
         Ok(Vec::new())
     }
 
