@@ -244,6 +244,12 @@ async fn public(
         .url
         .as_ref()
         .map_or_else(|| format!("http://{address}"), |url| url.as_str().to_owned());
+    match public_base(config, address) {
+        Some(base) => core.transfers.set_base(&base),
+        None => tracing::warn!(
+            "devices cannot fetch or send files: set `public.url`, or an address in `public.listen`"
+        ),
+    }
     for service in services.load().keys() {
         tracing::info!("aggregators call {url}/ussd/{service}/<secret>");
     }
@@ -252,6 +258,20 @@ async fn public(
         stage.spawn(Arc::clone(&listener).serve(port, stage.clone()));
     }
     Ok(address)
+}
+
+/// How devices reach the public listener: as the operator says, else at the host at which they reach
+/// CWMP, else at the address that it listens on, where that is one.
+fn public_base(config: &Config, address: SocketAddr) -> Option<String> {
+    if let Some(url) = &config.public.url {
+        return Some(url.as_str().to_owned());
+    }
+    if let Some(url) = &config.cwmp.url {
+        let host = url.host();
+        let bracketed = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+        return Some(format!("http://{bracketed}:{}", address.port()));
+    }
+    (!address.ip().is_unspecified()).then(|| format!("http://{address}"))
 }
 
 fn household(settings: &Settings, core: &Core) -> Result<Household, StartError> {

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::store::{
-    AuditEntry, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, Page, Position,
-    ReadError, StoredEvent, TokenRow, Usage,
+    AuditEntry, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, ImageRow, Page,
+    Position, ReadError, StoredEvent, TokenRow, UploadRow, Uploads, Usage,
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -103,6 +103,12 @@ impl Store for Fake {
         Ok(Vec::new())
     }
     async fn credentials(&self) -> Result<Vec<CredentialRow>, ReadError> {
+        Ok(Vec::new())
+    }
+    async fn images(&self) -> Result<Vec<ImageRow>, ReadError> {
+        Ok(Vec::new())
+    }
+    async fn uploads(&self, _: &Uploads, _: usize) -> Result<Vec<UploadRow>, ReadError> {
         Ok(Vec::new())
     }
     async fn tokens(&self) -> Result<Vec<TokenRow>, ReadError> {
