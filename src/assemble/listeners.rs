@@ -125,6 +125,7 @@ async fn cwmp(
         credentials: Arc::clone(&core.credentials),
         provision: Arc::new(provision),
         data_models: Arc::clone(&core.data_models),
+        transfers: Arc::clone(&core.transfers),
         metrics: core.metrics.clone(),
         clock: core.clock,
         nonce_key: NonceKey::new(core.vault.derive("cwmp nonces")),

@@ -29,6 +29,7 @@ use crate::provision::Provision;
 use crate::quirks;
 use crate::registry::Registry;
 use crate::shutdown::Stage;
+use crate::transfers::Transfers;
 use ::cwmp::{CloseReason, Inform, Known, Message, Reply, Session};
 use config::Cidr;
 use http_body_util::Full;
@@ -98,6 +99,8 @@ pub struct CwmpParts {
     pub provision: Arc<Provision>,
     /// What is known of devices' data models.
     pub data_models: Arc<DataModels>,
+    /// Files that devices fetch and send.
+    pub transfers: Arc<Transfers>,
     /// What is counted.
     pub metrics: Metrics,
     /// The time.

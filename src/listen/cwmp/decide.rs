@@ -3,10 +3,15 @@
 
 use super::CwmpListener;
 use super::sessions::Owned;
+use crate::transfers::TransferError;
 use crate::wake::SignIn;
-use cwmp::{SetupOutcome, Support, Work, XsdType};
-use model::{Command, CommandChange, CommandKind, CommandState, DataModel, Fact, ParameterValue};
+use cwmp::{SetupOutcome, Support, SupportedFile, Work, XsdType};
+use model::{
+    Command, CommandChange, CommandKind, CommandState, DataModel, DeploymentOperation, Fact,
+    ParameterValue,
+};
 use std::sync::Arc;
+use std::time::Duration;
 use tracing::{debug, info};
 
 /// The name of what the base profile demands.
@@ -64,7 +69,7 @@ impl CwmpListener {
                 }
                 Err(cause) => {
                     let change = CommandChange::new(command.id, CommandState::Failed);
-                    failed.push(Fact::Command(change.because(cause)));
+                    failed.push(Fact::Command(change.because(cause.to_string())));
                 }
             }
         }
@@ -82,7 +87,12 @@ impl CwmpListener {
         })
     }
 
-    fn support(&self, command: &Command, model: Option<&DataModel>) -> Result<Support, String> {
+    /// What helps to do a command; or why it cannot be done.
+    fn support(
+        &self,
+        command: &Command,
+        model: Option<&DataModel>,
+    ) -> Result<Support, TransferError> {
         let mut support = Support::default();
         if let (CommandKind::SetParameters { values }, Some(model)) = (&command.kind, model) {
             let bare = values.iter().filter(|(_, value)| matches!(value, ParameterValue::Bare(_)));
@@ -91,7 +101,44 @@ impl CwmpListener {
             let read_only = model.read_only(values.keys().map(String::as_str));
             support.read_only = read_only.map(Into::into).collect();
         }
+        support.files = self.files(command)?;
         Ok(support)
+    }
+
+    /// Where the files of a transfer are, in the order in which the command names them. The addresses
+    /// are good from when the transfer may begin for as long as the operator says, and never longer
+    /// than the command.
+    fn files(&self, command: &Command) -> Result<Vec<SupportedFile>, TransferError> {
+        let Command { tenant, device, id, .. } = command;
+        let transfers = &self.parts.transfers;
+        let valid = |begins_s: u32| {
+            let valid = transfers.link_valid() + Duration::from_secs(begins_s.into());
+            let now = self.parts.clock.now().wall;
+            let left = command.expires_at.map(|end| end.duration_since(now));
+            left.map_or(valid, |left| valid.min(left.try_into().unwrap_or_default()))
+        };
+        let offer =
+            |image: &str, begins_s| transfers.offer(tenant, device, id, image, valid(begins_s));
+        match &command.kind {
+            CommandKind::Download { image, delay_s } => Ok(vec![offer(image, *delay_s)?]),
+            CommandKind::ScheduleDownload { image, windows } => {
+                let end_s = windows.last().map_or(0, |window| window.end_s);
+                Ok(vec![offer(image, end_s)?])
+            }
+            CommandKind::Upload { file_type, delay_s } => {
+                let inbox = transfers.inbox(tenant, device, id, file_type, valid(*delay_s));
+                Ok(vec![inbox?])
+            }
+            CommandKind::ChangeDuState { operations } => {
+                let images = operations.iter().filter_map(|operation| match operation {
+                    DeploymentOperation::Install { image, .. }
+                    | DeploymentOperation::Update { image, .. } => Some(image),
+                    DeploymentOperation::Uninstall { .. } => None,
+                });
+                images.map(|image| offer(image, 0)).collect()
+            }
+            _ => Ok(Vec::new()),
+        }
     }
 
     /// Whether the data model is to be learned: when nothing whole is kept of it, and when the device
