@@ -140,7 +140,10 @@ impl Session {
                 State::ExpectInform,
                 Body::TransferComplete(_)
                 | Body::AutonomousTransferComplete(_)
-                | Body::RequestDownload { .. }
+                | Body::Kicked(_)
+                | Body::RequestDownload(_)
+                | Body::DuStateChangeComplete(_)
+                | Body::AutonomousDuStateChangeComplete(_)
                 | Body::GetRpcMethods
                 | Body::Request(_)
                 | Body::Response(_)
@@ -157,7 +160,10 @@ impl Session {
                 State::ExpectRequest,
                 body @ (Body::TransferComplete(_)
                 | Body::AutonomousTransferComplete(_)
-                | Body::RequestDownload { .. }
+                | Body::Kicked(_)
+                | Body::RequestDownload(_)
+                | Body::DuStateChangeComplete(_)
+                | Body::AutonomousDuStateChangeComplete(_)
                 | Body::GetRpcMethods
                 | Body::Request(_)
                 | Body::Unknown { .. }),
@@ -166,7 +172,10 @@ impl Session {
                 State::ExpectAnswer(task),
                 body @ (Body::TransferComplete(_)
                 | Body::AutonomousTransferComplete(_)
-                | Body::RequestDownload { .. }
+                | Body::Kicked(_)
+                | Body::RequestDownload(_)
+                | Body::DuStateChangeComplete(_)
+                | Body::AutonomousDuStateChangeComplete(_)
                 | Body::GetRpcMethods
                 | Body::Request(_)
                 | Body::Unknown { .. }),
@@ -361,7 +370,12 @@ impl Session {
                 let methods = METHODS.map(Box::from).to_vec();
                 (None, answer(Response::GetRpcMethods { methods }))
             }
-            Body::RequestDownload { .. } => (None, answer(Response::RequestDownload)),
+            Body::RequestDownload(_) => (None, answer(Response::RequestDownload)),
+            Body::Kicked(kicked) => (None, answer(Response::Kicked { next_url: kicked.next })),
+            Body::DuStateChangeComplete(_) => (None, answer(Response::DuStateChangeComplete)),
+            Body::AutonomousDuStateChangeComplete(_) => {
+                (None, answer(Response::AutonomousDuStateChangeComplete))
+            }
             Body::Request(_) | Body::Unknown { .. } => (None, refusal(FAULT_NOT_SUPPORTED)),
             Body::Empty | Body::Inform(_) | Body::Response(_) | Body::Fault(_) => {
                 (None, refusal(FAULT_DENIED))
