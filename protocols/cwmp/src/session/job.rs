@@ -18,6 +18,7 @@ mod write;
 
 pub(super) use begin::{Begun, begin, look_up};
 pub(super) use transfer::{software_end, transfer_end};
+pub(super) use value::type_name;
 pub(super) use verify::{Verify, verified};
 
 use super::awaited::Awaited;
@@ -100,6 +101,8 @@ pub(super) enum Why {
     PassedOver,
     /// The session is over.
     Gone,
+    /// The session is over, and the first call was not made yet.
+    Unsent,
     /// The session has asked as often as it may.
     Enough,
 }
@@ -108,6 +111,7 @@ impl Why {
     fn words(self) -> &'static str {
         match self {
             Self::PassedOver | Self::Gone => "not answered",
+            Self::Unsent => "the device went away before it was asked",
             Self::Enough => "not finished within the calls that one session may make",
         }
     }

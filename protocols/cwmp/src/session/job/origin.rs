@@ -78,9 +78,7 @@ impl Origin {
     /// The device has it; what becomes of it shows later.
     pub(super) fn delivered(self) -> Verdict {
         match self {
-            Self::Command(id) => {
-                Verdict::Command(CommandChange::new(id, CommandState::Delivered))
-            }
+            Self::Command(id) => Verdict::Command(CommandChange::new(id, CommandState::Delivered)),
             Self::Setup(_) | Self::Session => self.done(None),
         }
     }

@@ -116,7 +116,8 @@ impl Read {
             let name = &*parameter.name;
             let above = name.match_indices('.').map(|(dot, _)| &name[..=dot]);
             for index in above.chain([name, ""]).filter_map(|it| named.get(it)).flatten() {
-                let taken = values[*index].last().is_some_and(|last| std::ptr::eq(*last, parameter));
+                let taken =
+                    values[*index].last().is_some_and(|last| std::ptr::eq(*last, parameter));
                 if !taken {
                     values[*index].push(parameter);
                 }

@@ -8,9 +8,9 @@ use super::origin::{Failure, Origin};
 use super::value::{guessed_type, is_plain, reading, text_of};
 use super::words::{INVALID_NAME, misfit, part_words, parts_json, passes, refusal_json, words};
 use super::{Context, Job, Notes, Step, Then, Verdict, Why};
+use crate::Quirks;
 use crate::message::{Fault, Parameter, ParameterFault, Request, Response, XsdType};
 use crate::session::Support;
-use crate::Quirks;
 use model::{CommandId, Observation, ParameterValue, Redacted};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
@@ -317,7 +317,9 @@ impl Job for Write {
 
     fn answered(mut self: Box<Self>, response: Response, context: &mut Context<'_>) -> Step {
         match (self.unknown.is_empty(), response) {
-            (false, Response::GetParameterValues { parameters }) => self.learnt(parameters, context),
+            (false, Response::GetParameterValues { parameters }) => {
+                self.learnt(parameters, context)
+            }
             (true, Response::SetParameterValues { status }) => {
                 let (mut taken, parts) = (Vec::new(), std::mem::take(&mut self.parts));
                 let mut verdicts = Vec::with_capacity(parts.len());
