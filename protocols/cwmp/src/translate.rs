@@ -1,6 +1,9 @@
 //! CWMP's words into ours: what an Inform says of its device, and what of it is news.
 
-use crate::message::{EventStruct, Fault, Inform, Parameter, TransferComplete, fault_words};
+use crate::message::{
+    DuResult, DuStateChange, EventStruct, Fault, Inform, Kicked, Parameter, RequestDownload,
+    TransferComplete, fault_words,
+};
 use crate::session::Known;
 use model::{Alias, AliasKind, DeviceFacts, Event, EventType, Json, Now};
 use serde_json::{Map, Value, json};
@@ -204,7 +207,7 @@ pub(crate) fn transfer_event(
     known: &Known,
     now: Now,
 ) -> Event {
-    let data = json!({
+    let mut data = json!({
         "autonomous": autonomous,
         "command_key": transfer.command_key,
         "fault": transfer.fault.as_deref().map(fault_json),
@@ -212,14 +215,77 @@ pub(crate) fn transfer_event(
         "complete_time": transfer.complete_time,
         "file_type": transfer.file_type,
     });
+    // Its addresses may hold credentials: they stay out.
+    if autonomous {
+        data["is_download"] = json!(transfer.is_download);
+        data["file_bytes"] = json!(transfer.file_bytes);
+        data["target_file_name"] = json!(transfer.target_file_name);
+    }
+    event(EventType::TRANSFER_COMPLETED, &data, known, now)
+}
+
+/// The event of a user who was sent on to us.
+pub(crate) fn kicked_event(kicked: &Kicked, known: &Known, now: Now) -> Event {
+    let data = json!({
+        "command": kicked.command,
+        "referer": kicked.referer,
+        "arg": kicked.arg,
+        "next": kicked.next,
+    });
+    event(EventType::DEVICE_KICKED, &data, known, now)
+}
+
+/// The event of a device that wants to be offered a file.
+pub(crate) fn request_download_event(request: &RequestDownload, known: &Known, now: Now) -> Event {
+    let args = request.args.iter().map(|it| (it.name.to_string(), json!(it.value)));
+    let args = Value::Object(args.collect());
+    let data = json!({ "file_type": request.file_type, "args": args });
+    event(EventType::DOWNLOAD_REQUESTED, &data, known, now)
+}
+
+/// The event of software modules that were changed, or were not.
+pub(crate) fn software_event(
+    change: &DuStateChange,
+    autonomous: bool,
+    known: &Known,
+    now: Now,
+) -> Event {
+    let data = json!({
+        "autonomous": autonomous,
+        "command_key": change.command_key,
+        "operations": du_results_json(&change.results),
+    });
+    event(EventType::SOFTWARE_CHANGED, &data, known, now)
+}
+
+fn event(kind: EventType, data: &Value, known: &Known, now: Now) -> Event {
     Event {
         tenant: known.tenant.clone(),
         device: known.device.clone(),
-        kind: EventType::TRANSFER_COMPLETED,
+        kind,
         time: now.wall,
-        data: Json::of(&data),
+        data: Json::of(data),
         facts: None,
     }
+}
+
+/// What became of each operation on software modules.
+pub(crate) fn du_results_json(results: &[DuResult]) -> Value {
+    let result = |it: &DuResult| {
+        json!({
+            "operation": it.operation,
+            "uuid": it.uuid,
+            "deployment_unit": it.deployment_unit,
+            "version": it.version,
+            "state": it.state,
+            "resolved": it.resolved,
+            "execution_units": it.execution_units,
+            "start_time": it.start_time,
+            "complete_time": it.complete_time,
+            "fault": it.fault.as_deref().map(fault_json),
+        })
+    };
+    results.iter().map(result).collect()
 }
 
 /// A fault for people: its code, what that means, and what the device said of it.
