@@ -244,3 +244,28 @@ async fn what_left_and_was_not_answered_is_outstanding_and_unknown_after_a_crash
     let [again] = queued.as_slice() else { panic!("{queued:?}") };
     assert_eq!((&again.id, again.attempts), (&read.id, 1));
 }
+
+#[tokio::test]
+async fn a_transfer_ends_with_the_command_that_withdraws_it() {
+    let scene = Scene::new(OPEN_MAX).await;
+    let download = CommandKind::Download { image: "a.bin".to_owned(), delay_s: 0 };
+    let download = scene.submit_kind(download, None).await.unwrap();
+    let withdraw = |command: &CommandId| {
+        scene.submit_kind(CommandKind::CancelTransfer { command: command.clone() }, None)
+    };
+    assert!(matches!(withdraw(&download.id).await, Err(SubmitError::Invalid(_))), "not left yet");
+    let reboot = scene.submit(None).await.unwrap();
+    for id in [&download.id, &reboot.id] {
+        scene.change(CommandChange::new(id.clone(), CommandState::Sent)).await;
+        scene.change(CommandChange::new(id.clone(), CommandState::Delivered)).await;
+    }
+    assert!(matches!(withdraw(&reboot.id).await, Err(SubmitError::Invalid(_))), "no transfer");
+    let cancel = withdraw(&download.id).await.unwrap();
+    scene.change(CommandChange::new(cancel.id.clone(), CommandState::Sent)).await;
+    assert_eq!(scene.state(&download.id).await, CommandState::Delivered);
+    scene.change(CommandChange::new(cancel.id.clone(), CommandState::Done)).await;
+    let ended = scene.desk.command(&Tenant::default(), &download.id).await.unwrap();
+    assert_eq!(ended.state, CommandState::Failed);
+    assert_eq!(ended.cause.unwrap().into_string(), format!("withdrawn by the command {}", cancel.id));
+    assert!(matches!(withdraw(&download.id).await, Err(SubmitError::Invalid(_))), "it has ended");
+}
