@@ -8,7 +8,7 @@ use crate::commands::{self, Desk};
 use crate::registry::Registry;
 use crate::store::{Operation, OperationError, Room, WriteError, Writer};
 use model::{
-    Command, CommandChange, CommandKind, CommandState, DeviceFacts, DeviceId, Event, EventType,
+    Command, CommandChange, CommandState, DeviceFacts, DeviceId, Event, EventType,
     Fact, Json, Settlement, Tenant,
 };
 use serde::Serialize;
@@ -165,11 +165,6 @@ impl Pipeline {
         match self.writer.append(events, vec![operation]).await {
             Ok(()) => {
                 self.desk.apply(&change, at);
-                if let Some(withdrawn) = withdrawn(&command, &change) {
-                    // No word comes of it any more (TR-069 A.4.1.9). Where this cannot be kept it
-                    // expires.
-                    let _ = Box::pin(self.change(withdrawn)).await;
-                }
                 Ok(Settlement::Committed)
             }
             Err(WriteError::Refused(refused)) => {
@@ -197,14 +192,6 @@ impl Pipeline {
     pub fn decide(&self, tenant: &Tenant, device: &DeviceId) -> Vec<Command> {
         self.desk.queued(tenant, device)
     }
-}
-
-/// The end of the transfer that `command` has withdrawn, if that is what it did.
-fn withdrawn(command: &Command, change: &CommandChange) -> Option<CommandChange> {
-    let CommandKind::CancelTransfer { command: transfer } = &command.kind else { return None };
-    let cause = format!("withdrawn by the command {}", command.id);
-    let ended = || CommandChange::new(transfer.clone(), CommandState::Failed).because(cause);
-    (change.state == CommandState::Done).then(ended)
 }
 
 /// The event that tells the business backend how a command ended.
