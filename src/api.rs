@@ -30,6 +30,7 @@ mod events;
 mod input;
 mod naming;
 mod openapi;
+mod parameters;
 mod sinks;
 mod tokens;
 
@@ -47,6 +48,7 @@ pub use sinks::ConfiguredSink;
 use crate::clock::Clock;
 use crate::commands::Desk;
 use crate::credentials::Credentials;
+use crate::data_models::DataModels;
 use crate::deliver::Replays;
 use crate::registry::{Device, Registry};
 use crate::store::{AuditEntry, Operation, OperationError, ReadError, Store, WriteError, Writer};
@@ -121,6 +123,8 @@ pub struct Parts {
     pub access: Arc<Access>,
     /// Makes tokens' hashes.
     pub vault: crate::secrets::Vault,
+    /// What is known of devices' data models.
+    pub data_models: Arc<DataModels>,
     /// What devices present.
     pub credentials: Arc<Credentials>,
     /// Wakes the sinks for dead letters.

@@ -310,6 +310,7 @@ async fn operator(
         desk: Arc::clone(&core.desk),
         access: Arc::clone(&core.access),
         vault: core.vault.clone(),
+        data_models: Arc::clone(&core.data_models),
         credentials: Arc::clone(&core.credentials),
         replays: replays.clone(),
         source: deliver::cloud_event::source(config.node.as_str()).into(),

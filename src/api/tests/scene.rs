@@ -119,6 +119,13 @@ impl Scene {
             [],
         );
         let prometheus = prometheus::Registry::new();
+        let data_models = DataModels::new(
+            Arc::clone(&store),
+            writer.clone(),
+            Arc::clone(&registry),
+            vault.clone(),
+            crate::data_models::Metrics::new(&prometheus).unwrap(),
+        );
         let state = ApiState::new(Parts {
             store,
             changes,
@@ -126,6 +133,7 @@ impl Scene {
             desk: Arc::new(desk),
             access,
             vault,
+            data_models: Arc::new(data_models),
             credentials: Arc::new(credentials),
             replays: Replays::default(),
             source: cloud_event::source("test").into(),

@@ -252,6 +252,28 @@ async fn a_group_that_does_not_fit_still_moves_its_cursors() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_quota_is_noticed_by_the_bytes_of_data_models() {
+    let fake = Fake::new();
+    let options = WriterOptions { room_check_bytes: 10_000, ..WriterOptions::default() };
+    let (writer, task) = Writer::new(fake.clone(), options);
+    let _task = tokio::spawn(task);
+    let put = |bytes| {
+        vec![Operation::PutDataModel {
+            tenant: Tenant::default(),
+            device: DeviceId::cwmp("00259E", "HG8245", "1").unwrap(),
+            at: Timestamp::UNIX_EPOCH,
+            is_whole: true,
+            sealed: Redacted(vec![0; bytes]),
+        }]
+    };
+    assert_eq!(writer.transact(put(9_000)).await, Ok(()));
+    let asked = fake.script().usage_asked;
+    assert_eq!(writer.transact(put(1_000)).await, Ok(()));
+    tokio::task::yield_now().await;
+    assert!(fake.script().usage_asked > asked, "asked without waiting for the interval");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_quota_is_noticed_by_bytes_and_by_time() {
     let fake = Fake::new();
     let options = WriterOptions { room_check_bytes: 1, ..WriterOptions::default() };

@@ -340,7 +340,7 @@ impl Draw {
 
 /// What a gateway lists and what it says the values are, in the order in which it walks its tree.
 /// `seed` makes another device of the same kind.
-pub fn gateway(parameters: usize, seed: u64) -> (Vec<NameEntry>, Vec<Reading>) {
+pub(super) fn gateway(parameters: usize, seed: u64) -> (Vec<NameEntry>, Vec<Reading>) {
     let mut draw = Draw(seed);
     let (mut names, mut values) = (Vec::new(), Vec::new());
     // Each whole round is the gateway again, as one of several subdevices.

@@ -48,14 +48,10 @@ fn measure(parameters: usize) {
     model.learn(&values, at(1));
     let bytes = model.encode();
     println!("{parameters} parameters, {} entries, {} bytes encoded", model.len(), bytes.len());
-    row(
-        "names",
-        || DataModel::new(),
-        |mut model| {
-            model.learn(&names, at(0));
-            model
-        },
-    );
+    row("names", DataModel::new, |mut model| {
+        model.learn(&names, at(0));
+        model
+    });
     let mut named = DataModel::new();
     named.learn(&names, at(0));
     row(

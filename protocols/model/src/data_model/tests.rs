@@ -4,6 +4,7 @@ use super::*;
 use crate::{AttributeEntry, NameEntry, Observation, Reading};
 
 mod oracle;
+mod size;
 
 pub(super) fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()

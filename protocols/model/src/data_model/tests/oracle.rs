@@ -190,7 +190,10 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_read_without_harm(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn any_bytes_are_read_without_harm(
+        mut bytes in prop::collection::vec(prop_oneof![0..4_u8, any::<u8>()], 1..200),
+    ) {
+        bytes[0] = 1;
         if let Ok(model) = DataModel::decode(&bytes) {
             prop_assert_eq!(DataModel::decode(&model.encode()), Ok(model));
         }
