@@ -42,10 +42,12 @@ pub(in crate::session) fn begin(work: &mut VecDeque<Work>, context: &Context<'_>
         Origin::Command(_) => Some(work),
         Origin::Setup(_) | Origin::Session => None,
     };
-    match kind {
-        CommandKind::GetParameters { names } => begun.read(assigned, names, batch, context),
-        kind @ CommandKind::SetParameters { .. } => begun.write(assigned, kind, batch, context),
-        kind => begun.one(assigned, kind, context),
+    if let CommandKind::GetParameters { names } = kind {
+        begun.read(assigned, names, batch, context);
+    } else if let CommandKind::SetParameters { .. } = kind {
+        begun.write(assigned, kind, batch, context);
+    } else {
+        begun.one(assigned, kind, context);
     }
     Some(begun)
 }
@@ -90,9 +92,9 @@ impl Begun {
                 self.sent.extend(origin.id().cloned());
                 parts.push((origin, names));
             }
-            let fits = |kind: &CommandKind| match kind {
-                CommandKind::GetParameters { names } => total + names.len() <= batch_max,
-                _other_kind => false,
+            let fits = |kind: &CommandKind| {
+                let CommandKind::GetParameters { names } = kind else { return false };
+                total + names.len() <= batch_max
             };
             if let Some((assigned, CommandKind::GetParameters { names })) =
                 batch.as_deref_mut().and_then(|work| next_of(work, fits))
@@ -124,12 +126,10 @@ impl Begun {
                 Err(verdict) => self.verdicts.push(verdict),
             }
             let taken: HashSet<&str> = parts.iter().flat_map(Part::paths).collect();
-            let fits = |kind: &CommandKind| match kind {
-                CommandKind::SetParameters { values } => {
-                    taken.len() + values.len() <= batch_max
-                        && !values.keys().any(|path| taken.contains(path.as_str()))
-                }
-                _other_kind => false,
+            let fits = |kind: &CommandKind| {
+                let CommandKind::SetParameters { values } = kind else { return false };
+                taken.len() + values.len() <= batch_max
+                    && !values.keys().any(|path| taken.contains(path.as_str()))
             };
             next = batch.as_deref_mut().and_then(|work| next_of(work, fits));
         }
@@ -167,45 +167,73 @@ fn job(
     kind: CommandKind,
     context: &Context<'_>,
 ) -> Result<Box<dyn Job>, Verdict> {
-    let is_idempotent = kind.is_idempotent();
-    let what = What::of(&kind);
+    let (is_idempotent, what) = (kind.is_idempotent(), What::of(&kind));
+    Ok(match kind {
+        CommandKind::SetParameterAttributes { attributes } => {
+            Box::new(Attribute::new(assigned.origin, attributes)?)
+        }
+        CommandKind::AddObject { path, values } => Box::new(Add::new(assigned, path, values)?),
+        CommandKind::DeleteObject { path } => Box::new(Delete::new(assigned.origin, path)),
+        CommandKind::Refresh { path, depth } => {
+            Box::new(Refresh::new(assigned.origin, path, depth, context)?)
+        }
+        CommandKind::CancelTransfer { command } => {
+            let request = Request::CancelTransfer { command_key: command.as_str().into() };
+            Box::new(Call::new(assigned, request, is_idempotent).cancelling(command))
+        }
+        kind @ (CommandKind::GetParameters { .. }
+        | CommandKind::SetParameters { .. }
+        | CommandKind::GetParameterNames { .. }
+        | CommandKind::GetParameterAttributes { .. }
+        | CommandKind::Reboot
+        | CommandKind::FactoryReset
+        | CommandKind::Download { .. }
+        | CommandKind::ScheduleDownload { .. }
+        | CommandKind::Upload { .. }
+        | CommandKind::GetTransfers { .. }
+        | CommandKind::ScheduleInform { .. }
+        | CommandKind::ChangeDuState { .. }
+        | CommandKind::GetRpcMethods
+        | CommandKind::GetOptions { .. }
+        | CommandKind::SetVouchers { .. }
+        | CommandKind::Publish { .. }) => match request(&mut assigned, kind, context) {
+            Ok(request) => Box::new(Call::new(assigned, request, is_idempotent).awaiting(what)),
+            Err(failure) => return Err(assigned.origin.failed(failure)),
+        },
+    })
+}
+
+/// The one call of a command that is one call.
+fn request(
+    assigned: &mut Assigned,
+    kind: CommandKind,
+    context: &Context<'_>,
+) -> Result<Request, Failure> {
     let key = assigned.origin.key();
-    let request = match kind {
+    Ok(match kind {
         CommandKind::GetParameterNames { path, next_level } => {
-            let path = if path.is_empty() { root_of(context).into() } else { path.into() };
+            let root = || context.root.map_or("", Root::as_str).into();
+            let path = if path.is_empty() { root() } else { path.into() };
             Request::GetParameterNames { path, next_level }
         }
         CommandKind::GetParameterAttributes { names } if names.is_empty() => {
-            return Err(assigned.origin.failed(Failure::new(NOTHING_NAMED)));
+            return Err(Failure::new(NOTHING_NAMED));
         }
         CommandKind::GetParameterAttributes { names } => {
             let names = names.into_iter().map(String::into_boxed_str).collect();
             Request::GetParameterAttributes { names }
         }
-        CommandKind::SetParameterAttributes { attributes } => {
-            return Ok(Box::new(Attribute::new(assigned.origin, attributes)?));
-        }
-        CommandKind::AddObject { path, values } => {
-            return Ok(Box::new(Add::new(assigned, path, values)?));
-        }
-        CommandKind::DeleteObject { path } => {
-            return Ok(Box::new(Delete::new(assigned.origin, path)));
-        }
-        CommandKind::Refresh { path, depth } => {
-            return Ok(Box::new(Refresh::new(assigned.origin, path, depth, context)?));
-        }
         CommandKind::Reboot => Request::Reboot { command_key: key },
         CommandKind::FactoryReset => Request::FactoryReset,
-        kind @ (CommandKind::Download { .. }
-        | CommandKind::ScheduleDownload { .. }
-        | CommandKind::Upload { .. }
-        | CommandKind::ChangeDuState { .. }) => match transfer::request(&mut assigned, kind) {
-            Ok(request) => request,
-            Err(failure) => return Err(assigned.origin.failed(failure)),
-        },
-        CommandKind::CancelTransfer { command } => {
-            let request = Request::CancelTransfer { command_key: command.as_str().into() };
-            return Ok(Box::new(Call::new(assigned, request, is_idempotent).cancelling(command)));
+        CommandKind::Download { image: _, delay_s } => transfer::download(assigned, delay_s)?,
+        CommandKind::ScheduleDownload { image: _, windows } => {
+            transfer::schedule_download(assigned, windows)?
+        }
+        CommandKind::Upload { file_type, delay_s } => {
+            transfer::upload(assigned, file_type, delay_s)?
+        }
+        CommandKind::ChangeDuState { operations } => {
+            transfer::change_du_state(assigned, operations)?
         }
         CommandKind::GetTransfers { all: true } => Request::GetAllQueuedTransfers,
         CommandKind::GetTransfers { all: false } => Request::GetQueuedTransfers,
@@ -218,17 +246,16 @@ fn job(
             let vouchers = vouchers.into_iter().map(|it| model::Redacted(it.0.into())).collect();
             Request::SetVouchers { vouchers }
         }
+        // All but the last are carried out elsewhere.
         CommandKind::GetParameters { .. }
         | CommandKind::SetParameters { .. }
-        | CommandKind::Publish { .. } => {
-            return Err(assigned.origin.failed(Failure::new("not a command for a CPE")));
-        }
-    };
-    Ok(Box::new(Call::new(assigned, request, is_idempotent).awaiting(what)))
-}
-
-fn root_of(context: &Context<'_>) -> &'static str {
-    context.root.map_or("", Root::as_str)
+        | CommandKind::SetParameterAttributes { .. }
+        | CommandKind::AddObject { .. }
+        | CommandKind::DeleteObject { .. }
+        | CommandKind::Refresh { .. }
+        | CommandKind::CancelTransfer { .. }
+        | CommandKind::Publish { .. } => return Err(Failure::new("not a command for a CPE")),
+    })
 }
 
 const NOTHING_NAMED: &str = "no parameter is named";

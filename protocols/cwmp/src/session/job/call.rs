@@ -143,14 +143,12 @@ impl Job for Call {
 
 /// The path that a call is about, where it is about one.
 fn only_path(request: &Request) -> Option<&str> {
-    match request {
-        Request::GetParameterNames { path, .. } => Some(path),
-        Request::GetParameterAttributes { names } => match names.as_slice() {
-            [only] => Some(only),
-            _several => None,
-        },
-        _about_no_path => None,
+    if let Request::GetParameterNames { path, .. } = request {
+        return Some(path);
     }
+    let Request::GetParameterAttributes { names } = request else { return None };
+    let [only] = names.as_slice() else { return None };
+    Some(only)
 }
 
 /// As the kept data model takes it.

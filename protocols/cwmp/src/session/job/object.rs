@@ -47,7 +47,7 @@ impl Job for Add {
     fn request(&self) -> Request {
         let parameter_key = match &self.origin {
             Origin::Command(id) if !self.values.is_empty() => partial_key(id),
-            origin => origin.key(),
+            origin @ (Origin::Command(_) | Origin::Setup(_) | Origin::Session) => origin.key(),
         };
         Request::AddObject { object: self.table.clone(), parameter_key }
     }

@@ -5,73 +5,89 @@ use super::begin::Assigned;
 use super::origin::Failure;
 use super::words::passes;
 use crate::message::{
-    Download, DuOperation, DuStateChange, Fault, FileAddress, Request, ScheduleDownload,
-    TransferComplete, Upload, fault_words,
+    Download, DuOperation, DuStateChange, Fault, Request, ScheduleDownload, TransferComplete,
+    Upload, fault_words,
 };
 use crate::session::SupportedFile;
 use crate::session::awaited::{Awaited, What};
 use crate::translate::{du_results_json, fault_json};
-use model::{CommandChange, CommandKind, CommandState, DeploymentOperation, Json};
+use model::{CommandChange, CommandState, DeploymentOperation, Json, TimeWindow};
 use serde_json::json;
 
-/// The call that a command for a transfer makes; what it lacks ends it.
-pub(super) fn request(assigned: &mut Assigned, kind: CommandKind) -> Result<Request, Failure> {
-    let key = assigned.origin.key();
-    let mut files = std::mem::take(&mut assigned.support.files).into_iter();
-    let mut file = || files.next().ok_or_else(|| Failure::new(NO_FILE));
-    Ok(match kind {
-        CommandKind::Download { delay_s, .. } => {
-            let SupportedFile { address, file_type, file_bytes, target_file_name } = file()?;
-            Request::Download(Box::new(Download {
-                command_key: key,
-                file_type,
-                address,
-                file_bytes,
-                target_file_name,
-                delay_s,
-            }))
-        }
-        CommandKind::ScheduleDownload { windows, .. } => {
-            let SupportedFile { address, file_type, file_bytes, target_file_name } = file()?;
-            Request::ScheduleDownload(Box::new(ScheduleDownload {
-                command_key: key,
-                file_type,
-                address,
-                file_bytes,
-                target_file_name,
-                windows,
-            }))
-        }
-        CommandKind::Upload { file_type, delay_s } => {
-            let (file_type, address) = (file_type.into(), file()?.address);
-            Request::Upload(Box::new(Upload { command_key: key, file_type, address, delay_s }))
-        }
-        CommandKind::ChangeDuState { operations } => {
-            if operations.is_empty() {
-                return Err(Failure::new("no operation is named"));
-            }
-            let mut address = || file().map(|it| it.address);
-            let operations = operations.into_iter().map(|it| operation(it, &mut address));
-            let operations = operations.collect::<Result<_, _>>()?;
-            Request::ChangeDuState { operations, command_key: key }
-        }
-        _other_kind => return Err(Failure::new("not a transfer")),
-    })
+/// The next file that the daemon offers for a command; without it the command ends unsent.
+fn file(assigned: &mut Assigned) -> Result<SupportedFile, Failure> {
+    match assigned.support.files.is_empty() {
+        false => Ok(assigned.support.files.remove(0)),
+        true => Err(Failure::new(NO_FILE)),
+    }
+}
+
+pub(super) fn download(assigned: &mut Assigned, delay_s: u32) -> Result<Request, Failure> {
+    let SupportedFile { address, file_type, file_bytes, target_file_name } = file(assigned)?;
+    let command_key = assigned.origin.key();
+    Ok(Request::Download(Box::new(Download {
+        command_key,
+        file_type,
+        address,
+        file_bytes,
+        target_file_name,
+        delay_s,
+    })))
+}
+
+pub(super) fn schedule_download(
+    assigned: &mut Assigned,
+    windows: Vec<TimeWindow>,
+) -> Result<Request, Failure> {
+    let SupportedFile { address, file_type, file_bytes, target_file_name } = file(assigned)?;
+    let command_key = assigned.origin.key();
+    Ok(Request::ScheduleDownload(Box::new(ScheduleDownload {
+        command_key,
+        file_type,
+        address,
+        file_bytes,
+        target_file_name,
+        windows,
+    })))
+}
+
+pub(super) fn upload(
+    assigned: &mut Assigned,
+    file_type: String,
+    delay_s: u32,
+) -> Result<Request, Failure> {
+    let (file_type, address) = (file_type.into(), file(assigned)?.address);
+    let command_key = assigned.origin.key();
+    Ok(Request::Upload(Box::new(Upload { command_key, file_type, address, delay_s })))
+}
+
+pub(super) fn change_du_state(
+    assigned: &mut Assigned,
+    operations: Vec<DeploymentOperation>,
+) -> Result<Request, Failure> {
+    if operations.is_empty() {
+        return Err(Failure::new("no operation is named"));
+    }
+    let operations = operations.into_iter().map(|it| operation(it, assigned));
+    let operations = operations.collect::<Result<_, _>>()?;
+    Ok(Request::ChangeDuState { operations, command_key: assigned.origin.key() })
 }
 
 fn operation(
     operation: DeploymentOperation,
-    address: &mut impl FnMut() -> Result<FileAddress, Failure>,
+    assigned: &mut Assigned,
 ) -> Result<DuOperation, Failure> {
     Ok(match operation {
         DeploymentOperation::Install { image: _, uuid, environment } => DuOperation::Install {
-            address: address()?,
+            address: file(assigned)?.address,
             uuid: uuid.into(),
             environment: environment.into(),
         },
-        DeploymentOperation::Update { image: _, uuid, version } => {
-            DuOperation::Update { uuid: uuid.into(), version: version.into(), address: address()? }
-        }
+        DeploymentOperation::Update { image: _, uuid, version } => DuOperation::Update {
+            uuid: uuid.into(),
+            version: version.into(),
+            address: file(assigned)?.address,
+        },
         DeploymentOperation::Uninstall { uuid, version, environment } => DuOperation::Uninstall {
             uuid: uuid.into(),
             version: version.into(),

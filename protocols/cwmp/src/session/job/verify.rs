@@ -34,17 +34,17 @@ impl Job for Verify {
     }
 
     fn answered(self: Box<Self>, response: Response, _context: &mut Context<'_>) -> Step {
-        let verdicts = match response {
-            Response::GetParameterValues { parameters } => {
-                match parameters.iter().find(|it| it.name == self.path) {
-                    Some(key) => {
-                        let change = |it: &Awaited| verified(it, key.value.expose());
-                        self.awaited.iter().map(|it| Verdict::Command(change(it))).collect()
-                    }
-                    None => self.untold(),
-                }
+        let key = if let Response::GetParameterValues { parameters } = &response {
+            parameters.iter().find(|it| it.name == self.path)
+        } else {
+            None
+        };
+        let verdicts = match key {
+            Some(key) => {
+                let change = |it: &Awaited| verified(it, key.value.expose());
+                self.awaited.iter().map(|it| Verdict::Command(change(it))).collect()
             }
-            _other_answer => self.untold(),
+            None => self.untold(),
         };
         Step { verdicts, then: Then::Work }
     }
