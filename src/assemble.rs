@@ -296,7 +296,8 @@ async fn operator(
 ) -> Result<SocketAddr, StartError> {
     let registry = Arc::clone(&core.registry) as Arc<dyn api::Mirror>;
     let access = Arc::clone(&core.access) as Arc<dyn api::Mirror>;
-    let (changes, lanes) = Changes::new(&core.writer, &[registry, access]);
+    let transfers = Arc::clone(&core.transfers) as Arc<dyn api::Mirror>;
+    let (changes, lanes) = Changes::new(&core.writer, &[registry, access, transfers]);
     tokio::spawn(lanes);
     let sinks = config.sink.iter().map(|sink| api::ConfiguredSink {
         name: sink.name.as_str().into(),
@@ -312,6 +313,7 @@ async fn operator(
         vault: core.vault.clone(),
         data_models: Arc::clone(&core.data_models),
         credentials: Arc::clone(&core.credentials),
+        transfers: Arc::clone(&core.transfers),
         replays: replays.clone(),
         source: deliver::cloud_event::source(config.node.as_str()).into(),
         sinks: sinks.collect(),

@@ -32,6 +32,7 @@ use crate::shutdown::Stage;
 use crate::store::{ImageRow, Operation, ReadError, Store, UploadRow, Uploads, WriteError, Writer};
 use cwmp::{FileAddress, SupportedFile};
 use firmware::{FileType, Image, ImageName, Pace, Purpose, Ticket, TicketError, TicketKey};
+use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use model::{CommandId, DeviceId, Event, EventType, Json, Redacted, Tenant};
 use parking_lot::RwLock;
@@ -390,22 +391,25 @@ impl Transfers {
             sha256: received.sha256,
             received_at: self.parts.clock.now().wall,
         };
-        let oldest = self.oldest_of(&row.tenant, &row.device).await;
-        let mut operations = vec![Operation::PutUpload(row.clone())];
-        operations.extend(oldest.iter().map(forget));
-        pipeline.append(upload_received(&row), operations).await?;
-        received.keep();
-        oldest.iter().for_each(|row| self.uploads.remove(&row.tenant, &row.id, row.bytes));
+        let operations = vec![Operation::PutUpload(row.clone())];
+        let kept = pipeline.append(upload_received(&row), operations).await;
+        // Where the daemon stops in between it may be kept: the next start knows.
+        if matches!(kept, Ok(()) | Err(WriteError::Closed)) {
+            received.keep();
+        }
+        kept?;
+        // What goes meanwhile is not waited for by anyone: the next upload would see to it, too.
+        self.forget(self.surplus_of(&row.tenant, &row.device).await).await;
         Ok(())
     }
 
-    /// What must go before a device's next file is kept.
-    async fn oldest_of(&self, tenant: &Tenant, device: &DeviceId) -> Vec<UploadRow> {
+    /// A device's oldest files, beyond those that are kept.
+    async fn surplus_of(&self, tenant: &Tenant, device: &DeviceId) -> Vec<UploadRow> {
         let (tenant, device) = (tenant.clone(), device.clone());
         let of_device = Uploads::Of { tenant, device, before: None };
         // Many go only once the bound was lowered; the next upload takes what is left.
         match self.parts.store.uploads(&of_device, STEP_MAX).await {
-            Ok(rows) => rows.into_iter().skip(self.options.uploads_per_device - 1).collect(),
+            Ok(rows) => rows.into_iter().skip(self.options.uploads_per_device).collect(),
             Err(error) => {
                 warn!(error = &error as &dyn std::error::Error, "old uploads were not looked for");
                 Vec::new()
@@ -421,6 +425,21 @@ impl Transfers {
     /// Removes the file of an upload that the store no longer knows.
     pub(crate) fn upload_removed(&self, row: &UploadRow) {
         self.uploads.remove(&row.tenant, &row.id, row.bytes);
+    }
+
+    /// Forgets uploads and removes their files. Each by itself: whose row is gone already was
+    /// removed by someone else, together with its file.
+    async fn forget(&self, rows: Vec<UploadRow>) {
+        let each = rows.into_iter().map(async |row| {
+            let (tenant, id) = (row.tenant.clone(), row.id.clone());
+            let remove = vec![Operation::RemoveUpload { tenant, id }];
+            match self.parts.writer.transact(remove).await {
+                Ok(()) => self.upload_removed(&row),
+                Err(WriteError::Refused(_)) => {}
+                Err(error) => warn!(%error, "an upload stays for now"),
+            }
+        });
+        join_all(each).await;
     }
 
     /// Removes what was kept long enough, until the stage stops.
@@ -443,12 +462,14 @@ impl Transfers {
         let before = self.parts.clock.now().wall.checked_sub(retain)?;
         loop {
             let rows = self.parts.store.uploads(&Uploads::Oldest { after: None }, STEP_MAX).await?;
-            let old: Vec<_> = rows.iter().filter(|row| row.received_at < before).collect();
-            if old.is_empty() {
+            let is_last = rows.len() < STEP_MAX;
+            let old = rows.into_iter().filter(|row| row.received_at < before);
+            let old: Vec<_> = old.collect();
+            let is_done = is_last || old.len() < STEP_MAX;
+            self.forget(old).await;
+            if is_done {
                 return Ok(());
             }
-            self.parts.writer.transact(old.iter().map(|row| forget(row)).collect()).await?;
-            old.iter().for_each(|row| self.upload_removed(row));
         }
     }
 
@@ -495,10 +516,6 @@ impl Mirror for Transfers {
 fn address(url: String) -> FileAddress {
     let url = Redacted(url.into_boxed_str());
     FileAddress { url, ..FileAddress::default() }
-}
-
-fn forget(row: &UploadRow) -> Operation {
-    Operation::RemoveUpload { tenant: row.tenant.clone(), id: row.id.clone() }
 }
 
 /// The event that tells of an upload.

@@ -4,7 +4,7 @@ use super::{Addresses, Core, StartError};
 use crate::household::{Backend, Household};
 use crate::listen::Port;
 use crate::listen::cwmp::{CwmpListener, CwmpOptions, CwmpParts};
-use crate::listen::http::{Hops, HopsOptions, HopsParts, PublicListener, PublicOptions};
+use crate::listen::http::{Files, Hops, HopsOptions, HopsParts, PublicListener, PublicOptions};
 use crate::listen::mqtt::{MqttListener, MqttOptions, MqttParts};
 use crate::listen::tls::Certificate;
 use crate::menus::{self, Services};
@@ -254,7 +254,12 @@ async fn public(
     for service in services.load().keys() {
         tracing::info!("aggregators call {url}/ussd/{service}/<secret>");
     }
-    let listener = PublicListener::new(hops, core.metrics.clone(), options);
+    let files = Files {
+        transfers: Arc::clone(&core.transfers),
+        pipeline: Arc::clone(&core.pipeline),
+        metrics: core.metrics.clone(),
+    };
+    let listener = PublicListener::new(hops, files, core.metrics.clone(), options);
     for port in ports {
         stage.spawn(Arc::clone(&listener).serve(port, stage.clone()));
     }

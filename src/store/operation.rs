@@ -169,7 +169,7 @@ pub enum Operation {
     },
     /// Keeps a file that a device has sent.
     PutUpload(UploadRow),
-    /// Forgets one; no error when there is none.
+    /// Forgets one; refused when there is none.
     RemoveUpload {
         /// Whose.
         tenant: Tenant,

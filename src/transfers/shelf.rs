@@ -119,7 +119,7 @@ impl Shelf {
     /// Removes a file that is no longer kept, in the background: it is not in the store any more, so
     /// a crash before its end leaves it to be swept.
     pub(super) fn remove(&self, tenant: &Tenant, id: &str, bytes: u64) {
-        self.used.fetch_sub(cost(bytes), Ordering::Relaxed);
+        give_back(&self.used, cost(bytes));
         remove_in_background(self.path(tenant, id));
     }
 
@@ -172,7 +172,7 @@ impl Room {
     /// What was taken in the end is less.
     fn shrink_to(&mut self, bytes: u64) {
         let less = cost(bytes).min(self.bytes);
-        self.used.fetch_sub(self.bytes - less, Ordering::Relaxed);
+        give_back(&self.used, self.bytes - less);
         self.bytes = less;
     }
 
@@ -184,8 +184,15 @@ impl Room {
 
 impl Drop for Room {
     fn drop(&mut self) {
-        self.used.fetch_sub(self.bytes, Ordering::Relaxed);
+        give_back(&self.used, self.bytes);
     }
+}
+
+/// Never below nothing: a slip in the count must not look like a full disk.
+fn give_back(used: &AtomicU64, bytes: u64) {
+    let less = |used: u64| Some(used.saturating_sub(bytes));
+    // It always says `Some`.
+    let _ = used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
 }
 
 /// A file that is removed unless it is kept.

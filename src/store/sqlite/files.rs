@@ -18,11 +18,15 @@ pub(super) async fn apply(
         Operation::RemoveImage { tenant, name } => remove_image(connection, tenant, name).await,
         Operation::PutUpload(row) => put_upload(connection, row).await,
         Operation::RemoveUpload { tenant, id } => {
-            sqlx::query("DELETE FROM upload WHERE id = ? AND tenant = ?")
+            let removed = sqlx::query("DELETE FROM upload WHERE id = ? AND tenant = ?")
                 .bind(&**id)
                 .bind(tenant.as_str())
                 .execute(connection)
                 .await?;
+            // Whoever removed the row removes the file: nobody else may.
+            if removed.rows_affected() == 0 {
+                return Err(OperationError::Missing("upload").into());
+            }
             Ok(())
         }
         _ => Ok(()),
