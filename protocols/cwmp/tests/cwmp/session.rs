@@ -1,6 +1,12 @@
 //! Each transition of the session alone. Whole conversations are in `tests/transcripts`.
 
+mod batches;
+mod calls;
+mod cpe;
 mod harness;
+mod objects;
+mod refresh;
+mod transfers;
 
 use crate::cwmp::{
     Body, CloseReason, Fault, Known, Message, Options, Output, Parameter, ParameterFault, Request,

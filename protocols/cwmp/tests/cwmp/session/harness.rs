@@ -57,16 +57,20 @@ impl Harness {
 
     /// And has been given that work.
     pub(crate) fn assigned(work: Vec<Work>) -> Self {
-        Self::informed().given(work)
+        Self::informed().ready().given(work)
     }
 
-    pub(crate) fn given(self, work: Vec<Work>) -> Self {
-        let mut it = self;
-        it.receive(Message::empty());
-        assert_eq!(it.take(), ["decide"]);
-        it.session.assign(work, now());
-        it.drain();
-        it
+    /// Whose turn is over.
+    pub(crate) fn ready(mut self) -> Self {
+        self.receive(Message::empty());
+        assert_eq!(self.take(), ["decide"]);
+        self
+    }
+
+    pub(crate) fn given(mut self, work: Vec<Work>) -> Self {
+        self.session.assign(work, now());
+        self.drain();
+        self
     }
 
     pub(crate) fn receive(&mut self, message: Message) {
