@@ -225,10 +225,6 @@ impl CwmpListener {
         let session = self.find(&head, &line, from);
         // Before any work: only the Inform's POST must bring proof, the session keeps it.
         let has_session = session.is_some();
-        if !has_session && self.sessions.are_full() {
-            body::drain(body, self.options.body_max).await;
-            return self.no_room();
-        }
         let caller = if has_session && !head.headers.contains_key(AUTHORIZATION) {
             None
         } else {
@@ -328,6 +324,10 @@ impl CwmpListener {
         };
         if let Some(owned) = resting {
             self.let_go(owned, CloseReason::Superseded).await;
+        }
+        // Before anything is kept of it.
+        if !self.sessions.have_room_for(&self.tenant, &device) {
+            return self.no_room();
         }
         let is_bootstrap = inform.has_event(::cwmp::EventStruct::BOOTSTRAP);
         if let Err(refused) = self.admit(&caller, &device, from, is_bootstrap).await {

@@ -104,9 +104,9 @@ impl Sessions {
         Self { resting: DashMap::new(), current: DashMap::new(), count: AtomicUsize::new(0), max }
     }
 
-    /// Whether another device would find no room.
-    pub(crate) fn are_full(&self) -> bool {
-        self.len() >= self.max
+    /// Whether the device may begin a session: one that is in a session takes its own place again.
+    pub(crate) fn have_room_for(&self, tenant: &Tenant, device: &DeviceId) -> bool {
+        self.len() < self.max || self.current.contains_key(&(tenant.clone(), device.clone()))
     }
 
     /// Makes `key` the device's one session; returns the one it supersedes, if that is at rest.
@@ -192,7 +192,9 @@ mod tests {
             sessions.begin(&tenant, &device(serial), SessionKey::random()).map(|old| old.is_some())
         };
         assert_eq!((begin("1"), begin("2")), (Ok(false), Ok(false)));
-        assert_eq!((begin("3"), sessions.are_full()), (Err(TooManySessions), true));
+        assert_eq!(begin("3"), Err(TooManySessions));
+        let has_room = |serial| sessions.have_room_for(&tenant, &device(serial));
+        assert_eq!((has_room("3"), has_room("2")), (false, true));
         assert_eq!((begin("1"), sessions.len()), (Ok(false), 2), "it takes its own place again");
     }
 }
