@@ -17,6 +17,7 @@ pub(crate) fn contradictions(config: &Config, reader: &mut Reader) {
     for (index, sink) in config.sink.iter().enumerate() {
         check_sink(sink, &format!("sink[{index}]"), reader);
     }
+    quirks(config, reader);
     backend(config, reader);
     if !config.roles.admin_is_whole() {
         let message = "must keep `tokens.write`: the token of the first start has this role";
@@ -100,6 +101,21 @@ fn names(config: &Config, reader: &mut Reader) {
     }
 }
 
+/// Rules that fit every device, or change nothing.
+fn quirks(config: &Config, reader: &mut Reader) {
+    for (index, quirk) in config.cwmp.quirk.iter().enumerate() {
+        let at = format!("cwmp.quirk[{index}]");
+        let matchers = [&quirk.oui, &quirk.product_class, &quirk.model, &quirk.software];
+        if matchers.iter().all(|it| it.is_none()) {
+            let message = "fits every device: give `oui`, `product_class`, `model` or `software`";
+            reader.contradiction(&[&at, &format!("{at}.flags")], message.to_owned());
+        }
+        if quirk.flags.is_empty() {
+            reader.contradiction(&[&format!("{at}.flags")], "names no flag".to_owned());
+        }
+    }
+}
+
 /// The user name of the enrolment secret.
 const ENROL: &str = "enrol";
 /// The tenant that is always there.
@@ -137,6 +153,7 @@ fn tenants(config: &Config, reader: &mut Reader) {
 /// Pairs of limits of which one must not go beyond the other.
 fn limits(config: &Config, reader: &mut Reader) {
     let (cwmp, mqtt, ussd) = (&config.cwmp, &config.mqtt, &config.ussd);
+    let (firmware, files) = (&config.firmware, &config.files);
     let pairs = [
         (
             cwmp.session_idle.get() > cwmp.session_max.get(),
@@ -154,6 +171,8 @@ fn limits(config: &Config, reader: &mut Reader) {
             ussd.ask_deadline.get() > ussd.dialogue_idle.get(),
             ["ussd.ask_deadline", "ussd.dialogue_idle"],
         ),
+        (firmware.image_max.get() > firmware.quota.get(), ["firmware.image_max", "firmware.quota"]),
+        (files.upload_max.get() > files.quota.get(), ["files.upload_max", "files.quota"]),
         (
             config.store.batch_max.get() > config.store.queue_max.get(),
             ["store.batch_max", "store.queue_max"],

@@ -2,7 +2,8 @@
 
 use crate::bounded::{Bounded, HOUR, KIB, MIB, MINUTE, Period, SECOND, Size};
 use crate::cidr::Cidr;
-use crate::section::section;
+use crate::quirk::Quirk;
+use crate::section::{section, words};
 use crate::text::{HttpUrl, UserName};
 use crate::top::Auth;
 use std::net::SocketAddr;
@@ -47,6 +48,16 @@ section! {
         /// Most connections at once, both listeners together; the next is closed at once. Sessions
         /// are short: 100,000 CPEs with an hourly Inform keep some 100 open.
         restart connections_max: Bounded<1, 1_000_000> = 20_000,
+        /// Most sessions at once; who begins another is asked to come back, each at a moment of its
+        /// own within five minutes, so that a fleet that returns together after a power cut does not
+        /// do it again together. A session takes some 10 KB while its CPE is awaited.
+        restart sessions_max: Bounded<1, 1_000_000> = 10_000,
+        /// Most calls of ours in one session, so that no rule can go round for ever. What is left then
+        /// is taken up in the next session. A device of 5,000 parameters is learned in some hundred.
+        restart session_requests_max: Bounded<16, 100_000> = 1024,
+        /// Whether the data model of a CPE is learned, names and values, when it is first met or comes
+        /// from factory settings. `off` learns only what commands ask for.
+        restart discovery: Discovery = "first_contact",
         /// Failed sign-ins per minute from one address before the next wait. An ONT with a wrong
         /// password tries about once a minute; a guesser gets ten tries.
         restart failed_sign_ins_per_minute: Bounded<1, 100_000> = 10,
@@ -54,6 +65,18 @@ section! {
         section connection_request: ConnectionRequest = {},
         /// Names and passwords that a whole fleet already uses.
         tables credential: Vec<Credential> = [],
+        /// What single models get wrong.
+        tables quirk: Vec<Quirk> = [],
+    }
+}
+
+words! {
+    /// When a CPE's data model is learned without anyone asking.
+    Discovery {
+        /// When it is first met, and when it comes from factory settings.
+        FirstContact = "first_contact",
+        /// Never.
+        Off = "off",
     }
 }
 

@@ -26,11 +26,14 @@ mod programs;
 mod bad_input;
 mod commands;
 mod dials;
+mod discovery;
 mod end_to_end;
 mod full_store;
 mod identity;
 mod kills;
 mod refusals;
+mod rpc_crashes;
+mod rpcs;
 mod scrape;
 mod secrets;
 mod sinks;
@@ -52,6 +55,9 @@ fn main() {
         configuration::trials(),
         end_to_end::trials(),
         commands::trials(),
+        rpcs::trials(),
+        rpc_crashes::trials(),
+        discovery::trials(),
         dials::trials(),
         identity::trials(),
         sinks::trials(),

@@ -3,9 +3,14 @@
 //! Values that cannot be wrong, and nothing that a protocol knows. No input or output, no clock:
 //! time and chance are arguments ([`Now`], [`Random`]).
 
+// The gateway of `benches/data_model` names us as the bench does.
+#[cfg(test)]
+extern crate self as lastmile_model;
+
 mod alias;
 mod chance;
 mod command;
+pub mod data_model;
 mod device;
 mod event;
 mod observation;
@@ -20,6 +25,7 @@ pub use command::{
     Command, CommandChange, CommandId, CommandKind, CommandState, DeploymentOperation,
     ParameterAttributes, ParameterValue, Payload, QoS, TimeWindow,
 };
+pub use data_model::{DataModel, DataModelEntry};
 pub use device::{DeviceFacts, DeviceId, DeviceIdError, Protocol};
 pub use event::{Event, EventType, Json};
 pub use observation::{AttributeEntry, NameEntry, Observation, Reading};

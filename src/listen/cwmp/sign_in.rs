@@ -1,6 +1,6 @@
 //! Proof of who sends a request: digest, basic where it may be, or none in a lab.
 
-use super::{Answer, CwmpListener, CwmpOptions, CwmpParts, RETRY_AFTER_S, plain};
+use super::{Answer, CwmpListener, CwmpOptions, CwmpParts, plain};
 use crate::credentials::{Claimant, Enrolled};
 use crate::sign_ins::FailedSignIns;
 use crate::store::WriteError;
@@ -140,7 +140,7 @@ fn refused() -> Box<Answer> {
 
 fn too_many() -> Answer {
     let mut answer = plain(StatusCode::TOO_MANY_REQUESTS, "too many failed sign-ins");
-    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
+    answer.headers_mut().insert(RETRY_AFTER, super::later());
     answer
 }
 

@@ -2,7 +2,7 @@
 
 use super::column::{nanos, parsed};
 use super::devices::{self, Said, document, kind_number};
-use super::{commands, readers};
+use super::{commands, data_models, files, readers};
 use crate::store::{AuditEntry, CredentialRow, CustomerRow, Operation, OperationError, TokenRow};
 use jiff::Timestamp;
 use model::{Alias, DeviceFacts, DeviceId, Protocol, Redacted, Tenant};
@@ -66,6 +66,12 @@ pub(super) async fn apply(
             let set = set.bind(tenant.as_str()).bind(device.as_str());
             on_device(connection, set.bind(sealed.expose().as_slice())).await
         }
+        Operation::PutDataModel { tenant, device, at, is_whole, sealed } => {
+            data_models::put(connection, tenant, device, *at, *is_whole, sealed).await
+        }
+        Operation::RemoveDataModel { tenant, device } => {
+            data_models::remove(connection, tenant, device).await
+        }
         Operation::PutCredential(credential) => put_credential(connection, credential).await,
         Operation::ConfirmCredential { protocol, username, verifier } => {
             confirm_credential(connection, *protocol, username, verifier).await
@@ -83,6 +89,10 @@ pub(super) async fn apply(
         Operation::RevokeToken { tenant, name } => revoke_token(connection, tenant, name).await,
         Operation::Audit(entry) => audit(connection, entry).await,
         Operation::Seen(seen) => Ok(devices::see(connection, seen).await?),
+        Operation::PutImage { .. }
+        | Operation::RemoveImage { .. }
+        | Operation::PutUpload(_)
+        | Operation::RemoveUpload { .. } => files::apply(connection, operation).await,
         Operation::PutCursor { .. }
         | Operation::PrepareBatch { .. }
         | Operation::AdvanceCursor { .. }
