@@ -22,6 +22,7 @@ use crate::api::{self, Access, ApiOptions, ApiState, Changes, Health, ServeOptio
 use crate::clock::Clock;
 use crate::commands::Desk;
 use crate::credentials::Credentials;
+use crate::data_models::{self, DataModels};
 use crate::deliver::{self, Replays};
 use crate::housekeeping::Housekeeping;
 use crate::lines::Lines;
@@ -95,6 +96,7 @@ struct Core {
     pipeline: Arc<Pipeline>,
     credentials: Arc<Credentials>,
     access: Arc<Access>,
+    data_models: Arc<DataModels>,
 }
 
 impl Daemon {
@@ -117,7 +119,7 @@ impl Daemon {
         let (writer, task) = Writer::measured(Arc::clone(&store), options, store_metrics);
         let writer_task = tokio::spawn(task);
         let (wake, woken) = mpsc::channel(wake::QUEUE_MAX);
-        let core = join(&settings, &first, clock, metrics, store, writer, wake);
+        let core = join(&settings, &first, clock, metrics, store, writer, wake)?;
         load::rebuild(&core).await?;
         first_start::make_operator_token(&core, &config.data_dir).await?;
         info!(devices = core.registry.len(), commands = core.desk.len(), "registry rebuilt");
@@ -194,7 +196,7 @@ fn join(
     store: Arc<dyn Store>,
     writer: Writer,
     wake: mpsc::Sender<(model::Tenant, model::DeviceId)>,
-) -> Core {
+) -> Result<Core, StartError> {
     let registry = Arc::new(Registry::new());
     let lines = Arc::new(Lines::default());
     let desk = Arc::new(Desk::new(
@@ -217,7 +219,14 @@ fn join(
         settings.shared_credentials.iter().cloned(),
     );
     let access = Access::new(vault.clone(), settings.config.roles.clone());
-    Core {
+    let data_models = DataModels::new(
+        Arc::clone(&store),
+        writer.clone(),
+        Arc::clone(&registry),
+        vault.clone(),
+        data_models::Metrics::new(metrics.registry())?,
+    );
+    Ok(Core {
         clock,
         vault,
         metrics,
@@ -229,7 +238,8 @@ fn join(
         pipeline: Arc::new(pipeline),
         credentials: Arc::new(credentials),
         access: Arc::new(access),
-    }
+        data_models: Arc::new(data_models),
+    })
 }
 
 /// What runs by itself: housekeeping and waking.

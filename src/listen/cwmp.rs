@@ -4,6 +4,7 @@
 //! pipeline keeps. What it does is find the session that a request belongs to, prove who sends it,
 //! and carry out what the session asks for.
 
+mod admit;
 mod body;
 mod drive;
 mod sessions;
@@ -20,8 +21,10 @@ use crate::listen::{Connection, Port, accept, proxy};
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
 use crate::provision::Provision;
+use crate::quirks::Rule;
 use crate::registry::Registry;
 use crate::shutdown::Stage;
+use ::cwmp::auth::CertificateNames;
 use ::cwmp::{CloseReason, Inform, Known, Message, Reply, Session};
 use config::Cidr;
 use http_body_util::Full;
@@ -52,6 +55,10 @@ pub struct CwmpOptions {
     pub requires_sign_in: bool,
     /// Whether passwords may come in the clear over plain HTTP.
     pub allows_basic: bool,
+    /// Whether nobody is served who shows no certificate.
+    pub requires_certificate: bool,
+    /// What single models get wrong.
+    pub quirks: Vec<Rule>,
     /// Proxies that are believed about whom they speak for.
     pub trusted_proxies: Vec<Cidr>,
     /// Largest body as it arrives.
@@ -62,7 +69,7 @@ pub struct CwmpOptions {
     pub header_timeout: Duration,
     /// Longest session.
     pub session_max: Duration,
-    /// Failed sign-ins per minute from one address.
+    /// Failed sign-ins per minute from one address, and at one user name.
     pub failed_sign_ins_per_minute: u32,
     /// Most devices that the registry may hold.
     pub devices_max: usize,
@@ -110,6 +117,8 @@ pub struct CwmpListener {
 struct Line {
     peer: IpAddr,
     is_tls: bool,
+    /// Whom the certificate names that the CPE showed.
+    certificate: Option<Arc<CertificateNames>>,
     /// The session last served on it: for CPEs that send no cookie.
     session: Mutex<Option<SessionKey>>,
 }
@@ -175,7 +184,9 @@ impl CwmpListener {
     ) {
         let peer = connection.peer.ip();
         let (stream, _place) = connection.into_parts();
-        let line = Arc::new(Line { peer, is_tls: stream.is_tls(), session: Mutex::default() });
+        let is_tls = stream.is_tls();
+        let certificate = stream.certificate_names().map(Arc::new);
+        let line = Arc::new(Line { peer, is_tls, certificate, session: Mutex::default() });
         let answer = |request| Arc::clone(&self).request(request, Arc::clone(&line));
         let ended = http1::speak(stream, self.options.header_timeout, stop, answer).await;
         if let Err(fault) = ended {
@@ -199,7 +210,7 @@ impl CwmpListener {
         let caller = if has_session && !head.headers.contains_key(AUTHORIZATION) {
             None
         } else {
-            match self.sign_ins.caller(&head, from, line.is_tls, &self.parts) {
+            match self.sign_ins.caller(&head, from, &line, &self.parts) {
                 Ok(caller) => Some(caller),
                 Err(_) if has_session => None,
                 Err(refused) => {
@@ -321,7 +332,7 @@ impl CwmpListener {
             tenant: self.tenant.clone(),
             device: device.clone(),
             facts: self.parts.registry.facts(&self.tenant, &device),
-            reboots: self.parts.desk.outstanding_reboots(&self.tenant, &device),
+            outstanding: self.parts.desk.outstanding(&self.tenant, &device),
             quirks: ::cwmp::Quirks::default(),
         };
         let inform = Introduction {
@@ -338,6 +349,7 @@ impl CwmpListener {
             ends_at: now.monotonic + self.options.session_max,
             is_set_up: false,
             offered: None,
+            pushing: None,
         })
     }
 

@@ -94,6 +94,27 @@ pub enum Operation {
         /// The sealed credentials.
         sealed: Redacted<Vec<u8>>,
     },
+    /// Keeps what is known of a device's data model, in place of what was. Refused as
+    /// [`OperationError::Missing`] when there is no such device.
+    PutDataModel {
+        /// Whose.
+        tenant: Tenant,
+        /// Which device.
+        device: DeviceId,
+        /// When.
+        at: Timestamp,
+        /// Whether it is all that the device has.
+        is_whole: bool,
+        /// Compressed and sealed.
+        sealed: Redacted<Vec<u8>>,
+    },
+    /// Forgets a device's data model; no error when there is none. It goes with its device, too.
+    RemoveDataModel {
+        /// Whose.
+        tenant: Tenant,
+        /// Which device.
+        device: DeviceId,
+    },
     /// Sets what a device presents: in place of what it uses, or of what it has not used yet, as
     /// `confirmed` says. Refused as [`OperationError::Conflict`] when another device has the user
     /// name.
@@ -199,7 +220,16 @@ impl Operation {
                 | Self::DropCursor { .. }
                 | Self::SettleDeadLetters { .. }
                 | Self::RefuseDeadLetters { .. }
+                | Self::RemoveDataModel { .. }
         )
+    }
+
+    /// Bytes that it adds to the store, where they are many.
+    pub fn body_bytes(&self) -> usize {
+        match self {
+            Self::PutDataModel { sealed, .. } => sealed.expose().len(),
+            _ => 0,
+        }
     }
 }
 

@@ -84,6 +84,20 @@ pub struct DeviceRow {
     pub connection_request: Option<Redacted<Vec<u8>>>,
     /// Whether its equipment is claimed, so that secret values may be sent to it.
     pub claimed: bool,
+    /// How much is kept of its data model ([`super::Store::data_model`]).
+    pub data_model: Kept,
+}
+
+/// How much is kept of a device's data model.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Kept {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// What the device happened to tell.
+    Part,
+    /// All that it has: it was asked for everything, and answered.
+    Whole,
 }
 
 /// A volatile observation, written behind.

@@ -13,6 +13,7 @@ mod commands;
 mod commit;
 mod connection;
 mod credentials;
+mod data_models;
 mod devices;
 mod events;
 mod multi_row;
@@ -29,7 +30,7 @@ use async_trait::async_trait;
 use column::read_error;
 use connection::{WriterConnection, commit_error};
 use jiff::Timestamp;
-use model::{Command, CommandId, DeviceId, Tenant};
+use model::{Command, CommandId, DeviceId, Redacted, Tenant};
 use sqlx::sqlite::SqlitePool;
 use std::fs::File;
 use std::path::PathBuf;
@@ -196,6 +197,14 @@ impl Store for SqliteStore {
 
     async fn open_commands(&self) -> Result<Vec<Command>, ReadError> {
         commands::open(&self.readers).await.map_err(read_error)
+    }
+
+    async fn data_model(
+        &self,
+        tenant: &Tenant,
+        device: &DeviceId,
+    ) -> Result<Option<Redacted<Vec<u8>>>, ReadError> {
+        data_models::get(&self.readers, tenant, device).await.map_err(read_error)
     }
 
     async fn audit(&self, tenant: &Tenant, page: Page) -> Result<Vec<AuditEntry>, ReadError> {

@@ -8,15 +8,15 @@ mod output;
 mod task;
 mod work;
 
-pub use output::{CloseReason, Output, Reply};
+pub use output::{CloseReason, Outcome, Output, Reply};
 pub use work::{SetupOutcome, Support, SupportedFile, Work};
 
 use crate::message::{Body, Fault, Inform, Message, Namespace, Response, Root};
 use crate::{Options, Quirks, translate};
 use bytes::Bytes;
 use model::{
-    CommandChange, CommandId, CommandState, DeviceFacts, DeviceId, Event, Fact, Monotonic, Now,
-    Settlement, Tenant, Ticket,
+    Command, CommandChange, CommandKind, CommandState, DeviceFacts, DeviceId, Event, Fact,
+    Monotonic, Now, Settlement, Tenant, Ticket,
 };
 use std::collections::VecDeque;
 use std::mem;
@@ -32,8 +32,9 @@ pub struct Known {
     pub device: DeviceId,
     /// What is known of it; `None` for a device never met.
     pub facts: Option<DeviceFacts>,
-    /// Reboots that were sent and not seen to happen: states sent, delivered and unknown.
-    pub reboots: Vec<CommandId>,
+    /// Commands that were sent and whose end was not seen: states sent, delivered and unknown, of
+    /// any kind. The session ends those whose end it sees.
+    pub outstanding: Vec<Command>,
     /// What is peculiar about its model.
     pub quirks: Quirks,
 }
@@ -139,7 +140,10 @@ impl Session {
                 State::ExpectInform,
                 Body::TransferComplete(_)
                 | Body::AutonomousTransferComplete(_)
-                | Body::RequestDownload { .. }
+                | Body::Kicked(_)
+                | Body::RequestDownload(_)
+                | Body::DuStateChangeComplete(_)
+                | Body::AutonomousDuStateChangeComplete(_)
                 | Body::GetRpcMethods
                 | Body::Request(_)
                 | Body::Response(_)
@@ -156,7 +160,10 @@ impl Session {
                 State::ExpectRequest,
                 body @ (Body::TransferComplete(_)
                 | Body::AutonomousTransferComplete(_)
-                | Body::RequestDownload { .. }
+                | Body::Kicked(_)
+                | Body::RequestDownload(_)
+                | Body::DuStateChangeComplete(_)
+                | Body::AutonomousDuStateChangeComplete(_)
                 | Body::GetRpcMethods
                 | Body::Request(_)
                 | Body::Unknown { .. }),
@@ -165,7 +172,10 @@ impl Session {
                 State::ExpectAnswer(task),
                 body @ (Body::TransferComplete(_)
                 | Body::AutonomousTransferComplete(_)
-                | Body::RequestDownload { .. }
+                | Body::Kicked(_)
+                | Body::RequestDownload(_)
+                | Body::DuStateChangeComplete(_)
+                | Body::AutonomousDuStateChangeComplete(_)
                 | Body::GetRpcMethods
                 | Body::Request(_)
                 | Body::Unknown { .. }),
@@ -329,17 +339,19 @@ impl Session {
     /// `1 BOOT` ends every outstanding reboot, `M Reboot` the one whose key it brings.
     fn reboots_done(&mut self, inform: &Inform) {
         let booted = inform.has_event(crate::EventStruct::BOOT);
-        let keyed = |id: &CommandId| {
+        let keyed = |command: &Command| {
             let mut events = inform.events.iter();
             events.any(|it| {
-                &*it.code == crate::EventStruct::M_REBOOT && &*it.command_key == id.as_str()
+                &*it.code == crate::EventStruct::M_REBOOT && &*it.command_key == command.id.as_str()
             })
         };
-        let reboots = mem::take(&mut self.known.reboots);
-        let (done, waiting) = reboots.into_iter().partition(|id| booted || keyed(id));
-        self.known.reboots = waiting;
-        for id in done {
-            let done = CommandChange::new(id, CommandState::Done);
+        let outstanding = mem::take(&mut self.known.outstanding);
+        let (done, waiting) = outstanding
+            .into_iter()
+            .partition(|it| it.kind == CommandKind::Reboot && (booted || keyed(it)));
+        self.known.outstanding = waiting;
+        for command in done {
+            let done = CommandChange::new(command.id, CommandState::Done);
             self.emit(Fact::Command(done));
         }
     }
@@ -358,7 +370,12 @@ impl Session {
                 let methods = METHODS.map(Box::from).to_vec();
                 (None, answer(Response::GetRpcMethods { methods }))
             }
-            Body::RequestDownload { .. } => (None, answer(Response::RequestDownload)),
+            Body::RequestDownload(_) => (None, answer(Response::RequestDownload)),
+            Body::Kicked(kicked) => (None, answer(Response::Kicked { next_url: kicked.next })),
+            Body::DuStateChangeComplete(_) => (None, answer(Response::DuStateChangeComplete)),
+            Body::AutonomousDuStateChangeComplete(_) => {
+                (None, answer(Response::AutonomousDuStateChangeComplete))
+            }
             Body::Request(_) | Body::Unknown { .. } => (None, refusal(FAULT_NOT_SUPPORTED)),
             Body::Empty | Body::Inform(_) | Body::Response(_) | Body::Fault(_) => {
                 (None, refusal(FAULT_DENIED))

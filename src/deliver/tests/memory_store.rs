@@ -6,7 +6,7 @@ use crate::store::{
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
-use model::{Command, CommandId, DeviceId, Tenant};
+use model::{Command, CommandId, DeviceId, Redacted, Tenant};
 use std::sync::{Mutex, MutexGuard};
 
 #[derive(Default)]
@@ -269,6 +269,13 @@ impl Store for MemoryStore {
         Ok(Vec::new())
     }
 
+    async fn data_model(
+        &self,
+        _: &Tenant,
+        _: &DeviceId,
+    ) -> Result<Option<Redacted<Vec<u8>>>, ReadError> {
+        Ok(None)
+    }
     async fn audit(&self, _: &Tenant, _: Page) -> Result<Vec<AuditEntry>, ReadError> {
         Ok(Vec::new())
     }

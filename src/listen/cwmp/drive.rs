@@ -134,13 +134,30 @@ impl CwmpListener {
                 owned.offered = Some(sign_in);
                 work.push(Work::Setup { name: "base".into(), kind });
             }
+            work.extend(self.new_credentials(owned));
         }
         let commands = self.parts.pipeline.decide(&owned.tenant, &owned.device);
         work.extend(commands.iter().map(Work::from));
         owned.session.assign(work, self.parts.clock.now());
     }
 
+    /// The credentials that the device was given and does not use yet.
+    fn new_credentials(&self, owned: &mut Owned) -> Option<Work> {
+        let now = self.parts.clock.now().monotonic;
+        let (credentials, root) = (&self.parts.credentials, owned.inform.root);
+        let (kind, pushing) = credentials.to_push(&owned.tenant, &owned.device, root, now)?;
+        owned.pushing = Some(pushing);
+        Some(Work::Setup { name: Work::CREDENTIALS.into(), kind })
+    }
+
     async fn set_up(&self, owned: &mut Owned, name: &str, outcome: SetupOutcome) {
+        if name == Work::CREDENTIALS {
+            let now = self.parts.clock.now();
+            if let Some(pushing) = owned.pushing.take() {
+                self.parts.credentials.pushed(&pushing, &outcome, now);
+            }
+            return;
+        }
         let sign_in = owned.offered.take();
         match (outcome, sign_in) {
             (SetupOutcome::Done { .. }, Some(sign_in)) => self.keep(owned, &sign_in).await,
@@ -191,8 +208,8 @@ fn collect(owned: &mut Owned) -> (Vec<Fact>, Vec<Ticket>, Option<Step>) {
             }
             Some(Output::Decide) => Some(Step::Decide),
             Some(Output::SetupDone { name, outcome }) => Some(Step::SetupDone(name, outcome)),
-            // Not kept yet.
-            Some(Output::Learned(_)) => continue,
+            // Neither kept nor counted yet.
+            Some(Output::Learned(_) | Output::Answered { .. }) => continue,
             Some(Output::Send(reply)) => Some(Step::Speak(Turn::Spoken(reply))),
             Some(Output::Refuse) => Some(Step::Speak(Turn::Refused)),
             Some(Output::Close(reason)) => Some(Step::Close(reason)),

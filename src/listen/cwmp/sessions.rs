@@ -47,6 +47,8 @@ pub(crate) struct Owned {
     pub(crate) is_set_up: bool,
     /// Connection request credentials on their way to the device, to be kept once it took them.
     pub(crate) offered: Option<crate::wake::SignIn>,
+    /// Credentials of its own on their way to the device.
+    pub(crate) pushing: Option<crate::credentials::Pushing>,
 }
 
 /// What a session remembers of its Inform.

@@ -2,10 +2,10 @@
 
 use super::column::{nanos, parsed};
 use super::devices::{self, Said, document, kind_number};
-use super::{commands, credentials, readers};
+use super::{commands, credentials, data_models, readers};
 use crate::store::{AuditEntry, CustomerRow, Operation, OperationError, TokenRow};
 use jiff::Timestamp;
-use model::{Alias, DeviceFacts, DeviceId, Protocol, Redacted, Tenant};
+use model::{Alias, DeviceFacts, DeviceId, Tenant};
 use sqlx::sqlite::SqliteConnection;
 
 /// Why an operation was not applied: its own fault, or the store's.
@@ -65,6 +65,12 @@ pub(super) async fn apply(
             );
             let set = set.bind(tenant.as_str()).bind(device.as_str());
             on_device(connection, set.bind(sealed.expose().as_slice())).await
+        }
+        Operation::PutDataModel { tenant, device, at, is_whole, sealed } => {
+            data_models::put(connection, tenant, device, *at, *is_whole, sealed).await
+        }
+        Operation::RemoveDataModel { tenant, device } => {
+            data_models::remove(connection, tenant, device).await
         }
         Operation::PutCredential(credential) => credentials::put(connection, credential).await,
         Operation::ConfirmCredential { protocol, username, verifier } => {

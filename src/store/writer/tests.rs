@@ -7,7 +7,7 @@ use crate::store::{
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
-use model::{Command, CommandId, DeviceId, EventType, Json, Tenant};
+use model::{Command, CommandId, DeviceId, EventType, Json, Redacted, Tenant};
 use std::collections::VecDeque;
 use std::sync::Mutex;
 use tokio::sync::Semaphore;
@@ -125,6 +125,13 @@ impl Store for Fake {
     }
     async fn open_commands(&self) -> Result<Vec<Command>, ReadError> {
         Ok(Vec::new())
+    }
+    async fn data_model(
+        &self,
+        _: &Tenant,
+        _: &DeviceId,
+    ) -> Result<Option<Redacted<Vec<u8>>>, ReadError> {
+        Ok(None)
     }
     async fn audit(&self, _: &Tenant, _: Page) -> Result<Vec<AuditEntry>, ReadError> {
         Ok(Vec::new())

@@ -234,14 +234,16 @@ impl Origin {
         Step::End(self.failure(&cause, names, Some(result)))
     }
 
-    /// Takes the culprits out and tries the rest, where the device says who they are.
+    /// Takes the culprits out and tries the rest, where the device says who they are; not of what is
+    /// done whole or not at all.
     fn set_refused(self, mut setting: Setting, mut fault: Fault, options: &Options) -> Step {
         let before = setting.parameters.len();
         let culprits = mem::take(&mut fault.parameters);
         setting.parameters.retain(|it| !culprits.iter().any(|culprit| culprit.name == it.name));
         let rest = setting.parameters.len();
         setting.refused.extend(culprits);
-        if rest > 0 && rest < before && setting.retries < options.set_retries_max {
+        let is_whole = matches!(&self, Self::Setup(name) if **name == *Work::CREDENTIALS);
+        if !is_whole && rest > 0 && rest < before && setting.retries < options.set_retries_max {
             setting.retries += 1;
             return self.ask_set(setting);
         }

@@ -4,7 +4,7 @@ use crate::cwmp::{
     Body, CloseReason, Fault, Known, Message, Options, Output, Parameter, ParameterFault, Quirks,
     Response, Session, SetupOutcome, Support, TransferComplete, Work, XsdType, decode, facts_of,
 };
-use crate::{inform, informing, message, now};
+use crate::{inform, informing, message, now, outstanding};
 use model::{CommandId, CommandKind, CommandState, DeviceId, Fact, Settlement, Tenant, Ticket};
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,7 +80,7 @@ impl Harness {
                     }
                     format!("send {}", reply.name)
                 }
-                Output::Learned(_) => continue,
+                Output::Learned(_) | Output::Answered { .. } => continue,
                 Output::Refuse => "refuse".to_owned(),
                 Output::Close(reason) => format!("close {}", reason.as_str()),
             };
@@ -188,7 +188,7 @@ fn known(reboots: &[&str]) -> Known {
         tenant: Tenant::default(),
         device: DeviceId::cwmp("00D09E", "Router", "S1").unwrap(),
         facts: Some(facts_of(&inform(&[], &[]))),
-        reboots: reboots.iter().map(|id| CommandId::new(id).unwrap()).collect(),
+        outstanding: reboots.iter().map(|id| outstanding(id, r#"{"kind":"reboot"}"#)).collect(),
         quirks: Quirks::default(),
     }
 }
@@ -325,7 +325,7 @@ fn nothing_to_do_ends_the_session() {
 fn the_devices_own_requests_are_served_in_any_order() {
     let mut it = Harness::informed();
     it.receive(message(Body::GetRpcMethods));
-    it.receive(message(Body::RequestDownload { file_type: "1 Firmware Upgrade Image".into() }));
+    it.receive(message(Body::RequestDownload(Box::default())));
     it.receive(message(Body::Unknown { name: "Vendor".into() }));
     let expected = ["send GetRPCMethodsResponse", "send RequestDownloadResponse", "send Fault"];
     assert_eq!(it.take(), expected);

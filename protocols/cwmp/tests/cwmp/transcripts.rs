@@ -10,8 +10,8 @@
 use crate::cwmp::{
     CloseReason, Known, Options, Output, Quirks, Session, SetupOutcome, Support, Work, decode,
 };
-use crate::now;
-use model::{CommandId, CommandState, DeviceFacts, Fact, Now, Settlement, Tenant};
+use crate::{now, outstanding};
+use model::{Command, CommandId, CommandState, DeviceFacts, Fact, Now, Settlement, Tenant};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +38,7 @@ fn transcripts_replay_exactly() {
 struct Replay {
     now: Now,
     facts: Option<DeviceFacts>,
-    reboots: Vec<CommandId>,
+    outstanding: Vec<Command>,
     work: Vec<Work>,
     settlement: Settlement,
     session: Option<Session>,
@@ -50,7 +50,7 @@ impl Replay {
         Self {
             now: now(),
             facts: None,
-            reboots: Vec::new(),
+            outstanding: Vec::new(),
             work: Vec::new(),
             settlement: Settlement::Committed,
             session: None,
@@ -133,7 +133,7 @@ impl Replay {
                 tenant: Tenant::default(),
                 device,
                 facts: self.facts.clone(),
-                reboots: self.reboots.clone(),
+                outstanding: self.outstanding.clone(),
                 quirks: Quirks::default(),
             };
             self.session = Some(Session::new(known, Arc::new(Options::default()), self.now));
@@ -175,7 +175,7 @@ impl Replay {
                             }
                         }
                     },
-                    Output::Learned(_) => {}
+                    Output::Learned(_) | Output::Answered { .. } => {}
                     Output::Send(reply) => {
                         self.write("<", std::str::from_utf8(&reply.body).unwrap());
                     }
@@ -206,9 +206,10 @@ impl Replay {
             Fact::Command(change) => {
                 match change.state {
                     CommandState::Delivered | CommandState::Unknown => {
-                        self.reboots.push(change.id.clone());
+                        let reboot = outstanding(change.id.as_str(), r#"{"kind":"reboot"}"#);
+                        self.outstanding.push(reboot);
                     }
-                    _ => self.reboots.retain(|id| *id != change.id),
+                    _ => self.outstanding.retain(|it| it.id != change.id),
                 }
                 let cause = change.cause.as_deref().map(|it| format!(": {it}")).unwrap_or_default();
                 let result = change.result.as_ref().map(|it| format!(" {}", it.as_str()));
