@@ -251,7 +251,11 @@ impl CwmpListener {
         match (message.inform().is_some(), session) {
             (true, session) => self.begin(message, caller, session, from, &line).await,
             (false, Some(owned)) => self.turn(owned, message, &line).await,
-            (false, None) if message.body == ::cwmp::Body::Empty => empty(),
+            // A CPE that waits for a 401 before it sends anything has it, certificate or not.
+            (false, None) if message.body == ::cwmp::Body::Empty => match caller {
+                Some(Caller::Certified(_)) => self.sign_ins.ask(true, self.parts.clock.now()),
+                Some(Caller::Anybody | Caller::Proved(_) | Caller::Continued) | None => empty(),
+            },
             (false, None) => {
                 self.parts.metrics.fault(Protocol::Cwmp, "no_session");
                 plain(StatusCode::BAD_REQUEST, "a session begins with an Inform")

@@ -121,6 +121,9 @@ impl ClientCertificates {
             let authority = authority.map_err(|error| unusable(&self.ca, error.into()))?;
             roots.add(authority).map_err(|error| unusable(&self.ca, error.into()))?;
         }
+        if roots.is_empty() {
+            return Err(unusable(&self.ca, "no certificate is in it".into()));
+        }
         let mut revoked = Vec::new();
         if let Some(file) = &self.crl {
             let lists = CertificateRevocationListDer::pem_slice_iter(&files::read(file)?)

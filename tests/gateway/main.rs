@@ -24,6 +24,7 @@ mod phone;
 mod programs;
 
 mod bad_input;
+mod certificates;
 mod commands;
 mod dials;
 mod end_to_end;
@@ -33,6 +34,7 @@ mod kills;
 mod refusals;
 mod scrape;
 mod secrets;
+mod sign_in;
 mod sinks;
 mod stopping;
 mod store_files;
@@ -54,8 +56,10 @@ fn main() {
         commands::trials(),
         dials::trials(),
         identity::trials(),
+        sign_in::trials(),
         sinks::trials(),
         tls::trials(),
+        certificates::trials(),
         bad_input::trials(),
         secrets::trials(),
         scrape::trials(),
