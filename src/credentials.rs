@@ -149,10 +149,8 @@ impl Credentials {
     pub fn standing(&self, tenant: &Tenant, device: &DeviceId) -> Standing {
         let place = place_of(tenant, device);
         let Pair { used, next } = self.kept.of_device(&place);
-        let pending = next.map(|next| Pending {
-            username: next.username.clone(),
-            push: self.pushes.get(&place),
-        });
+        let pending = next
+            .map(|next| Pending { username: next.username.clone(), push: self.pushes.get(&place) });
         Standing { confirmed: used.map(|used| used.username.clone()), pending }
     }
 
@@ -260,8 +258,7 @@ impl Credentials {
         if device.protocol() != Protocol::Cwmp {
             return if asked == Some(true) { Err(PutError::NotPushed) } else { Ok(false) };
         }
-        let is_claimed =
-            || self.registry.get(tenant, device).is_some_and(|device| device.claimed);
+        let is_claimed = || self.registry.get(tenant, device).is_some_and(|device| device.claimed);
         Ok(asked.unwrap_or_else(|| is_proved || is_claimed()))
     }
 

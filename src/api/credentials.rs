@@ -5,9 +5,7 @@ use super::access::{Authorised, need};
 use super::change::to_its_end;
 use super::input::{DeviceName, JsonBody, Params};
 use super::problem::{Code, Problem};
-use crate::credentials::{
-    Given, MAY_ENROL_TAG, NewCredential, Pending, Push, PutError, Standing,
-};
+use crate::credentials::{Given, MAY_ENROL_TAG, NewCredential, Pending, Push, PutError, Standing};
 use crate::registry::Device;
 use crate::store::Operation;
 use axum::Json;

@@ -139,8 +139,7 @@ impl ClientCertificates {
         let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
             .with_crls(revoked)
             .allow_unknown_revocation_status();
-        let builder =
-            if self.are_required { builder } else { builder.allow_unauthenticated() };
+        let builder = if self.are_required { builder } else { builder.allow_unauthenticated() };
         let file = self.crl.as_ref().unwrap_or(&self.ca);
         builder.build().map_err(|error| unusable(file, error.into()))
     }
@@ -245,8 +244,7 @@ mod tests {
     fn a_file_without_an_authority_checks_nobody() {
         let dir = tempfile::tempdir().unwrap();
         let (ca, crl) = (dir.path().join("ca.pem"), dir.path().join("crl.pem"));
-        let clients =
-            ClientCertificates { ca: ca.clone(), crl: None, are_required: true };
+        let clients = ClientCertificates { ca: ca.clone(), crl: None, are_required: true };
         assert!(clients.verifier().is_err(), "it is not there");
         files::write_new_secret(&ca, Redacted("no certificate".into())).unwrap();
         assert!(clients.verifier().is_err(), "it is empty of any");

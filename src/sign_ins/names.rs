@@ -61,7 +61,8 @@ impl FailedNames {
 
     fn places(&self, name: &str) -> [&AtomicU64; 2] {
         let hash = self.hash.hash_one(name);
-        let place = |part: u64| usize::try_from(part % PLACES as u64).expect("less than the places");
+        let place =
+            |part: u64| usize::try_from(part % PLACES as u64).expect("less than the places");
         [&self.tables[0][place(hash)], &self.tables[1][place(hash >> 32)]]
     }
 }

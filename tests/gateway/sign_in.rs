@@ -2,9 +2,10 @@
 //! change without shutting anybody out.
 
 use crate::backend::Backend;
+use crate::board::Board;
 use crate::cpe::{Cpe, NoVisit, digest_by_hand, post};
 use crate::daemon::{Daemon, until};
-use crate::http::{Answer, Connection, PATIENCE};
+use crate::http::{self, Answer, Connection, PATIENCE};
 use base64::Engine as _;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
@@ -23,6 +24,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         crate::trial("sign_in::guessing_from_many_addresses", guessing_from_many_addresses),
         crate::trial("sign_in::a_new_password_is_confirmed_by_use", confirmed_by_use),
         crate::trial("sign_in::a_router_is_given_its_password", a_router_is_given_its_password),
+        crate::trial("sign_in::a_boards_new_password", a_boards_new_password),
+        crate::trial("sign_in::known_pairs_open_nothing", known_pairs_open_nothing),
         crate::trial("sign_in::what_a_router_refuses_changes_nothing", refused_changes_nothing),
     ]
 }
@@ -230,7 +233,10 @@ fn confirmed_by_use() {
     let path = credentials_of(&cpe);
     let give = |daemon: &Daemon| {
         let made = daemon.call("PUT", &path, &json!({"push": false}));
-        (made["username"].as_str().unwrap().to_owned(), made["password"].as_str().unwrap().to_owned())
+        (
+            made["username"].as_str().unwrap().to_owned(),
+            made["password"].as_str().unwrap().to_owned(),
+        )
     };
     let (_, never_used) = give(&daemon);
     let (username, new) = give(&daemon);
@@ -281,6 +287,8 @@ fn a_router_is_given_its_password() {
     let visit = cpe.visit(&[("2 PERIODIC", "")]).unwrap();
     assert_eq!(visit.calls, ["SetParameterValues"]);
     assert_eq!((told("Username"), told("Password")), ("router-1".into(), text(&given["password"])));
+    let counted = daemon.counted("lastmile_cwmp_credential_pushes_total", &["outcome=\"taken\""]);
+    assert_eq!(counted, 1.0);
     let shown = daemon.call("GET", &path, &Value::Null);
     assert_eq!(shown["pending"]["push"]["state"], "taken");
     let visit = cpe.visit(&[("2 PERIODIC", "")]).expect("it has not used them yet");
@@ -329,6 +337,68 @@ fn refused_changes_nothing() {
     assert_eq!(cpe.value("ManagementServer.Password"), text(&given["password"]));
     cpe.password = text(&given["password"]);
     cpe.visit(&[("2 PERIODIC", "")]).unwrap();
+}
+
+/// The same for boards, which get theirs from somebody else.
+fn a_boards_new_password() {
+    let mut daemon = Daemon::start(None, &[]);
+    let connect = |daemon: &Daemon, username: &str, password: &str| {
+        let board = Board::connect(daemon.ports.mqtt, "board", username, password).unwrap();
+        board.map(Board::disconnect).is_ok()
+    };
+    assert!(connect(&daemon, "enrol", &daemon.enrolment()));
+    let path = "/api/v1/devices/mqtt:board/credentials";
+    let give = |daemon: &Daemon, password: &str| {
+        let body = json!({"username": "board", "password": password});
+        daemon.call("PUT", path, &body);
+    };
+    give(&daemon, "first-password");
+    assert!(connect(&daemon, "board", "first-password"));
+    give(&daemon, "second-password");
+    assert!(connect(&daemon, "board", "first-password"), "it may never get the new one");
+    daemon.kill();
+    daemon.start_again();
+    assert!(connect(&daemon, "board", "first-password"));
+    assert!(connect(&daemon, "board", "second-password"));
+    assert!(!connect(&daemon, "board", "first-password"));
+    assert!(!connect(&daemon, "enrol", &daemon.enrolment()), "it has outgrown that");
+    let shown = daemon.call("GET", path, &Value::Null);
+    assert_eq!(shown, json!({"confirmed": {"username": "board"}, "pending": null}));
+    daemon.call("DELETE", path, &Value::Null);
+    assert!(!connect(&daemon, "board", "second-password"));
+    assert!(connect(&daemon, "enrol", &daemon.enrolment()), "it is as if it never had any");
+}
+
+/// What worms try first, at a daemon that was just started.
+fn known_pairs_open_nothing() {
+    const NAMES: [&str; 10] = [
+        "admin", "root", "cwmp", "acs", "tr069", "user", "support", "enrol", "lastmile", "operator",
+    ];
+    const PASSWORDS: [&str; 10] =
+        ["admin", "root", "password", "1234", "12345678", "cwmp", "tr069", "lastmile", "enrol", ""];
+    let limits = "failed_sign_ins_per_minute = 100000";
+    let daemon = Daemon::start(None, &[("cwmp", limits), ("mqtt", limits)]);
+    for username in NAMES {
+        for password in PASSWORDS {
+            let mut cpe = Cpe::new(daemon.ports.cwmp, "WORM0001", password);
+            cpe.username = username.to_owned();
+            let Err(NoVisit::Refused(answer)) = cpe.visit(&[("0 BOOTSTRAP", "")]) else {
+                panic!("{username}:{password} is let in")
+            };
+            assert_eq!(answer.status, 401);
+            let board = Board::connect(daemon.ports.mqtt, "worm", username, password).unwrap();
+            assert!(board.is_err(), "{username}:{password} is let in");
+            let basic = base64::engine::general_purpose::STANDARD;
+            let basic = format!("Basic {}", basic.encode(format!("{username}:{password}")));
+            let headers = [("Authorization", &*basic)];
+            let answer = http::once(daemon.ports.operator, "GET", "/api/v1/devices", &headers, b"");
+            assert!(matches!(answer.unwrap().status, 401 | 429), "{username}:{password}");
+        }
+    }
+    let answer = daemon.api_as("admin", "GET", "/api/v1/devices", &Value::Null);
+    assert!(matches!(answer.status, 401 | 429));
+    let all = daemon.call("GET", "/api/v1/devices", &Value::Null);
+    assert_eq!(all["items"], json!([]));
 }
 
 fn text(value: &Value) -> String {

@@ -73,7 +73,7 @@ impl CwmpListener {
         said: &DeviceId,
         from: IpAddr,
     ) -> Result<(), Box<Answer>> {
-        self.sign_ins.count(from, self.parts.clock.now());
+        self.sign_ins.count(from, self.parts.clock.now(), &self.parts)?;
         self.note(EventType::DEVICE_IDENTITY_MISMATCHED, own, said, from).await?;
         self.parts.metrics.auth_failure(Protocol::Cwmp, "identity");
         Err(Box::new(self.sign_ins.ask(false, self.parts.clock.now())))
@@ -109,7 +109,7 @@ impl CwmpListener {
                 self.to_its_end(forget).await
             }
             Enrolled::Refused => {
-                self.sign_ins.count(from, self.parts.clock.now());
+                self.sign_ins.count(from, self.parts.clock.now(), &self.parts)?;
                 self.note(EventType::DEVICE_ENROLMENT_REFUSED, device, device, from).await?;
                 self.parts.metrics.auth_failure(Protocol::Cwmp, "enrolled");
                 Err(Box::new(self.sign_ins.ask(false, self.parts.clock.now())))

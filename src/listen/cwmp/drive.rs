@@ -152,11 +152,7 @@ impl CwmpListener {
 
     async fn set_up(&self, owned: &mut Owned, name: &str, outcome: SetupOutcome) {
         if name == Work::CREDENTIALS {
-            let now = self.parts.clock.now();
-            if let Some(pushing) = owned.pushing.take() {
-                self.parts.credentials.pushed(&pushing, &outcome, now);
-            }
-            return;
+            return self.told_credentials(owned, &outcome);
         }
         let sign_in = owned.offered.take();
         match (outcome, sign_in) {
@@ -169,6 +165,20 @@ impl CwmpListener {
                     self.keep(owned, &sign_in).await;
                 }
             }
+        }
+    }
+
+    fn told_credentials(&self, owned: &mut Owned, outcome: &SetupOutcome) {
+        let word = match outcome {
+            SetupOutcome::Done { .. } => "taken",
+            SetupOutcome::Failed { cause, .. } => {
+                info!(device = %owned.device, %cause, "new credentials not taken");
+                "refused"
+            }
+        };
+        self.parts.metrics.credential_pushes.with_label_values(&[word]).inc();
+        if let Some(pushing) = owned.pushing.take() {
+            self.parts.credentials.pushed(&pushing, outcome, self.parts.clock.now());
         }
     }
 

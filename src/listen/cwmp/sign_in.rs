@@ -101,7 +101,9 @@ impl SignIns {
         let header = header.to_str().unwrap_or_default();
         let authorization = Authorization::parse(header).map_err(failed)?;
         let username = authorization.username();
-        if self.failed_names.is_spent(username, now.monotonic)
+        let is_common = parts.credentials.is_common(username);
+        if !is_common
+            && self.failed_names.is_spent(username, now.monotonic)
             && !self.is_where_it_was(username, from, parts)
         {
             return Err(too_many(parts));
@@ -111,7 +113,7 @@ impl SignIns {
             // cannot write the header, would shut out all who share its address.
             if error == AuthError::Wrong {
                 self.failed.count(from, now.monotonic);
-                if !parts.credentials.is_common(username) {
+                if !is_common {
                     self.failed_names.count(username, now.monotonic);
                 }
             }
@@ -195,9 +197,19 @@ impl SignIns {
         }
     }
 
-    /// Counts who proved to be somebody and said to be another.
-    pub(super) fn count(&self, from: IpAddr, now: Now) {
+    /// Counts who proved to be somebody and said to be another; the answer where there were too many
+    /// of that address before, which is not worth an event any more.
+    pub(super) fn count(
+        &self,
+        from: IpAddr,
+        now: Now,
+        parts: &CwmpParts,
+    ) -> Result<(), Box<Answer>> {
+        if self.failed.is_spent(from, now.monotonic) {
+            return Err(too_many(parts));
+        }
         self.failed.count(from, now.monotonic);
+        Ok(())
     }
 
     /// Asks for proof.

@@ -39,12 +39,16 @@ impl Driver {
             return Err(self.failed("missing", ConnackCode::BadCredentials));
         };
         let credentials = &listener.parts.credentials;
-        if listener.failed_names.is_spent(username, now) && !self.is_where_it_was(username) {
+        let is_common = credentials.is_common(username);
+        if !is_common
+            && listener.failed_names.is_spent(username, now)
+            && !self.is_where_it_was(username)
+        {
             return Err(self.too_many());
         }
         match credentials.mqtt(username, password) {
             None => {
-                if !credentials.is_common(username) {
+                if !is_common {
                     listener.failed_names.count(username, now);
                 }
                 Err(self.failed("wrong", ConnackCode::BadCredentials))

@@ -32,7 +32,9 @@ impl CertificateNames {
         let Some(parts) = device.as_str().strip_prefix("cwmp:") else { return false };
         let parts: Vec<String> = parts.split('-').map(decoded).collect();
         let (oui, full, short, serial) = match parts.as_slice() {
-            [oui, class, serial] => (oui, format!("-{class}-{serial}"), format!("-{serial}"), serial),
+            [oui, class, serial] => {
+                (oui, format!("-{class}-{serial}"), format!("-{serial}"), serial)
+            }
             [oui, serial] => (oui, format!("-{serial}"), String::new(), serial),
             _ => return false,
         };
@@ -40,9 +42,8 @@ impl CertificateNames {
             let after_oui = name
                 .split_at_checked(oui.len())
                 .filter(|(start, _)| !oui.is_empty() && start.eq_ignore_ascii_case(oui));
-            let is_named = |(_, rest): (&str, &str)| {
-                !rest.is_empty() && (*rest == *full || *rest == *short)
-            };
+            let is_named =
+                |(_, rest): (&str, &str)| !rest.is_empty() && (*rest == *full || *rest == *short);
             name == serial || after_oui.is_some_and(is_named)
         };
         self.0.iter().any(|name| names(name) || names(&decoded(name)))
@@ -69,9 +70,8 @@ fn decoded(text: &str) -> String {
     let mut rest = text.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {
         let digits = tail.get(..2).filter(|code| first == b'%' && code.iter().all(is_hex));
-        let code = digits.and_then(|code| {
-            u8::from_str_radix(std::str::from_utf8(code).ok()?, 16).ok()
-        });
+        let code =
+            digits.and_then(|code| u8::from_str_radix(std::str::from_utf8(code).ok()?, 16).ok());
         bytes.push(code.unwrap_or(first));
         rest = if code.is_some() { &tail[2..] } else { tail };
     }
