@@ -29,6 +29,8 @@ pub struct Metrics {
     pub cwmp_calls: IntCounterVec,
     /// Attempts to wake CPEs, by outcome.
     pub connection_requests: IntCounterVec,
+    /// Credentials put on CPEs, by outcome.
+    pub credential_pushes: IntCounterVec,
     /// MQTT boards connected.
     pub mqtt_sessions: IntGauge,
     /// How MQTT connections ended, by reason.
@@ -97,6 +99,11 @@ impl Metrics {
             connection_requests: make.counter(
                 "lastmile_cwmp_connection_requests_total",
                 "Attempts to wake CPEs, by outcome.",
+                &["outcome"],
+            )?,
+            credential_pushes: make.counter(
+                "lastmile_cwmp_credential_pushes_total",
+                "Credentials put on CPEs, by outcome.",
                 &["outcome"],
             )?,
             mqtt_sessions: make.gauge("lastmile_mqtt_sessions", "MQTT boards connected.")?,

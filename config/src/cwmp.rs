@@ -26,6 +26,18 @@ section! {
         /// Whether a CPE may send its password in the clear over a connection without TLS (HTTP
         /// Basic). Off, because who listens on the line then has it; Digest is always offered.
         restart allow_basic: bool = false,
+        /// Whether CPEs are asked for a certificate on `tls_listen`. One that names the CPE (common name
+        /// `OUI-ProductClass-Serial`, `OUI-Serial` or the serial number) is its proof, and no password
+        /// is asked for; one that many CPEs share proves nothing beside it. `accepted` asks and serves
+        /// those without, too; `required` serves no CPE without, nor any on `listen`. One that `client_ca`
+        /// did not sign ends the connection in either case.
+        restart client_certificates: ClientCertificates = "off",
+        /// Who signs CPEs' certificates: one or more authorities, as PEM. Read again on SIGHUP. Whoever
+        /// they sign for is a CPE: name those of your CPEs alone, never a public one.
+        restart client_ca: Option<PathBuf> = none,
+        /// Certificates that these authorities took back: one or more lists, as PEM. Read again on
+        /// SIGHUP; a list that is overdue still counts.
+        restart client_crl: Option<PathBuf> = none,
         /// Networks from which a known CPE that has lost its credentials (factory reset) may enrol
         /// again by itself. None by default: an operator's mark is needed, for else the enrolment
         /// secret of one leaked router takes over any other.
@@ -58,8 +70,11 @@ section! {
         /// Whether the data model of a CPE is learned, names and values, when it is first met or comes
         /// from factory settings. `off` learns only what commands ask for.
         restart discovery: Discovery = "first_contact",
-        /// Failed sign-ins per minute from one address before the next wait. An ONT with a wrong
-        /// password tries about once a minute; a guesser gets ten tries.
+        /// Failed sign-ins per minute from one address, or at one CPE's user name from all addresses,
+        /// before the next wait. An ONT with a wrong password tries about once a minute; a guesser gets
+        /// ten tries, however many addresses he has. A CPE whose name is guessed at is still heard from
+        /// the address where it was last, and from others when the minute is over. `enrol` and shared
+        /// names are limited by address alone: they would shut out the fleet.
         restart failed_sign_ins_per_minute: Bounded<1, 100_000> = 10,
         /// How CPEs are woken.
         section connection_request: ConnectionRequest = {},
@@ -67,6 +82,18 @@ section! {
         tables credential: Vec<Credential> = [],
         /// What single models get wrong.
         tables quirk: Vec<Quirk> = [],
+    }
+}
+
+words! {
+    /// Whether CPEs show certificates.
+    ClientCertificates {
+        /// They are not asked for any.
+        Off = "off",
+        /// They are asked, and may have none.
+        Accepted = "accepted",
+        /// Nobody is served without.
+        Required = "required",
     }
 }
 

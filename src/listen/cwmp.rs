@@ -4,6 +4,7 @@
 //! pipeline keeps. What it does is find the session that a request belongs to, prove who sends it,
 //! and carry out what the session asks for.
 
+mod admit;
 mod body;
 mod decide;
 mod discovery;
@@ -30,6 +31,7 @@ use crate::quirks;
 use crate::registry::Registry;
 use crate::shutdown::Stage;
 use crate::transfers::Transfers;
+use ::cwmp::auth::CertificateNames;
 use ::cwmp::{CloseReason, Inform, Known, Message, Reply, Session};
 use config::Cidr;
 use http_body_util::Full;
@@ -60,6 +62,9 @@ pub struct CwmpOptions {
     pub requires_sign_in: bool,
     /// Whether passwords may come in the clear over plain HTTP.
     pub allows_basic: bool,
+    /// Whether nobody is served who shows no certificate.
+    pub requires_certificate: bool,
+    /// What single models get wrong.
     /// Proxies that are believed about whom they speak for.
     pub trusted_proxies: Vec<Cidr>,
     /// Largest body as it arrives.
@@ -70,7 +75,7 @@ pub struct CwmpOptions {
     pub header_timeout: Duration,
     /// Longest session.
     pub session_max: Duration,
-    /// Failed sign-ins per minute from one address.
+    /// Failed sign-ins per minute from one address, and at one user name.
     pub failed_sign_ins_per_minute: u32,
     /// Most devices that the registry may hold.
     pub devices_max: usize,
@@ -129,6 +134,8 @@ pub struct CwmpListener {
 struct Line {
     peer: IpAddr,
     is_tls: bool,
+    /// Whom the certificate names that the CPE showed.
+    certificate: Option<Arc<CertificateNames>>,
     /// The session last served on it: for CPEs that send no cookie.
     session: Mutex<Option<SessionKey>>,
 }
@@ -204,7 +211,9 @@ impl CwmpListener {
     ) {
         let peer = connection.peer.ip();
         let (stream, _place) = connection.into_parts();
-        let line = Arc::new(Line { peer, is_tls: stream.is_tls(), session: Mutex::default() });
+        let is_tls = stream.is_tls();
+        let certificate = stream.certificate_names().map(Arc::new);
+        let line = Arc::new(Line { peer, is_tls, certificate, session: Mutex::default() });
         let answer = |request| Arc::clone(&self).request(request, Arc::clone(&line));
         let ended = http1::speak(stream, self.options.header_timeout, stop, answer).await;
         if let Err(fault) = ended {
@@ -228,7 +237,7 @@ impl CwmpListener {
         let caller = if has_session && !head.headers.contains_key(AUTHORIZATION) {
             None
         } else {
-            match self.sign_ins.caller(&head, from, line.is_tls, &self.parts) {
+            match self.sign_ins.caller(&head, from, &line, &self.parts) {
                 Ok(caller) => Some(caller),
                 Err(_) if has_session => None,
                 Err(refused) => {
@@ -269,7 +278,11 @@ impl CwmpListener {
         match (message.inform().is_some(), session) {
             (true, session) => self.begin(message, caller, session, from, &line).await,
             (false, Some(owned)) => self.turn(owned, message, &line).await,
-            (false, None) if message.body == ::cwmp::Body::Empty => empty(),
+            // A CPE that waits for a 401 before it sends anything has it, certificate or not.
+            (false, None) if message.body == ::cwmp::Body::Empty => match caller {
+                Some(Caller::Certified(_)) => self.sign_ins.ask(true, self.parts.clock.now()),
+                Some(Caller::Anybody | Caller::Proved(_) | Caller::Continued) | None => empty(),
+            },
             (false, None) => {
                 self.parts.metrics.fault(Protocol::Cwmp, "no_session");
                 plain(StatusCode::BAD_REQUEST, "a session begins with an Inform")
@@ -376,6 +389,7 @@ impl CwmpListener {
             offered: None,
             lessons: Lessons::default(),
             refreshes: Vec::new(),
+            pushing: None,
         })
     }
 

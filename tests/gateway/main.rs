@@ -24,6 +24,7 @@ mod phone;
 mod programs;
 
 mod bad_input;
+mod certificates;
 mod commands;
 mod dials;
 mod discovery;
@@ -36,6 +37,7 @@ mod rpc_crashes;
 mod rpcs;
 mod scrape;
 mod secrets;
+mod sign_in;
 mod sinks;
 mod stopping;
 mod store_files;
@@ -60,8 +62,10 @@ fn main() {
         discovery::trials(),
         dials::trials(),
         identity::trials(),
+        sign_in::trials(),
         sinks::trials(),
         tls::trials(),
+        certificates::trials(),
         bad_input::trials(),
         secrets::trials(),
         scrape::trials(),

@@ -54,6 +54,8 @@ pub(crate) struct Owned {
     pub(super) lessons: Lessons,
     /// Refreshes that the session was given, and whether each is of all that the device has.
     pub(crate) refreshes: Vec<(CommandId, bool)>,
+    /// Credentials of its own on their way to the device.
+    pub(crate) pushing: Option<crate::credentials::Pushing>,
 }
 
 /// What a session remembers of its Inform.

@@ -85,7 +85,8 @@ impl Write {
         }
         let named = take_out(&mut self.parts, culprits);
         let rest: usize = self.parts.iter().map(|it| it.parameters.len()).sum();
-        if named && rest > 0 && self.retries < context.options.set_retries_max {
+        let is_whole = self.parts.iter().any(|it| it.origin.is_whole());
+        if named && !is_whole && rest > 0 && self.retries < context.options.set_retries_max {
             self.retries += 1;
             return Step::ask_boxed(self);
         }
