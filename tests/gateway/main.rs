@@ -27,6 +27,7 @@ mod bad_input;
 mod commands;
 mod dials;
 mod end_to_end;
+mod files;
 mod full_store;
 mod identity;
 mod kills;
@@ -62,6 +63,7 @@ fn main() {
         stopping::trials(),
         store_files::trials(),
         tenants::trials(),
+        files::trials(),
         refusals::trials(),
         full_store::trials(),
         kills::trials(),
