@@ -32,6 +32,7 @@ mod naming;
 mod openapi;
 mod sinks;
 mod tokens;
+mod trace;
 
 #[cfg(test)]
 mod tests;
@@ -50,6 +51,7 @@ use crate::credentials::Credentials;
 use crate::deliver::Replays;
 use crate::registry::{Device, Registry};
 use crate::store::{AuditEntry, Operation, OperationError, ReadError, Store, WriteError, Writer};
+use crate::trace::Traces;
 use access::Authorised;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderValue, header};
@@ -123,6 +125,8 @@ pub struct Parts {
     pub vault: crate::secrets::Vault,
     /// What devices present.
     pub credentials: Arc<Credentials>,
+    /// Who is listened to.
+    pub traces: Arc<Traces>,
     /// Wakes the sinks for dead letters.
     pub replays: Replays,
     /// The CloudEvents `source` of this node ([`crate::deliver::cloud_event::source`]).

@@ -33,6 +33,7 @@ use crate::secrets::Vault;
 use crate::settings::Settings;
 use crate::shutdown::{Overdue, Stage};
 use crate::store::{self, CommitError, SqliteOptions, SqliteStore, Store, Writer, WriterOptions};
+use crate::trace::Traces;
 use crate::wake::{self, WakeOptions, Waker};
 use config::{Config, StoreUrl};
 use std::net::SocketAddr;
@@ -94,6 +95,7 @@ struct Core {
     desk: Arc<Desk>,
     pipeline: Arc<Pipeline>,
     credentials: Arc<Credentials>,
+    traces: Arc<Traces>,
     access: Arc<Access>,
 }
 
@@ -228,6 +230,7 @@ fn join(
         desk,
         pipeline: Arc::new(pipeline),
         credentials: Arc::new(credentials),
+        traces: Arc::default(),
         access: Arc::new(access),
     }
 }
@@ -289,6 +292,7 @@ async fn operator(
         access: Arc::clone(&core.access),
         vault: core.vault.clone(),
         credentials: Arc::clone(&core.credentials),
+        traces: Arc::clone(&core.traces),
         replays: replays.clone(),
         source: deliver::cloud_event::source(config.node.as_str()).into(),
         sinks: sinks.collect(),

@@ -31,4 +31,5 @@ pub mod settings;
 pub mod shutdown;
 pub mod sign_ins;
 pub mod store;
+pub mod trace;
 pub mod wake;

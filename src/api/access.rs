@@ -207,7 +207,7 @@ pub mod need {
     }
 
     needs! {
-        DevicesRead, DevicesWrite, CredentialsWrite, CommandsSend, CustomersRead, CustomersWrite,
+        DevicesRead, DevicesWrite, DevicesTrace, CredentialsWrite, CommandsSend, CustomersRead, CustomersWrite,
         EventsRead, DeadLettersReplay, AuditRead, TokensWrite,
     }
 

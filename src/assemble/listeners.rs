@@ -125,6 +125,7 @@ async fn cwmp(
         provision: Arc::new(provision),
         metrics: core.metrics.clone(),
         clock: core.clock,
+        traces: Arc::clone(&core.traces),
         nonce_key: NonceKey::new(core.vault.derive("cwmp nonces")),
     };
     let settings = &config.cwmp;

@@ -127,6 +127,7 @@ impl Scene {
             access,
             vault,
             credentials: Arc::new(credentials),
+            traces: Arc::default(),
             replays: Replays::default(),
             source: cloud_event::source("test").into(),
             sinks: vec![ConfiguredSink { name: "erp".into(), tenant: Tenant::default() }],
