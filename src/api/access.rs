@@ -207,7 +207,7 @@ pub mod need {
     }
 
     needs! {
-        DevicesRead, DevicesWrite, CredentialsWrite, CommandsSend, CustomersRead, CustomersWrite,
+        DevicesRead, DevicesWrite, DevicesTrace, CredentialsWrite, CommandsSend, CustomersRead, CustomersWrite,
         ImagesRead, ImagesWrite, UploadsRead, UploadsWrite, EventsRead, DeadLettersReplay, AuditRead,
         TokensWrite,
     }

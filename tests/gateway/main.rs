@@ -44,6 +44,7 @@ mod stopping;
 mod store_files;
 mod tenants;
 mod tls;
+mod trace;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -67,6 +68,7 @@ fn main() {
         sinks::trials(),
         tls::trials(),
         certificates::trials(),
+        trace::trials(),
         bad_input::trials(),
         secrets::trials(),
         scrape::trials(),
