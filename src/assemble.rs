@@ -34,6 +34,7 @@ use crate::secrets::Vault;
 use crate::settings::Settings;
 use crate::shutdown::{Overdue, Stage};
 use crate::store::{self, CommitError, SqliteOptions, SqliteStore, Store, Writer, WriterOptions};
+use crate::transfers::{self, TransferOptions, Transfers};
 use crate::wake::{self, WakeOptions, Waker};
 use config::{Config, StoreUrl};
 use std::net::SocketAddr;
@@ -97,6 +98,7 @@ struct Core {
     credentials: Arc<Credentials>,
     access: Arc<Access>,
     data_models: Arc<DataModels>,
+    transfers: Arc<Transfers>,
 }
 
 impl Daemon {
@@ -226,6 +228,14 @@ fn join(
         vault.clone(),
         data_models::Metrics::new(metrics.registry())?,
     );
+    let parts = transfers::Parts {
+        store: Arc::clone(&store),
+        writer: writer.clone(),
+        vault: vault.clone(),
+        clock,
+    };
+    let (data_dir, options) = (&settings.config.data_dir, TransferOptions::from(&settings.config));
+    let transfers = Transfers::new(parts, data_dir, options, metrics.registry())?;
     Ok(Core {
         clock,
         vault,
@@ -239,6 +249,7 @@ fn join(
         credentials: Arc::new(credentials),
         access: Arc::new(access),
         data_models: Arc::new(data_models),
+        transfers,
     })
 }
 
@@ -258,6 +269,7 @@ fn start_house(
         clock: core.clock,
     };
     stages.house.spawn(housekeeping.run(stages.house.clone()));
+    stages.house.spawn(Arc::clone(&core.transfers).keep_house(stages.house.clone()));
     let waking = &config.cwmp.connection_request;
     let waker = Waker {
         registry: Arc::clone(&core.registry),
@@ -284,7 +296,8 @@ async fn operator(
 ) -> Result<SocketAddr, StartError> {
     let registry = Arc::clone(&core.registry) as Arc<dyn api::Mirror>;
     let access = Arc::clone(&core.access) as Arc<dyn api::Mirror>;
-    let (changes, lanes) = Changes::new(&core.writer, &[registry, access]);
+    let transfers = Arc::clone(&core.transfers) as Arc<dyn api::Mirror>;
+    let (changes, lanes) = Changes::new(&core.writer, &[registry, access, transfers]);
     tokio::spawn(lanes);
     let sinks = config.sink.iter().map(|sink| api::ConfiguredSink {
         name: sink.name.as_str().into(),
@@ -298,7 +311,9 @@ async fn operator(
         desk: Arc::clone(&core.desk),
         access: Arc::clone(&core.access),
         vault: core.vault.clone(),
+        data_models: Arc::clone(&core.data_models),
         credentials: Arc::clone(&core.credentials),
+        transfers: Arc::clone(&core.transfers),
         replays: replays.clone(),
         source: deliver::cloud_event::source(config.node.as_str()).into(),
         sinks: sinks.collect(),

@@ -174,8 +174,24 @@ impl Desk {
         }
         let device = self.registry.get(&request.tenant, &request.device);
         check::request(&request, device.as_ref())?;
+        self.check_cancelled(&request)?;
         let desk = Arc::clone(self);
         to_its_end(async move { desk.make(request).await }).await
+    }
+
+    /// What a cancel names must be a transfer that the same device was told of.
+    fn check_cancelled(&self, request: &NewCommand) -> Result<(), SubmitError> {
+        let CommandKind::CancelTransfer { command } = &request.kind else { return Ok(()) };
+        let place = |it: &Command| it.tenant == request.tenant && it.device == request.device;
+        match self.look_up(command).filter(|it| place(it) && it.kind.is_transfer()) {
+            Some(transfer) if transfer.state == CommandState::Queued => Err(SubmitError::Invalid(
+                "the transfer has not left yet: withdraw its command instead",
+            )),
+            Some(_) => Ok(()),
+            None => {
+                Err(SubmitError::Invalid("`command` is no transfer that this device is making"))
+            }
+        }
     }
 
     async fn make(&self, request: NewCommand) -> Result<Command, SubmitError> {

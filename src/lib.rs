@@ -33,4 +33,5 @@ pub mod settings;
 pub mod shutdown;
 pub mod sign_ins;
 pub mod store;
+pub mod transfers;
 pub mod wake;

@@ -25,6 +25,8 @@ pub struct Metrics {
     pub cwmp_sessions: IntGauge,
     /// How CWMP sessions ended, by reason.
     pub cwmp_sessions_ended: IntCounterVec,
+    /// Calls that we made of CPEs, by call and outcome.
+    pub cwmp_calls: IntCounterVec,
     /// Attempts to wake CPEs, by outcome.
     pub connection_requests: IntCounterVec,
     /// Credentials put on CPEs, by outcome.
@@ -87,6 +89,12 @@ impl Metrics {
                 "lastmile_cwmp_sessions_ended_total",
                 "CWMP sessions ended, by reason.",
                 &["reason"],
+            )?,
+            cwmp_calls: make.counter(
+                "lastmile_cwmp_calls_total",
+                "Calls made of CPEs, by call and outcome: answered, the code of a fault, other or \
+                 not_answered.",
+                &["rpc", "outcome"],
             )?,
             connection_requests: make.counter(
                 "lastmile_cwmp_connection_requests_total",

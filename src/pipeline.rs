@@ -77,6 +77,14 @@ impl Pipeline {
         Recorded::Each(each)
     }
 
+    /// Makes one fact durable together with what must be true with it, then known.
+    pub async fn append(&self, event: Event, operations: Vec<Operation>) -> Result<(), WriteError> {
+        let news = event.facts.is_some().then(|| event.clone());
+        self.writer.append(vec![event], operations).await?;
+        news.iter().for_each(|event| self.registry.apply(event));
+        Ok(())
+    }
+
     /// Keeps what is noteworthy of a sign-in: which identity was `said`, and from where. The event is
     /// about `subject`: the device whose credential was used.
     pub async fn note_sign_in(

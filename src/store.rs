@@ -15,8 +15,8 @@ pub use error::{CommitError, OpenError, ReadError, WriteError};
 pub use metrics::Metrics;
 pub use operation::{Operation, OperationError};
 pub use row::{
-    AuditEntry, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, Kept, NewDeadLetter,
-    Page, Position, Seen, StoredEvent, TokenRow, Usage,
+    AuditEntry, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, ImageRow, Kept,
+    NewDeadLetter, Page, Position, Seen, StoredEvent, TokenRow, UploadRow, Uploads, Usage,
 };
 pub use sqlite::{SqliteOptions, SqliteStore};
 pub use writer::{Room, Writer, WriterOptions};
@@ -121,6 +121,12 @@ pub trait Store: Send + Sync + 'static {
         sink: Option<&str>,
         page: Page,
     ) -> Result<Vec<DeadLetter>, ReadError>;
+
+    /// Every image of the catalogue.
+    async fn images(&self) -> Result<Vec<ImageRow>, ReadError>;
+
+    /// Files that devices have sent.
+    async fn uploads(&self, which: &Uploads, rows_max: usize) -> Result<Vec<UploadRow>, ReadError>;
 
     /// How much room is taken and left.
     async fn usage(&self) -> Result<Usage, ReadError>;

@@ -183,6 +183,7 @@ fn tenants(config: &Config, reader: &mut Reader) {
 /// Pairs of limits of which one must not go beyond the other.
 fn limits(config: &Config, reader: &mut Reader) {
     let (cwmp, mqtt, ussd) = (&config.cwmp, &config.mqtt, &config.ussd);
+    let (firmware, files) = (&config.firmware, &config.files);
     let pairs = [
         (
             cwmp.session_idle.get() > cwmp.session_max.get(),
@@ -200,6 +201,8 @@ fn limits(config: &Config, reader: &mut Reader) {
             ussd.ask_deadline.get() > ussd.dialogue_idle.get(),
             ["ussd.ask_deadline", "ussd.dialogue_idle"],
         ),
+        (firmware.image_max.get() > firmware.quota.get(), ["firmware.image_max", "firmware.quota"]),
+        (files.upload_max.get() > files.quota.get(), ["files.upload_max", "files.quota"]),
         (
             config.store.batch_max.get() > config.store.queue_max.get(),
             ["store.batch_max", "store.queue_max"],

@@ -12,6 +12,7 @@ mod check;
 mod cidr;
 mod cwmp;
 mod fault;
+mod files;
 mod http;
 mod mqtt;
 mod quirk;
@@ -29,6 +30,7 @@ pub use bounded::{Bounded, DAY, GIB, HOUR, KIB, MIB, MINUTE, Period, SECOND, Siz
 pub use cidr::{Cidr, CidrError};
 pub use cwmp::{ClientCertificates, ConnectionRequest, Credential, Cwmp, Discovery};
 pub use fault::{Cause, Fault, Faults, Warning};
+pub use files::{Files, Firmware};
 pub use http::{Backend, BackendKind, Operator, Public, Tls};
 pub use mqtt::Mqtt;
 pub use quirk::{Quirk, QuirkFlag, Said};

@@ -290,10 +290,7 @@ mod tests {
         let token = image.seal(&key());
         let (before, after) = (at(1_999_999_999), at(2_000_000_000));
         assert_eq!(Ticket::open_image(&token, "fw.bin", &key(), before), Ok(image.clone()));
-        assert_eq!(
-            Ticket::open_image(&token, "fw.bin", &key(), after),
-            Err(TicketError::Expired)
-        );
+        assert_eq!(Ticket::open_image(&token, "fw.bin", &key(), after), Err(TicketError::Expired));
         assert!(image.purpose.is_for(Sha256([9; 32])));
         assert!(!image.purpose.is_for(Sha256([8; 32])));
         let token = inbox.seal(&key());

@@ -4,16 +4,16 @@ use super::{Addresses, Core, StartError};
 use crate::household::{Backend, Household};
 use crate::listen::Port;
 use crate::listen::cwmp::{CwmpListener, CwmpOptions, CwmpParts};
-use crate::listen::http::{Hops, HopsOptions, HopsParts, PublicListener, PublicOptions};
+use crate::listen::http::{Files, Hops, HopsOptions, HopsParts, PublicListener, PublicOptions};
 use crate::listen::mqtt::{MqttListener, MqttOptions, MqttParts};
 use crate::listen::tls::Certificate;
 use crate::menus::{self, Services};
 use crate::provision::Provision;
-use crate::quirks;
+use crate::quirks::Rule;
 use crate::settings::{self, Settings};
 use crate::shutdown::Stage;
 use arc_swap::ArcSwap;
-use config::{Auth, BackendKind, ClientCertificates, Config};
+use config::{Auth, BackendKind, ClientCertificates, Config, Discovery};
 use cwmp::auth::NonceKey;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -95,6 +95,9 @@ pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, StartError>
     let open = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         socket.set_reuseaddr(true)?;
+        // Answers are small and waited for: Nagle's algorithm would hold them back. What is accepted
+        // inherits it, which saves a call for each.
+        socket.set_nodelay(true)?;
         socket.bind(address)?;
         socket.listen(BACKLOG)
     };
@@ -146,6 +149,8 @@ async fn cwmp(
         desk: Arc::clone(&core.desk),
         credentials: Arc::clone(&core.credentials),
         provision: Arc::new(provision),
+        data_models: Arc::clone(&core.data_models),
+        transfers: Arc::clone(&core.transfers),
         metrics: core.metrics.clone(),
         clock: core.clock,
         nonce_key: NonceKey::new(core.vault.derive("cwmp nonces")),
@@ -155,7 +160,6 @@ async fn cwmp(
         requires_sign_in: settings.auth == Auth::Required,
         allows_basic: settings.allow_basic,
         requires_certificate: settings.client_certificates == ClientCertificates::Required,
-        quirks: settings.quirk.iter().map(quirks::Rule::from).collect(),
         trusted_proxies: config.trusted_proxies.clone(),
         body_max: settings.body_max.as_usize(),
         body_decoded_max: settings.body_decoded_max.as_usize(),
@@ -163,9 +167,13 @@ async fn cwmp(
         session_max: settings.session_max.get(),
         failed_sign_ins_per_minute: settings.failed_sign_ins_per_minute.get(),
         devices_max: config.store.devices_max.as_usize(),
+        sessions_max: settings.sessions_max.as_usize(),
+        discovers: settings.discovery == Discovery::FirstContact,
+        quirks: settings.quirk.iter().map(Rule::from).collect(),
         session: cwmp::Options {
             body_bytes_max: settings.body_decoded_max.as_usize(),
             idle_timeout: settings.session_idle.get(),
+            requests_max: settings.session_requests_max.get(),
             event_per_inform: config.events.informs,
             ..cwmp::Options::default()
         },
@@ -263,14 +271,39 @@ async fn public(
         .url
         .as_ref()
         .map_or_else(|| format!("http://{address}"), |url| url.as_str().to_owned());
+    match public_base(config, address) {
+        Some(base) => core.transfers.set_base(&base),
+        None => tracing::warn!(
+            "devices cannot fetch or send files: set `public.url`, or an address in `public.listen`"
+        ),
+    }
     for service in services.load().keys() {
         tracing::info!("aggregators call {url}/ussd/{service}/<secret>");
     }
-    let listener = PublicListener::new(hops, core.metrics.clone(), options);
+    let files = Files {
+        transfers: Arc::clone(&core.transfers),
+        pipeline: Arc::clone(&core.pipeline),
+        metrics: core.metrics.clone(),
+    };
+    let listener = PublicListener::new(hops, files, core.metrics.clone(), options);
     for port in ports {
         stage.spawn(Arc::clone(&listener).serve(port, stage.clone()));
     }
     Ok(address)
+}
+
+/// How devices reach the public listener: as the operator says, else at the host at which they reach
+/// CWMP, else at the address that it listens on, where that is one.
+fn public_base(config: &Config, address: SocketAddr) -> Option<String> {
+    if let Some(url) = &config.public.url {
+        return Some(url.as_str().to_owned());
+    }
+    if let Some(url) = &config.cwmp.url {
+        let host = url.host();
+        let bracketed = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+        return Some(format!("http://{bracketed}:{}", address.port()));
+    }
+    (!address.ip().is_unspecified()).then(|| format!("http://{address}"))
 }
 
 fn household(settings: &Settings, core: &Core) -> Result<Household, StartError> {

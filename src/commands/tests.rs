@@ -244,3 +244,23 @@ async fn what_left_and_was_not_answered_is_outstanding_and_unknown_after_a_crash
     let [again] = queued.as_slice() else { panic!("{queued:?}") };
     assert_eq!((&again.id, again.attempts), (&read.id, 1));
 }
+
+#[tokio::test]
+async fn only_a_transfer_that_is_under_way_is_withdrawn_by_a_command() {
+    let scene = Scene::new(OPEN_MAX).await;
+    let download = CommandKind::Download { image: "a.bin".to_owned(), delay_s: 0 };
+    let download = scene.submit_kind(download, None).await.unwrap();
+    let withdraw = |command: &CommandId| {
+        scene.submit_kind(CommandKind::CancelTransfer { command: command.clone() }, None)
+    };
+    assert!(matches!(withdraw(&download.id).await, Err(SubmitError::Invalid(_))), "not left yet");
+    let reboot = scene.submit(None).await.unwrap();
+    for id in [&download.id, &reboot.id] {
+        scene.change(CommandChange::new(id.clone(), CommandState::Sent)).await;
+        scene.change(CommandChange::new(id.clone(), CommandState::Delivered)).await;
+    }
+    assert!(matches!(withdraw(&reboot.id).await, Err(SubmitError::Invalid(_))), "no transfer");
+    assert!(withdraw(&download.id).await.is_ok());
+    scene.change(CommandChange::new(download.id.clone(), CommandState::Done)).await;
+    assert!(matches!(withdraw(&download.id).await, Err(SubmitError::Invalid(_))), "it has ended");
+}

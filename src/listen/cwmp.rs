@@ -6,24 +6,31 @@
 
 mod admit;
 mod body;
+mod decide;
+mod discovery;
 mod drive;
+mod lessons;
 mod sessions;
 mod sign_in;
 
 use self::body::BodyError;
-use self::sessions::{Introduction, Owned, SessionKey, Sessions};
+use self::discovery::Discoveries;
+use self::lessons::Lessons;
+use self::sessions::{Introduction, Owned, SessionKey, Sessions, TooManySessions};
 use self::sign_in::{Caller, SignIns};
-use crate::clock::Clock;
+use crate::clock::{Clock, SystemRandom};
 use crate::commands::Desk;
 use crate::credentials::Credentials;
+use crate::data_models::DataModels;
 use crate::listen::http1::{self, Answer};
 use crate::listen::{Connection, Port, accept, proxy};
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
 use crate::provision::Provision;
-use crate::quirks::Rule;
+use crate::quirks;
 use crate::registry::Registry;
 use crate::shutdown::Stage;
+use crate::transfers::Transfers;
 use ::cwmp::auth::CertificateNames;
 use ::cwmp::{CloseReason, Inform, Known, Message, Reply, Session};
 use config::Cidr;
@@ -33,7 +40,7 @@ use hyper::header::{
     ALLOW, AUTHORIZATION, CONNECTION, CONTENT_TYPE, COOKIE, RETRY_AFTER, SET_COOKIE,
 };
 use hyper::{Method, Request, Response, StatusCode};
-use model::{DeviceId, Protocol, Tenant};
+use model::{DeviceFacts, DeviceId, Protocol, Random as _, Tenant};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -44,9 +51,9 @@ use tracing::debug;
 const COOKIE_NAME: &str = "lastmile";
 /// How often silent sessions are looked for.
 const REAP_INTERVAL: Duration = Duration::from_secs(1);
-/// When a refused CPE is asked to come back, in seconds: spread by its own retry rule
-/// (TR-069 3.2.1.1) on top.
-const RETRY_AFTER_S: &str = "60";
+/// When a refused CPE is asked to come back, in seconds: each at a moment of its own, so that those
+/// who came together do not come back together. Its own retry rule (TR-069 3.2.1.1) comes on top.
+const RETRY_AFTER_S: std::ops::RangeInclusive<u64> = 30..=300;
 
 /// Bounds of the listener.
 #[derive(Clone, Debug)]
@@ -57,8 +64,6 @@ pub struct CwmpOptions {
     pub allows_basic: bool,
     /// Whether nobody is served who shows no certificate.
     pub requires_certificate: bool,
-    /// What single models get wrong.
-    pub quirks: Vec<Rule>,
     /// Proxies that are believed about whom they speak for.
     pub trusted_proxies: Vec<Cidr>,
     /// Largest body as it arrives.
@@ -73,6 +78,12 @@ pub struct CwmpOptions {
     pub failed_sign_ins_per_minute: u32,
     /// Most devices that the registry may hold.
     pub devices_max: usize,
+    /// Most devices in a session at once.
+    pub sessions_max: usize,
+    /// Whether data models are learned at first contact.
+    pub discovers: bool,
+    /// What single models get wrong.
+    pub quirks: Vec<quirks::Rule>,
     /// Bounds of the codec and the session.
     pub session: ::cwmp::Options,
 }
@@ -90,6 +101,10 @@ pub struct CwmpParts {
     pub credentials: Arc<Credentials>,
     /// What a device should be.
     pub provision: Arc<Provision>,
+    /// What is known of devices' data models.
+    pub data_models: Arc<DataModels>,
+    /// Files that devices fetch and send.
+    pub transfers: Arc<Transfers>,
     /// What is counted.
     pub metrics: Metrics,
     /// The time.
@@ -105,6 +120,7 @@ pub struct CwmpListener {
     options: CwmpOptions,
     session_options: Arc<::cwmp::Options>,
     sessions: Sessions,
+    discoveries: Discoveries,
     sign_ins: SignIns,
     tenant: Tenant,
     /// What must come to its end though the peer that it began with goes away: facts on their way to
@@ -138,9 +154,17 @@ impl CwmpListener {
     pub fn new(parts: CwmpParts, options: CwmpOptions) -> Arc<Self> {
         let session_options = Arc::new(options.session.clone());
         let sign_ins = SignIns::new(&options, parts.nonce_key.clone());
-        let (sessions, tenant) = (Sessions::default(), Tenant::default());
-        let turns = TaskTracker::new();
-        Arc::new(Self { parts, options, session_options, sessions, sign_ins, tenant, turns })
+        let sessions = Sessions::new(options.sessions_max);
+        Arc::new(Self {
+            parts,
+            options,
+            session_options,
+            sessions,
+            discoveries: Discoveries::default(),
+            sign_ins,
+            tenant: Tenant::default(),
+            turns: TaskTracker::new(),
+        })
     }
 
     /// Accepts on `port` until the stage stops.
@@ -172,6 +196,8 @@ impl CwmpListener {
                 for (owned, reason) in self.sessions.overdue(model::Monotonic::NEVER) {
                     self.abandon(owned, reason).await;
                 }
+                // What those had been told of data models.
+                self.turns.wait().await;
                 return;
             }
         }
@@ -311,13 +337,19 @@ impl CwmpListener {
         if let Some(owned) = resting {
             self.let_go(owned, CloseReason::Superseded).await;
         }
+        // Before anything is kept of it.
+        if !self.sessions.have_room_for(&self.tenant, &device) {
+            return self.no_room();
+        }
         let is_bootstrap = inform.has_event(::cwmp::EventStruct::BOOTSTRAP);
         if let Err(refused) = self.admit(&caller, &device, from, is_bootstrap).await {
             return *refused;
         }
         let key = SessionKey::random();
-        if let Some(old) = self.sessions.begin(&self.tenant, &device, key) {
-            self.let_go(old, CloseReason::Superseded).await;
+        match self.sessions.begin(&self.tenant, &device, key) {
+            Ok(None) => {}
+            Ok(Some(old)) => self.let_go(old, CloseReason::Superseded).await,
+            Err(TooManySessions) => return self.no_room(),
         }
         self.parts.pipeline.take_up(&self.tenant, &device).await;
         let owned = self.open(key, device, inform, from);
@@ -332,12 +364,13 @@ impl CwmpListener {
 
     fn open(&self, key: SessionKey, device: DeviceId, inform: &Inform, from: IpAddr) -> Box<Owned> {
         let now = self.parts.clock.now();
+        let facts = self.parts.registry.facts(&self.tenant, &device);
         let known = Known {
             tenant: self.tenant.clone(),
-            device: device.clone(),
-            facts: self.parts.registry.facts(&self.tenant, &device),
+            quirks: self.quirks(facts.as_ref(), inform, &device),
             outstanding: self.parts.desk.outstanding(&self.tenant, &device),
-            quirks: ::cwmp::Quirks::default(),
+            facts,
+            device: device.clone(),
         };
         let inform = Introduction {
             root: inform.root().map_or("InternetGatewayDevice.", ::cwmp::Root::as_str),
@@ -354,7 +387,42 @@ impl CwmpListener {
             is_set_up: false,
             offered: None,
             pushing: None,
+            lessons: Lessons::default(),
+            refreshes: Vec::new(),
         })
+    }
+
+    /// What is peculiar about the device, by what is kept of it and what its Inform says.
+    fn quirks(
+        &self,
+        kept: Option<&DeviceFacts>,
+        inform: &Inform,
+        device: &DeviceId,
+    ) -> ::cwmp::Quirks {
+        if self.options.quirks.is_empty() {
+            return ::cwmp::Quirks::default();
+        }
+        let said = ::cwmp::facts_of(inform);
+        let facts = match kept {
+            Some(kept) => {
+                let mut facts = kept.clone();
+                // Without a ModelName it gives its product class, which must not replace the model.
+                let model = said.model.clone().filter(|it| said.product_class.as_ref() != Some(it));
+                facts.merge(&DeviceFacts { model, ..said });
+                facts
+            }
+            None => said,
+        };
+        quirks::of(&self.options.quirks, Some(&facts), device)
+    }
+
+    /// As many devices are in a session as may be: this one comes back.
+    fn no_room(&self) -> Answer {
+        self.parts.metrics.fault(Protocol::Cwmp, "sessions_max");
+        let text = "too many devices are in a session; come back later";
+        let mut answer = plain(StatusCode::SERVICE_UNAVAILABLE, text);
+        answer.headers_mut().insert(RETRY_AFTER, later());
+        answer
     }
 
     /// Ends a session for what a request of it was, and answers that.
@@ -401,9 +469,14 @@ fn spoken(reply: Reply) -> Answer {
 /// The store cannot keep what the device told us: it keeps it, and comes back.
 fn refused() -> Answer {
     let mut answer = plain(StatusCode::SERVICE_UNAVAILABLE, "the store is full; come back later");
-    let later = hyper::header::HeaderValue::from_static(RETRY_AFTER_S);
-    answer.headers_mut().insert(RETRY_AFTER, later);
+    answer.headers_mut().insert(RETRY_AFTER, later());
     let close = hyper::header::HeaderValue::from_static("close");
     answer.headers_mut().insert(CONNECTION, close);
     answer
+}
+
+/// When to come back: a moment of [`RETRY_AFTER_S`].
+fn later() -> hyper::header::HeaderValue {
+    let span = RETRY_AFTER_S.end() - RETRY_AFTER_S.start() + 1;
+    (RETRY_AFTER_S.start() + SystemRandom.next_u64() % span).into()
 }

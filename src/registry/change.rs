@@ -123,7 +123,11 @@ impl Registry {
             | Operation::DropCursor { .. }
             | Operation::ReplayDeadLetter { .. }
             | Operation::SettleDeadLetters { .. }
-            | Operation::RefuseDeadLetters { .. } => {}
+            | Operation::RefuseDeadLetters { .. }
+            | Operation::PutImage { .. }
+            | Operation::RemoveImage { .. }
+            | Operation::PutUpload(_)
+            | Operation::RemoveUpload { .. } => {}
         }
     }
 

@@ -1,6 +1,10 @@
 //! Named conditional writes.
 
-use super::{AuditEntry, CredentialRow, CustomerRow, NewDeadLetter, Position, Seen, TokenRow};
+use super::{
+    AuditEntry, CredentialRow, CustomerRow, ImageRow, NewDeadLetter, Position, Seen, TokenRow,
+    UploadRow,
+};
+use firmware::ImageName;
 use jiff::Timestamp;
 use model::{Alias, Command, CommandChange, DeviceFacts, DeviceId, Protocol, Redacted, Tenant};
 
@@ -151,6 +155,31 @@ pub enum Operation {
         /// Its name.
         name: Box<str>,
     },
+    /// Puts an image into the catalogue. Where one of that name has the same content, its file and
+    /// time stay and what is said of it is replaced; where it has other content, refused as
+    /// [`OperationError::Conflict`] unless it may be replaced.
+    PutImage {
+        /// The image and its file.
+        row: ImageRow,
+        /// Whether other content may go.
+        may_replace: bool,
+    },
+    /// Takes an image out of the catalogue.
+    RemoveImage {
+        /// Whose.
+        tenant: Tenant,
+        /// Which.
+        name: ImageName,
+    },
+    /// Keeps a file that a device has sent.
+    PutUpload(UploadRow),
+    /// Forgets one; refused when there is none.
+    RemoveUpload {
+        /// Whose.
+        tenant: Tenant,
+        /// Which.
+        id: Box<str>,
+    },
     /// Adds a line to the audit trail.
     Audit(AuditEntry),
     /// Writes behind what was only seen.
@@ -221,6 +250,8 @@ impl Operation {
                 | Self::SettleDeadLetters { .. }
                 | Self::RefuseDeadLetters { .. }
                 | Self::RemoveDataModel { .. }
+                | Self::RemoveImage { .. }
+                | Self::RemoveUpload { .. }
         )
     }
 

@@ -16,6 +16,7 @@ mod credentials;
 mod data_models;
 mod devices;
 mod events;
+mod files;
 mod multi_row;
 mod open;
 mod people;
@@ -23,8 +24,9 @@ mod readers;
 mod room;
 
 use super::{
-    AuditEntry, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, OpenError,
-    OperationError, Page, Position, ReadError, Store, StoredEvent, TokenRow, Usage, Write,
+    AuditEntry, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, ImageRow,
+    OpenError, OperationError, Page, Position, ReadError, Store, StoredEvent, TokenRow, UploadRow,
+    Uploads, Usage, Write,
 };
 use async_trait::async_trait;
 use column::read_error;
@@ -218,6 +220,14 @@ impl Store for SqliteStore {
         page: Page,
     ) -> Result<Vec<DeadLetter>, ReadError> {
         readers::dead_letters(&self.readers, tenant, sink, page).await
+    }
+
+    async fn images(&self) -> Result<Vec<ImageRow>, ReadError> {
+        files::images(&self.readers).await.map_err(read_error)
+    }
+
+    async fn uploads(&self, which: &Uploads, rows_max: usize) -> Result<Vec<UploadRow>, ReadError> {
+        files::uploads(&self.readers, which, rows_max).await.map_err(read_error)
     }
 
     async fn usage(&self) -> Result<Usage, ReadError> {

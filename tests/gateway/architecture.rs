@@ -44,10 +44,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("protocols/ussd", &["model", "serde", "subtle", "thiserror", "toml"]),
     ("provisioning", &["model", "serde_json"]),
-    (
-        "firmware",
-        &["model", "base64", "hmac", "jiff", "serde", "sha2", "subtle", "thiserror"],
-    ),
+    ("firmware", &["model", "base64", "hmac", "jiff", "serde", "sha2", "subtle", "thiserror"]),
     ("config", &["serde", "thiserror", "toml"]),
 ];
 /// What `loadtest` may import of ours.

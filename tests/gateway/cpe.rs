@@ -1,7 +1,13 @@
-//! A CPE written for these tests: its own XML, its own digest, a socket to be woken at.
+//! A CPE written for these tests: its own XML where most is said, its own digest, a socket to be
+//! woken at. What it seldom says goes through the codec.
+
+mod rpcs;
+
+pub(crate) use self::rpcs::More;
 
 use crate::daemon::free_port;
 use crate::http::{Answer, Connection};
+use cwmp::{Body, Message, Namespace, Request};
 use digest_auth::{AuthContext, HttpMethod};
 use md5::{Digest as _, Md5};
 use std::collections::BTreeMap;
@@ -11,6 +17,9 @@ use std::net::TcpListener;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
+
+/// The one table in which it makes objects.
+pub(crate) const TABLE: &str = "InternetGatewayDevice.Layer3Forwarding.Forwarding.";
 
 /// What a data model holds: path to type and value.
 pub(crate) type DataModel = BTreeMap<String, (&'static str, String)>;
@@ -23,6 +32,7 @@ pub(crate) struct Cpe {
     pub(crate) username: String,
     pub(crate) password: String,
     pub(crate) model: Arc<Mutex<DataModel>>,
+    pub(crate) more: Arc<Mutex<More>>,
     /// What it refuses to write.
     read_only: Vec<String>,
 }
@@ -32,6 +42,8 @@ pub(crate) struct Cpe {
 pub(crate) struct Visit {
     /// Names of the methods that the gateway called, in order.
     pub(crate) calls: Vec<String>,
+    /// What they said.
+    pub(crate) requests: Vec<Request>,
     /// CommandKey of a Reboot.
     pub(crate) reboot: Option<String>,
     /// Whether the Inform was answered: then the gateway has it.
@@ -62,6 +74,8 @@ impl Cpe {
             (format!("{root}.DeviceInfo.SoftwareVersion"), text("1.0")),
             (format!("{root}.DeviceInfo.ProvisioningCode"), text("")),
             (format!("{root}.DeviceInfo.UpTime"), ("xsd:unsignedInt", "0".to_owned())),
+            (format!("{root}.Layer3Forwarding.ForwardNumberOfEntries"), text("0")),
+            (format!("{root}.ManagementServer.ParameterKey"), text("")),
             (format!("{root}.ManagementServer.Username"), text("")),
             (format!("{root}.ManagementServer.Password"), text("")),
             (format!("{root}.ManagementServer.ConnectionRequestURL"), text("")),
@@ -79,8 +93,8 @@ impl Cpe {
         ]);
         let (serial, password) = (serial.to_owned(), secret.to_owned());
         let username = "enrol".to_owned();
-        let model = Arc::new(Mutex::new(model));
-        Self { serial, port, username, password, model, read_only: Vec::new() }
+        let (model, more) = (Arc::new(Mutex::new(model)), Arc::default());
+        Self { serial, port, username, password, model, more, read_only: Vec::new() }
     }
 
     /// Its identity as the events spell it.
@@ -106,15 +120,29 @@ impl Cpe {
 
     /// A whole session: signs in, informs, does what it is told until it is told nothing.
     pub(crate) fn visit(&self, events: &[(&str, &str)]) -> Result<Visit, NoVisit> {
+        self.visit_with(events, Vec::new())
+    }
+
+    /// The same; before it hands over the turn it makes calls of its own.
+    pub(crate) fn visit_with(
+        &self,
+        events: &[(&str, &str)],
+        calls: Vec<Body>,
+    ) -> Result<Visit, NoVisit> {
         let mut visit = Visit::default();
-        match self.try_visit(events, &mut visit) {
+        match self.try_visit(events, calls, &mut visit) {
             Ok(None) => Ok(visit),
             Ok(Some(answer)) => Err(NoVisit::Refused(answer)),
             Err(error) => Err(NoVisit::Broken { informed: visit.informed, error }),
         }
     }
 
-    fn try_visit(&self, events: &[(&str, &str)], visit: &mut Visit) -> io::Result<Option<Answer>> {
+    fn try_visit(
+        &self,
+        events: &[(&str, &str)],
+        calls: Vec<Body>,
+        visit: &mut Visit,
+    ) -> io::Result<Option<Answer>> {
         let mut connection = Connection::open(self.port)?;
         let inform = self.inform(events);
         let mut answer = post(&mut connection, &[], &inform)?;
@@ -131,6 +159,14 @@ impl Cpe {
             answer.all("set-cookie").filter_map(|it| it.split(';').next()).collect();
         let cookies = cookies.join("; ");
         let headers = [("Cookie", cookies.as_str())];
+        for call in calls {
+            let name = call.name();
+            let call = Message::new(Some("9".into()), Namespace::default(), call).encode();
+            let answer = post(&mut connection, &headers, &call)?;
+            if !answer.text().contains(&format!("{name}Response")) {
+                return Ok(Some(answer));
+            }
+        }
         let mut body = String::new();
         loop {
             let answer = post(&mut connection, &headers, &body)?;
@@ -174,7 +210,8 @@ impl Cpe {
             .unwrap();
         }
         let model = self.model.lock().unwrap();
-        let told = ["DeviceInfo.", "ConnectionRequestURL", "PeriodicInformInterval"];
+        let told =
+            ["DeviceInfo.", "ParameterKey", "ConnectionRequestURL", "PeriodicInformInterval"];
         let told = model.iter().filter(|(path, _)| told.iter().any(|it| path.contains(it)));
         let values =
             told.map(|(path, (kind, value))| parameter(path, kind, value)).collect::<String>();
@@ -192,12 +229,16 @@ impl Cpe {
     }
 
     /// Does what an RPC asks; the answer's envelope.
-    fn serve(&self, rpc: &str, visit: &mut Visit) -> String {
+    pub(crate) fn serve(&self, rpc: &str, visit: &mut Visit) -> String {
+        let message = cwmp::decode(None, rpc.as_bytes(), &cwmp::Options::default()).unwrap();
         let id = between(rpc, "mustUnderstand=\"1\">", "<").unwrap_or_default();
         let body = between(rpc, "Body>", "Body>").unwrap_or_default();
         let call = between(body, "<cwmp:", ">").unwrap_or_default();
         let call = call.split([' ', '/']).next().unwrap_or_default();
         visit.calls.push(call.to_owned());
+        if let Some(code) = self.noted(&message, call, visit) {
+            return envelope(id, &fault(code, "refused"));
+        }
         let mut model = self.model.lock().unwrap();
         let answer = match call {
             "GetParameterValues" => {
@@ -226,6 +267,8 @@ impl Cpe {
                     };
                     slot.1 = value.to_owned();
                 }
+                let key = between(body, "<ParameterKey>", "</ParameterKey>").unwrap_or_default();
+                rpcs::keep_key(&mut model, key);
                 "<Status>0</Status>".to_owned()
             }
             "Reboot" => {
@@ -233,7 +276,14 @@ impl Cpe {
                 visit.reboot = Some(key.to_owned());
                 String::new()
             }
-            _ => return envelope(id, &fault(9000, "method not supported")),
+            _ => {
+                drop(model);
+                let answer = match self.carry_out(&message.body) {
+                    Ok(response) => Body::Response(Box::new(response)),
+                    Err(code) => rpcs::refusal(code),
+                };
+                return Message::new(message.id, message.namespace, answer).encode();
+            }
         };
         envelope(id, &format!("<cwmp:{call}Response>{answer}</cwmp:{call}Response>"))
     }
@@ -350,7 +400,7 @@ pub(crate) fn envelope(id: &str, body: &str) -> String {
     )
 }
 
-fn fault(code: u32, text: &str) -> String {
+fn fault(code: u16, text: &str) -> String {
     format!(
         "<s:Fault><faultcode>Client</faultcode><faultstring>CWMP fault</faultstring><detail>\
          <cwmp:Fault><FaultCode>{code}</FaultCode><FaultString>{text}</FaultString></cwmp:Fault>\

@@ -27,11 +27,14 @@ mod bad_input;
 mod certificates;
 mod commands;
 mod dials;
+mod discovery;
 mod end_to_end;
 mod full_store;
 mod identity;
 mod kills;
 mod refusals;
+mod rpc_crashes;
+mod rpcs;
 mod scrape;
 mod secrets;
 mod sign_in;
@@ -54,6 +57,9 @@ fn main() {
         configuration::trials(),
         end_to_end::trials(),
         commands::trials(),
+        rpcs::trials(),
+        rpc_crashes::trials(),
+        discovery::trials(),
         dials::trials(),
         identity::trials(),
         sign_in::trials(),

@@ -48,6 +48,8 @@ impl EventType {
     pub const SOFTWARE_CHANGED: Self = Self("lastmile.software.changed");
     /// A CPE finished an upload or a download.
     pub const TRANSFER_COMPLETED: Self = Self("lastmile.transfer.completed");
+    /// A device sent a file that a command asked for.
+    pub const UPLOAD_RECEIVED: Self = Self("lastmile.upload.received");
     /// A device came online.
     pub const DEVICE_CONNECTED: Self = Self("lastmile.device.connected");
     /// A device went offline; `cause` says why.

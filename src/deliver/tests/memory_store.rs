@@ -1,8 +1,9 @@
 //! A store in memory: what delivery asks of one, and no more.
 
 use crate::store::{
-    AuditEntry, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, Operation,
-    OperationError, Page, Position, ReadError, Store, StoredEvent, TokenRow, Usage, Write,
+    AuditEntry, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, ImageRow,
+    Operation, OperationError, Page, Position, ReadError, Store, StoredEvent, TokenRow, UploadRow,
+    Uploads, Usage, Write,
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -276,6 +277,14 @@ impl Store for MemoryStore {
     ) -> Result<Option<Redacted<Vec<u8>>>, ReadError> {
         Ok(None)
     }
+    async fn images(&self) -> Result<Vec<ImageRow>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn uploads(&self, _: &Uploads, _: usize) -> Result<Vec<UploadRow>, ReadError> {
+        Ok(Vec::new())
+    }
+
     async fn audit(&self, _: &Tenant, _: Page) -> Result<Vec<AuditEntry>, ReadError> {
         Ok(Vec::new())
     }

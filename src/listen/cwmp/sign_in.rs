@@ -1,6 +1,6 @@
 //! Proof of who sends a request: digest, basic where it may be, or none in a lab.
 
-use super::{Answer, CwmpOptions, CwmpParts, Line, RETRY_AFTER_S, plain};
+use super::{Answer, CwmpOptions, CwmpParts, Line, plain};
 use crate::credentials::Claimant;
 use crate::quirks::{self, Rule};
 use crate::sign_ins::{FailedNames, FailedSignIns};
@@ -233,6 +233,6 @@ impl SignIns {
 fn too_many(parts: &CwmpParts) -> Box<Answer> {
     parts.metrics.auth_failure(Protocol::Cwmp, "too_many");
     let mut answer = plain(StatusCode::TOO_MANY_REQUESTS, "too many failed sign-ins");
-    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
+    answer.headers_mut().insert(RETRY_AFTER, super::later());
     Box::new(answer)
 }

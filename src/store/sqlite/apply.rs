@@ -2,7 +2,7 @@
 
 use super::column::{nanos, parsed};
 use super::devices::{self, Said, document, kind_number};
-use super::{commands, credentials, data_models, readers};
+use super::{commands, credentials, data_models, files, readers};
 use crate::store::{AuditEntry, CustomerRow, Operation, OperationError, TokenRow};
 use jiff::Timestamp;
 use model::{Alias, DeviceFacts, DeviceId, Tenant};
@@ -83,6 +83,10 @@ pub(super) async fn apply(
         Operation::RevokeToken { tenant, name } => revoke_token(connection, tenant, name).await,
         Operation::Audit(entry) => audit(connection, entry).await,
         Operation::Seen(seen) => Ok(devices::see(connection, seen).await?),
+        Operation::PutImage { .. }
+        | Operation::RemoveImage { .. }
+        | Operation::PutUpload(_)
+        | Operation::RemoveUpload { .. } => files::apply(connection, operation).await,
         Operation::PutCursor { .. }
         | Operation::PrepareBatch { .. }
         | Operation::AdvanceCursor { .. }

@@ -8,6 +8,8 @@ use model::{
 };
 use tempfile::TempDir;
 
+mod data_models;
+
 const QUOTA: u64 = 64 * 1024 * 1024;
 
 fn options(folder: &TempDir) -> SqliteOptions {

@@ -285,7 +285,7 @@ impl DataModel {
     }
 
     /// Leaves out what nothing refers to.
-    fn compact(&mut self) {
+    pub(super) fn compact(&mut self) {
         let old = mem::take(&mut self.text);
         self.text.reserve(old.len().saturating_sub(self.garbage));
         self.garbage = 0;
