@@ -66,7 +66,6 @@ pub struct CwmpOptions {
     pub allows_basic: bool,
     /// Whether nobody is served who shows no certificate.
     pub requires_certificate: bool,
-    /// What single models get wrong.
     /// Proxies that are believed about whom they speak for.
     pub trusted_proxies: Vec<Cidr>,
     /// Largest body as it arrives.
@@ -404,9 +403,9 @@ impl CwmpListener {
             ends_at: now.monotonic + self.options.session_max,
             is_set_up: false,
             offered: None,
+            pushing: None,
             lessons: Lessons::default(),
             refreshes: Vec::new(),
-            pushing: None,
         })
     }
 

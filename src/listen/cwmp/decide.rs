@@ -182,6 +182,18 @@ impl CwmpListener {
         }
     }
 
+    async fn discovered(&self, owned: &mut Owned, outcome: SetupOutcome) {
+        match outcome {
+            SetupOutcome::Done { .. } => {
+                self.discoveries.ended(&owned.tenant, &owned.device);
+                self.keep_lessons(owned, true).await;
+            }
+            SetupOutcome::Failed { cause, .. } => {
+                info!(device = %owned.device, %cause, "data model not learned; tried again later");
+            }
+        }
+    }
+
     fn told_credentials(&self, owned: &mut Owned, outcome: &SetupOutcome) {
         let word = match outcome {
             SetupOutcome::Done { .. } => "taken",
@@ -193,18 +205,6 @@ impl CwmpListener {
         self.parts.metrics.credential_pushes.with_label_values(&[word]).inc();
         if let Some(pushing) = owned.pushing.take() {
             self.parts.credentials.pushed(&pushing, outcome, self.parts.clock.now());
-        }
-    }
-
-    async fn discovered(&self, owned: &mut Owned, outcome: SetupOutcome) {
-        match outcome {
-            SetupOutcome::Done { .. } => {
-                self.discoveries.ended(&owned.tenant, &owned.device);
-                self.keep_lessons(owned, true).await;
-            }
-            SetupOutcome::Failed { cause, .. } => {
-                info!(device = %owned.device, %cause, "data model not learned; tried again later");
-            }
         }
     }
 

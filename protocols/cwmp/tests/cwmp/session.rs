@@ -11,7 +11,7 @@ mod transfers;
 
 use crate::cwmp::{
     Body, CloseReason, Fault, Known, Message, Options, Output, Parameter, ParameterFault, Request,
-    Response, Session, TransferComplete, XsdType, decode,
+    Response, Session, TransferComplete, Work, XsdType, decode,
 };
 use crate::{inform, informing, message, now};
 use harness::{Harness, command, fault, get, known, set, setup, unknown, values};
@@ -420,8 +420,8 @@ fn credentials_are_set_whole_or_not_at_all() {
             "Device.ManagementServer.Password":{"value":"p","type":"xsd:string"},
             "Device.ManagementServer.Username":{"value":"u","type":"xsd:string"}}}"#,
     );
-    let name = crate::cwmp::Work::CREDENTIALS.into();
-    let mut it = Harness::assigned(vec![crate::cwmp::Work::Setup { name, kind: kind.unwrap() }]);
+    let name = Work::CREDENTIALS.into();
+    let mut it = Harness::assigned(vec![Work::Setup { name, kind: kind.unwrap() }]);
     let name = "Device.ManagementServer.Username".into();
     let culprit = ParameterFault { name, code: 9008, text: "".into() };
     let parts = Fault { code: 9003, text: "".into(), parameters: vec![culprit] };

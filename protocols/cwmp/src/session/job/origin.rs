@@ -1,7 +1,7 @@
 //! Who asked for a piece of work, and how its end is told to them.
 
 use super::Verdict;
-use crate::session::{SetupOutcome, Work};
+use crate::session::SetupOutcome;
 use model::{CommandChange, CommandId, CommandState, Json};
 use serde_json::Value;
 
@@ -48,11 +48,6 @@ impl Failure {
 }
 
 impl Origin {
-    /// Whether the work is done whole or not at all, and not tried without what the device refuses.
-    pub(super) fn is_whole(&self) -> bool {
-        matches!(self, Self::Setup(name) if **name == *Work::CREDENTIALS)
-    }
-
     /// What a device hands back with what becomes of it; nobody waits for one of ours.
     pub(super) fn key(&self) -> Box<str> {
         self.id().map_or_else(Box::default, |id| id.as_str().into())

@@ -84,9 +84,9 @@ impl Write {
             context.notes.lose(&culprit.name);
         }
         let named = take_out(&mut self.parts, culprits);
+        self.parts.iter_mut().for_each(Part::keep_whole);
         let rest: usize = self.parts.iter().map(|it| it.parameters.len()).sum();
-        let is_whole = self.parts.iter().any(|it| it.origin.is_whole());
-        if named && !is_whole && rest > 0 && self.retries < context.options.set_retries_max {
+        if named && rest > 0 && self.retries < context.options.set_retries_max {
             self.retries += 1;
             return Step::ask_boxed(self);
         }
