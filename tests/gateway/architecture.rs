@@ -18,7 +18,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "hmac",
             "jiff",
             "md-5",
-            "quick-xml",
             "serde",
             "serde_json",
             "sha2",

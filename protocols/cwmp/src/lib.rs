@@ -16,6 +16,7 @@ mod message;
 mod options;
 mod quirks;
 mod session;
+pub mod trace;
 mod translate;
 mod xml;
 

@@ -11,7 +11,8 @@ mod text;
 mod writer;
 
 pub(crate) use reader::Reader;
-pub(crate) use scanner::Element;
+pub(crate) use scanner::{Element, Scanner, Token};
+pub(crate) use text::meant;
 pub(crate) use writer::Writer;
 
 /// A name without its prefix. Names are short: a plain loop beats a search made for long texts.

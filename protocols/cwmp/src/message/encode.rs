@@ -85,7 +85,11 @@ fn fault(out: &mut Writer, fault: &Fault) {
     fault_parts(out, fault);
     for parameter in &fault.parameters {
         out.open("SetParameterValuesFault").leaf("ParameterName", &parameter.name);
-        out.number("FaultCode", parameter.code).leaf("FaultString", &parameter.text);
+        // The code 0 would say that there is no fault.
+        if parameter.code != 0 {
+            out.number("FaultCode", parameter.code);
+        }
+        out.leaf("FaultString", &parameter.text);
         out.close("SetParameterValuesFault");
     }
     out.raw("</cwmp:Fault></detail></soap-env:Fault>");

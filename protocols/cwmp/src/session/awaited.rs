@@ -29,6 +29,8 @@ pub(super) enum What {
         words: Box<str>,
         /// Whether it is a plain Download, which a restart may show to have ended.
         is_download: bool,
+        /// Whether the device has restarted since.
+        is_restarted: bool,
     },
     /// DUStateChangeComplete with its key.
     Software(Vec<&'static str>),
@@ -52,14 +54,17 @@ impl What {
             CommandKind::Download { image, .. } => Self::Transfer {
                 words: format!("the download of {image}").into(),
                 is_download: true,
+                is_restarted: false,
             },
             CommandKind::ScheduleDownload { image, .. } => Self::Transfer {
                 words: format!("the download of {image}").into(),
                 is_download: false,
+                is_restarted: false,
             },
             CommandKind::Upload { file_type, .. } => Self::Transfer {
                 words: format!("the upload of {file_type}").into(),
                 is_download: false,
+                is_restarted: false,
             },
             CommandKind::ChangeDuState { operations } => {
                 Self::Software(operations.iter().map(operation).collect())
@@ -96,7 +101,10 @@ const fn operation(operation: &DeploymentOperation) -> &'static str {
 impl Awaited {
     /// What the registry handed over.
     pub(super) fn of(command: Command) -> Option<Self> {
-        let what = What::of(&command.kind)?;
+        let mut what = What::of(&command.kind)?;
+        if let What::Transfer { is_restarted, .. } = &mut what {
+            *is_restarted = command.cause.as_deref() == Some(RESTARTED);
+        }
         let is_delivered = command.state == CommandState::Delivered;
         Some(Self { id: command.id, what, since: command.updated_at, is_delivered })
     }
@@ -106,7 +114,7 @@ impl Awaited {
         matches!(self.what, What::Object { .. })
     }
 
-    /// Its end, where that Inform shows it.
+    /// What that Inform shows of it: mostly its end.
     pub(super) fn shown(
         &self,
         inform: &Inform,
@@ -121,25 +129,40 @@ impl Awaited {
             What::Restart => inform.has_event(EventStruct::BOOT) || keyed(EventStruct::M_REBOOT),
             What::Reset => inform.has_event(EventStruct::BOOTSTRAP),
             What::Inform => keyed(M_SCHEDULE_INFORM),
-            What::Transfer { is_download: true, .. } => {
-                let silence = SignedDuration::try_from(options.transfer_silence)
-                    .unwrap_or(SignedDuration::MAX);
-                let is_over = now.duration_since(self.since) >= silence;
-                // A model that does send one has it with this event.
-                let is_told = inform.has_event(TRANSFER_COMPLETE);
-                let may_end = quirks.download_success_on_timeout && self.is_delivered && !is_told;
-                if may_end && is_over && inform.has_event(EventStruct::BOOT) {
-                    return Some(self.done().because(TAKEN_AS_DONE));
-                }
-                false
+            What::Transfer { is_download: true, is_restarted, .. }
+                if quirks.download_success_on_timeout && self.is_delivered =>
+            {
+                return self.untold(*is_restarted, inform, options, now);
             }
             What::Object { .. } => {
                 let key = inform.parameters.iter().find(|it| is_parameter_key(&it.name))?;
                 return Some(super::job::verified(self, key.value.expose()));
             }
-            What::Transfer { is_download: false, .. } | What::Software(_) => false,
+            What::Transfer { .. } | What::Software(_) => false,
         };
         is_shown.then(|| self.done())
+    }
+
+    /// Of a Download whose end the model never tells: it has ended when the device has restarted and
+    /// nothing was heard of it for long enough. A restart before that is remembered in the command.
+    fn untold(
+        &self,
+        is_restarted: bool,
+        inform: &Inform,
+        options: &Options,
+        now: Timestamp,
+    ) -> Option<CommandChange> {
+        let is_booting = inform.has_event(EventStruct::BOOT);
+        // This one tells after all: a TransferComplete follows.
+        if inform.has_event(TRANSFER_COMPLETE) || !(is_booting || is_restarted) {
+            return None;
+        }
+        let silence = SignedDuration::try_from(options.transfer_silence);
+        if now.duration_since(self.since) >= silence.unwrap_or(SignedDuration::MAX) {
+            return Some(self.done().because(TAKEN_AS_DONE));
+        }
+        let remembered = CommandChange::new(self.id.clone(), CommandState::Delivered);
+        (!is_restarted).then(|| remembered.because(RESTARTED))
     }
 
     pub(super) fn done(&self) -> CommandChange {
@@ -156,6 +179,9 @@ fn is_parameter_key(name: &str) -> bool {
 const M_SCHEDULE_INFORM: &str = "M ScheduleInform";
 /// A TransferComplete follows (TR-069 3.7.1.5).
 const TRANSFER_COMPLETE: &str = "7 TRANSFER COMPLETE";
+
+/// Read again from the command that it is kept in.
+const RESTARTED: &str = "the device has restarted since; a TransferComplete may still come";
 
 const TAKEN_AS_DONE: &str =
     "no TransferComplete came; the model never sends one, and the device has restarted since";

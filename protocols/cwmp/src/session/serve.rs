@@ -6,7 +6,7 @@ use super::job::{Told, software_end, transfer_end, type_name};
 use super::{Next, Output, Session, State};
 use crate::message::{DuStateChange, Inform, Message, Response, TransferComplete};
 use crate::translate;
-use model::{CommandChange, Fact, Now, Observation, Reading};
+use model::{CommandChange, CommandState, Fact, Now, Observation, Reading};
 use std::mem;
 
 /// What a device may call (TR-069 A.3.1, A.3.3, A.4.2).
@@ -41,19 +41,15 @@ impl Session {
 
     /// Ends the commands whose end the Inform shows.
     fn end_shown(&mut self, inform: &Inform, now: Now) {
-        if self.awaited.is_empty() {
-            return;
-        }
-        let (quirks, options) = (self.known.quirks, self.options.clone());
-        let mut ended = Vec::new();
-        self.awaited.retain(|it| match it.shown(inform, quirks, &options, now.wall) {
-            Some(change) => {
-                ended.push(change);
-                false
-            }
-            None => true,
+        let mut shown = Vec::new();
+        let (quirks, options) = (self.known.quirks, &self.options);
+        self.awaited.retain(|it| {
+            let change = it.shown(inform, quirks, options, now.wall);
+            let is_over = change.as_ref().is_some_and(|it| it.state != CommandState::Delivered);
+            shown.extend(change);
+            !is_over
         });
-        for change in ended {
+        for change in shown {
             self.emit(Fact::Command(change));
         }
     }

@@ -13,7 +13,7 @@ const ATTRIBUTES_MAX: usize = 32;
 const DEPTH_USUAL: usize = 12;
 
 /// Where a document has been read to.
-pub(super) struct Scanner<'a> {
+pub(crate) struct Scanner<'a> {
     text: &'a str,
     at: usize,
     /// Names of the elements that are open, prefix and all.
@@ -26,7 +26,7 @@ pub(super) struct Scanner<'a> {
 
 /// One mark. What it holds is asked for apart: handed about with it, it would be copied often.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Token {
+pub(crate) enum Token {
     /// Of an [`Scanner::element`].
     Start,
     /// Of the innermost element.
@@ -37,8 +37,8 @@ pub(super) enum Token {
 
 /// Characters between tags, as they are written.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Text<'a> {
-    pub(super) raw: &'a str,
+pub(crate) struct Text<'a> {
+    pub(crate) raw: &'a str,
     /// Whether nothing in it means anything else, nor is forbidden.
     pub(super) plain: bool,
     /// Whether `&` is an ampersand.
@@ -80,20 +80,25 @@ impl<'a> Element<'a> {
 }
 
 impl<'a> Scanner<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
+    pub(crate) fn new(text: &'a str) -> Self {
         let open = Vec::with_capacity(DEPTH_USUAL);
         let (element, piece) = (Element::default(), Text::default());
         Self { text, at: 0, open, ends: false, element, piece }
     }
 
     /// The element that was opened last.
-    pub(super) fn element(&self) -> Element<'a> {
+    pub(crate) fn element(&self) -> Element<'a> {
         self.element
     }
 
     /// The text that was met last.
-    pub(super) fn piece(&self) -> Text<'a> {
+    pub(crate) fn piece(&self) -> Text<'a> {
         self.piece
+    }
+
+    /// How far it has read, in bytes.
+    pub(crate) fn position(&self) -> usize {
+        self.at
     }
 
     /// How many elements are open.
@@ -102,7 +107,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// The next mark. Comments and processing instructions are passed over.
-    pub(super) fn token(&mut self) -> Result<Token, DecodeError> {
+    pub(crate) fn token(&mut self) -> Result<Token, DecodeError> {
         if self.ends {
             self.ends = false;
             self.open.pop();

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 /// The text that was meant. Line ends are line feeds (XML 1.0, 2.11), a reference that is none stays
 /// as it is written, and what XML forbids is U+FFFD, so that it can be written again.
-pub(super) fn meant<'a>(text: &Text<'a>) -> Cow<'a, str> {
+pub(crate) fn meant<'a>(text: &Text<'a>) -> Cow<'a, str> {
     let is_special = |c: char| c == '\r' || (c == '&' && !text.literal) || is_forbidden(c);
     let Some(first) = text.raw.find(is_special) else { return Cow::Borrowed(text.raw) };
     let mut meant = String::with_capacity(text.raw.len());

@@ -1,5 +1,6 @@
 //! Each transition of the session alone. Whole conversations are in `tests/transcripts`.
 
+mod any_order;
 mod batches;
 mod calls;
 mod cpe;

@@ -261,6 +261,7 @@ impl Replay {
                 self.outstanding.retain(|it| it.id != change.id);
                 if let CommandState::Delivered | CommandState::Unknown = change.state {
                     self.await_end(change.id.as_str(), change.state);
+                    self.outstanding.last_mut().unwrap().cause.clone_from(&change.cause);
                 }
                 let cause = change.cause.as_deref().map(|it| format!(": {it}")).unwrap_or_default();
                 let result = change.result.as_ref().map(|it| format!(" {}", it.as_str()));

@@ -160,8 +160,11 @@ impl Decoder<'_> {
             "Resolved" => self.boolean(&mut it.resolved),
             "ExecutionUnitRefList" => {
                 let list = self.reader.word()?;
-                let units = list.split(',').map(str::trim).filter(|it| !it.is_empty());
-                it.execution_units = units.map(Box::from).collect();
+                it.execution_units.clear();
+                for unit in list.split(',').map(str::trim).filter(|it| !it.is_empty()) {
+                    let bound = self.options.parameters_max;
+                    push_bounded(&mut it.execution_units, Some(unit.into()), bound)?;
+                }
                 Ok(())
             }
             "StartTime" => self.boxed(&mut it.start_time),

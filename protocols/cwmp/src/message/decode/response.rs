@@ -22,7 +22,7 @@ impl Decoder<'_> {
                 Response::GetQueuedTransfers { transfers: self.rows(Self::queued_transfer)? }
             }
             "GetAllQueuedTransfers" => {
-                Response::GetAllQueuedTransfers { transfers: self.rows(Self::queued_transfer)? }
+                Response::GetAllQueuedTransfers { transfers: self.rows(Self::any_transfer)? }
             }
             "GetOptions" => Response::GetOptions { options: self.rows(Self::option)? },
             "GetRPCMethods" => {
@@ -109,6 +109,16 @@ impl Decoder<'_> {
     }
 
     fn queued_transfer(&mut self) -> Result<Option<QueuedTransfer>, DecodeError> {
+        let mut it = QueuedTransfer::default();
+        self.fields(|this, field| match field {
+            "CommandKey" => this.boxed(&mut it.command_key),
+            "State" => this.byte(&mut it.state),
+            _ => this.reader.skip(),
+        })?;
+        Ok(Some(it))
+    }
+
+    fn any_transfer(&mut self) -> Result<Option<QueuedTransfer>, DecodeError> {
         let mut it = QueuedTransfer::default();
         self.fields(|this, field| match field {
             "CommandKey" => this.boxed(&mut it.command_key),
