@@ -6,6 +6,9 @@ use crate::store::{OperationError, SqliteOptions, SqliteStore, WriterOptions};
 use model::{DeviceFacts, Reading};
 use tempfile::TempDir;
 
+#[path = "../../benches/data_model/gateway.rs"]
+mod gateway;
+
 struct Scene {
     models: Arc<DataModels>,
     store: Arc<dyn Store>,
@@ -186,4 +189,20 @@ fn what_would_grow_beyond_the_bound_is_not_unpacked() {
     let bomb = vec![0; ENCODED_BYTES_MAX + 1];
     assert_eq!(expand(&compress(&bomb)), None);
     assert_eq!(expand(b"not deflated"), None);
+}
+
+#[test]
+fn five_thousand_parameters_take_some_twenty_thousand_bytes() {
+    let (names, values) = gateway::gateway(5_000, 7);
+    let asked = values.iter().map(|value| value.path.clone()).collect();
+    let path = "InternetGatewayDevice.".into();
+    let mut model = DataModel::new();
+    model.learn(&Observation::Names { path, next_level: false, entries: names }, at(1_790_000_000));
+    model.learn(&Observation::Values { asked, values }, at(1_790_000_060));
+    assert_eq!(model.below("").filter(|it| it.value.is_some()).count(), 5_000);
+    assert_eq!(model.dropped(), 0);
+    let packed = compress(&model.encode());
+    assert_eq!(DataModel::decode(&expand(&packed).unwrap()).unwrap(), model);
+    // 19,158 when this was written. Two real gateways with as many took 28,101 and 32,058.
+    assert!((15_000..25_000).contains(&packed.len()), "{}", packed.len());
 }

@@ -3,10 +3,6 @@
 //! Values that cannot be wrong, and nothing that a protocol knows. No input or output, no clock:
 //! time and chance are arguments ([`Now`], [`Random`]).
 
-// The gateway of `benches/data_model` names us as the bench does.
-#[cfg(test)]
-extern crate self as lastmile_model;
-
 mod alias;
 mod chance;
 mod command;

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{AttributeEntry, NameEntry, Observation, Reading};
 use jiff::Timestamp;
+use std::cmp::Ordering;
 use std::mem;
 
 /// Garbage below this is not worth a copy of the rest.
@@ -139,14 +140,14 @@ impl DataModel {
         let mut rest = old.as_slice();
         let mut object = "";
         for news in &ordered.news {
-            let (before, behind) = rest.split_at(self.seek(rest, news.path));
+            let (place, is_known) = self.seek(rest, news.path);
+            let (before, behind) = rest.split_at(place);
             self.keep(&mut slots, before, gone, object);
             rest = behind;
             if gone.is_level(news.path) {
                 object = news.path;
             }
-            let known = rest.split_first().filter(|(it, _)| it.path.of(&self.text) == news.path);
-            let slot = match known {
+            let slot = match rest.split_first().filter(|_| is_known) {
                 Some((slot, behind)) => {
                     rest = behind;
                     Some(*slot)
@@ -166,18 +167,25 @@ impl DataModel {
         self.slots = slots;
     }
 
-    /// How many of `slots` stand before `path`. The place is near: look there first.
-    fn seek(&self, slots: &[Slot], path: &str) -> usize {
-        let is_before = |slot: &Slot| slot.path.of(&self.text) < path;
+    /// How many of `slots` stand before `path`, and whether it comes next. The place is near: most
+    /// news are of the next slot, so that is looked at first.
+    fn seek(&self, slots: &[Slot], path: &str) -> (usize, bool) {
+        let compare = |slot: &Slot| slot.path.of(&self.text).cmp(path);
         let (mut known, mut step) = (0, 1);
-        while let Some(slot) = slots.get(known + step - 1)
-            && is_before(slot)
-        {
-            known += step;
+        while let Some(slot) = slots.get(known + step - 1) {
+            match compare(slot) {
+                Ordering::Less => known += step,
+                Ordering::Equal => return (known + step - 1, true),
+                Ordering::Greater => break,
+            }
             step *= 2;
         }
-        let window = &slots[known..slots.len().min(known + step)];
-        known + window.partition_point(is_before)
+        // What stands at the end of the window is behind the path.
+        let window = &slots[known..slots.len().min(known + step - 1)];
+        match window.binary_search_by(compare) {
+            Ok(place) => (known + place, true),
+            Err(place) => (known + place, false),
+        }
     }
 
     fn keep(&mut self, slots: &mut Vec<Slot>, old: &[Slot], gone: Gone<'_>, object: &str) {

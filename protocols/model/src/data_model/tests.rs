@@ -4,7 +4,6 @@ use super::*;
 use crate::{AttributeEntry, NameEntry, Observation, Reading};
 
 mod oracle;
-mod size;
 
 pub(super) fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()

@@ -1,7 +1,7 @@
 //! A gateway with as many parameters as are asked for: paths, types and values as the tables of
 //! TR-098 have them, beside a vendor's own.
 
-use lastmile_model::{NameEntry, Reading, Redacted};
+use model::{NameEntry, Reading, Redacted};
 
 /// What a value looks like.
 #[derive(Clone, Copy)]
