@@ -428,18 +428,22 @@ impl Transfers {
     }
 
     /// Forgets uploads and removes their files. Each by itself: whose row is gone already was
-    /// removed by someone else, together with its file.
-    async fn forget(&self, rows: Vec<UploadRow>) {
+    /// removed by someone else, together with its file. Says whether all are gone.
+    async fn forget(&self, rows: Vec<UploadRow>) -> bool {
         let each = rows.into_iter().map(async |row| {
             let (tenant, id) = (row.tenant.clone(), row.id.clone());
             let remove = vec![Operation::RemoveUpload { tenant, id }];
             match self.parts.writer.transact(remove).await {
                 Ok(()) => self.upload_removed(&row),
                 Err(WriteError::Refused(_)) => {}
-                Err(error) => warn!(%error, "an upload stays for now"),
+                Err(error) => {
+                    warn!(%error, "an upload stays for now");
+                    return false;
+                }
             }
+            true
         });
-        join_all(each).await;
+        join_all(each).await.into_iter().all(|gone| gone)
     }
 
     /// Removes what was kept long enough, until the stage stops.
@@ -466,8 +470,8 @@ impl Transfers {
             let old = rows.into_iter().filter(|row| row.received_at < before);
             let old: Vec<_> = old.collect();
             let is_done = is_last || old.len() < STEP_MAX;
-            self.forget(old).await;
-            if is_done {
+            let all_gone = self.forget(old).await;
+            if is_done || !all_gone {
                 return Ok(());
             }
         }

@@ -1,4 +1,5 @@
 //! Transfers over a real store and a real disk.
+#![expect(clippy::disallowed_methods, reason = "a test looks at, and harms, files of ours")]
 
 use super::*;
 use crate::commands::Desk;
@@ -328,6 +329,18 @@ async fn what_was_kept_long_enough_goes() {
     assert_eq!(rows.len(), 1);
     assert_eq!(rows[0].bytes, 3);
     scene.files("uploads", 1).await;
+}
+
+#[test]
+fn a_full_disk_is_told_from_a_broken_one() {
+    use std::io::Write as _;
+    let path = Path::new("/dev/full");
+    let mut full = fs::OpenOptions::new().write(true).open(path).unwrap();
+    let error = full.write_all(b"x").unwrap_err();
+    let error = ReceiveError::from(FileError::new("write", path, error));
+    assert!(matches!(error, ReceiveError::Full), "{error:?}");
+    let broken = FileError::new("write", path, std::io::Error::other("it smokes"));
+    assert!(matches!(ReceiveError::from(broken), ReceiveError::Disk(_)));
 }
 
 #[tokio::test]

@@ -60,6 +60,13 @@ impl Connection {
         self.stream.get_mut().write_all(bytes)
     }
 
+    /// Whatever has come next, as it is; at least a byte.
+    pub(crate) fn some(&mut self) -> io::Result<Vec<u8>> {
+        let some = self.stream.fill_buf()?.to_vec();
+        self.stream.consume(some.len());
+        if some.is_empty() { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(some) }
+    }
+
     /// One request and its answer.
     pub(crate) fn request(
         &mut self,

@@ -28,6 +28,7 @@ mod commands;
 mod dials;
 mod discovery;
 mod end_to_end;
+mod files;
 mod full_store;
 mod identity;
 mod kills;
@@ -68,6 +69,7 @@ fn main() {
         stopping::trials(),
         store_files::trials(),
         tenants::trials(),
+        files::trials(),
         refusals::trials(),
         full_store::trials(),
         kills::trials(),
