@@ -34,6 +34,7 @@ mod openapi;
 mod parameters;
 mod sinks;
 mod tokens;
+mod trace;
 mod uploads;
 
 #[cfg(test)]
@@ -55,6 +56,7 @@ use crate::deliver::Replays;
 use crate::files::FileError;
 use crate::registry::{Device, Registry};
 use crate::store::{AuditEntry, Operation, OperationError, ReadError, Store, WriteError, Writer};
+use crate::trace::Traces;
 use crate::transfers::{FileBody, Transfers};
 use access::Authorised;
 use axum::body::Body;
@@ -134,6 +136,8 @@ pub struct Parts {
     pub credentials: Arc<Credentials>,
     /// Images, and what devices have sent.
     pub transfers: Arc<Transfers>,
+    /// Who is listened to.
+    pub traces: Arc<Traces>,
     /// Wakes the sinks for dead letters.
     pub replays: Replays,
     /// The CloudEvents `source` of this node ([`crate::deliver::cloud_event::source`]).

@@ -34,6 +34,7 @@ use crate::secrets::Vault;
 use crate::settings::Settings;
 use crate::shutdown::{Overdue, Stage};
 use crate::store::{self, CommitError, SqliteOptions, SqliteStore, Store, Writer, WriterOptions};
+use crate::trace::Traces;
 use crate::transfers::{self, TransferOptions, Transfers};
 use crate::wake::{self, WakeOptions, Waker};
 use config::{Config, StoreUrl};
@@ -96,6 +97,7 @@ struct Core {
     desk: Arc<Desk>,
     pipeline: Arc<Pipeline>,
     credentials: Arc<Credentials>,
+    traces: Arc<Traces>,
     access: Arc<Access>,
     data_models: Arc<DataModels>,
     transfers: Arc<Transfers>,
@@ -247,6 +249,7 @@ fn join(
         desk,
         pipeline: Arc::new(pipeline),
         credentials: Arc::new(credentials),
+        traces: Arc::default(),
         access: Arc::new(access),
         data_models: Arc::new(data_models),
         transfers,
@@ -314,6 +317,7 @@ async fn operator(
         data_models: Arc::clone(&core.data_models),
         credentials: Arc::clone(&core.credentials),
         transfers: Arc::clone(&core.transfers),
+        traces: Arc::clone(&core.traces),
         replays: replays.clone(),
         source: deliver::cloud_event::source(config.node.as_str()).into(),
         sinks: sinks.collect(),

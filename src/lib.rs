@@ -33,5 +33,6 @@ pub mod settings;
 pub mod shutdown;
 pub mod sign_ins;
 pub mod store;
+pub mod trace;
 pub mod transfers;
 pub mod wake;

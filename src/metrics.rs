@@ -23,6 +23,8 @@ pub struct Metrics {
     auth_failures: IntCounterVec,
     /// CWMP sessions in progress.
     pub cwmp_sessions: IntGauge,
+    /// CPEs that are traced.
+    pub cwmp_traces: IntGauge,
     /// How CWMP sessions ended, by reason.
     pub cwmp_sessions_ended: IntCounterVec,
     /// Calls that we made of CPEs, by call and outcome.
@@ -83,6 +85,7 @@ impl Metrics {
                 &["protocol", "reason"],
             )?,
             cwmp_sessions: make.gauge("lastmile_cwmp_sessions", "CWMP sessions in progress.")?,
+            cwmp_traces: make.gauge("lastmile_cwmp_traces", "CPEs that are traced.")?,
             cwmp_sessions_ended: make.counter(
                 "lastmile_cwmp_sessions_ended_total",
                 "CWMP sessions ended, by reason.",

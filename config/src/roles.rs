@@ -14,6 +14,8 @@ words! {
         DevicesRead = "devices.read",
         /// Name, tag, group and claim devices.
         DevicesWrite = "devices.write",
+        /// See what a CPE and we say to each other, parameter values among it.
+        DevicesTrace = "devices.trace",
         /// Give devices credentials of their own.
         CredentialsWrite = "credentials.write",
         /// Send commands to devices, and cancel them.
@@ -56,13 +58,13 @@ const BUILTIN: [Builtin; 4] = [
     Builtin {
         path: "roles.admin",
         name: "admin",
-        default: r#"["devices.read", "devices.write", "credentials.write", "commands.send", "customers.read", "customers.write", "images.read", "images.write", "uploads.read", "uploads.write", "events.read", "dead_letters.replay", "mqtt.connect", "audit.read", "tokens.write"]"#,
+        default: r#"["devices.read", "devices.write", "devices.trace", "credentials.write", "commands.send", "customers.read", "customers.write", "images.read", "images.write", "uploads.read", "uploads.write", "events.read", "dead_letters.replay", "mqtt.connect", "audit.read", "tokens.write"]"#,
         doc: " Who keeps the daemon. The token of the first start has this role, so it must keep\n `tokens.write`.\n",
     },
     Builtin {
         path: "roles.operator",
         name: "operator",
-        default: r#"["devices.read", "devices.write", "credentials.write", "commands.send", "customers.read", "customers.write", "images.read", "images.write", "uploads.read", "uploads.write", "events.read", "dead_letters.replay", "audit.read"]"#,
+        default: r#"["devices.read", "devices.write", "devices.trace", "credentials.write", "commands.send", "customers.read", "customers.write", "images.read", "images.write", "uploads.read", "uploads.write", "events.read", "dead_letters.replay", "audit.read"]"#,
         doc: " Who serves customers: everything but making tokens.\n",
     },
     Builtin {

@@ -4,7 +4,7 @@ use super::access::{Authorised, need};
 use super::problem::ProblemBody;
 use super::{
     ApiState, audit, commands, credentials, customers, dead_letters, devices, events, health,
-    images, metrics, naming, parameters, sinks, tokens, uploads,
+    images, metrics, naming, parameters, sinks, tokens, trace, uploads,
 };
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
@@ -42,6 +42,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(naming::put_tag, naming::delete_tag))
         .routes(routes!(credentials::put, credentials::delete))
         .routes(routes!(credentials::allow_enrolment))
+        .routes(routes!(trace::begin, trace::show, trace::end))
         .routes(routes!(customers::put, customers::show))
         .routes(routes!(customers::devices_of))
         .routes(routes!(customers::give, customers::take))

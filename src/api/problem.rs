@@ -34,6 +34,8 @@ pub enum Code {
     NoSuchTag,
     /// The device has no credential of its own.
     NoSuchCredential,
+    /// The device is not traced.
+    NoSuchTrace,
     /// No token has that name.
     NoSuchToken,
     /// No reader has that name.
@@ -60,6 +62,8 @@ pub enum Code {
     TooManyCommands,
     /// As many event streams are open as may be.
     TooManyStreams,
+    /// As many devices are traced as may be.
+    TooManyTraces,
     /// The query is not what the call takes.
     InvalidQuery,
     /// A part of the path is not what the call takes.
@@ -86,7 +90,7 @@ pub enum Code {
 
 impl Code {
     /// Every word.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 37] = [
         Self::Unauthorised,
         Self::Forbidden,
         Self::TooManyTries,
@@ -98,6 +102,7 @@ impl Code {
         Self::NoSuchAlias,
         Self::NoSuchTag,
         Self::NoSuchCredential,
+        Self::NoSuchTrace,
         Self::NoSuchToken,
         Self::NoSuchSink,
         Self::NoSuchDeadLetter,
@@ -111,6 +116,7 @@ impl Code {
         Self::WrongProtocol,
         Self::TooManyCommands,
         Self::TooManyStreams,
+        Self::TooManyTraces,
         Self::InvalidQuery,
         Self::InvalidPath,
         Self::MalformedJson,
@@ -158,6 +164,7 @@ impl Code {
             Self::NoSuchCredential => {
                 (S::NOT_FOUND, "no_such_credential", "There is no such credential")
             }
+            Self::NoSuchTrace => (S::NOT_FOUND, "no_such_trace", "The device is not traced"),
             Self::NoSuchToken => (S::NOT_FOUND, "no_such_token", "There is no such token"),
             Self::NoSuchSink => (S::NOT_FOUND, "no_such_sink", "There is no such sink"),
             Self::NoSuchDeadLetter => {
@@ -180,6 +187,9 @@ impl Code {
             }
             Self::TooManyStreams => {
                 (S::SERVICE_UNAVAILABLE, "too_many_streams", "Too many streams are open")
+            }
+            Self::TooManyTraces => {
+                (S::TOO_MANY_REQUESTS, "too_many_traces", "Too many devices are traced")
             }
             Self::InvalidQuery => (S::BAD_REQUEST, "invalid_query", "The query is not understood"),
             Self::InvalidPath => (S::BAD_REQUEST, "invalid_path", "The path is not understood"),

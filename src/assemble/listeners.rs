@@ -128,6 +128,7 @@ async fn cwmp(
         transfers: Arc::clone(&core.transfers),
         metrics: core.metrics.clone(),
         clock: core.clock,
+        traces: Arc::clone(&core.traces),
         nonce_key: NonceKey::new(core.vault.derive("cwmp nonces")),
     };
     let settings = &config.cwmp;

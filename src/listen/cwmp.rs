@@ -11,6 +11,7 @@ mod drive;
 mod lessons;
 mod sessions;
 mod sign_in;
+mod tracing;
 
 use self::body::BodyError;
 use self::discovery::Discoveries;
@@ -29,8 +30,10 @@ use crate::provision::Provision;
 use crate::quirks;
 use crate::registry::Registry;
 use crate::shutdown::Stage;
+use crate::trace::Traces;
 use crate::transfers::Transfers;
 use ::cwmp::{CloseReason, Inform, Known, Message, Reply, Session};
+use ::tracing::debug;
 use config::Cidr;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -43,7 +46,6 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio_util::task::TaskTracker;
-use tracing::debug;
 
 /// The cookie that names a session.
 const COOKIE_NAME: &str = "lastmile";
@@ -105,6 +107,8 @@ pub struct CwmpParts {
     pub metrics: Metrics,
     /// The time.
     pub clock: Clock,
+    /// Who is listened to.
+    pub traces: Arc<Traces>,
     /// Signs nonces.
     pub nonce_key: ::cwmp::auth::NonceKey,
 }
@@ -131,6 +135,8 @@ struct Line {
     is_tls: bool,
     /// The session last served on it: for CPEs that send no cookie.
     session: Mutex<Option<SessionKey>>,
+    /// A request that was refused on it before anybody was named; kept only for a trace.
+    unnamed: Mutex<Option<tracing::Unnamed>>,
 }
 
 /// A request whose sender is settled.
@@ -184,6 +190,9 @@ impl CwmpListener {
                 self.abandon(owned, reason).await;
             }
             self.parts.metrics.cwmp_sessions.set(i64::try_from(self.sessions.len()).unwrap_or(0));
+            self.parts.traces.expire(now);
+            let traces = i64::try_from(self.parts.traces.live()).unwrap_or(0);
+            self.parts.metrics.cwmp_traces.set(traces);
             if stopping {
                 self.turns.close();
                 self.turns.wait().await;
@@ -204,7 +213,9 @@ impl CwmpListener {
     ) {
         let peer = connection.peer.ip();
         let (stream, _place) = connection.into_parts();
-        let line = Arc::new(Line { peer, is_tls: stream.is_tls(), session: Mutex::default() });
+        let is_tls = stream.is_tls();
+        let (session, unnamed) = (Mutex::default(), Mutex::default());
+        let line = Arc::new(Line { peer, is_tls, session, unnamed });
         let answer = |request| Arc::clone(&self).request(request, Arc::clone(&line));
         let ended = http1::speak(stream, self.options.header_timeout, stop, answer).await;
         if let Err(fault) = ended {
@@ -223,6 +234,7 @@ impl CwmpListener {
         let (head, body) = request.into_parts();
         let from = proxy::client(line.peer, &head.headers, &self.options.trusted_proxies);
         let session = self.find(&head, &line, from);
+        let traced = self.parts.traces.is_any().then(|| tracing::head(&head, from));
         // Before any work: only the Inform's POST must bring proof, the session keeps it.
         let has_session = session.is_some();
         let caller = if has_session && !head.headers.contains_key(AUTHORIZATION) {
@@ -233,6 +245,7 @@ impl CwmpListener {
                 Err(_) if has_session => None,
                 Err(refused) => {
                     body::drain(body, self.options.body_max).await;
+                    self.refused_unnamed(&line, traced, &refused);
                     return *refused;
                 }
             }
@@ -246,7 +259,12 @@ impl CwmpListener {
             line,
             content_type: head.headers.get(CONTENT_TYPE).cloned(),
         };
-        self.post(unpacked, request).await
+        let traced = traced.and_then(|head| self.heard(&head, &unpacked, &request));
+        let answer = self.post(unpacked, request).await;
+        if let Some(device) = traced {
+            self.told(&device, &answer);
+        }
+        answer
     }
 
     /// Serves a request whose body is here.

@@ -42,6 +42,7 @@ mod stopping;
 mod store_files;
 mod tenants;
 mod tls;
+mod trace;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -63,6 +64,7 @@ fn main() {
         identity::trials(),
         sinks::trials(),
         tls::trials(),
+        trace::trials(),
         bad_input::trials(),
         secrets::trials(),
         scrape::trials(),

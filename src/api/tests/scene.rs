@@ -141,6 +141,7 @@ impl Scene {
             data_models: Arc::new(data_models),
             credentials: Arc::new(credentials),
             transfers,
+            traces: Arc::default(),
             replays: Replays::default(),
             source: cloud_event::source("test").into(),
             sinks: vec![ConfiguredSink { name: "erp".into(), tenant: Tenant::default() }],

@@ -139,6 +139,11 @@ impl Sessions {
         self.resting.contains_key(&key)
     }
 
+    /// Whose session it is, if it is at rest.
+    pub(crate) fn device(&self, key: SessionKey) -> Option<DeviceId> {
+        self.resting.get(&key).map(|owned| owned.device.clone())
+    }
+
     /// Puts a session back to rest; gives it back when the device has begun another meanwhile.
     pub(crate) fn rest(&self, owned: Box<Owned>) -> Option<Box<Owned>> {
         if !self.is_current(&owned) {

@@ -158,6 +158,20 @@ fn a_hundred_thousand_parameters_are_refused() {
 }
 
 #[test]
+fn ten_megabytes_are_refused_by_default_and_read_within_bounds() {
+    let value = format!(
+        "<Inform><ParameterList><a><Name>Device.A</Name><Value>{}</Value></a></ParameterList></Inform>",
+        "x&amp;".repeat(2 << 20)
+    );
+    let body = envelope(&value);
+    assert!(body.len() > 10 << 20);
+    assert_eq!(crate::decode(&body), Err(DecodeError::TooLong));
+    let options = Options { body_bytes_max: 16 << 20, ..Options::default() };
+    let read = decode(None, body.as_bytes(), &options).unwrap();
+    assert_eq!(read.inform().unwrap().parameters[0].value.expose().len(), 2 * (2 << 20));
+}
+
+#[test]
 fn an_identity_needs_a_serial() {
     let named = |serial: &str| {
         let mut it: Inform = inform(&[], &[]);

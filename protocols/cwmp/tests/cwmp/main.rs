@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test reports")]
 #![allow(missing_docs, reason = "tests are their own documentation")]
 
+mod calls;
 mod codec;
 mod roundtrip;
 mod samples;

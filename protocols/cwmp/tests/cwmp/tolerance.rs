@@ -1,6 +1,8 @@
 //! What real devices send although they should not: each is served (`SPEC.md`, the second table).
 
-use crate::cwmp::{Body, DecodeError, Message, Options, Parameter, Response, XsdType, decode};
+use crate::cwmp::{
+    Body, DecodeError, DuOperation, Message, Options, Parameter, Request, Response, XsdType, decode,
+};
 use crate::envelope;
 
 fn body(xml: &str) -> Body {
@@ -226,4 +228,85 @@ fn unknown_calls_keep_a_bounded_name() {
     };
     assert!(name.len() <= 64, "{}", name.len());
     assert_eq!(body("<FooResponse><a/></FooResponse>").name(), "OtherResponse");
+}
+
+#[test]
+fn a_clock_in_any_spelling_is_kept() {
+    for time in
+        ["2026-01-01T00:00:00", "2026-01-01T00:00:00.123+0000", "1970-01-01T00:00:00Z", "soon", ""]
+    {
+        let xml = format!("<Inform><CurrentTime> {time} </CurrentTime></Inform>");
+        let Body::Inform(inform) = body(&xml) else { panic!("{time}") };
+        assert_eq!(&*inform.current_time, time);
+    }
+}
+
+#[test]
+fn many_envelopes_are_offered_and_one_is_used() {
+    let xml = "<Inform><MaxEnvelopes>8</MaxEnvelopes></Inform><Inform><RetryCount>1</RetryCount>\
+         </Inform>";
+    let Body::Inform(inform) = body(xml) else { panic!() };
+    assert_eq!((inform.max_envelopes, inform.retry_count), (8, 0));
+}
+
+#[test]
+fn answers_without_their_parts() {
+    let answer = |xml: &str| match body(xml) {
+        Body::Response(response) => *response,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        answer("<SetParameterValuesResponse/>"),
+        Response::SetParameterValues { status: 0 },
+        "it would have refused"
+    );
+    assert_eq!(
+        answer("<DownloadResponse><StartTime/></DownloadResponse>"),
+        Response::Download { status: 1 },
+        "nobody said that it is done"
+    );
+    assert_eq!(answer("<UploadResponse/>"), Response::Upload { status: 1 });
+    assert_eq!(
+        answer("<GetAllQueuedTransfersResponse><Extra/></GetAllQueuedTransfersResponse>"),
+        Response::GetAllQueuedTransfers { transfers: vec![] }
+    );
+    let list = "<GetParameterAttributesResponse><ParameterList><a><Notification>900</Notification>\
+         <Name>Device.A</Name></a><a><Notification>1</Notification></a></ParameterList>\
+         </GetParameterAttributesResponse>";
+    let Response::GetParameterAttributes { attributes } = answer(list) else { panic!() };
+    assert_eq!(attributes.len(), 1, "one without a name tells nothing");
+    assert_eq!((&*attributes[0].name, attributes[0].notification), ("Device.A", u8::MAX));
+}
+
+/// The schema repeats `Results` and `Operations`; some make SOAP arrays of them.
+#[test]
+fn software_modules_in_arrays() {
+    let results =
+        |xml: &str| match body(&format!("<DUStateChangeComplete>{xml}</DUStateChangeComplete>")) {
+            Body::DuStateChangeComplete(it) => {
+                it.results.iter().map(|it| it.uuid.to_string()).collect::<Vec<_>>()
+            }
+            other => panic!("{other:?}"),
+        };
+    let one = |uuid: &str| format!("<OpResultStruct><UUID>{uuid}</UUID></OpResultStruct>");
+    assert_eq!(results(&format!("<Results>{}{}</Results>", one("1"), one("2"))), ["1", "2"]);
+    assert_eq!(
+        results("<Results><UUID>1</UUID></Results><Results><UUID>2</UUID></Results>"),
+        ["1", "2"]
+    );
+    assert!(results("<Results/>").is_empty());
+    let fault = "<DUStateChangeComplete><Results><Fault><FaultStruct><FaultCode>9022</FaultCode>\
+         </FaultStruct></Fault><ExecutionUnitRefList> a,, b </ExecutionUnitRefList></Results>\
+         </DUStateChangeComplete>";
+    let Body::DuStateChangeComplete(it) = body(fault) else { panic!() };
+    assert_eq!(it.results[0].fault.as_ref().unwrap().code, 9022);
+    assert_eq!(it.results[0].execution_units, ["a".into(), "b".into()]);
+    let operations = "<ChangeDUState><Operations><InstallOpStruct><URL>u</URL></InstallOpStruct>\
+         <x xsi:type='cwmp:UninstallOpStruct'><UUID>3</UUID></x><y/></Operations></ChangeDUState>";
+    let Body::Request(request) = body(operations) else { panic!() };
+    let Request::ChangeDuState { operations, .. } = *request else { panic!("{request:?}") };
+    assert!(
+        matches!(&*operations, [DuOperation::Install { .. }, DuOperation::Uninstall { uuid, .. }] if &**uuid == "3"),
+        "{operations:?}"
+    );
 }
