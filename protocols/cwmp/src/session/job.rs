@@ -74,6 +74,12 @@ pub(super) struct Notes {
 }
 
 impl Notes {
+    /// The device will not have it that there is such an object. It may be there and be no table:
+    /// what is known of it stays until it was looked up.
+    fn doubt(&mut self, path: &str) {
+        self.lost.push(path.into());
+    }
+
     /// The device says that there is no such path.
     fn lose(&mut self, path: &str) {
         self.learned.push(Observation::Forgotten { path: path.into() });

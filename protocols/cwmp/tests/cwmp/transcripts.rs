@@ -3,6 +3,11 @@
 //! `=` what the registry and the driver know, `>` from the device, `<` to the device, `!` a fact,
 //! `?` the question for work, `+` a setting-up's end, `%` what is learnt of the data model, `~`
 //! seconds of silence, `.` the end.
+//!
+//! After `=`: `known` facts, `quirk` and `batch` of the session, `command` or `setup` with what it is
+//! (before a command: its `type`s, `read_only` paths and `file`s), `unknown` for a command that a
+//! crash left, `full` and `room` of the disk.
+//!
 //! Replaying the `=`, `>` and `~` lines must write the file again exactly. After a wanted change,
 //! run with `UPDATE_TRANSCRIPTS=1` and read the diff: it is the change in behaviour.
 

@@ -71,7 +71,7 @@ impl Job for Add {
 
     fn refused(self: Box<Self>, fault: Fault, context: &mut Context<'_>) -> Step {
         if fault.code == INVALID_NAME {
-            context.notes.lose(&self.table);
+            context.notes.doubt(&self.table);
         }
         Step::end(self.origin.failed(refusal(&fault)))
     }
@@ -110,7 +110,7 @@ impl Job for Delete {
 
     fn refused(self: Box<Self>, fault: Fault, context: &mut Context<'_>) -> Step {
         if fault.code == INVALID_NAME {
-            context.notes.lose(&self.path);
+            context.notes.doubt(&self.path);
         }
         Step::end(self.origin.failed(refusal(&fault)))
     }

@@ -30,21 +30,21 @@ pub(super) struct Write {
 
 impl Write {
     /// Sets at once where every type is known, else reads the rest first.
-    pub(super) fn new(mut parts: Vec<Part>, context: &Context<'_>) -> Self {
-        let mut unknown = Vec::new();
-        for wanted in parts.iter_mut().flat_map(|part| &mut part.wanted) {
-            if wanted.xsd_type.is_none() {
-                let told = context.told.iter().find(|it| it.name == wanted.name);
-                wanted.xsd_type = told.map(|it| it.xsd_type.clone());
-            }
-            if wanted.xsd_type.is_none() {
-                unknown.push(wanted.name.clone());
-            }
+    pub(super) fn new(parts: Vec<Part>, context: &Context<'_>) -> Self {
+        let wanted = parts.iter().flat_map(|part| &part.wanted);
+        let untyped: HashSet<&str> =
+            wanted.filter(|it| it.xsd_type.is_none()).map(|it| &*it.name).collect();
+        let mut types = HashMap::new();
+        if !untyped.is_empty() {
+            let told = context.told.iter().filter(|it| untyped.contains(&*it.name));
+            types.extend(told.map(|it| (it.name.clone(), it.xsd_type.clone())));
         }
+        let wanted = parts.iter().flat_map(|part| &part.wanted);
+        let unknown = wanted.filter(|it| it.xsd_type.is_none() && !types.contains_key(&it.name));
+        let unknown: Vec<Box<str>> = unknown.map(|it| it.name.clone()).collect();
         let unknown = unknown.chunks(context.options.batch_names_max.max(1));
         let unknown = unknown.map(<[_]>::to_vec).collect();
-        let mut write =
-            Self { parts, alone: VecDeque::new(), unknown, types: HashMap::new(), retries: 0 };
+        let mut write = Self { parts, alone: VecDeque::new(), unknown, types, retries: 0 };
         write.settle(context.quirks);
         write
     }

@@ -107,6 +107,7 @@ fn an_object_is_removed() {
     assert_eq!(it.take(), expected);
     let Some(Request::GetParameterNames { path, .. }) = it.calls.last() else { panic!() };
     assert_eq!(&**path, "Device.NAT.PortMapping.");
+    assert!(it.learned.is_empty(), "it may be there, and not removable");
 }
 
 fn crashed(kind: &str) -> Known {
