@@ -4,9 +4,10 @@
 use super::*;
 use crate::commands::Desk;
 use crate::lines::Lines;
+use crate::pipeline::Pipeline;
 use crate::registry::Registry;
 use crate::secrets::KEY_LEN;
-use crate::store::{SqliteOptions, SqliteStore, WriterOptions};
+use crate::store::{SqliteOptions, SqliteStore, UploadRow, WriteError, WriterOptions};
 use bytes::Bytes;
 use firmware::Label;
 use futures_util::stream;

@@ -12,22 +12,26 @@ use crate::transfers::{
 };
 use firmware::{Selection, Ticket, TicketError};
 use futures_util::StreamExt as _;
-use http_body_util::{BodyDataStream, Either};
+use http_body_util::{BodyDataStream, BodyExt as _, Either};
 use hyper::body::Body as _;
 use hyper::header::{
-    ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
+    ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPECT,
     HeaderMap, HeaderName, HeaderValue, IF_RANGE, RANGE, RETRY_AFTER,
 };
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 use multer::{Constraints, Multipart, SizeLimit};
 use std::sync::Arc;
+use std::time::Duration;
 use tracing::{debug, error};
 
 /// In how many seconds a device that found no place comes again: an image takes minutes.
 const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("60");
 /// What a form may have beside its file, in bytes: boundaries, headers, fields.
 const FORM_EXTRA: u64 = 64 * 1024;
+/// How long, and for how many bytes, a device that is refused may go on sending.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 1 << 20;
 /// Longest name of a file that is kept, in bytes.
 const NAME_LEN_MAX: usize = 128;
 
@@ -154,7 +158,7 @@ impl Files {
     pub(super) async fn take(
         &self,
         head: &Parts,
-        body: hyper::body::Incoming,
+        mut body: hyper::body::Incoming,
         token: &str,
         name: &str,
     ) -> PublicAnswer {
@@ -172,7 +176,7 @@ impl Files {
             Ok(transfer) => transfer,
             Err(why) => return self.refuse(Direction::Upload, &busy(why)),
         };
-        match self.upload(head, body, ticket, name, &transfer).await {
+        match self.upload(head, &mut body, ticket, name, &transfer).await {
             Ok(()) => {
                 transfer.ends("done");
                 whole(answer(status, "text/plain; charset=utf-8", String::new()))
@@ -181,6 +185,9 @@ impl Files {
                 // Its end is counted when the place is given back.
                 transfer.ends(refusal.code);
                 self.metrics.listener("public").refused(refusal.code);
+                if !head.headers.contains_key(EXPECT) {
+                    linger(&mut body).await;
+                }
                 told(&refusal)
             }
         }
@@ -189,7 +196,7 @@ impl Files {
     async fn upload(
         &self,
         head: &Parts,
-        body: hyper::body::Incoming,
+        body: &mut hyper::body::Incoming,
         ticket: Ticket,
         name: &str,
         transfer: &Transfer,
@@ -230,7 +237,7 @@ impl Files {
     /// Takes the first file of a form (RFC 7578); what stands beside it is passed over.
     async fn form(
         &self,
-        body: hyper::body::Incoming,
+        body: &mut hyper::body::Incoming,
         boundary: String,
         name: &str,
         incoming: &mut Incoming,
@@ -241,11 +248,7 @@ impl Files {
         let stream = BodyDataStream::new(body);
         let mut form = Multipart::with_constraints(stream, boundary, constraints);
         let mut found = None;
-        let read = |form: Multipart<'static>| next_field(form, limits.idle_timeout);
-        loop {
-            let (rest, field) = read(form).await?;
-            form = rest;
-            let Some(mut field) = field else { break };
+        while let Some(mut field) = next_field(&mut form, limits.idle_timeout).await? {
             if found.is_some() || field.file_name().is_none() && field.name() != Some("file") {
                 continue;
             }
@@ -295,16 +298,31 @@ impl Files {
 }
 
 /// The next field of a form, in time.
-async fn next_field(
-    mut form: Multipart<'static>,
-    patience: std::time::Duration,
-) -> Result<(Multipart<'static>, Option<multer::Field<'static>>), ReceiveError> {
+async fn next_field<'a>(
+    form: &mut Multipart<'a>,
+    patience: Duration,
+) -> Result<Option<multer::Field<'a>>, ReceiveError> {
     let next = tokio::time::timeout(patience, form.next_field()).await;
-    match next.map_err(|_| ReceiveError::Slow)? {
-        Ok(field) => Ok((form, field)),
-        Err(multer::Error::StreamSizeExceeded { .. }) => Err(ReceiveError::TooLong),
-        Err(_) => Err(ReceiveError::Broken),
-    }
+    next.map_err(|_| ReceiveError::Slow)?.map_err(|error| match error {
+        multer::Error::StreamSizeExceeded { .. } => ReceiveError::TooLong,
+        _ => ReceiveError::Broken,
+    })
+}
+
+/// Lets a device that sends without asking come to an end, within bounds: who closes on a peer that
+/// still sends may not be heard.
+async fn linger(body: &mut hyper::body::Incoming) {
+    let forget = async {
+        let mut left = LINGER_BYTES;
+        while let Some(Ok(frame)) = body.frame().await {
+            let length = frame.data_ref().map_or(0, hyper::body::Bytes::len);
+            match left.checked_sub(length) {
+                Some(less) => left = less,
+                None => return,
+            }
+        }
+    };
+    let _ = tokio::time::timeout(LINGER, forget).await;
 }
 
 fn busy(code: &'static str) -> Refusal {
