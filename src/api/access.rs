@@ -207,9 +207,9 @@ pub mod need {
     }
 
     needs! {
-        DevicesRead, DevicesWrite, DevicesTrace, CredentialsWrite, CommandsSend, CustomersRead, CustomersWrite,
-        ImagesRead, ImagesWrite, UploadsRead, UploadsWrite, EventsRead, DeadLettersReplay, AuditRead,
-        TokensWrite,
+        DevicesRead, DevicesWrite, DevicesTrace, CredentialsWrite, CommandsSend, CustomersRead,
+        CustomersWrite, ImagesRead, ImagesWrite, UploadsRead, UploadsWrite, EventsRead,
+        DeadLettersReplay, AuditRead, TokensWrite,
     }
 
     /// Needs a valid token and no permission.

@@ -125,7 +125,7 @@ impl Desk {
     /// Commands whose time is over, with the change that ends them.
     pub fn expired(&self, now: Timestamp) -> Vec<CommandChange> {
         let cause = |command: Command| match command.state {
-            CommandState::Queued if command.attempts > 0 => "no try succeeded in time".into(),
+            CommandState::Queued if command.attempts > 0 => "no try succeeded in time",
             CommandState::Queued => "the device did not come for it in time",
             _ => "the device did not say what became of it in time",
         };

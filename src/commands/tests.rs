@@ -162,7 +162,7 @@ async fn what_failed_and_may_pass_waits_for_its_next_try_and_holds_nobody_up() {
     assert_eq!(due.duration_since(waiting.updated_at).as_secs(), 60);
     let ids = |commands: Vec<Command>| commands.into_iter().map(|it| it.id).collect::<Vec<_>>();
     let queued = || ids(scene.desk.queued(&Tenant::default(), &scene.device));
-    assert_eq!(queued(), [second.id.clone()], "the other one goes on");
+    assert_eq!(queued(), std::slice::from_ref(&second.id), "the other one goes on");
     let stored = scene.desk.store.0.command(&waiting.tenant, &waiting.id).await.unwrap().unwrap();
     assert_eq!((stored.attempts, stored.retry_at), (1, Some(due)));
     assert_eq!((stored.retry, stored.state), (waiting.retry, CommandState::Queued));

@@ -3,7 +3,6 @@
 use super::super::access::Peer;
 use super::super::*;
 use crate::deliver::cloud_event;
-use crate::lines::Lines;
 use crate::secrets::{KEY_LEN, Vault, new_token};
 use crate::store::{CustomerRow, Page, SqliteOptions, SqliteStore, TokenRow, WriterOptions};
 use crate::transfers::{self, TransferOptions};
@@ -103,12 +102,9 @@ impl Scene {
         let access = Arc::new(Access::new(vault.clone(), roles()));
         let clock = Clock::start();
         let prometheus = prometheus::Registry::new();
-        let parts = transfers::Parts {
-            store: Arc::clone(&store),
-            writer: writer.clone(),
-            vault: vault.clone(),
-            clock,
-        };
+        let (of_store, of_writer) = (Arc::clone(&store), writer.clone());
+        let parts =
+            transfers::Parts { store: of_store, writer: of_writer, vault: vault.clone(), clock };
         let bounds = TransferOptions::from(&Config::default());
         let transfers = Transfers::new(parts, folder.path(), bounds, &prometheus).unwrap();
         transfers.load().await.unwrap();
@@ -120,9 +116,8 @@ impl Scene {
         let (changes, task) = Changes::new(&writer, &mirrors);
         tokio::spawn(task);
         let (wake, wakes) = mpsc::channel(8);
-        let lines = Arc::new(Lines::default());
-        let (desk_store, desk_registry) = (Arc::clone(&store), Arc::clone(&registry));
-        let desk = Desk::new(desk_store, writer.clone(), desk_registry, lines, clock, wake);
+        let (of_store, of_registry) = (Arc::clone(&store), Arc::clone(&registry));
+        let desk = Desk::new(of_store, writer.clone(), of_registry, Arc::default(), clock, wake);
         let credentials = Credentials::new(
             vault.clone(),
             writer.clone(),
@@ -132,13 +127,10 @@ impl Scene {
             Vec::new(),
             [],
         );
-        let data_models = DataModels::new(
-            Arc::clone(&store),
-            writer.clone(),
-            Arc::clone(&registry),
-            vault.clone(),
-            crate::data_models::Metrics::new(&prometheus).unwrap(),
-        );
+        let (of_store, of_registry) = (Arc::clone(&store), Arc::clone(&registry));
+        let counted = crate::data_models::Metrics::new(&prometheus).unwrap();
+        let data_models =
+            DataModels::new(of_store, writer.clone(), of_registry, vault.clone(), counted);
         let state = ApiState::new(Parts {
             store,
             changes,

@@ -177,3 +177,49 @@ async fn a_device_has_only_so_many_open_commands() {
     assert_eq!((last.status, last.code()), (StatusCode::TOO_MANY_REQUESTS, "too_many_commands"));
     assert!(last.headers.contains_key("retry-after"));
 }
+
+#[tokio::test]
+async fn every_kind_is_taken_with_its_own_fields_and_no_other() {
+    let scene = Scene::furnished().await;
+    let call = format!("POST {ROUTER_URL}/commands");
+    let attributes = json!([{ "path": "A.B", "notification": 1 }]);
+    let windows = json!([{ "start_s": 0, "end_s": 60 }]);
+    let operations = json!([{ "operation": "install", "image": "m.deb" }]);
+    for kind in [
+        json!({ "kind": "get_parameters", "names": ["A."] }),
+        json!({ "kind": "set_parameters", "values": { "A.B": 1 } }),
+        json!({ "kind": "get_parameter_names", "path": "A.", "next_level": true }),
+        json!({ "kind": "get_parameter_attributes", "names": ["A."] }),
+        json!({ "kind": "set_parameter_attributes", "attributes": attributes }),
+        json!({ "kind": "add_object", "path": "A.", "values": { "B": true } }),
+        json!({ "kind": "delete_object", "path": "A.1." }),
+        json!({ "kind": "refresh", "path": "A.", "depth": 1 }),
+        json!({ "kind": "reboot" }),
+        json!({ "kind": "factory_reset" }),
+        json!({ "kind": "download", "image": "a.bin", "delay_s": 1 }),
+        json!({ "kind": "schedule_download", "image": "a.bin", "windows": windows }),
+        json!({ "kind": "upload", "file_type": "2 Vendor Log File", "delay_s": 1 }),
+        json!({ "kind": "get_transfers", "all": true }),
+        json!({ "kind": "schedule_inform", "delay_s": 1 }),
+        json!({ "kind": "change_du_state", "operations": operations }),
+        json!({ "kind": "get_rpc_methods" }),
+        json!({ "kind": "get_options", "option": "x" }),
+        json!({ "kind": "set_vouchers", "vouchers": ["PGE+"] }),
+    ] {
+        let with = |key: &str, value: Value| {
+            let mut body = kind.clone();
+            body[key] = value;
+            Some(body)
+        };
+        let taken = scene.call(&call, with("retry", json!("5m"))).await;
+        assert_eq!(taken.status, StatusCode::ACCEPTED, "{kind}: {:?}", taken.json);
+        assert_eq!((&taken.json["retry"], &taken.json["attempts"]), (&json!("300s"), &json!(0)));
+        assert_eq!(taken.json["kind"], kind["kind"]);
+        let refused = scene.call(&call, with("stray", json!(1))).await;
+        assert_eq!(refused.code(), "invalid_body", "{kind}");
+    }
+    for retry in [json!("0s"), json!("25h"), json!(300), json!("soon")] {
+        let refused = scene.call(&call, Some(json!({ "kind": "reboot", "retry": retry }))).await;
+        assert_eq!(refused.code(), "invalid_body", "{retry}");
+    }
+}

@@ -75,25 +75,8 @@ impl Cpe {
                 }
                 Response::SetParameterAttributes
             }
-            Request::AddObject { object, parameter_key } => {
-                if **object != *TABLE {
-                    return Err(9005);
-                }
-                more.instances += 1;
-                let path = |name: &str| format!("{TABLE}{}.{name}", more.instances);
-                model.insert(path("Enable"), ("xsd:boolean", "0".to_owned()));
-                model.insert(path("DestIPAddress"), ("xsd:string", String::new()));
-                keep_key(&mut model, parameter_key);
-                Response::AddObject { instance: more.instances, status: 0 }
-            }
-            Request::DeleteObject { object, parameter_key } => {
-                let before = model.len();
-                model.retain(|path, _| !path.starts_with(&**object));
-                if model.len() == before {
-                    return Err(9005);
-                }
-                keep_key(&mut model, parameter_key);
-                Response::DeleteObject { status: 0 }
+            Request::AddObject { .. } | Request::DeleteObject { .. } => {
+                return objects(&mut model, more, request);
             }
             Request::Download(it) => Response::Download { status: more.transfer(&it.command_key) },
             Request::Upload(it) => Response::Upload { status: more.transfer(&it.command_key) },
@@ -121,6 +104,30 @@ impl Cpe {
             | Request::SetParameterValues { .. }
             | Request::Reboot { .. } => return Err(9000),
         })
+    }
+}
+
+/// Makes and removes objects of the table.
+fn objects(model: &mut DataModel, more: &mut More, request: &Request) -> Result<Response, u16> {
+    match request {
+        Request::AddObject { object, parameter_key } if **object == *TABLE => {
+            more.instances += 1;
+            let path = |name: &str| format!("{TABLE}{}.{name}", more.instances);
+            model.insert(path("Enable"), ("xsd:boolean", "0".to_owned()));
+            model.insert(path("DestIPAddress"), ("xsd:string", String::new()));
+            keep_key(model, parameter_key);
+            Ok(Response::AddObject { instance: more.instances, status: 0 })
+        }
+        Request::DeleteObject { object, parameter_key } => {
+            let before = model.len();
+            model.retain(|path, _| !path.starts_with(&**object));
+            if model.len() == before {
+                return Err(9005);
+            }
+            keep_key(model, parameter_key);
+            Ok(Response::DeleteObject { status: 0 })
+        }
+        _ => Err(9005),
     }
 }
 
