@@ -25,6 +25,7 @@ pub struct Metrics {
     pub cwmp_sessions: IntGauge,
     /// How CWMP sessions ended, by reason.
     pub cwmp_sessions_ended: IntCounterVec,
+    oddities: IntCounterVec,
     /// Attempts to wake CPEs, by outcome.
     pub connection_requests: IntCounterVec,
     /// MQTT boards connected.
@@ -86,6 +87,11 @@ impl Metrics {
                 "CWMP sessions ended, by reason.",
                 &["reason"],
             )?,
+            oddities: make.counter(
+                "lastmile_cwmp_oddities_total",
+                "Parts of CPEs' messages that were passed over, by kind.",
+                &["kind"],
+            )?,
             connection_requests: make.counter(
                 "lastmile_cwmp_connection_requests_total",
                 "Attempts to wake CPEs, by outcome.",
@@ -144,6 +150,14 @@ impl Metrics {
     /// A peer's fault.
     pub fn fault(&self, protocol: Protocol, code: &str) {
         self.faults.with_label_values(&[protocol.as_str(), code]).inc();
+    }
+
+    /// Parts of a CPE's message that were passed over, and nothing else of it.
+    pub fn oddities(&self, kind: &str, count: u32) {
+        // Nearly every message has none: then there is nothing to look up.
+        if count > 0 {
+            self.oddities.with_label_values(&[kind]).inc_by(count.into());
+        }
     }
 
     /// A refused sign-in.

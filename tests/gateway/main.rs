@@ -38,6 +38,7 @@ mod stopping;
 mod store_files;
 mod tenants;
 mod tls;
+mod tolerance;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -57,6 +58,7 @@ fn main() {
         sinks::trials(),
         tls::trials(),
         bad_input::trials(),
+        tolerance::trials(),
         secrets::trials(),
         scrape::trials(),
         stopping::trials(),
