@@ -60,6 +60,8 @@ pub struct CwmpOptions {
     pub body_decoded_max: usize,
     /// Longest time for the head of a request.
     pub header_timeout: Duration,
+    /// Longest time for a body.
+    pub body_timeout: Duration,
     /// Longest session.
     pub session_max: Duration,
     /// Failed sign-ins per minute from one address.
