@@ -30,6 +30,7 @@ mod end_to_end;
 mod full_store;
 mod identity;
 mod kills;
+mod recorded;
 mod refusals;
 mod scrape;
 mod secrets;
@@ -59,6 +60,7 @@ fn main() {
         tls::trials(),
         bad_input::trials(),
         tolerance::trials(),
+        recorded::trials(),
         secrets::trials(),
         scrape::trials(),
         stopping::trials(),
