@@ -21,10 +21,10 @@ mod xml;
 
 pub use error::{DecodeError, IdentityError};
 pub use message::{
-    Attributes, Body, DeviceIdStruct, Download, DuOperation, EventStruct, Fault, FileAddress,
-    Inform, Message, Namespace, Oddities, OptionStruct, Parameter, ParameterFault, ParameterInfo,
-    QueuedTransfer, Request, Response, Root, ScheduleDownload, SetAttributes, TransferComplete,
-    Upload, XsdType, decode, fault_words,
+    Attributes, Body, DeviceIdStruct, Download, DuOperation, DuResult, DuStateChange, EventStruct,
+    Fault, FileAddress, FileTypeArg, Inform, Kicked, Message, Namespace, Oddities, OptionStruct,
+    Parameter, ParameterFault, ParameterInfo, QueuedTransfer, Request, RequestDownload, Response,
+    Root, ScheduleDownload, SetAttributes, TransferComplete, Upload, XsdType, decode, fault_words,
 };
 pub use options::Options;
 pub use quirks::Quirks;

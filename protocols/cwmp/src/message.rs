@@ -6,17 +6,20 @@ mod decode;
 mod encode;
 mod fault;
 mod inform;
+mod notice;
 mod parameter;
-mod rpc;
+mod request;
+mod response;
 
 pub use decode::decode;
 pub use fault::{Fault, ParameterFault, fault_words};
-pub use inform::{DeviceIdStruct, EventStruct, Inform, TransferComplete};
+pub use inform::{DeviceIdStruct, EventStruct, Inform};
+pub use notice::{DuResult, DuStateChange, FileTypeArg, Kicked, RequestDownload, TransferComplete};
 pub use parameter::{Parameter, ParameterInfo, Root, XsdType};
-pub use rpc::{
-    Attributes, Download, DuOperation, FileAddress, OptionStruct, QueuedTransfer, Request,
-    Response, ScheduleDownload, SetAttributes, Upload,
+pub use request::{
+    Download, DuOperation, FileAddress, Request, ScheduleDownload, SetAttributes, Upload,
 };
+pub use response::{Attributes, OptionStruct, QueuedTransfer, Response};
 
 use std::borrow::Cow;
 use std::fmt;
@@ -65,12 +68,16 @@ pub enum Body {
     TransferComplete(Box<TransferComplete>),
     /// A transfer that someone else asked for has ended (A.3.3.3).
     AutonomousTransferComplete(Box<TransferComplete>),
-    /// The device asks to be offered a file (A.3.3.4).
-    RequestDownload {
-        /// Kind of file, such as `1 Firmware Upgrade Image`.
-        file_type: Box<str>,
-    },
-    /// What can you do? Either side may ask (A.3.1.1).
+    /// Someone was sent on to us by the device's own web page (A.4.2.1).
+    Kicked(Box<Kicked>),
+    /// The device asks to be offered a file (A.4.2.2).
+    RequestDownload(Box<RequestDownload>),
+    /// A change of software modules that we asked for has ended (A.4.2.3).
+    DuStateChangeComplete(Box<DuStateChange>),
+    /// A change of software modules that someone else asked for has ended (A.4.2.4).
+    AutonomousDuStateChangeComplete(Box<DuStateChange>),
+    /// What can you do? Either side may ask (A.3.1.1), in the same words: what is read is always
+    /// this; [`Request::GetRpcMethods`] is how a session of ours asks.
     GetRpcMethods,
     /// A call that we make of a device.
     Request(Box<Request>),
@@ -94,7 +101,10 @@ impl Body {
             Self::Inform(_) => "Inform",
             Self::TransferComplete(_) => "TransferComplete",
             Self::AutonomousTransferComplete(_) => "AutonomousTransferComplete",
-            Self::RequestDownload { .. } => "RequestDownload",
+            Self::Kicked(_) => "Kicked",
+            Self::RequestDownload(_) => "RequestDownload",
+            Self::DuStateChangeComplete(_) => "DUStateChangeComplete",
+            Self::AutonomousDuStateChangeComplete(_) => "AutonomousDUStateChangeComplete",
             Self::GetRpcMethods => "GetRPCMethods",
             Self::Request(request) => request.name(),
             Self::Response(response) => response.name(),

@@ -139,7 +139,10 @@ impl Session {
                 State::ExpectInform,
                 Body::TransferComplete(_)
                 | Body::AutonomousTransferComplete(_)
-                | Body::RequestDownload { .. }
+                | Body::Kicked(_)
+                | Body::RequestDownload(_)
+                | Body::DuStateChangeComplete(_)
+                | Body::AutonomousDuStateChangeComplete(_)
                 | Body::GetRpcMethods
                 | Body::Request(_)
                 | Body::Response(_)
@@ -156,7 +159,10 @@ impl Session {
                 State::ExpectRequest,
                 body @ (Body::TransferComplete(_)
                 | Body::AutonomousTransferComplete(_)
-                | Body::RequestDownload { .. }
+                | Body::Kicked(_)
+                | Body::RequestDownload(_)
+                | Body::DuStateChangeComplete(_)
+                | Body::AutonomousDuStateChangeComplete(_)
                 | Body::GetRpcMethods
                 | Body::Request(_)
                 | Body::Unknown { .. }),
@@ -165,7 +171,10 @@ impl Session {
                 State::ExpectAnswer(task),
                 body @ (Body::TransferComplete(_)
                 | Body::AutonomousTransferComplete(_)
-                | Body::RequestDownload { .. }
+                | Body::Kicked(_)
+                | Body::RequestDownload(_)
+                | Body::DuStateChangeComplete(_)
+                | Body::AutonomousDuStateChangeComplete(_)
                 | Body::GetRpcMethods
                 | Body::Request(_)
                 | Body::Unknown { .. }),
@@ -358,7 +367,12 @@ impl Session {
                 let methods = METHODS.map(Box::from).to_vec();
                 (None, answer(Response::GetRpcMethods { methods }))
             }
-            Body::RequestDownload { .. } => (None, answer(Response::RequestDownload)),
+            Body::RequestDownload(_) => (None, answer(Response::RequestDownload)),
+            Body::Kicked(kicked) => (None, answer(Response::Kicked { next_url: kicked.next })),
+            Body::DuStateChangeComplete(_) => (None, answer(Response::DuStateChangeComplete)),
+            Body::AutonomousDuStateChangeComplete(_) => {
+                (None, answer(Response::AutonomousDuStateChangeComplete))
+            }
             Body::Request(_) | Body::Unknown { .. } => (None, refusal(FAULT_NOT_SUPPORTED)),
             Body::Empty | Body::Inform(_) | Body::Response(_) | Body::Fault(_) => {
                 (None, refusal(FAULT_DENIED))

@@ -1,11 +1,11 @@
 //! Bytes to messages. Lenient in everything but well-formedness and size: see `SPEC.md` §3.
 
-mod rpc;
+mod fault;
+mod notice;
+mod request;
+mod response;
 
-use super::{
-    Body, DeviceIdStruct, EventStruct, Fault, Inform, Message, Namespace, Oddities, Parameter,
-    ParameterFault, TransferComplete, XsdType,
-};
+use super::{Body, Message, Namespace, Oddities, Parameter, XsdType};
 use crate::xml::{Element, Reader, local_name};
 use crate::{DecodeError, Options, frame};
 use model::Redacted;
@@ -115,147 +115,22 @@ impl Decoder<'_> {
     }
 
     fn call(&mut self, name: &str) -> Result<Body, DecodeError> {
+        if let Some(call) = name.strip_suffix("Response") {
+            return Ok(Body::Response(Box::new(self.response(call)?)));
+        }
+        if let Some(notice) = self.notice(name)? {
+            return Ok(notice);
+        }
+        if let Some(request) = self.request(name)? {
+            return Ok(Body::Request(Box::new(request)));
+        }
+        self.reader.skip()?;
         Ok(match name {
-            "Inform" => Body::Inform(Box::new(self.inform()?)),
-            "Fault" => Body::Fault(Box::new(self.fault()?)),
-            "TransferComplete" => Body::TransferComplete(Box::new(self.transfer()?)),
-            "AutonomousTransferComplete" => {
-                Body::AutonomousTransferComplete(Box::new(self.transfer()?))
-            }
-            "RequestDownload" => {
-                let mut file_type = Box::default();
-                self.fields(|this, field| match field {
-                    "FileType" => this.boxed(&mut file_type),
-                    _ => this.reader.skip(),
-                })?;
-                Body::RequestDownload { file_type }
-            }
-            "GetRPCMethods" => {
-                self.reader.skip()?;
-                Body::GetRpcMethods
-            }
-            _ => self.request_or_response(name)?,
+            "GetRPCMethods" => Body::GetRpcMethods,
+            _ => Body::Unknown {
+                name: name[..name.floor_char_boundary(UNKNOWN_NAME_LEN_MAX)].into(),
+            },
         })
-    }
-
-    fn inform(&mut self) -> Result<Inform, DecodeError> {
-        let mut inform = Inform { max_envelopes: 1, ..Inform::default() };
-        self.fields(|this, field| match field {
-            "DeviceId" => this.device_id(&mut inform.device),
-            "Event" => {
-                let bound = this.options.events_max;
-                this.list(&mut inform.events, bound, Self::event)
-            }
-            "MaxEnvelopes" => this.number(&mut inform.max_envelopes),
-            "CurrentTime" => this.boxed(&mut inform.current_time),
-            "RetryCount" => this.number(&mut inform.retry_count),
-            "ParameterList" => this.parameters(&mut inform.parameters),
-            _ => this.reader.skip(),
-        })?;
-        Ok(inform)
-    }
-
-    fn device_id(&mut self, device: &mut DeviceIdStruct) -> Result<(), DecodeError> {
-        self.fields(|this, field| match field {
-            "Manufacturer" => this.boxed(&mut device.manufacturer),
-            "OUI" => this.boxed(&mut device.oui),
-            "ProductClass" => this.boxed(&mut device.product_class),
-            "SerialNumber" => this.boxed(&mut device.serial),
-            _ => this.reader.skip(),
-        })
-    }
-
-    fn event(&mut self) -> Result<Option<EventStruct>, DecodeError> {
-        let mut event = EventStruct { code: Box::default(), command_key: Box::default() };
-        self.fields(|this, field| match field {
-            "EventCode" => this.boxed(&mut event.code),
-            "CommandKey" => this.boxed(&mut event.command_key),
-            _ => this.reader.skip(),
-        })?;
-        Ok((!event.code.is_empty()).then_some(event))
-    }
-
-    fn transfer(&mut self) -> Result<TransferComplete, DecodeError> {
-        let mut transfer = TransferComplete::default();
-        self.fields(|this, field| match field {
-            "CommandKey" => this.boxed(&mut transfer.command_key),
-            "FaultStruct" => {
-                let fault = this.fault()?;
-                transfer.fault = (fault.code != 0).then(|| Box::new(fault));
-                Ok(())
-            }
-            "StartTime" => this.boxed(&mut transfer.start_time),
-            "CompleteTime" => this.boxed(&mut transfer.complete_time),
-            "TransferURL" => this.boxed(&mut transfer.transfer_url),
-            "FileType" => this.boxed(&mut transfer.file_type),
-            _ => this.reader.skip(),
-        })?;
-        Ok(transfer)
-    }
-
-    /// SOAP's Fault with CWMP's Fault in its detail, or either alone.
-    fn fault(&mut self) -> Result<Fault, DecodeError> {
-        let mut fault = Fault::default();
-        let mut soap_text = Box::default();
-        self.fault_fields(&mut fault, &mut soap_text)?;
-        if fault.text.is_empty() {
-            fault.text = soap_text;
-        }
-        Ok(fault)
-    }
-
-    fn fault_fields(
-        &mut self,
-        fault: &mut Fault,
-        soap_text: &mut Box<str>,
-    ) -> Result<(), DecodeError> {
-        // The reader's bound on depth is the bound of this recursion.
-        self.fields(|this, field| this.fault_field(field, fault, soap_text))
-    }
-
-    fn fault_field(
-        &mut self,
-        field: &str,
-        fault: &mut Fault,
-        soap_text: &mut Box<str>,
-    ) -> Result<(), DecodeError> {
-        match field {
-            "detail" | "Detail" | "Fault" => self.fault_fields(fault, soap_text),
-            "faultstring" => {
-                // netcwmp has the detail inside of it.
-                let (text, child) = self.reader.text_before_child()?;
-                *soap_text = text.trim().into();
-                let Some(child) = child else { return Ok(()) };
-                self.fault_field(child.name(), fault, soap_text)?;
-                self.fault_fields(fault, soap_text)
-            }
-            "FaultCode" => self.code(&mut fault.code),
-            "FaultString" => self.boxed(&mut fault.text),
-            "SetParameterValuesFault" => {
-                let bound = self.options.parameters_max;
-                let one = self.parameter_fault()?;
-                push_bounded(&mut fault.parameters, one, bound)
-            }
-            _ => self.reader.skip(),
-        }
-    }
-
-    /// A SetParameterValuesFault; `None` for one that says that there is none: netcwmp lists every
-    /// parameter, those in order with the code 0.
-    fn parameter_fault(&mut self) -> Result<Option<ParameterFault>, DecodeError> {
-        let mut fault = ParameterFault { name: Box::default(), code: 0, text: Box::default() };
-        let mut is_none = false;
-        self.fields(|this, field| match field {
-            "ParameterName" => this.boxed(&mut fault.name),
-            "FaultCode" => {
-                this.code(&mut fault.code)?;
-                is_none = fault.code == 0;
-                Ok(())
-            }
-            "FaultString" => this.boxed(&mut fault.text),
-            _ => this.reader.skip(),
-        })?;
-        Ok((!is_none).then_some(fault))
     }
 
     fn parameters(&mut self, parameters: &mut Vec<Parameter>) -> Result<(), DecodeError> {
@@ -323,9 +198,33 @@ impl Decoder<'_> {
         Ok(())
     }
 
+    /// A fault's code, or anything else that is small by its nature: what is not is the largest.
     fn code(&mut self, into: &mut u16) -> Result<(), DecodeError> {
         *into = u16::try_from(self.reader.number()?).unwrap_or(u16::MAX);
         Ok(())
+    }
+
+    fn byte(&mut self, into: &mut u8) -> Result<(), DecodeError> {
+        *into = u8::try_from(self.reader.number()?).unwrap_or(u8::MAX);
+        Ok(())
+    }
+
+    fn bytes(&mut self, into: &mut u64) -> Result<(), DecodeError> {
+        *into = self.reader.number()?.into();
+        Ok(())
+    }
+
+    fn boolean(&mut self, into: &mut bool) -> Result<(), DecodeError> {
+        *into = matches!(&*self.reader.word()?, "1" | "true" | "True" | "TRUE");
+        Ok(())
+    }
+
+    fn strings(&mut self, strings: &mut Vec<Box<str>>) -> Result<(), DecodeError> {
+        let bound = self.options.parameters_max;
+        self.list(strings, bound, |this| {
+            let text = this.reader.word()?;
+            Ok((!text.is_empty()).then(|| text.into()))
+        })
     }
 
     fn note_namespace(&mut self, element: &Element<'_>) {

@@ -12,6 +12,9 @@ pub struct Fault {
 }
 
 impl Fault {
+    /// SOAP's own text of every CWMP fault (3.5): it says nothing.
+    pub(crate) const SOAP_TEXT: &str = "CWMP fault";
+
     /// A refusal of ours with A.5.2's text for `code`.
     #[must_use]
     pub fn ours(code: u16) -> Self {

@@ -1,6 +1,6 @@
-//! What a device says of itself and of its transfers.
+//! What a device says of itself.
 
-use super::{Fault, Parameter, Root};
+use super::{Parameter, Root};
 use crate::IdentityError;
 use model::DeviceId;
 
@@ -82,21 +82,4 @@ impl EventStruct {
     pub const DIAGNOSTICS_COMPLETE: &str = "8 DIAGNOSTICS COMPLETE";
     /// A Reboot of ours was carried out; has its CommandKey.
     pub const M_REBOOT: &str = "M Reboot";
-}
-
-/// How a transfer ended (A.3.3.2, A.3.3.3). Times are the device's own, as it writes them.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct TransferComplete {
-    /// The CommandKey of the Download or Upload; empty for an autonomous one.
-    pub command_key: Box<str>,
-    /// Why it failed; `None` is success, spelled as no FaultStruct or as code 0.
-    pub fault: Option<Box<Fault>>,
-    /// When it began; empty or `0001-01-01T00:00:00Z` is unknown.
-    pub start_time: Box<str>,
-    /// When it ended.
-    pub complete_time: Box<str>,
-    /// Of an autonomous one: where from or to; else empty.
-    pub transfer_url: Box<str>,
-    /// Of an autonomous one: what, such as `1 Firmware Upgrade Image`; else empty.
-    pub file_type: Box<str>,
 }

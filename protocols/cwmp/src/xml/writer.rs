@@ -1,6 +1,7 @@
 //! Text that is XML, piece by piece.
 
 use super::is_forbidden;
+use std::fmt::{self, Write as _};
 
 /// A document being written. Names are constants of ours; everything else is escaped.
 pub(crate) struct Writer(String);
@@ -19,6 +20,26 @@ impl Writer {
     /// `<name>text</name>`.
     pub(crate) fn leaf(&mut self, name: &str, text: &str) -> &mut Self {
         self.open(name).escaped(text).close(name)
+    }
+
+    /// `<name>text</name>`, or nothing for an empty text.
+    pub(crate) fn filled(&mut self, name: &str, text: &str) -> &mut Self {
+        if text.is_empty() { self } else { self.leaf(name, text) }
+    }
+
+    /// `<name>number</name>`.
+    pub(crate) fn number(&mut self, name: &str, number: impl Into<i64>) -> &mut Self {
+        self.open(name).formatted(format_args!("{}", number.into())).close(name)
+    }
+
+    /// The start tag of a SOAP array; some devices read its length.
+    pub(crate) fn array(&mut self, name: &str, item: &str, len: usize) -> &mut Self {
+        self.formatted(format_args!(r#"<{name} soap-enc:arrayType="{item}[{len}]">"#))
+    }
+
+    fn formatted(&mut self, markup: fmt::Arguments<'_>) -> &mut Self {
+        self.0.write_fmt(markup).expect("writing to a string cannot fail");
+        self
     }
 
     /// `<name>`.

@@ -325,7 +325,7 @@ fn nothing_to_do_ends_the_session() {
 fn the_devices_own_requests_are_served_in_any_order() {
     let mut it = Harness::informed();
     it.receive(message(Body::GetRpcMethods));
-    it.receive(message(Body::RequestDownload { file_type: "1 Firmware Upgrade Image".into() }));
+    it.receive(message(Body::RequestDownload(Box::default())));
     it.receive(message(Body::Unknown { name: "Vendor".into() }));
     let expected = ["send GetRPCMethodsResponse", "send RequestDownloadResponse", "send Fault"];
     assert_eq!(it.take(), expected);

@@ -62,7 +62,7 @@ pub enum CommandKind {
     },
     /// Restart a CPE.
     Reboot,
-    /// Return a CPE to the settings that it left the factory with (TR-069 A.4.1.4).
+    /// Return a CPE to the settings that it left the factory with (TR-069 A.4.1.6).
     FactoryReset,
     /// Have a CPE fetch an image of the catalogue and use it (TR-069 A.3.2.8).
     Download {
@@ -94,31 +94,31 @@ pub enum CommandKind {
         /// The command that asked for it.
         command: CommandId,
     },
-    /// List transfers that were asked for and have not ended (TR-069 A.4.1.7, A.4.1.10).
+    /// List transfers that were asked for and have not ended (TR-069 A.4.1.1, A.4.1.7).
     GetTransfers {
         /// Also those that we did not ask for.
         #[serde(default)]
         all: bool,
     },
-    /// Have a CPE call again (TR-069 A.4.1.6).
+    /// Have a CPE call again (TR-069 A.4.1.2).
     ScheduleInform {
         /// In how many seconds; at least 1.
         delay_s: u32,
     },
-    /// Install, update or remove software modules (TR-069 A.4.1.11).
+    /// Install, update or remove software modules (TR-069 A.4.1.10).
     ChangeDuState {
         /// What to do, in order.
         operations: Vec<DeploymentOperation>,
     },
     /// Ask which calls a CPE takes (TR-069 A.3.1.1).
     GetRpcMethods,
-    /// Ask for vouchered options; deprecated since CWMP 1.1 and still met (TR-069 A.4.1.2).
+    /// Ask for vouchered options; deprecated since CWMP 1.1 and still met (TR-069 A.4.1.4).
     GetOptions {
         /// The option, or empty for all.
         #[serde(default)]
         option: String,
     },
-    /// Load option vouchers; deprecated as [`CommandKind::GetOptions`] is (TR-069 A.4.1.1).
+    /// Load option vouchers; deprecated as [`CommandKind::GetOptions`] is (TR-069 A.4.1.3).
     SetVouchers {
         /// Signed vouchers, in base64.
         vouchers: Vec<Redacted<String>>,
@@ -237,7 +237,7 @@ const fn as_the_device_likes() -> i32 {
     -1
 }
 
-/// What to do with a software module (TR-069 A.4.1.11).
+/// What to do with a software module (TR-069 A.4.1.10).
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(tag = "operation", rename_all = "snake_case")]
 pub enum DeploymentOperation {

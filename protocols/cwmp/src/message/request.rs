@@ -1,6 +1,6 @@
-//! Calls that we make of a device, and the answers of either side.
+//! Calls that we make of a device.
 
-use super::{Parameter, ParameterInfo};
+use super::Parameter;
 use model::Redacted;
 
 /// A call that we make of a device (TR-069 A.3.2, A.4.1).
@@ -44,7 +44,7 @@ pub enum Request {
         /// Comes back with `M Reboot`.
         command_key: Box<str>,
     },
-    /// Forget everything (A.4.1.4).
+    /// Forget everything (A.4.1.6).
     FactoryReset,
     /// What can you do (A.3.1.1)?
     GetRpcMethods,
@@ -69,30 +69,30 @@ pub enum Request {
         /// Of the transfer.
         command_key: Box<str>,
     },
-    /// Transfers of ours that have not ended (A.4.1.7).
+    /// Transfers of ours that have not ended (A.4.1.1).
     GetQueuedTransfers,
-    /// Transfers of anybody's that have not ended (A.4.1.10).
+    /// Transfers of anybody's that have not ended (A.4.1.7).
     GetAllQueuedTransfers,
-    /// Call again later (A.4.1.6).
+    /// Call again later (A.4.1.2).
     ScheduleInform {
         /// In how many seconds.
         delay_s: u32,
         /// Comes back with `M ScheduleInform`.
         command_key: Box<str>,
     },
-    /// Install, update or remove software modules (A.4.1.11).
+    /// Install, update or remove software modules (A.4.1.10).
     ChangeDuState {
         /// What to do, in order.
         operations: Vec<DuOperation>,
         /// Comes back with DUStateChangeComplete.
         command_key: Box<str>,
     },
-    /// Read options (A.4.1.2, deprecated).
+    /// Read options (A.4.1.4, deprecated).
     GetOptions {
         /// Which; empty for all.
         option: Box<str>,
     },
-    /// Load vouchers (A.4.1.1, deprecated).
+    /// Load vouchers (A.4.1.3, deprecated).
     SetVouchers {
         /// Each in base64.
         vouchers: Vec<Redacted<Box<str>>>,
@@ -108,17 +108,6 @@ pub struct SetAttributes {
     pub notification: Option<u8>,
     /// Who may write beside us.
     pub access_list: Option<Vec<Box<str>>>,
-}
-
-/// What a parameter's attributes are (A.3.2.5).
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Attributes {
-    /// The parameter.
-    pub name: Box<str>,
-    /// 0 to 6.
-    pub notification: u8,
-    /// Who may write beside us.
-    pub access_list: Vec<Box<str>>,
 }
 
 /// Where a file is and how one signs in there (A.3.2.8, A.4.1.5). Addresses of ours are signed and
@@ -180,7 +169,7 @@ pub struct ScheduleDownload {
     pub windows: Vec<model::TimeWindow>,
 }
 
-/// One operation of a ChangeDUState (A.4.1.11).
+/// One operation of a ChangeDUState (A.4.1.10).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum DuOperation {
     /// Fetch and install.
@@ -212,42 +201,6 @@ pub enum DuOperation {
     },
 }
 
-/// A transfer that has not ended (A.4.1.7, A.4.1.10).
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct QueuedTransfer {
-    /// Of the call that asked for it.
-    pub command_key: Box<str>,
-    /// 1 not started, 2 under way, 3 finished.
-    pub state: u8,
-    /// Whether it is a download; only GetAllQueuedTransfers says.
-    pub is_download: Option<bool>,
-    /// What; only GetAllQueuedTransfers says.
-    pub file_type: Box<str>,
-    /// Its length in bytes; only GetAllQueuedTransfers says.
-    pub file_bytes: u64,
-    /// What the device should call it; only GetAllQueuedTransfers says.
-    pub target_file_name: Box<str>,
-}
-
-/// A vouchered option (A.4.1.2).
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct OptionStruct {
-    /// Its name.
-    pub name: Box<str>,
-    /// Its voucher's serial number.
-    pub voucher_serial: Box<str>,
-    /// 0 disabled and not set up, 1 enabled but not set up, 2 enabled and set up.
-    pub state: u8,
-    /// 0 fixed in the device, 1 enabled by a voucher.
-    pub mode: u8,
-    /// When it begins, as the device writes it.
-    pub start_date: Box<str>,
-    /// When it ends, as the device writes it.
-    pub expiration_date: Box<str>,
-    /// Whether it may be moved to another device.
-    pub is_transferable: bool,
-}
-
 impl Request {
     /// The call's name.
     #[must_use]
@@ -273,145 +226,6 @@ impl Request {
             Self::ChangeDuState { .. } => "ChangeDUState",
             Self::GetOptions { .. } => "GetOptions",
             Self::SetVouchers { .. } => "SetVouchers",
-        }
-    }
-}
-
-/// The answer to a call: first those of a device, then ours.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Response {
-    /// What a side can do.
-    GetRpcMethods {
-        /// Names of calls.
-        methods: Vec<Box<str>>,
-    },
-    /// Values; there may be fewer or more than asked for.
-    GetParameterValues {
-        /// Names, values and types.
-        parameters: Vec<Parameter>,
-    },
-    /// Written.
-    SetParameterValues {
-        /// 0: applied; 1: will be applied later, perhaps after a restart.
-        status: u32,
-    },
-    /// What is there.
-    GetParameterNames {
-        /// Names and whether they may be written.
-        parameters: Vec<ParameterInfo>,
-    },
-    /// Made.
-    AddObject {
-        /// The new instance's number.
-        instance: u32,
-        /// As in SetParameterValues.
-        status: u32,
-    },
-    /// Removed.
-    DeleteObject {
-        /// As in SetParameterValues.
-        status: u32,
-    },
-    /// Will restart.
-    Reboot,
-    /// Will forget.
-    FactoryReset,
-    /// Attributes.
-    GetParameterAttributes {
-        /// Each parameter's.
-        attributes: Vec<Attributes>,
-    },
-    /// Written.
-    SetParameterAttributes,
-    /// The transfer is done, or will be.
-    Download {
-        /// 0: done; 1: a TransferComplete follows.
-        status: u32,
-    },
-    /// The transfer is done, or will be.
-    Upload {
-        /// As in `Download`.
-        status: u32,
-    },
-    /// A TransferComplete follows.
-    ScheduleDownload,
-    /// Withdrawn.
-    CancelTransfer,
-    /// Transfers that have not ended.
-    GetQueuedTransfers {
-        /// Each.
-        transfers: Vec<QueuedTransfer>,
-    },
-    /// Transfers of anybody's that have not ended.
-    GetAllQueuedTransfers {
-        /// Each.
-        transfers: Vec<QueuedTransfer>,
-    },
-    /// Will call.
-    ScheduleInform,
-    /// A DUStateChangeComplete follows.
-    ChangeDuState,
-    /// Options.
-    GetOptions {
-        /// Each.
-        options: Vec<OptionStruct>,
-    },
-    /// Loaded.
-    SetVouchers,
-    /// Noted (ours).
-    Kicked {
-        /// Where the user's browser goes next.
-        next_url: Box<str>,
-    },
-    /// Noted (ours).
-    DuStateChangeComplete,
-    /// Noted (ours).
-    AutonomousDuStateChangeComplete,
-    /// Heard (ours).
-    Inform,
-    /// Noted (ours).
-    TransferComplete,
-    /// Noted (ours).
-    AutonomousTransferComplete,
-    /// Noted (ours).
-    RequestDownload,
-    /// An answer that we do not read.
-    Other,
-}
-
-impl Response {
-    /// The answer's name.
-    #[must_use]
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::GetRpcMethods { .. } => "GetRPCMethodsResponse",
-            Self::GetParameterValues { .. } => "GetParameterValuesResponse",
-            Self::SetParameterValues { .. } => "SetParameterValuesResponse",
-            Self::GetParameterNames { .. } => "GetParameterNamesResponse",
-            Self::AddObject { .. } => "AddObjectResponse",
-            Self::DeleteObject { .. } => "DeleteObjectResponse",
-            Self::Reboot => "RebootResponse",
-            Self::FactoryReset => "FactoryResetResponse",
-            Self::GetParameterAttributes { .. } => "GetParameterAttributesResponse",
-            Self::SetParameterAttributes => "SetParameterAttributesResponse",
-            Self::Download { .. } => "DownloadResponse",
-            Self::Upload { .. } => "UploadResponse",
-            Self::ScheduleDownload => "ScheduleDownloadResponse",
-            Self::CancelTransfer => "CancelTransferResponse",
-            Self::GetQueuedTransfers { .. } => "GetQueuedTransfersResponse",
-            Self::GetAllQueuedTransfers { .. } => "GetAllQueuedTransfersResponse",
-            Self::ScheduleInform => "ScheduleInformResponse",
-            Self::ChangeDuState => "ChangeDUStateResponse",
-            Self::GetOptions { .. } => "GetOptionsResponse",
-            Self::SetVouchers => "SetVouchersResponse",
-            Self::Kicked { .. } => "KickedResponse",
-            Self::DuStateChangeComplete => "DUStateChangeCompleteResponse",
-            Self::AutonomousDuStateChangeComplete => "AutonomousDUStateChangeCompleteResponse",
-            Self::Inform => "InformResponse",
-            Self::TransferComplete => "TransferCompleteResponse",
-            Self::AutonomousTransferComplete => "AutonomousTransferCompleteResponse",
-            Self::RequestDownload => "RequestDownloadResponse",
-            Self::Other => "OtherResponse",
         }
     }
 }
