@@ -72,8 +72,6 @@ pub(crate) async fn accept<F>(
             continue;
         };
         port.metrics.accepted();
-        // Answers are small and waited for: Nagle's algorithm would hold them back.
-        let _ = socket.set_nodelay(true);
         match &port.certificate {
             None => stage.spawn(serve(Connection { stream: Stream::plain(socket), peer, place })),
             Some(certificate) => {
@@ -102,6 +100,8 @@ pub(crate) async fn accept<F>(
 #[derive(Debug)]
 pub(crate) struct Stream {
     bytes: Bytes,
+    /// Whether the peer has said that it sends no more.
+    is_at_end: bool,
     /// Runs while a write waits; not there while nothing does.
     stalled: Option<Pin<Box<Sleep>>>,
 }
@@ -119,11 +119,11 @@ const STALL_MAX: Duration = Duration::from_secs(30);
 
 impl Stream {
     fn plain(stream: TcpStream) -> Self {
-        Self { bytes: Bytes::Plain(stream), stalled: None }
+        Self { bytes: Bytes::Plain(stream), is_at_end: false, stalled: None }
     }
 
     fn tls(stream: TlsStream<TcpStream>) -> Self {
-        Self { bytes: Bytes::Tls(Box::new(stream)), stalled: None }
+        Self { bytes: Bytes::Tls(Box::new(stream)), is_at_end: false, stalled: None }
     }
 
     /// Whether the peer's bytes come through TLS.
@@ -165,7 +165,11 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        ask!(self.get_mut(), bytes => Pin::new(bytes).poll_read(cx, buf))
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let read = ask!(this, bytes => Pin::new(bytes).poll_read(cx, buf));
+        this.is_at_end |= matches!(read, Poll::Ready(Ok(()))) && buf.filled().len() == before;
+        read
     }
 }
 
@@ -188,6 +192,10 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        // Who has closed his side hears nothing more: closing the socket says as much.
+        if this.is_at_end && !this.is_tls() {
+            return Poll::Ready(Ok(()));
+        }
         let shut = ask!(this, bytes => Pin::new(bytes).poll_shutdown(cx));
         this.watch(cx, shut)
     }
