@@ -7,7 +7,7 @@
 
 use jiff::Timestamp;
 use lastmile::registry::{Filter, Registry};
-use lastmile::store::{CustomerRow, DeviceRow};
+use lastmile::store::{CustomerRow, DeviceRow, Kept};
 use model::{Alias, AliasKind, DeviceFacts, DeviceId, Protocol, Redacted, Tenant};
 use std::hint::black_box;
 
@@ -148,6 +148,7 @@ fn device(tenant: &Tenant, n: usize) -> DeviceRow {
         address: "203.0.113.7".parse().ok(),
         connection_request: Some(Redacted(vec![7; 96])),
         claimed: true,
+        data_model: Kept::Nothing,
     }
 }
 

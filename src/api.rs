@@ -27,11 +27,14 @@ mod customers;
 mod dead_letters;
 mod devices;
 mod events;
+mod images;
 mod input;
 mod naming;
 mod openapi;
+mod parameters;
 mod sinks;
 mod tokens;
+mod uploads;
 
 #[cfg(test)]
 mod tests;
@@ -47,12 +50,16 @@ pub use sinks::ConfiguredSink;
 use crate::clock::Clock;
 use crate::commands::Desk;
 use crate::credentials::Credentials;
+use crate::data_models::DataModels;
 use crate::deliver::Replays;
+use crate::files::FileError;
 use crate::registry::{Device, Registry};
 use crate::store::{AuditEntry, Operation, OperationError, ReadError, Store, WriteError, Writer};
+use crate::transfers::{FileBody, Transfers};
 use access::Authorised;
-use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderValue, header};
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::http::{HeaderValue, Method, header};
 use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse as _, Response};
 use config::Cidr;
@@ -121,8 +128,12 @@ pub struct Parts {
     pub access: Arc<Access>,
     /// Makes tokens' hashes.
     pub vault: crate::secrets::Vault,
+    /// What is known of devices' data models.
+    pub data_models: Arc<DataModels>,
     /// What devices present.
     pub credentials: Arc<Credentials>,
+    /// Images, and what devices have sent.
+    pub transfers: Arc<Transfers>,
     /// Wakes the sinks for dead letters.
     pub replays: Replays,
     /// The CloudEvents `source` of this node ([`crate::deliver::cloud_event::source`]).
@@ -241,6 +252,8 @@ impl From<WriteError> for Problem {
                 "credential" => Code::NoSuchCredential.into(),
                 "token" => Code::NoSuchToken.into(),
                 "dead letter" => Code::NoSuchDeadLetter.into(),
+                "upload" => Code::NoSuchUpload.into(),
+                "image" => Code::NoSuchImage.into(),
                 "cursor" | "sink" => Code::NoSuchSink.into(),
                 other => Self::new(Code::Conflict, format!("there is no such {other}")),
             },
@@ -271,11 +284,31 @@ pub fn router(state: ApiState) -> axum::Router {
 }
 
 async fn limit_time(State(state): State<ApiState>, request: Request, next: Next) -> Response {
+    // An image takes as long as its line is slow; its reader sees to it that it moves.
+    let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    if request.method() == Method::PUT && route == Some("/api/v1/images/{name}") {
+        return next.run(request).await;
+    }
     let most = state.options.answer_timeout + state.options.wait_max;
     match tokio::time::timeout(most, next.run(request)).await {
         Ok(response) => response,
         Err(_) => Problem::from(Code::TimedOut).into_response(),
     }
+}
+
+/// A file as an answer. Its length is told before, so that one that is cut short is seen to be.
+fn content(body: Result<FileBody, FileError>, bytes: u64) -> Result<Response, Problem> {
+    let body = body.map_err(|error| {
+        error!(error = &error as &dyn std::error::Error, "a file of the store cannot be read");
+        Problem::new(Code::Internal, "the file cannot be read")
+    })?;
+    let mut response = Response::new(Body::new(body));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_LENGTH, bytes.into());
+    let kind = HeaderValue::from_static("application/octet-stream");
+    headers.insert(header::CONTENT_TYPE, kind);
+    headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment"));
+    Ok(response)
 }
 
 /// Answers hold customers' data: nobody on the way keeps them or guesses at their kind.

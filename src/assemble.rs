@@ -22,6 +22,7 @@ use crate::api::{self, Access, ApiOptions, ApiState, Changes, Health, ServeOptio
 use crate::clock::Clock;
 use crate::commands::Desk;
 use crate::credentials::Credentials;
+use crate::data_models::{self, DataModels};
 use crate::deliver::{self, Replays};
 use crate::housekeeping::Housekeeping;
 use crate::lines::Lines;
@@ -33,6 +34,7 @@ use crate::secrets::Vault;
 use crate::settings::Settings;
 use crate::shutdown::{Overdue, Stage};
 use crate::store::{self, CommitError, SqliteOptions, SqliteStore, Store, Writer, WriterOptions};
+use crate::transfers::{self, TransferOptions, Transfers};
 use crate::wake::{self, WakeOptions, Waker};
 use config::{Config, StoreUrl};
 use std::net::SocketAddr;
@@ -95,6 +97,8 @@ struct Core {
     pipeline: Arc<Pipeline>,
     credentials: Arc<Credentials>,
     access: Arc<Access>,
+    data_models: Arc<DataModels>,
+    transfers: Arc<Transfers>,
 }
 
 impl Daemon {
@@ -117,7 +121,7 @@ impl Daemon {
         let (writer, task) = Writer::measured(Arc::clone(&store), options, store_metrics);
         let writer_task = tokio::spawn(task);
         let (wake, woken) = mpsc::channel(wake::QUEUE_MAX);
-        let core = join(&settings, &first, clock, metrics, store, writer, wake);
+        let core = join(&settings, &first, clock, metrics, store, writer, wake)?;
         load::rebuild(&core).await?;
         first_start::make_operator_token(&core, &config.data_dir).await?;
         info!(devices = core.registry.len(), commands = core.desk.len(), "registry rebuilt");
@@ -136,7 +140,7 @@ impl Daemon {
         let operator = operator(config, &core, &replays, &health, &stages.delivery).await?;
         health.set_started();
 
-        let reload = Reload::new(&settings, logging, opened.services, opened.certificate);
+        let reload = Reload::new(&settings, logging, opened.services, opened.certificates);
         let addresses = Addresses { operator, ..opened.addresses };
         info!(cwmp = %addresses.cwmp, mqtt = %addresses.mqtt, public = %addresses.public,
             operator = %addresses.operator, "lastmile is up");
@@ -194,7 +198,7 @@ fn join(
     store: Arc<dyn Store>,
     writer: Writer,
     wake: mpsc::Sender<(model::Tenant, model::DeviceId)>,
-) -> Core {
+) -> Result<Core, StartError> {
     let registry = Arc::new(Registry::new());
     let lines = Arc::new(Lines::default());
     let desk = Arc::new(Desk::new(
@@ -217,7 +221,22 @@ fn join(
         settings.shared_credentials.iter().cloned(),
     );
     let access = Access::new(vault.clone(), settings.config.roles.clone());
-    Core {
+    let data_models = DataModels::new(
+        Arc::clone(&store),
+        writer.clone(),
+        Arc::clone(&registry),
+        vault.clone(),
+        data_models::Metrics::new(metrics.registry())?,
+    );
+    let parts = transfers::Parts {
+        store: Arc::clone(&store),
+        writer: writer.clone(),
+        vault: vault.clone(),
+        clock,
+    };
+    let (data_dir, options) = (&settings.config.data_dir, TransferOptions::from(&settings.config));
+    let transfers = Transfers::new(parts, data_dir, options, metrics.registry())?;
+    Ok(Core {
         clock,
         vault,
         metrics,
@@ -229,7 +248,9 @@ fn join(
         pipeline: Arc::new(pipeline),
         credentials: Arc::new(credentials),
         access: Arc::new(access),
-    }
+        data_models: Arc::new(data_models),
+        transfers,
+    })
 }
 
 /// What runs by itself: housekeeping and waking.
@@ -248,6 +269,7 @@ fn start_house(
         clock: core.clock,
     };
     stages.house.spawn(housekeeping.run(stages.house.clone()));
+    stages.house.spawn(Arc::clone(&core.transfers).keep_house(stages.house.clone()));
     let waking = &config.cwmp.connection_request;
     let waker = Waker {
         registry: Arc::clone(&core.registry),
@@ -274,7 +296,8 @@ async fn operator(
 ) -> Result<SocketAddr, StartError> {
     let registry = Arc::clone(&core.registry) as Arc<dyn api::Mirror>;
     let access = Arc::clone(&core.access) as Arc<dyn api::Mirror>;
-    let (changes, lanes) = Changes::new(&core.writer, &[registry, access]);
+    let transfers = Arc::clone(&core.transfers) as Arc<dyn api::Mirror>;
+    let (changes, lanes) = Changes::new(&core.writer, &[registry, access, transfers]);
     tokio::spawn(lanes);
     let sinks = config.sink.iter().map(|sink| api::ConfiguredSink {
         name: sink.name.as_str().into(),
@@ -288,7 +311,9 @@ async fn operator(
         desk: Arc::clone(&core.desk),
         access: Arc::clone(&core.access),
         vault: core.vault.clone(),
+        data_models: Arc::clone(&core.data_models),
         credentials: Arc::clone(&core.credentials),
+        transfers: Arc::clone(&core.transfers),
         replays: replays.clone(),
         source: deliver::cloud_event::source(config.node.as_str()).into(),
         sinks: sinks.collect(),

@@ -2,26 +2,32 @@
 //!
 //! The store keeps every command; the desk holds those that are not at their end, so that a
 //! session finds its work without reading the store. A command belongs to its device and is handed
-//! out in order of creation.
+//! out in order of creation. One that waits for its next try, or for the device to say how a
+//! transfer ended, does not hold up those behind it: an operator's other work must not wait for
+//! hours because of it.
 
 mod check;
+mod names;
+mod open;
+mod retry;
 mod seats;
+mod timers;
 
-use crate::clock::{Clock, SystemRandom};
+use crate::clock::Clock;
 use crate::lines::Lines;
 use crate::registry::Registry;
 use crate::store::{AuditEntry, Operation, OperationError, ReadError, Store, WriteError, Writer};
 use dashmap::DashMap;
 use jiff::{SignedDuration, Timestamp};
-use model::{
-    Command, CommandChange, CommandId, CommandKind, CommandState, DeviceId, Json, Protocol,
-    Random as _, Tenant,
-};
+use model::{Command, CommandChange, CommandId, CommandKind, CommandState, DeviceId, Json, Tenant};
+use names::Names;
+use open::Open;
+pub(crate) use retry::settled;
 use seats::Seats;
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use timers::Timers;
+use tokio::sync::mpsc;
 
 /// Most commands that may wait for one device: what an operator has in mind at once, many times.
 const OPEN_PER_DEVICE_MAX: usize = 100;
@@ -32,8 +38,6 @@ const OPEN_MAX: usize = 1_000_000;
 const EXPIRES_DEFAULT: Duration = Duration::from_secs(7 * 86_400);
 /// How long a command may wait at most: a year.
 const EXPIRES_MAX: Duration = Duration::from_secs(365 * 86_400);
-/// Most commands that are expired in one step.
-const EXPIRE_STEP_MAX: usize = 500;
 
 /// What someone asks for.
 #[derive(Clone, Debug)]
@@ -46,6 +50,9 @@ pub struct NewCommand {
     pub kind: CommandKind,
     /// How long it may wait; a week when not said, a year at most.
     pub expires: Option<Duration>,
+    /// The first pause before another try where a failure may pass: a second to a day. When not said,
+    /// such a failure is the end.
+    pub retry: Option<Duration>,
     /// Who asks.
     pub actor: Box<str>,
     /// What makes asking twice the same as asking once.
@@ -81,12 +88,6 @@ pub enum SubmitError {
     Unreadable,
 }
 
-#[derive(Debug)]
-struct Open {
-    command: Command,
-    changes: watch::Sender<Command>,
-}
-
 type Key = (Tenant, DeviceId);
 
 /// The desk itself.
@@ -100,7 +101,9 @@ pub struct Desk {
     open: DashMap<Key, Vec<Open>>,
     devices: DashMap<CommandId, Key>,
     seats: Seats,
-    expiries: Mutex<BTreeSet<(Timestamp, CommandId)>>,
+    expiries: Timers,
+    /// When commands that wait for their next try may be sent.
+    retries: Timers,
     wake: mpsc::Sender<Key>,
     names: Names,
 }
@@ -133,7 +136,8 @@ impl Desk {
             open: DashMap::new(),
             devices: DashMap::new(),
             seats: Seats::default(),
-            expiries: Mutex::default(),
+            expiries: Timers::default(),
+            retries: Timers::default(),
             wake,
             names: Names::default(),
         }
@@ -157,41 +161,46 @@ impl Desk {
         Ok(())
     }
 
-    /// Makes a command durable with its line in the audit trail, then known, then rings the device.
+    /// Makes a command durable with its line in the audit trail, then known, then rings the device;
+    /// to the end, also when the caller goes away.
     ///
     /// With a `key` that was used before, nothing new is done: the answer is the command that was
     /// made under it, as it stands now.
-    pub async fn submit(&self, request: NewCommand) -> Result<Command, SubmitError> {
-        let NewCommand { tenant, device, kind, expires, actor, key } = request;
-        if let Some(key) = &key
-            && let Some(made) = self.made_under(&tenant, key).await?
+    pub async fn submit(self: &Arc<Self>, request: NewCommand) -> Result<Command, SubmitError> {
+        if let Some(key) = &request.key
+            && let Some(made) = self.made_under(&request.tenant, key).await?
         {
             return Ok(made);
         }
-        check::kind(&kind, &device, self.registry.get(&tenant, &device).as_ref())?;
-        let place = (tenant, device);
+        let device = self.registry.get(&request.tenant, &request.device);
+        check::request(&request, device.as_ref())?;
+        self.check_cancelled(&request)?;
+        let desk = Arc::clone(self);
+        to_its_end(async move { desk.make(request).await }).await
+    }
+
+    /// What a cancel names must be a transfer that the same device was told of.
+    fn check_cancelled(&self, request: &NewCommand) -> Result<(), SubmitError> {
+        let CommandKind::CancelTransfer { command } = &request.kind else { return Ok(()) };
+        let place = |it: &Command| it.tenant == request.tenant && it.device == request.device;
+        match self.look_up(command).filter(|it| place(it) && it.kind.is_transfer()) {
+            Some(transfer) if transfer.state == CommandState::Queued => Err(SubmitError::Invalid(
+                "the transfer has not left yet: withdraw its command instead",
+            )),
+            Some(_) => Ok(()),
+            None => {
+                Err(SubmitError::Invalid("`command` is no transfer that this device is making"))
+            }
+        }
+    }
+
+    async fn make(&self, request: NewCommand) -> Result<Command, SubmitError> {
+        let key = request.key.clone();
+        let place = (request.tenant.clone(), request.device.clone());
         let open = || self.open.get(&place).map_or(0, |open| open.len());
         let seat = self.seats.take(&place, open).ok_or(SubmitError::TooMany)?;
         let now = self.clock.now().wall;
-        let expires = expires.unwrap_or(EXPIRES_DEFAULT).min(EXPIRES_MAX);
-        let expires = SignedDuration::try_from(expires).unwrap_or(SignedDuration::ZERO);
-        let (tenant, device) = place;
-        let command = Command {
-            id: self.names.next(now),
-            tenant,
-            device,
-            kind,
-            state: CommandState::Queued,
-            cause: None,
-            result: None,
-            created_at: now,
-            updated_at: now,
-            expires_at: now.checked_add(expires).ok(),
-            actor,
-            retry: None,
-            attempts: 0,
-            retry_at: None,
-        };
+        let command = self.new_command(request, now);
         let audit = audit(&command, "command.create", &command.actor, now);
         let create = Operation::CreateCommand { command: command.clone(), key: key.clone() };
         self.writer.transact(vec![create, audit]).await?;
@@ -208,14 +217,38 @@ impl Desk {
         Ok(command)
     }
 
+    fn new_command(&self, request: NewCommand, now: Timestamp) -> Command {
+        let NewCommand { tenant, device, kind, expires, retry, actor, key: _ } = request;
+        let expires = expires.unwrap_or(EXPIRES_DEFAULT).min(EXPIRES_MAX);
+        let expires = SignedDuration::try_from(expires).unwrap_or(SignedDuration::ZERO);
+        Command {
+            id: self.names.next(now),
+            tenant,
+            device,
+            kind,
+            state: CommandState::Queued,
+            cause: None,
+            result: None,
+            created_at: now,
+            updated_at: now,
+            expires_at: now.checked_add(expires).ok(),
+            actor,
+            retry,
+            attempts: 0,
+            retry_at: None,
+        }
+    }
+
     async fn made_under(&self, tenant: &Tenant, key: &str) -> Result<Option<Command>, SubmitError> {
         let made = self.store.0.command_of_key(tenant, key).await;
         made.map_err(|_| SubmitError::Unreadable)
     }
 
-    /// Withdraws a command that has not left yet.
+    /// Withdraws a command that has not left yet, or of which nobody knows whether it did; to the
+    /// end, also when the caller goes away. What the device has is taken back by a command of its
+    /// own: [`CommandKind::CancelTransfer`].
     pub async fn cancel(
-        &self,
+        self: &Arc<Self>,
         tenant: &Tenant,
         id: &CommandId,
         actor: &str,
@@ -231,14 +264,19 @@ impl Desk {
             Operation::ChangeCommand { change: change.clone(), at },
             audit(&command, "command.cancel", actor, at),
         ];
-        match self.writer.transact(operations).await {
-            Ok(()) => {}
-            Err(WriteError::Refused(OperationError::Conflict(_))) => {
-                return Err(SubmitError::AtItsEnd);
+        let desk = Arc::clone(self);
+        to_its_end(async move {
+            match desk.writer.transact(operations).await {
+                Ok(()) => desk.apply(&change, at),
+                Err(WriteError::Refused(OperationError::Conflict(_))) => {
+                    desk.refresh(&command).await;
+                    return Err(SubmitError::AtItsEnd);
+                }
+                Err(error) => return Err(error.into()),
             }
-            Err(error) => return Err(error.into()),
-        }
-        self.apply(&change, at);
+            Ok(())
+        })
+        .await?;
         self.command(tenant, id).await
     }
 
@@ -262,138 +300,6 @@ impl Desk {
         let _ = tokio::time::timeout(wait, ended).await.map(|last| last.map(|last| last.clone()));
         let last = changes.borrow();
         last.clone()
-    }
-
-    /// The commands that a device may be handed now, in order.
-    pub fn queued(&self, tenant: &Tenant, device: &DeviceId) -> Vec<Command> {
-        self.in_state(tenant, device, |command| command.state == CommandState::Queued)
-    }
-
-    /// Whether there is something for a device to do. Costs nothing when there is not.
-    pub fn has_queued(&self, tenant: &Tenant, device: &DeviceId) -> bool {
-        !self.open.is_empty() && !self.queued(tenant, device).is_empty()
-    }
-
-    /// What becomes of commands that an earlier session of the device sent and could not say the end
-    /// of, because there was no room to keep it. To be made durable before the device's new session
-    /// is given work.
-    pub fn stranded(&self, tenant: &Tenant, device: &DeviceId) -> Vec<CommandChange> {
-        let sent = self.in_state(tenant, device, |command| command.state == CommandState::Sent);
-        sent.iter().map(interrupted).collect()
-    }
-
-    /// Restarts that a device has been told to make and has not come back from.
-    pub fn outstanding_reboots(&self, tenant: &Tenant, device: &DeviceId) -> Vec<CommandId> {
-        let started = |command: &Command| {
-            let under_way = matches!(
-                command.state,
-                CommandState::Sent | CommandState::Delivered | CommandState::Unknown
-            );
-            under_way && matches!(command.kind, CommandKind::Reboot)
-        };
-        let commands = self.in_state(tenant, device, started);
-        commands.into_iter().map(|command| command.id).collect()
-    }
-
-    fn in_state(
-        &self,
-        tenant: &Tenant,
-        device: &DeviceId,
-        wanted: impl Fn(&Command) -> bool,
-    ) -> Vec<Command> {
-        if self.open.is_empty() {
-            return Vec::new();
-        }
-        let Some(open) = self.open.get(&(tenant.clone(), device.clone())) else {
-            return Vec::new();
-        };
-        open.iter().map(|open| &open.command).filter(|command| wanted(command)).cloned().collect()
-    }
-
-    /// What is known of an open command.
-    pub fn look_up(&self, id: &CommandId) -> Option<Command> {
-        self.follow(id).map(|changes| changes.borrow().clone())
-    }
-
-    /// Takes over a change that is on disk.
-    pub fn apply(&self, change: &CommandChange, at: Timestamp) {
-        let Some(place) = self.devices.get(&change.id).map(|place| place.clone()) else { return };
-        let Some(mut open) = self.open.get_mut(&place) else { return };
-        let Some(index) = open.iter().position(|open| open.command.id == change.id) else { return };
-        amend(&mut open[index].command, change, at);
-        let command = open[index].command.clone();
-        let ended = command.state.is_final(&command.kind);
-        let expires_at = command.expires_at;
-        open[index].changes.send_replace(command);
-        if ended {
-            open.remove(index);
-            let empty = open.is_empty();
-            drop(open);
-            if empty {
-                self.open.remove_if(&place, |_, open| open.is_empty());
-            }
-            if self.devices.remove(&change.id).is_some() {
-                self.seats.free();
-            }
-            if let Some(at) = expires_at {
-                self.expiries().remove(&(at, change.id.clone()));
-            }
-        }
-    }
-
-    /// Commands whose time is over, with the change that ends them.
-    pub fn expired(&self, now: Timestamp) -> Vec<CommandChange> {
-        let due: Vec<CommandId> = {
-            let expiries = self.expiries();
-            let due = expiries.iter().take_while(|(at, _)| *at <= now).take(EXPIRE_STEP_MAX);
-            due.map(|(_, id)| id.clone()).collect()
-        };
-        let cause = |command: Command| match command.state {
-            CommandState::Queued => "the device did not come for it in time",
-            _ => "the device did not say what became of it in time",
-        };
-        let change = |id: CommandId| {
-            let cause = self.look_up(&id).map(cause)?;
-            Some(CommandChange::new(id, CommandState::Expired).because(cause))
-        };
-        due.into_iter().filter_map(change).collect()
-    }
-
-    /// How many commands are open.
-    pub fn len(&self) -> usize {
-        self.devices.len()
-    }
-
-    /// Whether none is open.
-    pub fn is_empty(&self) -> bool {
-        self.devices.is_empty()
-    }
-
-    fn follow(&self, id: &CommandId) -> Option<watch::Receiver<Command>> {
-        let place = self.devices.get(id)?.clone();
-        let open = self.open.get(&place)?;
-        open.iter().find(|open| open.command.id == *id).map(|open| open.changes.subscribe())
-    }
-
-    fn put(&self, command: Command) {
-        let place = (command.tenant.clone(), command.device.clone());
-        self.devices.insert(command.id.clone(), place.clone());
-        if let Some(at) = command.expires_at {
-            self.expiries().insert((at, command.id.clone()));
-        }
-        let (changes, _) = watch::channel(command.clone());
-        self.open.entry(place).or_default().push(Open { command, changes });
-    }
-
-    fn ring(&self, tenant: &Tenant, device: &DeviceId) {
-        if !self.lines.ring(tenant, device) && device.protocol() == Protocol::Cwmp {
-            // A full channel means that the waker is busy: the next Inform brings the command.
-            let _ = self.wake.try_send((tenant.clone(), device.clone()));
-        }
-    }
-
-    fn expiries(&self) -> std::sync::MutexGuard<'_, BTreeSet<(Timestamp, CommandId)>> {
-        self.expiries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -424,9 +330,21 @@ fn amend(command: &mut Command, change: &CommandChange, at: Timestamp) {
     command.state = change.state;
     command.updated_at = at;
     command.cause.clone_from(&change.cause);
+    command.retry_at = change.retry_at;
+    if change.state == CommandState::Sent {
+        command.attempts += 1;
+    }
     if change.result.is_some() {
         command.result.clone_from(&change.result);
     }
+}
+
+/// Carries work to its end even when the caller goes away: what is on disk must be known, too.
+async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, SubmitError>> + Send + 'static,
+) -> Result<T, SubmitError> {
+    // It fails only by a panic, which ends the process.
+    tokio::spawn(work).await.unwrap_or(Err(SubmitError::Store(WriteError::Closed)))
 }
 
 fn audit(command: &Command, action: &str, actor: &str, time: Timestamp) -> Operation {
@@ -444,24 +362,6 @@ fn audit(command: &Command, action: &str, actor: &str, time: Timestamp) -> Opera
         subject: command.id.as_str().into(),
         detail: Json::of(&Detail { device: &command.device, kind: command.kind.as_str() }),
     })
-}
-
-/// Names commands in the order of their creation: ULIDs, of which a second in the same millisecond
-/// is one more than the first.
-#[derive(Debug, Default)]
-struct Names(Mutex<u128>);
-
-impl Names {
-    fn next(&self, now: Timestamp) -> CommandId {
-        let millis = u64::try_from(now.as_millisecond()).unwrap_or(0);
-        let mut random = [0; 16];
-        SystemRandom.fill(&mut random);
-        let fresh = ulid::Ulid::from_parts(millis, u128::from_ne_bytes(random)).0;
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *last = fresh.max(last.saturating_add(1));
-        let text = ulid::Ulid(*last).to_string();
-        CommandId::new(&text).expect("a ULID is 26 letters and digits")
-    }
 }
 
 #[cfg(test)]

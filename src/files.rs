@@ -1,6 +1,8 @@
-//! The one place that opens files: the configuration, keys and first-run secrets.
+//! The one place that opens files: the configuration, keys, first-run secrets, and what devices
+//! fetch and send.
 //!
-//! Small files, read whole and bounded; what is secret is written with mode 0600.
+//! Small files are read whole and bounded; what is secret is written with mode 0600. Large ones are
+//! opened here and read and written by `transfers`, always off the runtime.
 
 use model::Redacted;
 use std::fs::{self, File, OpenOptions};
@@ -21,6 +23,18 @@ pub struct FileError {
 }
 
 impl FileError {
+    /// Something that failed with a file that is open already.
+    pub(crate) fn new(action: &'static str, file: &Path, source: io::Error) -> Self {
+        Self { action, file: file.to_owned(), source }
+    }
+
+    /// Whether the disk, or what we may take of it, is full.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        matches!(self.source.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+    }
+
     /// Whether there is no such file.
     #[must_use]
     pub fn is_missing(&self) -> bool {
@@ -76,6 +90,36 @@ pub fn list(dir: &Path) -> Result<Vec<PathBuf>, FileError> {
         Ok(files)
     };
     list().map_err(failed("list", dir))
+}
+
+/// Makes a file for the daemon alone, where there is none of that name.
+pub fn create_private(file: &Path) -> Result<File, FileError> {
+    let mut open = OpenOptions::new();
+    open.write(true).create_new(true).mode(0o600).open(file).map_err(failed("create", file))
+}
+
+/// Opens a file to be read in parts.
+pub fn open(file: &Path) -> Result<File, FileError> {
+    OpenOptions::new().read(true).open(file).map_err(failed("open", file))
+}
+
+/// Gives a file that was written as `from` its name, once it is on disk. After a crash it is there
+/// whole, or not at all.
+pub fn put_in_place(written: &File, from: &Path, to: &Path) -> Result<(), FileError> {
+    let put = || -> io::Result<()> {
+        written.sync_all()?;
+        fs::rename(from, to)?;
+        sync_dir(to.parent().unwrap_or_else(|| Path::new(".")))
+    };
+    put().map_err(failed("write", to))
+}
+
+/// Removes a file; no error when there is none.
+pub fn remove(file: &Path) -> Result<(), FileError> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", file)(error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// Reads a secret, or makes it with `make` and writes it with mode 0600; says whether it was made.

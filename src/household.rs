@@ -91,6 +91,7 @@ impl Household {
             device: router.id.clone(),
             kind: CommandKind::Reboot,
             expires: None,
+            retry: None,
             actor: format!("ussd:{}", ask.service).into(),
             key: ask.idempotency_key.clone(),
         };

@@ -50,6 +50,7 @@ impl Housekeeping {
                 () = stage.stop().cancelled() => break,
             }
             self.expire().await;
+            self.desk.ring_due(self.clock.now().wall);
             self.notice_silence(&mut silent).await;
             if count.is_multiple_of(WRITE_BEHIND_TICKS) {
                 self.write_behind().await;

@@ -26,8 +26,12 @@ pub struct Metrics {
     /// How CWMP sessions ended, by reason.
     pub cwmp_sessions_ended: IntCounterVec,
     oddities: IntCounterVec,
+    /// Calls that we made of CPEs, by call and outcome.
+    pub cwmp_calls: IntCounterVec,
     /// Attempts to wake CPEs, by outcome.
     pub connection_requests: IntCounterVec,
+    /// Credentials put on CPEs, by outcome.
+    pub credential_pushes: IntCounterVec,
     /// MQTT boards connected.
     pub mqtt_sessions: IntGauge,
     /// How MQTT connections ended, by reason.
@@ -92,9 +96,20 @@ impl Metrics {
                 "Parts of CPEs' messages that were passed over, by kind.",
                 &["kind"],
             )?,
+            cwmp_calls: make.counter(
+                "lastmile_cwmp_calls_total",
+                "Calls made of CPEs, by call and outcome: answered, the code of a fault, other or \
+                 not_answered.",
+                &["rpc", "outcome"],
+            )?,
             connection_requests: make.counter(
                 "lastmile_cwmp_connection_requests_total",
                 "Attempts to wake CPEs, by outcome.",
+                &["outcome"],
+            )?,
+            credential_pushes: make.counter(
+                "lastmile_cwmp_credential_pushes_total",
+                "Credentials put on CPEs, by outcome.",
                 &["outcome"],
             )?,
             mqtt_sessions: make.gauge("lastmile_mqtt_sessions", "MQTT boards connected.")?,

@@ -4,12 +4,12 @@
 //! device is answered only after the first step.
 
 use crate::clock::Clock;
-use crate::commands::Desk;
+use crate::commands::{self, Desk};
 use crate::registry::Registry;
 use crate::store::{Operation, OperationError, Room, WriteError, Writer};
 use model::{
-    Command, CommandChange, CommandState, DeviceFacts, DeviceId, Event, EventType, Fact, Json,
-    Settlement, Tenant,
+    Command, CommandChange, CommandState, DeviceFacts, DeviceId, Event, EventType,
+    Fact, Json, Settlement, Tenant,
 };
 use serde::Serialize;
 use std::net::IpAddr;
@@ -75,6 +75,14 @@ impl Pipeline {
             each[place] = settlement;
         }
         Recorded::Each(each)
+    }
+
+    /// Makes one fact durable together with what must be true with it, then known.
+    pub async fn append(&self, event: Event, operations: Vec<Operation>) -> Result<(), WriteError> {
+        let news = event.facts.is_some().then(|| event.clone());
+        self.writer.append(vec![event], operations).await?;
+        news.iter().for_each(|event| self.registry.apply(event));
+        Ok(())
     }
 
     /// Keeps what is noteworthy of a sign-in: which identity was `said`, and from where. The event is
@@ -143,13 +151,15 @@ impl Pipeline {
         outcomes.into_iter().map(|outcome| outcome.unwrap_or(Settlement::Refused)).collect()
     }
 
-    /// Moves one command on, with the event that tells its end. `Overtaken` when the command has
-    /// come to its end meanwhile; what would be `Refused` is the error that says why.
+    /// Moves one command on, with the event that tells its end; a failure that may pass puts it back
+    /// into the queue where it is to be tried again. `Overtaken` when the command has come to its end
+    /// meanwhile; what would be `Refused` is the error that says why.
     pub async fn change(&self, change: CommandChange) -> Result<Settlement, WriteError> {
         let Some(command) = self.desk.look_up(&change.id) else {
             return Ok(Settlement::Overtaken);
         };
         let at = self.clock.now().wall;
+        let change = commands::settled(&command, change, at);
         let events = command_ended(&command, &change, at).into_iter().collect();
         let operation = Operation::ChangeCommand { change: change.clone(), at };
         match self.writer.append(events, vec![operation]).await {
@@ -157,9 +167,11 @@ impl Pipeline {
                 self.desk.apply(&change, at);
                 Ok(Settlement::Committed)
             }
-            Err(WriteError::Refused(OperationError::Conflict(_))) => Ok(Settlement::Overtaken),
-            Err(WriteError::Refused(missing)) => {
-                error!(command = %change.id, error = %missing, "open command is not in the store");
+            Err(WriteError::Refused(refused)) => {
+                if let OperationError::Missing(_) = refused {
+                    error!(command = %change.id, "open command is not in the store");
+                }
+                self.desk.refresh(&command).await;
                 Ok(Settlement::Overtaken)
             }
             Err(error) => Err(error),

@@ -28,7 +28,7 @@ mod tests;
 
 pub use device::{Device, Filter, Part};
 
-use crate::store::{CustomerRow, Seen};
+use crate::store::{CustomerRow, Kept, Seen};
 use jiff::Timestamp;
 use model::{Alias, AliasKind, DeviceFacts, DeviceId, Redacted, Tenant};
 use parking_lot::{Mutex, RwLock};
@@ -216,6 +216,21 @@ impl Registry {
         let found = shard.find(hash, tenant, id.as_str());
         if let Some(record) = found.and_then(|handle| shard.record_mut(handle)) {
             record.awake_at = record.awake_at.max(Some(at));
+        }
+    }
+
+    /// How much the store keeps of a device's data model.
+    pub fn data_model(&self, tenant: &Tenant, id: &DeviceId) -> Kept {
+        self.read(tenant, id, |record, _| record.data_model).unwrap_or_default()
+    }
+
+    /// The store keeps so much of a device's data model from now on.
+    pub fn set_data_model(&self, tenant: &Tenant, id: &DeviceId, kept: Kept) {
+        let hash = self.hash_id(tenant, id.as_str());
+        let mut shard = self.shards[hash.shard()].write();
+        let found = shard.find(hash, tenant, id.as_str());
+        if let Some(record) = found.and_then(|handle| shard.record_mut(handle)) {
+            record.data_model = kept;
         }
     }
 

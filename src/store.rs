@@ -15,15 +15,15 @@ pub use error::{CommitError, OpenError, ReadError, WriteError};
 pub use metrics::Metrics;
 pub use operation::{Operation, OperationError};
 pub use row::{
-    AuditEntry, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, NewDeadLetter, Page,
-    Position, Seen, StoredEvent, TokenRow, Usage,
+    AuditEntry, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, ImageRow, Kept,
+    NewDeadLetter, Page, Position, Seen, StoredEvent, TokenRow, UploadRow, Uploads, Usage,
 };
 pub use sqlite::{SqliteOptions, SqliteStore};
 pub use writer::{Room, Writer, WriterOptions};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use model::{Command, CommandId, DeviceId, Event, Tenant};
+use model::{Command, CommandId, DeviceId, Event, Redacted, Tenant};
 
 /// One write of a group. Each stands alone: a refused one does not undo its neighbours.
 #[derive(Debug)]
@@ -103,6 +103,14 @@ pub trait Store: Send + Sync + 'static {
     /// Every command that is not at its end, oldest first.
     async fn open_commands(&self) -> Result<Vec<Command>, ReadError>;
 
+    /// What is known of a device's data model, as [`Operation::PutDataModel`] brought it.
+    /// [`Store::devices`] tells whose is kept.
+    async fn data_model(
+        &self,
+        tenant: &Tenant,
+        device: &DeviceId,
+    ) -> Result<Option<Redacted<Vec<u8>>>, ReadError>;
+
     /// The audit trail, newest first.
     async fn audit(&self, tenant: &Tenant, page: Page) -> Result<Vec<AuditEntry>, ReadError>;
 
@@ -113,6 +121,12 @@ pub trait Store: Send + Sync + 'static {
         sink: Option<&str>,
         page: Page,
     ) -> Result<Vec<DeadLetter>, ReadError>;
+
+    /// Every image of the catalogue.
+    async fn images(&self) -> Result<Vec<ImageRow>, ReadError>;
+
+    /// Files that devices have sent.
+    async fn uploads(&self, which: &Uploads, rows_max: usize) -> Result<Vec<UploadRow>, ReadError>;
 
     /// How much room is taken and left.
     async fn usage(&self) -> Result<Usage, ReadError>;

@@ -1,15 +1,17 @@
 //! What must go together: contradictions between keys that are sound by themselves.
 
+use crate::cwmp::ClientCertificates;
 use crate::http::BackendKind;
 use crate::read::Reader;
 use crate::sink::{Sink, SinkKind};
-use crate::top::Config;
+use crate::top::{Auth, Config};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 /// Pushes every contradiction.
 pub(crate) fn contradictions(config: &Config, reader: &mut Reader) {
     tls(config, reader);
+    client_certificates(config, reader);
     listeners(config, reader);
     names(config, reader);
     tenants(config, reader);
@@ -17,6 +19,7 @@ pub(crate) fn contradictions(config: &Config, reader: &mut Reader) {
     for (index, sink) in config.sink.iter().enumerate() {
         check_sink(sink, &format!("sink[{index}]"), reader);
     }
+    quirks(config, reader);
     backend(config, reader);
     if !config.roles.admin_is_whole() {
         let message = "must keep `tokens.write`: the token of the first start has this role";
@@ -48,6 +51,34 @@ fn tls(config: &Config, reader: &mut Reader) {
             let keys = [key, "tls.cert", "tls.key", "tls.self_signed"];
             reader.contradiction(&keys, message.to_owned());
         }
+    }
+}
+
+/// What asking CPEs for certificates needs.
+fn client_certificates(config: &Config, reader: &mut Reader) {
+    let cwmp = &config.cwmp;
+    let key = "cwmp.client_certificates";
+    if cwmp.client_certificates == ClientCertificates::Off {
+        let given = [
+            ("cwmp.client_ca", cwmp.client_ca.is_some()),
+            ("cwmp.client_crl", cwmp.client_crl.is_some()),
+        ];
+        for (file, _) in given.into_iter().filter(|(_, given)| *given) {
+            let message = "is for `cwmp.client_certificates`, which is off";
+            reader.contradiction(&[file, key], message.to_owned());
+        }
+        return;
+    }
+    let needed = [
+        ("cwmp.client_ca", cwmp.client_ca.is_some()),
+        ("cwmp.tls_listen", cwmp.tls_listen.is_some()),
+    ];
+    for (other, _) in needed.into_iter().filter(|(_, given)| !*given) {
+        reader.contradiction(&[key, other], format!("needs `{other}`"));
+    }
+    if cwmp.auth == Auth::Open {
+        let message = "is given beside `auth = \"open\"`, which asks for no proof";
+        reader.contradiction(&[key, "cwmp.auth"], message.to_owned());
     }
 }
 
@@ -100,6 +131,21 @@ fn names(config: &Config, reader: &mut Reader) {
     }
 }
 
+/// Rules that fit every device, or change nothing.
+fn quirks(config: &Config, reader: &mut Reader) {
+    for (index, quirk) in config.cwmp.quirk.iter().enumerate() {
+        let at = format!("cwmp.quirk[{index}]");
+        let matchers = [&quirk.oui, &quirk.product_class, &quirk.model, &quirk.software];
+        if matchers.iter().all(|it| it.is_none()) {
+            let message = "fits every device: give `oui`, `product_class`, `model` or `software`";
+            reader.contradiction(&[&at, &format!("{at}.flags")], message.to_owned());
+        }
+        if quirk.flags.is_empty() {
+            reader.contradiction(&[&format!("{at}.flags")], "names no flag".to_owned());
+        }
+    }
+}
+
 /// The user name of the enrolment secret.
 const ENROL: &str = "enrol";
 /// The tenant that is always there.
@@ -137,6 +183,7 @@ fn tenants(config: &Config, reader: &mut Reader) {
 /// Pairs of limits of which one must not go beyond the other.
 fn limits(config: &Config, reader: &mut Reader) {
     let (cwmp, mqtt, ussd) = (&config.cwmp, &config.mqtt, &config.ussd);
+    let (firmware, files) = (&config.firmware, &config.files);
     let pairs = [
         (
             cwmp.session_idle.get() > cwmp.session_max.get(),
@@ -154,6 +201,8 @@ fn limits(config: &Config, reader: &mut Reader) {
             ussd.ask_deadline.get() > ussd.dialogue_idle.get(),
             ["ussd.ask_deadline", "ussd.dialogue_idle"],
         ),
+        (firmware.image_max.get() > firmware.quota.get(), ["firmware.image_max", "firmware.quota"]),
+        (files.upload_max.get() > files.quota.get(), ["files.upload_max", "files.quota"]),
         (
             config.store.batch_max.get() > config.store.queue_max.get(),
             ["store.batch_max", "store.queue_max"],

@@ -2,7 +2,8 @@
 
 use crate::bounded::{Bounded, HOUR, KIB, MIB, MINUTE, Period, SECOND, Size};
 use crate::cidr::Cidr;
-use crate::section::section;
+use crate::quirk::Quirk;
+use crate::section::{section, words};
 use crate::text::{HttpUrl, UserName};
 use crate::top::Auth;
 use std::net::SocketAddr;
@@ -25,6 +26,18 @@ section! {
         /// Whether a CPE may send its password in the clear over a connection without TLS (HTTP
         /// Basic). Off, because who listens on the line then has it; Digest is always offered.
         restart allow_basic: bool = false,
+        /// Whether CPEs are asked for a certificate on `tls_listen`. One that names the CPE (common name
+        /// `OUI-ProductClass-Serial`, `OUI-Serial` or the serial number) is its proof, and no password
+        /// is asked for; one that many CPEs share proves nothing beside it. `accepted` asks and serves
+        /// those without, too; `required` serves no CPE without, nor any on `listen`. One that `client_ca`
+        /// did not sign ends the connection in either case.
+        restart client_certificates: ClientCertificates = "off",
+        /// Who signs CPEs' certificates: one or more authorities, as PEM. Read again on SIGHUP. Whoever
+        /// they sign for is a CPE: name those of your CPEs alone, never a public one.
+        restart client_ca: Option<PathBuf> = none,
+        /// Certificates that these authorities took back: one or more lists, as PEM. Read again on
+        /// SIGHUP; a list that is overdue still counts.
+        restart client_crl: Option<PathBuf> = none,
         /// Networks from which a known CPE that has lost its credentials (factory reset) may enrol
         /// again by itself. None by default: an operator's mark is needed, for else the enrolment
         /// secret of one leaked router takes over any other.
@@ -50,13 +63,50 @@ section! {
         /// Most connections at once, both listeners together; the next is closed at once. Sessions
         /// are short: 100,000 CPEs with an hourly Inform keep some 100 open.
         restart connections_max: Bounded<1, 1_000_000> = 20_000,
-        /// Failed sign-ins per minute from one address before the next wait. An ONT with a wrong
-        /// password tries about once a minute; a guesser gets ten tries.
+        /// Most sessions at once; who begins another is asked to come back, each at a moment of its
+        /// own within five minutes, so that a fleet that returns together after a power cut does not
+        /// do it again together. A session takes some 10 KB while its CPE is awaited.
+        restart sessions_max: Bounded<1, 1_000_000> = 10_000,
+        /// Most calls of ours in one session, so that no rule can go round for ever. What is left then
+        /// is taken up in the next session. A device of 5,000 parameters is learned in some hundred.
+        restart session_requests_max: Bounded<16, 100_000> = 1024,
+        /// Whether the data model of a CPE is learned, names and values, when it is first met or comes
+        /// from factory settings. `off` learns only what commands ask for.
+        restart discovery: Discovery = "first_contact",
+        /// Failed sign-ins per minute from one address, or at one CPE's user name from all addresses,
+        /// before the next wait. An ONT with a wrong password tries about once a minute; a guesser gets
+        /// ten tries, however many addresses he has. A CPE whose name is guessed at is still heard from
+        /// the address where it was last, and from others when the minute is over. `enrol` and shared
+        /// names are limited by address alone: they would shut out the fleet.
         restart failed_sign_ins_per_minute: Bounded<1, 100_000> = 10,
         /// How CPEs are woken.
         section connection_request: ConnectionRequest = {},
         /// Names and passwords that a whole fleet already uses.
         tables credential: Vec<Credential> = [],
+        /// What single models get wrong.
+        tables quirk: Vec<Quirk> = [],
+    }
+}
+
+words! {
+    /// Whether CPEs show certificates.
+    ClientCertificates {
+        /// They are not asked for any.
+        Off = "off",
+        /// They are asked, and may have none.
+        Accepted = "accepted",
+        /// Nobody is served without.
+        Required = "required",
+    }
+}
+
+words! {
+    /// When a CPE's data model is learned without anyone asking.
+    Discovery {
+        /// When it is first met, and when it comes from factory settings.
+        FirstContact = "first_contact",
+        /// Never.
+        Off = "off",
     }
 }
 

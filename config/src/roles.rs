@@ -22,6 +22,14 @@ words! {
         CustomersRead = "customers.read",
         /// Make customers, and say what they own.
         CustomersWrite = "customers.write",
+        /// See the catalogue of images, and fetch them.
+        ImagesRead = "images.read",
+        /// Put images into the catalogue, and take them out: devices run what is there.
+        ImagesWrite = "images.write",
+        /// See and fetch what devices have sent: configurations, with customers' secrets in them.
+        UploadsRead = "uploads.read",
+        /// Remove what devices have sent.
+        UploadsWrite = "uploads.write",
         /// Read the stream of events.
         EventsRead = "events.read",
         /// See what a sink refused, and send it again.
@@ -48,19 +56,19 @@ const BUILTIN: [Builtin; 4] = [
     Builtin {
         path: "roles.admin",
         name: "admin",
-        default: r#"["devices.read", "devices.write", "credentials.write", "commands.send", "customers.read", "customers.write", "events.read", "dead_letters.replay", "mqtt.connect", "audit.read", "tokens.write"]"#,
+        default: r#"["devices.read", "devices.write", "credentials.write", "commands.send", "customers.read", "customers.write", "images.read", "images.write", "uploads.read", "uploads.write", "events.read", "dead_letters.replay", "mqtt.connect", "audit.read", "tokens.write"]"#,
         doc: " Who keeps the daemon. The token of the first start has this role, so it must keep\n `tokens.write`.\n",
     },
     Builtin {
         path: "roles.operator",
         name: "operator",
-        default: r#"["devices.read", "devices.write", "credentials.write", "commands.send", "customers.read", "customers.write", "events.read", "dead_letters.replay", "audit.read"]"#,
+        default: r#"["devices.read", "devices.write", "credentials.write", "commands.send", "customers.read", "customers.write", "images.read", "images.write", "uploads.read", "uploads.write", "events.read", "dead_letters.replay", "audit.read"]"#,
         doc: " Who serves customers: everything but making tokens.\n",
     },
     Builtin {
         path: "roles.reader",
         name: "reader",
-        default: r#"["devices.read", "customers.read", "events.read"]"#,
+        default: r#"["devices.read", "customers.read", "images.read", "events.read"]"#,
         doc: " Who looks: a dashboard, a first-line agent.\n",
     },
     Builtin {

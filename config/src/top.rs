@@ -4,6 +4,7 @@ use crate::check;
 use crate::cidr::Cidr;
 use crate::cwmp::Cwmp;
 use crate::fault::{Cause, Fault, Faults, Warning};
+use crate::files::{Files, Firmware};
 use crate::http::{Backend, Operator, Public, Tls};
 use crate::mqtt::Mqtt;
 use crate::read::{Reader, Value};
@@ -56,6 +57,10 @@ section! {
         section mqtt: Mqtt = {},
         /// What aggregators, providers and devices call over HTTP.
         section public: Public = {},
+        /// Images that devices fetch.
+        section firmware: Firmware = {},
+        /// Files that devices send.
+        section files: Files = {},
         /// The REST API, the metrics and the health probes.
         section operator: Operator = {},
         /// Dialogues with phones.

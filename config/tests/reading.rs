@@ -241,6 +241,15 @@ fn contradictions_are_found() {
              take another",
         ),
         (
+            "[[cwmp.quirk]]\nflags = ['boolean_literal']",
+            "line 1: cwmp.quirk[0]: fits every device: give `oui`, `product_class`, `model` or \
+             `software`",
+        ),
+        (
+            "[[cwmp.quirk]]\noui = '00259E'\nflags = []",
+            "line 3: cwmp.quirk[0].flags: names no flag",
+        ),
+        (
             "[[ussd.service]]\nname = 'a'\nmenu = 'm'\naggregator = 'africas_talking'\ntenant = 'x'",
             "line 5: ussd.service[0].tenant: is not listed in `tenants`",
         ),

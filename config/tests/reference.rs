@@ -10,13 +10,20 @@ use std::path::Path;
 
 /// Values for keys that have no default, as an operator would write them. The lines are commented
 /// out in `lastmile.toml`.
-const EXAMPLES: [(&str, &str); 19] = [
+const EXAMPLES: [(&str, &str); 26] = [
     ("store.url", r#""sqlite:/var/lib/lastmile/store.db""#),
     ("store.key_file", r#""/run/credentials/lastmile.service/store.key""#),
     ("cwmp.tls_listen", r#""0.0.0.0:7548""#),
     ("cwmp.url", r#""https://acs.example.net""#),
+    ("cwmp.client_ca", r#""/etc/lastmile/cpe-ca.pem""#),
+    ("cwmp.client_crl", r#""/etc/lastmile/cpe-crl.pem""#),
     ("cwmp.credential.username", r#""fleet""#),
     ("cwmp.credential.password_file", r#""/etc/lastmile/fleet.password""#),
+    ("cwmp.quirk.oui", r#""00259E""#),
+    ("cwmp.quirk.product_class", r#""HG8245""#),
+    ("cwmp.quirk.model", r#""HG8245H""#),
+    ("cwmp.quirk.software", r#""V3R017""#),
+    ("cwmp.quirk.flags", r#"["skip_root_names"]"#),
     ("mqtt.tls_listen", r#""0.0.0.0:8883""#),
     ("public.url", r#""https://gateway.example.net""#),
     ("ussd.menus", r#""/etc/lastmile/menus""#),

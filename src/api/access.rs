@@ -208,7 +208,8 @@ pub mod need {
 
     needs! {
         DevicesRead, DevicesWrite, CredentialsWrite, CommandsSend, CustomersRead, CustomersWrite,
-        EventsRead, DeadLettersReplay, AuditRead, TokensWrite,
+        ImagesRead, ImagesWrite, UploadsRead, UploadsWrite, EventsRead, DeadLettersReplay, AuditRead,
+        TokensWrite,
     }
 
     /// Needs a valid token and no permission.

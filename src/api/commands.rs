@@ -1,8 +1,11 @@
 //! Commands: asked for, waited for, shown, withdrawn.
 
+mod kind;
+
+pub(super) use kind::KindDescription;
+
 use super::ApiState;
 use super::access::{Authorised, need};
-use super::change::to_its_end;
 use super::input::{
     DeviceName, Items, JsonBody, Params, Segments, cursor, duration, is_name, limit, refuse,
 };
@@ -15,48 +18,17 @@ use jiff::Timestamp;
 use model::{Command, CommandId, CommandKind};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
 
 /// Longest `expires`: a year, as the desk holds it.
 const EXPIRES_MAX: Duration = Duration::from_secs(365 * 86_400);
+/// Longest `retry`: a day, as the desk holds it.
+const RETRY_MAX: Duration = Duration::from_secs(86_400);
 /// Longest `Idempotency-Key`, in bytes.
 const KEY_LEN_MAX: usize = 128;
 /// In how many seconds a device with too many commands may have room for another.
 const TOO_MANY_RETRY_AFTER_S: u32 = 30;
-
-/// What a device is to do.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-#[schema(as = CommandKind)]
-#[expect(dead_code, reason = "describes `model::CommandKind` to the OpenAPI document")]
-pub(super) enum KindDescription {
-    /// Read parameters of a CPE.
-    GetParameters {
-        /// Parameter paths; a name that ends in a dot is a whole subtree.
-        names: Vec<String>,
-    },
-    /// Write parameters of a CPE, all or none.
-    SetParameters {
-        /// Path to value: a string, a number, a boolean, or `{"value": …, "type": "xsd:…"}`.
-        values: BTreeMap<String, Value>,
-    },
-    /// Restart a CPE.
-    Reboot,
-    /// Send a board a message.
-    Publish {
-        /// Under the board's `boards/<id>/down/`.
-        topic: String,
-        /// Text as it is, any other JSON value as its compact text.
-        payload: Option<Value>,
-        /// Bytes, in place of `payload`.
-        payload_base64: Option<String>,
-        /// 0 or 1; 1 by default.
-        qos: Option<u8>,
-    },
-}
 
 /// A command and how far it has come.
 #[derive(Debug, Serialize, ToSchema)]
@@ -90,6 +62,15 @@ pub(super) struct CommandView {
     expires_at: Option<Timestamp>,
     /// Who asked.
     actor: Box<str>,
+    /// The first pause before another try, where a failure that may pass is tried again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry: Option<String>,
+    /// How often it was sent.
+    attempts: u32,
+    /// When it is tried again, of one that failed and is queued for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    retry_at: Option<Timestamp>,
 }
 
 impl From<Command> for CommandView {
@@ -105,6 +86,9 @@ impl From<Command> for CommandView {
             updated_at: command.updated_at,
             expires_at: command.expires_at,
             actor: command.actor,
+            retry: command.retry.map(|pause| format!("{}s", pause.as_secs())),
+            attempts: command.attempts,
+            retry_at: command.retry_at,
         }
     }
 }
@@ -133,6 +117,10 @@ pub(super) struct CommandRequest {
     /// How long it may wait for its device: a duration such as `1h`; a week by default, a year at
     /// most.
     expires: Option<String>,
+    /// The first pause before another try, where a failure may pass (the CPE has no resources, is
+    /// silent, cannot fetch a file …): a duration of `1s` to `1d`. It doubles with each try, up to a
+    /// day; there are ten tries at most, none after `expires`. Without it such a failure is the end.
+    retry: Option<String>,
 }
 
 /// How to ask.
@@ -170,17 +158,17 @@ pub(super) async fn submit(
     let device = state.device(caller.tenant(), &name)?;
     let wait = query.wait.as_deref().map(|text| duration("wait", text, state.options.wait_max));
     let wait = wait.transpose().map_err(|why| Problem::new(Code::InvalidQuery, why))?;
-    let (kind, expires) = read(body)?;
+    let (kind, Terms { expires, retry }) = read(body)?;
     let request = NewCommand {
         tenant: caller.tenant().clone(),
         device: device.id,
         kind,
         expires,
+        retry,
         actor: caller.grant.name.clone(),
         key: idempotency_key(&caller, &headers)?,
     };
-    let desk = Arc::clone(&state.desk);
-    let mut command = to_its_end(async move { desk.submit(request).await }).await??;
+    let mut command = state.desk.submit(request).await?;
     if let Some(wait) = wait {
         tokio::select! {
             waited = state.desk.wait(&command, wait) => command = waited,
@@ -192,44 +180,30 @@ pub(super) async fn submit(
     Ok((status, Json(command.into())))
 }
 
+/// What a body holds beside the kind.
+#[derive(Debug, Default)]
+struct Terms {
+    expires: Option<Duration>,
+    retry: Option<Duration>,
+}
+
 /// Takes the body apart, so that a misspelt field is refused and not passed over.
-fn read(mut body: Map<String, Value>) -> Result<(CommandKind, Option<Duration>), Problem> {
+fn read(mut body: Map<String, Value>) -> Result<(CommandKind, Terms), Problem> {
     let invalid = |why: String| Problem::new(Code::InvalidBody, why);
-    let expires = match body.remove("expires") {
-        None | Some(Value::Null) => None,
-        Some(Value::String(text)) => {
-            Some(duration("expires", &text, EXPIRES_MAX).map_err(invalid)?)
-        }
-        Some(_) => return Err(invalid("`expires` is a duration such as \"1h\"".to_owned())),
+    let mut term = |name: &str, max: Duration| match body.remove(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => duration(name, &text, max).map(Some).map_err(invalid),
+        Some(_) => Err(invalid(format!("`{name}` is a duration such as \"1h\""))),
     };
+    let terms = Terms { expires: term("expires", EXPIRES_MAX)?, retry: term("retry", RETRY_MAX)? };
     let given: Vec<String> = body.keys().cloned().collect();
     let kind: CommandKind =
         serde_json::from_value(Value::Object(body)).map_err(|error| refuse(&error))?;
-    let known: &[&str] = match kind {
-        CommandKind::GetParameters { .. } => &["names"],
-        CommandKind::SetParameters { .. } => &["values"],
-        CommandKind::GetParameterNames { .. } => &["path", "next_level"],
-        CommandKind::GetParameterAttributes { .. } => &["names"],
-        CommandKind::SetParameterAttributes { .. } => &["attributes"],
-        CommandKind::AddObject { .. } => &["path", "values"],
-        CommandKind::DeleteObject { .. } => &["path"],
-        CommandKind::Refresh { .. } => &["path", "depth"],
-        CommandKind::Reboot | CommandKind::FactoryReset | CommandKind::GetRpcMethods => &[],
-        CommandKind::Download { .. } => &["image", "delay_s"],
-        CommandKind::ScheduleDownload { .. } => &["image", "windows"],
-        CommandKind::Upload { .. } => &["file_type", "delay_s"],
-        CommandKind::CancelTransfer { .. } => &["command"],
-        CommandKind::GetTransfers { .. } => &["all"],
-        CommandKind::ScheduleInform { .. } => &["delay_s"],
-        CommandKind::ChangeDuState { .. } => &["operations"],
-        CommandKind::GetOptions { .. } => &["option"],
-        CommandKind::SetVouchers { .. } => &["vouchers"],
-        CommandKind::Publish { .. } => &["topic", "payload", "payload_base64", "qos"],
-    };
+    let known = kind::fields(&kind);
     let stray = given.iter().find(|key| *key != "kind" && !known.contains(&key.as_str()));
     match stray {
         Some(key) => Err(invalid(format!("`{}` takes no field `{key}`", kind.as_str()))),
-        None => Ok((kind, expires)),
+        None => Ok((kind, terms)),
     }
 }
 
@@ -263,7 +237,8 @@ pub(super) async fn show(
     Ok(Json(state.desk.command(caller.tenant(), &id).await?.into()))
 }
 
-/// Withdraws a command that has not left yet.
+/// Withdraws a command that has not left yet, or of which nobody knows whether it did. A transfer that
+/// the CPE was told of is withdrawn by `cancel_transfer`.
 #[utoipa::path(delete, path = "/api/v1/commands/{id}", tag = "commands",
     operation_id = "cancel_command",
     security(("token" = ["commands.send"])),
@@ -275,9 +250,8 @@ pub(super) async fn cancel(
     Segments(id): Segments<String>,
 ) -> Result<Json<CommandView>, Problem> {
     let id = CommandId::new(&id).ok_or(Code::NoSuchCommand)?;
-    let (desk, grant) = (Arc::clone(&state.desk), Arc::clone(&caller.grant));
-    let cancel = async move { desk.cancel(&grant.tenant, &id, &grant.name).await };
-    Ok(Json(to_its_end(cancel).await??.into()))
+    let cancelled = state.desk.cancel(caller.tenant(), &id, &caller.grant.name).await?;
+    Ok(Json(cancelled.into()))
 }
 
 /// Which part of a list.

@@ -4,7 +4,7 @@ use super::access::{Authorised, need};
 use super::problem::ProblemBody;
 use super::{
     ApiState, audit, commands, credentials, customers, dead_letters, devices, events, health,
-    metrics, naming, sinks, tokens,
+    images, metrics, naming, parameters, sinks, tokens, uploads,
 };
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
@@ -35,15 +35,22 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(devices::list))
         .routes(routes!(devices::show))
         .routes(routes!(devices::claim))
+        .routes(routes!(parameters::list))
         .routes(routes!(commands::submit, commands::of_device))
         .routes(routes!(commands::show, commands::cancel))
         .routes(routes!(naming::put_alias, naming::delete_alias))
         .routes(routes!(naming::put_tag, naming::delete_tag))
-        .routes(routes!(credentials::put, credentials::delete))
+        .routes(routes!(credentials::put, credentials::show, credentials::delete))
         .routes(routes!(credentials::allow_enrolment))
         .routes(routes!(customers::put, customers::show))
         .routes(routes!(customers::devices_of))
         .routes(routes!(customers::give, customers::take))
+        .routes(routes!(images::list))
+        .routes(routes!(images::put, images::show, images::delete))
+        .routes(routes!(images::fetch))
+        .routes(routes!(uploads::of_device))
+        .routes(routes!(uploads::show, uploads::delete))
+        .routes(routes!(uploads::fetch))
         .routes(routes!(tokens::create, tokens::list))
         .routes(routes!(tokens::revoke))
         .routes(routes!(audit::list))

@@ -40,12 +40,18 @@ pub enum Code {
     NoSuchSink,
     /// No dead letter has that number.
     NoSuchDeadLetter,
+    /// No image has that name.
+    NoSuchImage,
+    /// No upload has that name.
+    NoSuchUpload,
     /// The device does not belong to that customer.
     NotTheOwner,
     /// What is asked stands against what is.
     Conflict,
     /// The sink is still in the configuration.
     SinkConfigured,
+    /// A command that has not ended names the image.
+    ImageInUse,
     /// The command is under way or at its end.
     CommandUnderWay,
     /// A device of this protocol does not take this.
@@ -62,12 +68,14 @@ pub enum Code {
     MalformedJson,
     /// The body is JSON, but not what the call takes.
     InvalidBody,
-    /// The body is larger than `operator.body_max`.
+    /// The body is larger than `operator.body_max`, or than `firmware.image_max`.
     BodyTooLarge,
     /// The body is not declared as JSON.
     UnsupportedMediaType,
     /// The body did not arrive in time, or the answer was not ready in time.
     TimedOut,
+    /// There is no room for a file, by quota or on the disk.
+    NoSpace,
     /// The store has no room.
     StoreFull,
     /// The daemon is stopping.
@@ -78,7 +86,7 @@ pub enum Code {
 
 impl Code {
     /// Every word.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 35] = [
         Self::Unauthorised,
         Self::Forbidden,
         Self::TooManyTries,
@@ -93,9 +101,12 @@ impl Code {
         Self::NoSuchToken,
         Self::NoSuchSink,
         Self::NoSuchDeadLetter,
+        Self::NoSuchImage,
+        Self::NoSuchUpload,
         Self::NotTheOwner,
         Self::Conflict,
         Self::SinkConfigured,
+        Self::ImageInUse,
         Self::CommandUnderWay,
         Self::WrongProtocol,
         Self::TooManyCommands,
@@ -107,6 +118,7 @@ impl Code {
         Self::BodyTooLarge,
         Self::UnsupportedMediaType,
         Self::TimedOut,
+        Self::NoSpace,
         Self::StoreFull,
         Self::Stopping,
         Self::Internal,
@@ -151,9 +163,12 @@ impl Code {
             Self::NoSuchDeadLetter => {
                 (S::NOT_FOUND, "no_such_dead_letter", "There is no such dead letter")
             }
+            Self::NoSuchImage => (S::NOT_FOUND, "no_such_image", "There is no such image"),
+            Self::NoSuchUpload => (S::NOT_FOUND, "no_such_upload", "There is no such upload"),
             Self::NotTheOwner => (S::NOT_FOUND, "not_the_owner", "The customer does not own it"),
             Self::Conflict => (S::CONFLICT, "conflict", "This stands against what is"),
             Self::SinkConfigured => (S::CONFLICT, "sink_configured", "The sink is in use"),
+            Self::ImageInUse => (S::CONFLICT, "image_in_use", "A command needs the image"),
             Self::CommandUnderWay => {
                 (S::CONFLICT, "command_under_way", "The command cannot be withdrawn")
             }
@@ -177,6 +192,7 @@ impl Code {
                 (S::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body must be JSON")
             }
             Self::TimedOut => (S::REQUEST_TIMEOUT, "timed_out", "It took too long"),
+            Self::NoSpace => (S::INSUFFICIENT_STORAGE, "no_space", "There is no room for the file"),
             Self::StoreFull => (S::SERVICE_UNAVAILABLE, "store_full", "The store is full"),
             Self::Stopping => (S::SERVICE_UNAVAILABLE, "stopping", "The daemon is stopping"),
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "This is our fault"),

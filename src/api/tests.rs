@@ -2,6 +2,7 @@
 
 mod changes;
 mod listener;
+mod parameters;
 mod people;
 mod refusals;
 mod scene;

@@ -4,15 +4,16 @@ use super::{Addresses, Core, StartError};
 use crate::household::{Backend, Household};
 use crate::listen::Port;
 use crate::listen::cwmp::{CwmpListener, CwmpOptions, CwmpParts};
-use crate::listen::http::{Hops, HopsOptions, HopsParts, PublicListener, PublicOptions};
+use crate::listen::http::{Files, Hops, HopsOptions, HopsParts, PublicListener, PublicOptions};
 use crate::listen::mqtt::{MqttListener, MqttOptions, MqttParts};
 use crate::listen::tls::Certificate;
 use crate::menus::{self, Services};
 use crate::provision::Provision;
-use crate::settings::Settings;
+use crate::quirks::Rule;
+use crate::settings::{self, Settings};
 use crate::shutdown::Stage;
 use arc_swap::ArcSwap;
-use config::{Auth, BackendKind, Config};
+use config::{Auth, BackendKind, ClientCertificates, Config, Discovery};
 use cwmp::auth::NonceKey;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -27,7 +28,7 @@ const BACKLOG: u32 = 4_096;
 pub(super) struct Opened {
     pub(super) addresses: Addresses,
     pub(super) services: Arc<ArcSwap<Services>>,
-    pub(super) certificate: Option<Arc<Certificate>>,
+    pub(super) certificates: Vec<Arc<Certificate>>,
 }
 
 /// Opens every port and starts to accept.
@@ -37,34 +38,56 @@ pub(super) async fn start(
     stage: &Stage,
 ) -> Result<Opened, StartError> {
     let config = &settings.config;
-    let certificate = certificate(config)?;
+    let certificates = Certificates::open(config)?;
     let has_backend = config.backend.kind == BackendKind::Http;
     let secrets = config.data_dir.join("public");
     let services = menus::services(&config.ussd, has_backend, Some(&secrets))?;
     let services = Arc::new(ArcSwap::from_pointee(services));
 
-    let cwmp = cwmp(config, core, certificate.as_ref(), stage).await?;
-    let mqtt = mqtt(config, core, certificate.as_ref(), stage).await?;
+    let cwmp = cwmp(config, core, certificates.cwmp.as_ref(), stage).await?;
+    let mqtt = mqtt(config, core, certificates.mqtt.as_ref(), stage).await?;
     let public = public(settings, core, &services, stage).await?;
     // The operator's own port is not opened here.
     let addresses = Addresses { cwmp, mqtt, public, operator: config.operator.listen };
-    Ok(Opened { addresses, services, certificate })
+    Ok(Opened { addresses, services, certificates: certificates.all() })
 }
 
-fn certificate(config: &Config) -> Result<Option<Arc<Certificate>>, StartError> {
-    if config.cwmp.tls_listen.is_none() && config.mqtt.tls_listen.is_none() {
-        return Ok(None);
-    }
-    let certificate = match (&config.tls.cert, &config.tls.key) {
-        (Some(cert), Some(key)) => Certificate::read(cert, key)?,
-        _ => {
-            let dir = config.data_dir.join("tls");
-            crate::files::make_private_dir(&dir)?;
-            let names = vec![config.node.as_str().to_owned(), "localhost".to_owned()];
-            Certificate::read_or_make(&dir.join("cert.pem"), &dir.join("key.pem"), names)?
+/// The certificates of the listeners with TLS: one, unless CPEs are asked for theirs.
+struct Certificates {
+    cwmp: Option<Arc<Certificate>>,
+    mqtt: Option<Arc<Certificate>>,
+}
+
+impl Certificates {
+    fn open(config: &Config) -> Result<Self, StartError> {
+        if config.cwmp.tls_listen.is_none() && config.mqtt.tls_listen.is_none() {
+            return Ok(Self { cwmp: None, mqtt: None });
         }
-    };
-    Ok(Some(Arc::new(certificate)))
+        let (cert, key) = match (&config.tls.cert, &config.tls.key) {
+            (Some(cert), Some(key)) => (cert.clone(), key.clone()),
+            _ => {
+                let dir = config.data_dir.join("tls");
+                crate::files::make_private_dir(&dir)?;
+                let names = vec![config.node.as_str().to_owned(), "localhost".to_owned()];
+                let (cert, key) = (dir.join("cert.pem"), dir.join("key.pem"));
+                Certificate::make(&cert, &key, names)?;
+                (cert, key)
+            }
+        };
+        let open = |clients| Certificate::read(&cert, &key, clients).map(Arc::new);
+        let mqtt = open(None)?;
+        let cwmp = match settings::client_certificates(config) {
+            Some(clients) => open(Some(clients))?,
+            None => Arc::clone(&mqtt),
+        };
+        Ok(Self { cwmp: Some(cwmp), mqtt: Some(mqtt) })
+    }
+
+    fn all(self) -> Vec<Arc<Certificate>> {
+        let mut all: Vec<_> = self.cwmp.into_iter().chain(self.mqtt).collect();
+        all.dedup_by(|one, other| Arc::ptr_eq(one, other));
+        all
+    }
 }
 
 /// Opens a port; the error names the address, for "address in use" alone helps nobody.
@@ -126,6 +149,8 @@ async fn cwmp(
         desk: Arc::clone(&core.desk),
         credentials: Arc::clone(&core.credentials),
         provision: Arc::new(provision),
+        data_models: Arc::clone(&core.data_models),
+        transfers: Arc::clone(&core.transfers),
         metrics: core.metrics.clone(),
         clock: core.clock,
         nonce_key: NonceKey::new(core.vault.derive("cwmp nonces")),
@@ -134,6 +159,7 @@ async fn cwmp(
     let options = CwmpOptions {
         requires_sign_in: settings.auth == Auth::Required,
         allows_basic: settings.allow_basic,
+        requires_certificate: settings.client_certificates == ClientCertificates::Required,
         trusted_proxies: config.trusted_proxies.clone(),
         body_max: settings.body_max.as_usize(),
         body_decoded_max: settings.body_decoded_max.as_usize(),
@@ -142,9 +168,13 @@ async fn cwmp(
         session_max: settings.session_max.get(),
         failed_sign_ins_per_minute: settings.failed_sign_ins_per_minute.get(),
         devices_max: config.store.devices_max.as_usize(),
+        sessions_max: settings.sessions_max.as_usize(),
+        discovers: settings.discovery == Discovery::FirstContact,
+        quirks: settings.quirk.iter().map(Rule::from).collect(),
         session: cwmp::Options {
             body_bytes_max: settings.body_decoded_max.as_usize(),
             idle_timeout: settings.session_idle.get(),
+            requests_max: settings.session_requests_max.get(),
             event_per_inform: config.events.informs,
             ..cwmp::Options::default()
         },
@@ -242,14 +272,39 @@ async fn public(
         .url
         .as_ref()
         .map_or_else(|| format!("http://{address}"), |url| url.as_str().to_owned());
+    match public_base(config, address) {
+        Some(base) => core.transfers.set_base(&base),
+        None => tracing::warn!(
+            "devices cannot fetch or send files: set `public.url`, or an address in `public.listen`"
+        ),
+    }
     for service in services.load().keys() {
         tracing::info!("aggregators call {url}/ussd/{service}/<secret>");
     }
-    let listener = PublicListener::new(hops, core.metrics.clone(), options);
+    let files = Files {
+        transfers: Arc::clone(&core.transfers),
+        pipeline: Arc::clone(&core.pipeline),
+        metrics: core.metrics.clone(),
+    };
+    let listener = PublicListener::new(hops, files, core.metrics.clone(), options);
     for port in ports {
         stage.spawn(Arc::clone(&listener).serve(port, stage.clone()));
     }
     Ok(address)
+}
+
+/// How devices reach the public listener: as the operator says, else at the host at which they reach
+/// CWMP, else at the address that it listens on, where that is one.
+fn public_base(config: &Config, address: SocketAddr) -> Option<String> {
+    if let Some(url) = &config.public.url {
+        return Some(url.as_str().to_owned());
+    }
+    if let Some(url) = &config.cwmp.url {
+        let host = url.host();
+        let bracketed = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+        return Some(format!("http://{bracketed}:{}", address.port()));
+    }
+    (!address.ip().is_unspecified()).then(|| format!("http://{address}"))
 }
 
 fn household(settings: &Settings, core: &Core) -> Result<Household, StartError> {

@@ -16,6 +16,7 @@ pub(super) async fn rebuild(core: &Core) -> Result<(), StartError> {
     core.credentials.load(core.store.credentials().await?);
     core.access.load(core.store.tokens().await?);
     core.desk.load().await?;
+    core.transfers.load().await?;
     Ok(())
 }
 

@@ -1,10 +1,15 @@
 //! Whether a command can be carried out at all: refused here, before it is kept.
 
-use super::SubmitError;
+mod board;
+mod transfer;
+
+use super::retry::{PAUSE_MAX, PAUSE_MIN};
+use super::{NewCommand, SubmitError};
 use crate::registry::Device;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use model::{CommandKind, DeviceId, ParameterValue, Payload, Protocol};
+use model::{CommandKind, ParameterAttributes, ParameterValue, Protocol, Redacted};
+use std::collections::BTreeMap;
 
 /// Most parameters in one command.
 const PARAMETERS_MAX: usize = 500;
@@ -12,121 +17,174 @@ const PARAMETERS_MAX: usize = 500;
 const PATH_LEN_MAX: usize = 256;
 /// Largest parameter value, in bytes.
 const VALUE_LEN_MAX: usize = 32 * 1024;
-/// Largest message to a board, in bytes; under the packet limit of 256 KiB with its topic.
-const PAYLOAD_LEN_MAX: usize = 128 * 1024;
-/// Longest topic, in bytes.
-const TOPIC_LEN_MAX: usize = 1_024;
+/// Longest name of an XML Schema type, in bytes; `xsd:unsignedLong` has 16.
+const TYPE_LEN_MAX: usize = 32;
+/// Highest notification (TR-069 A.3.2.4).
+const NOTIFICATION_MAX: u8 = 6;
+/// Most entities in one access list, and the longest of them (TR-069 A.3.2.4: string(64)).
+const ENTITIES_MAX: usize = 16;
+const ENTITY_LEN_MAX: usize = 64;
+/// Deepest refresh: paths of 256 bytes have no more levels of any use.
+const DEPTH_MAX: u8 = 32;
+/// Longest name of an option (TR-069 A.4.1.2: string(64)).
+const OPTION_LEN_MAX: usize = 64;
+/// Most vouchers in one command, and the largest of them in bytes.
+const VOUCHERS_MAX: usize = 16;
+const VOUCHER_LEN_MAX: usize = 32 * 1024;
 
-/// Checks `kind` against the device it is for.
-pub(super) fn kind(
-    kind: &CommandKind,
-    id: &DeviceId,
-    device: Option<&Device>,
-) -> Result<(), SubmitError> {
+type Checked = Result<(), SubmitError>;
+
+fn invalid(why: &'static str) -> Checked {
+    Err(SubmitError::Invalid(why))
+}
+
+fn demand(holds: bool, why: &'static str) -> Checked {
+    if holds { Ok(()) } else { invalid(why) }
+}
+
+/// Checks what is asked for against the device it is for.
+pub(super) fn request(request: &NewCommand, device: Option<&Device>) -> Checked {
     let device = device.ok_or(SubmitError::NoSuchDevice)?;
-    let speaks = match kind {
+    let speaks = match request.kind {
         CommandKind::Publish { .. } => Protocol::Mqtt,
         _ => Protocol::Cwmp,
     };
-    if id.protocol() != speaks {
+    if request.device.protocol() != speaks {
         return Err(SubmitError::WrongProtocol);
     }
-    match kind {
+    if let Some(pause) = request.retry {
+        let fits = (PAUSE_MIN..=PAUSE_MAX).contains(&pause);
+        demand(fits, "`retry` is a pause of one second to one day")?;
+        let is_cpes = speaks == Protocol::Cwmp;
+        demand(is_cpes, "a message to a board is sent until it is taken: it has no `retry`")?;
+    }
+    match &request.kind {
         CommandKind::GetParameters { names } => paths(names.len(), names.iter()),
-        CommandKind::SetParameters { values: wanted } => {
-            paths(wanted.len(), wanted.keys())?;
-            if wanted.keys().any(|path| path.ends_with('.')) {
-                return Err(SubmitError::Invalid("only a whole path can be set, not a subtree"));
-            }
-            wanted.values().try_for_each(value)
+        CommandKind::SetParameters { values } => {
+            paths(values.len(), values.keys())?;
+            whole_paths(values.keys())?;
+            values.values().try_for_each(value)
         }
-        CommandKind::Reboot => Ok(()),
-        // Taken up with the session that carries it out.
-        CommandKind::GetParameterNames { .. }
-        | CommandKind::GetParameterAttributes { .. }
-        | CommandKind::SetParameterAttributes { .. }
-        | CommandKind::AddObject { .. }
-        | CommandKind::DeleteObject { .. }
-        | CommandKind::Refresh { .. }
+        CommandKind::GetParameterNames { path, next_level } => {
+            demand(path.is_empty() || is_path(path), PATH)?;
+            let is_object = path.is_empty() || path.ends_with('.');
+            demand(is_object || !next_level, "the next level of a parameter is nothing")
+        }
+        CommandKind::GetParameterAttributes { names } => paths(names.len(), names.iter()),
+        CommandKind::SetParameterAttributes { attributes } => {
+            paths(attributes.len(), attributes.iter().map(|it| &it.path))?;
+            attributes.iter().try_for_each(attribute)
+        }
+        CommandKind::AddObject { path, values } => add_object(path, values),
+        CommandKind::DeleteObject { path } => delete_object(path),
+        CommandKind::Refresh { path, depth } => {
+            demand(path.is_empty() || is_path(path), PATH)?;
+            let fits = depth.is_none_or(|depth| (1..=DEPTH_MAX).contains(&depth));
+            demand(fits, "`depth` is 1 to 32 levels")
+        }
+        CommandKind::GetOptions { option } => {
+            let fits = option.len() <= OPTION_LEN_MAX && !option.contains(char::is_control);
+            demand(fits, "an option's name is at most 64 bytes")
+        }
+        CommandKind::SetVouchers { vouchers } => vouchers_fit(vouchers),
+        CommandKind::Reboot
         | CommandKind::FactoryReset
-        | CommandKind::Download { .. }
+        | CommandKind::GetTransfers { .. }
+        | CommandKind::GetRpcMethods => Ok(()),
+        CommandKind::Download { .. }
         | CommandKind::ScheduleDownload { .. }
         | CommandKind::Upload { .. }
         | CommandKind::CancelTransfer { .. }
-        | CommandKind::GetTransfers { .. }
         | CommandKind::ScheduleInform { .. }
-        | CommandKind::ChangeDuState { .. }
-        | CommandKind::GetRpcMethods
-        | CommandKind::GetOptions { .. }
-        | CommandKind::SetVouchers { .. } => {
-            Err(SubmitError::Invalid("this version does not carry it out yet"))
-        }
+        | CommandKind::ChangeDuState { .. } => transfer::check(request),
         CommandKind::Publish { topic, payload, .. } => {
-            if !is_below(topic, id, device) {
-                return Err(SubmitError::Invalid("the topic must be under the board's own down/"));
-            }
-            size(payload)
+            board::check(topic, payload, &request.device, device)
         }
     }
 }
 
-fn paths<'a>(count: usize, mut names: impl Iterator<Item = &'a String>) -> Result<(), SubmitError> {
-    if !(1..=PARAMETERS_MAX).contains(&count) {
-        return Err(SubmitError::Invalid("1 to 500 parameters may be named"));
-    }
-    let is_path = |name: &String| {
-        let fits = (1..=PATH_LEN_MAX).contains(&name.len());
-        fits && !name.chars().any(|c| c.is_control() || c.is_whitespace())
-    };
-    if names.all(is_path) {
-        Ok(())
-    } else {
-        Err(SubmitError::Invalid("a parameter path is 1 to 256 characters without blanks"))
-    }
+const PATH: &str =
+    "a parameter path is 1 to 256 characters without blanks, and none of its parts is empty";
+
+/// Whether it may be a path: parts with dots between them, an object's with one at its end.
+fn is_path(path: &str) -> bool {
+    let fits = (1..=PATH_LEN_MAX).contains(&path.len());
+    let parts = path.strip_suffix('.').unwrap_or(path).split('.');
+    let is_part =
+        |part: &str| !part.is_empty() && !part.chars().any(|c| c.is_control() || c.is_whitespace());
+    fits && parts.into_iter().all(is_part)
 }
 
-fn value(value: &ParameterValue) -> Result<(), SubmitError> {
-    let (ParameterValue::Typed { value, .. } | ParameterValue::Bare(value)) = value;
-    match value.expose() {
-        serde_json::Value::String(text) if text.len() > VALUE_LEN_MAX => {
-            Err(SubmitError::Invalid("a value is at most 32 KiB"))
+fn paths<'a>(count: usize, mut names: impl Iterator<Item = &'a String>) -> Checked {
+    demand((1..=PARAMETERS_MAX).contains(&count), "1 to 500 parameters may be named")?;
+    demand(names.all(|name| is_path(name)), PATH)
+}
+
+fn whole_paths<'a>(mut names: impl Iterator<Item = &'a String>) -> Checked {
+    let is_subtree = names.any(|name| name.ends_with('.'));
+    demand(!is_subtree, "only a whole path can be set, not a subtree")
+}
+
+fn value(value: &ParameterValue) -> Checked {
+    let (ParameterValue::Typed { value: content, .. } | ParameterValue::Bare(content)) = value;
+    if let ParameterValue::Typed { xsd_type, .. } = value {
+        let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b":-".contains(&byte);
+        let fits = (1..=TYPE_LEN_MAX).contains(&xsd_type.len()) && xsd_type.bytes().all(is_word);
+        demand(fits, "a type is one of XML Schema, such as `xsd:string`")?;
+    }
+    match content.expose() {
+        serde_json::Value::String(text) => {
+            demand(text.len() <= VALUE_LEN_MAX, "a value is at most 32 KiB")
         }
-        serde_json::Value::String(_)
-        | serde_json::Value::Number(_)
-        | serde_json::Value::Bool(_) => Ok(()),
+        serde_json::Value::Number(_) | serde_json::Value::Bool(_) => Ok(()),
         serde_json::Value::Null | serde_json::Value::Array(_) | serde_json::Value::Object(_) => {
-            Err(SubmitError::Invalid("a value is a string, a number or a boolean"))
+            invalid("a value is a string, a number or a boolean")
         }
     }
 }
 
-/// Whether `topic` is `boards/<id>/down/…` for a name that the board goes by.
-fn is_below(topic: &str, id: &DeviceId, device: &Device) -> bool {
-    let wild = |c: char| matches!(c, '+' | '#' | '\0');
-    if topic.len() > TOPIC_LEN_MAX || topic.contains(wild) {
-        return false;
-    }
-    let Some(rest) = topic.strip_prefix("boards/") else { return false };
-    let Some((name, rest)) = rest.split_once('/') else { return false };
-    let own = id.as_str().split_once(':').is_some_and(|(_, own)| own == name)
-        || device.facts.aliases.iter().any(|alias| alias.value() == name)
-        || DeviceId::mqtt(name).is_ok_and(|named| named == *id);
-    own && rest.strip_prefix("down/").is_some_and(|rest| !rest.is_empty())
+fn attribute(attribute: &ParameterAttributes) -> Checked {
+    let ParameterAttributes { path: _, notification, access_list } = attribute;
+    let says = notification.is_some() || access_list.is_some();
+    demand(says, "an attribute sets `notification`, `access_list` or both")?;
+    let fits = notification.is_none_or(|it| it <= NOTIFICATION_MAX);
+    demand(fits, "`notification` is 0 to 6")?;
+    let entities = access_list.as_deref().unwrap_or_default();
+    let is_entity =
+        |it: &String| (1..=ENTITY_LEN_MAX).contains(&it.len()) && !it.contains(char::is_control);
+    let fits = entities.len() <= ENTITIES_MAX && entities.iter().all(is_entity);
+    demand(fits, "an `access_list` has at most 16 entries of 1 to 64 bytes")
 }
 
-fn size(payload: &Payload) -> Result<(), SubmitError> {
-    let len = match payload {
-        Payload::Json(value) => match value.expose() {
-            serde_json::Value::String(text) => text.len(),
-            other => other.to_string().len(),
-        },
-        Payload::Base64(text) => {
-            let bytes = STANDARD.decode(text.expose());
-            bytes.map_err(|_| SubmitError::Invalid("payload_base64 is not base64"))?.len()
-        }
+fn add_object(path: &str, values: &BTreeMap<String, ParameterValue>) -> Checked {
+    demand(is_path(path) && path.ends_with('.'), OBJECT)?;
+    demand(values.len() <= PARAMETERS_MAX, "at most 500 parameters may be set")?;
+    whole_paths(values.keys())?;
+    let fits = |name: &String| is_path(name) && path.len() + name.len() < PATH_LEN_MAX;
+    let below = values.keys().all(fits);
+    demand(below, "the names of `values` are below the new object, such as `Enable`")?;
+    values.values().try_for_each(value)
+}
+
+const OBJECT: &str = "an object's path ends in a dot";
+
+/// The instance is a number, or an alias in brackets (TR-069 A.2.2.2).
+fn delete_object(path: &str) -> Checked {
+    demand(is_path(path) && path.ends_with('.'), OBJECT)?;
+    let instance = path.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
+    let is_number = instance.parse::<u32>().is_ok_and(|it| it > 0);
+    let is_alias = instance.len() > 2 && instance.starts_with('[') && instance.ends_with(']');
+    demand(is_number || is_alias, "what is deleted is an instance: `path` ends in its number")
+}
+
+fn vouchers_fit(vouchers: &[Redacted<String>]) -> Checked {
+    demand((1..=VOUCHERS_MAX).contains(&vouchers.len()), "1 to 16 vouchers may be loaded")?;
+    let fits = |it: &Redacted<String>| {
+        let bytes = STANDARD.decode(it.expose().as_bytes());
+        bytes.is_ok_and(|bytes| (1..=VOUCHER_LEN_MAX).contains(&bytes.len()))
     };
-    if len > PAYLOAD_LEN_MAX {
-        return Err(SubmitError::Invalid("a message is at most 128 KiB"));
-    }
-    Ok(())
+    demand(vouchers.iter().all(fits), "a voucher is at most 32 KiB, in base64")
 }
+
+#[cfg(test)]
+mod tests;

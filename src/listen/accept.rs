@@ -1,8 +1,9 @@
 //! Accepting connections within bounds: one loop for every listener.
 
-use crate::listen::tls::Certificate;
+use crate::listen::tls::{self, Certificate};
 use crate::metrics::ListenerMetrics;
 use crate::shutdown::Stage;
+use cwmp::auth::CertificateNames;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -129,6 +130,13 @@ impl Stream {
     /// Whether the peer's bytes come through TLS.
     pub(crate) fn is_tls(&self) -> bool {
         matches!(self.bytes, Bytes::Tls(_))
+    }
+
+    /// Whom the certificate names that the peer showed; `None` when it showed none.
+    pub(crate) fn certificate_names(&self) -> Option<CertificateNames> {
+        let Bytes::Tls(stream) = &self.bytes else { return None };
+        let (_, session) = stream.get_ref();
+        session.peer_certificates().and_then(|chain| chain.first()).map(tls::names_in)
     }
 
     /// Watches over what a write answered.

@@ -4,24 +4,34 @@
 //! pipeline keeps. What it does is find the session that a request belongs to, prove who sends it,
 //! and carry out what the session asks for.
 
+mod admit;
 mod body;
+mod decide;
+mod discovery;
 mod drive;
+mod lessons;
 mod sessions;
 mod sign_in;
 
 use self::body::BodyError;
-use self::sessions::{Introduction, Owned, SessionKey, Sessions};
+use self::discovery::Discoveries;
+use self::lessons::Lessons;
+use self::sessions::{Introduction, Owned, SessionKey, Sessions, TooManySessions};
 use self::sign_in::{Caller, SignIns};
-use crate::clock::Clock;
+use crate::clock::{Clock, SystemRandom};
 use crate::commands::Desk;
 use crate::credentials::Credentials;
+use crate::data_models::DataModels;
 use crate::listen::http1::{self, Answer};
 use crate::listen::{Connection, Port, accept, proxy};
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
 use crate::provision::Provision;
+use crate::quirks;
 use crate::registry::Registry;
 use crate::shutdown::Stage;
+use crate::transfers::Transfers;
+use ::cwmp::auth::CertificateNames;
 use ::cwmp::{CloseReason, Inform, Known, Message, Reply, Session};
 use config::Cidr;
 use http_body_util::Full;
@@ -30,7 +40,7 @@ use hyper::header::{
     ALLOW, AUTHORIZATION, CONNECTION, CONTENT_TYPE, COOKIE, RETRY_AFTER, SET_COOKIE,
 };
 use hyper::{Method, Request, Response, StatusCode};
-use model::{DeviceId, Protocol, Tenant};
+use model::{DeviceFacts, DeviceId, Protocol, Random as _, Tenant};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -41,9 +51,9 @@ use tracing::debug;
 const COOKIE_NAME: &str = "lastmile";
 /// How often silent sessions are looked for.
 const REAP_INTERVAL: Duration = Duration::from_secs(1);
-/// When a refused CPE is asked to come back, in seconds: spread by its own retry rule
-/// (TR-069 3.2.1.1) on top.
-const RETRY_AFTER_S: &str = "60";
+/// When a refused CPE is asked to come back, in seconds: each at a moment of its own, so that those
+/// who came together do not come back together. Its own retry rule (TR-069 3.2.1.1) comes on top.
+const RETRY_AFTER_S: std::ops::RangeInclusive<u64> = 30..=300;
 
 /// Bounds of the listener.
 #[derive(Clone, Debug)]
@@ -52,6 +62,9 @@ pub struct CwmpOptions {
     pub requires_sign_in: bool,
     /// Whether passwords may come in the clear over plain HTTP.
     pub allows_basic: bool,
+    /// Whether nobody is served who shows no certificate.
+    pub requires_certificate: bool,
+    /// What single models get wrong.
     /// Proxies that are believed about whom they speak for.
     pub trusted_proxies: Vec<Cidr>,
     /// Largest body as it arrives.
@@ -64,10 +77,16 @@ pub struct CwmpOptions {
     pub body_timeout: Duration,
     /// Longest session.
     pub session_max: Duration,
-    /// Failed sign-ins per minute from one address.
+    /// Failed sign-ins per minute from one address, and at one user name.
     pub failed_sign_ins_per_minute: u32,
     /// Most devices that the registry may hold.
     pub devices_max: usize,
+    /// Most devices in a session at once.
+    pub sessions_max: usize,
+    /// Whether data models are learned at first contact.
+    pub discovers: bool,
+    /// What single models get wrong.
+    pub quirks: Vec<quirks::Rule>,
     /// Bounds of the codec and the session.
     pub session: ::cwmp::Options,
 }
@@ -85,6 +104,10 @@ pub struct CwmpParts {
     pub credentials: Arc<Credentials>,
     /// What a device should be.
     pub provision: Arc<Provision>,
+    /// What is known of devices' data models.
+    pub data_models: Arc<DataModels>,
+    /// Files that devices fetch and send.
+    pub transfers: Arc<Transfers>,
     /// What is counted.
     pub metrics: Metrics,
     /// The time.
@@ -100,6 +123,7 @@ pub struct CwmpListener {
     options: CwmpOptions,
     session_options: Arc<::cwmp::Options>,
     sessions: Sessions,
+    discoveries: Discoveries,
     sign_ins: SignIns,
     tenant: Tenant,
     /// What must come to its end though the peer that it began with goes away: facts on their way to
@@ -112,6 +136,8 @@ pub struct CwmpListener {
 struct Line {
     peer: IpAddr,
     is_tls: bool,
+    /// Whom the certificate names that the CPE showed.
+    certificate: Option<Arc<CertificateNames>>,
     /// The session last served on it: for CPEs that send no cookie.
     session: Mutex<Option<SessionKey>>,
 }
@@ -131,9 +157,17 @@ impl CwmpListener {
     pub fn new(parts: CwmpParts, options: CwmpOptions) -> Arc<Self> {
         let session_options = Arc::new(options.session.clone());
         let sign_ins = SignIns::new(&options, parts.nonce_key.clone());
-        let (sessions, tenant) = (Sessions::default(), Tenant::default());
-        let turns = TaskTracker::new();
-        Arc::new(Self { parts, options, session_options, sessions, sign_ins, tenant, turns })
+        let sessions = Sessions::new(options.sessions_max);
+        Arc::new(Self {
+            parts,
+            options,
+            session_options,
+            sessions,
+            discoveries: Discoveries::default(),
+            sign_ins,
+            tenant: Tenant::default(),
+            turns: TaskTracker::new(),
+        })
     }
 
     /// Accepts on `port` until the stage stops.
@@ -165,6 +199,8 @@ impl CwmpListener {
                 for (owned, reason) in self.sessions.overdue(model::Monotonic::NEVER) {
                     self.abandon(owned, reason).await;
                 }
+                // What those had been told of data models.
+                self.turns.wait().await;
                 return;
             }
         }
@@ -177,7 +213,9 @@ impl CwmpListener {
     ) {
         let peer = connection.peer.ip();
         let (stream, _place) = connection.into_parts();
-        let line = Arc::new(Line { peer, is_tls: stream.is_tls(), session: Mutex::default() });
+        let is_tls = stream.is_tls();
+        let certificate = stream.certificate_names().map(Arc::new);
+        let line = Arc::new(Line { peer, is_tls, certificate, session: Mutex::default() });
         let answer = |request| Arc::clone(&self).request(request, Arc::clone(&line));
         let ended = http1::speak(stream, self.options.header_timeout, stop, answer).await;
         if let Err(fault) = ended {
@@ -201,7 +239,7 @@ impl CwmpListener {
         let caller = if has_session && !head.headers.contains_key(AUTHORIZATION) {
             None
         } else {
-            match self.sign_ins.caller(&head, from, line.is_tls, &self.parts) {
+            match self.sign_ins.caller(&head, from, &line, &self.parts) {
                 Ok(caller) => Some(caller),
                 Err(_) if has_session => None,
                 Err(refused) => {
@@ -245,7 +283,11 @@ impl CwmpListener {
         match (message.inform().is_some(), session) {
             (true, session) => self.begin(message, caller, session, from, &line).await,
             (false, Some(owned)) => self.turn(owned, message, &line).await,
-            (false, None) if message.body == ::cwmp::Body::Empty => empty(),
+            // A CPE that waits for a 401 before it sends anything has it, certificate or not.
+            (false, None) if message.body == ::cwmp::Body::Empty => match caller {
+                Some(Caller::Certified(_)) => self.sign_ins.ask(true, self.parts.clock.now()),
+                Some(Caller::Anybody | Caller::Proved(_) | Caller::Continued) | None => empty(),
+            },
             (false, None) => {
                 self.parts.metrics.fault(Protocol::Cwmp, "no_session");
                 plain(StatusCode::BAD_REQUEST, "a session begins with an Inform")
@@ -302,13 +344,19 @@ impl CwmpListener {
         if let Some(owned) = resting {
             self.let_go(owned, CloseReason::Superseded).await;
         }
+        // Before anything is kept of it.
+        if !self.sessions.have_room_for(&self.tenant, &device) {
+            return self.no_room();
+        }
         let is_bootstrap = inform.has_event(::cwmp::EventStruct::BOOTSTRAP);
         if let Err(refused) = self.admit(&caller, &device, from, is_bootstrap).await {
             return *refused;
         }
         let key = SessionKey::random();
-        if let Some(old) = self.sessions.begin(&self.tenant, &device, key) {
-            self.let_go(old, CloseReason::Superseded).await;
+        match self.sessions.begin(&self.tenant, &device, key) {
+            Ok(None) => {}
+            Ok(Some(old)) => self.let_go(old, CloseReason::Superseded).await,
+            Err(TooManySessions) => return self.no_room(),
         }
         self.parts.pipeline.take_up(&self.tenant, &device).await;
         let owned = self.open(key, device, inform, from);
@@ -323,12 +371,13 @@ impl CwmpListener {
 
     fn open(&self, key: SessionKey, device: DeviceId, inform: &Inform, from: IpAddr) -> Box<Owned> {
         let now = self.parts.clock.now();
+        let facts = self.parts.registry.facts(&self.tenant, &device);
         let known = Known {
             tenant: self.tenant.clone(),
+            quirks: self.quirks(facts.as_ref(), inform, &device),
+            outstanding: self.parts.desk.outstanding(&self.tenant, &device),
+            facts,
             device: device.clone(),
-            facts: self.parts.registry.facts(&self.tenant, &device),
-            reboots: self.parts.desk.outstanding_reboots(&self.tenant, &device),
-            quirks: ::cwmp::Quirks::default(),
         };
         let inform = Introduction {
             root: inform.root().map_or("InternetGatewayDevice.", ::cwmp::Root::as_str),
@@ -344,7 +393,43 @@ impl CwmpListener {
             ends_at: now.monotonic + self.options.session_max,
             is_set_up: false,
             offered: None,
+            lessons: Lessons::default(),
+            refreshes: Vec::new(),
+            pushing: None,
         })
+    }
+
+    /// What is peculiar about the device, by what is kept of it and what its Inform says.
+    fn quirks(
+        &self,
+        kept: Option<&DeviceFacts>,
+        inform: &Inform,
+        device: &DeviceId,
+    ) -> ::cwmp::Quirks {
+        if self.options.quirks.is_empty() {
+            return ::cwmp::Quirks::default();
+        }
+        let said = ::cwmp::facts_of(inform);
+        let facts = match kept {
+            Some(kept) => {
+                let mut facts = kept.clone();
+                // Without a ModelName it gives its product class, which must not replace the model.
+                let model = said.model.clone().filter(|it| said.product_class.as_ref() != Some(it));
+                facts.merge(&DeviceFacts { model, ..said });
+                facts
+            }
+            None => said,
+        };
+        quirks::of(&self.options.quirks, Some(&facts), device)
+    }
+
+    /// As many devices are in a session as may be: this one comes back.
+    fn no_room(&self) -> Answer {
+        self.parts.metrics.fault(Protocol::Cwmp, "sessions_max");
+        let text = "too many devices are in a session; come back later";
+        let mut answer = plain(StatusCode::SERVICE_UNAVAILABLE, text);
+        answer.headers_mut().insert(RETRY_AFTER, later());
+        answer
     }
 
     /// Ends a session for what a request of it was, and answers that.
@@ -391,9 +476,14 @@ fn spoken(reply: Reply) -> Answer {
 /// The store cannot keep what the device told us: it keeps it, and comes back.
 fn refused() -> Answer {
     let mut answer = plain(StatusCode::SERVICE_UNAVAILABLE, "the store is full; come back later");
-    let later = hyper::header::HeaderValue::from_static(RETRY_AFTER_S);
-    answer.headers_mut().insert(RETRY_AFTER, later);
+    answer.headers_mut().insert(RETRY_AFTER, later());
     let close = hyper::header::HeaderValue::from_static("close");
     answer.headers_mut().insert(CONNECTION, close);
     answer
+}
+
+/// When to come back: a moment of [`RETRY_AFTER_S`].
+fn later() -> hyper::header::HeaderValue {
+    let span = RETRY_AFTER_S.end() - RETRY_AFTER_S.start() + 1;
+    (RETRY_AFTER_S.start() + SystemRandom.next_u64() % span).into()
 }

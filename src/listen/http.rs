@@ -1,9 +1,12 @@
-//! The public listener: what aggregators call over HTTP.
+//! The public listener: what aggregators and devices call over HTTP.
 //!
 //! Plain hyper: a hop of a dialogue costs hardly more than the HTTP around it. Everything else that
-//! the world calls (payments, firmware, SMS) gets its route here.
+//! the world calls (payments, SMS) gets its route here.
 
+mod files;
 mod ussd;
+
+pub use self::files::Files;
 
 pub use self::ussd::{Hops, HopsOptions, HopsParts};
 
@@ -11,10 +14,12 @@ use crate::listen::http1::{self, Answer};
 use crate::listen::{Connection, Port, accept, proxy};
 use crate::metrics::Metrics;
 use crate::shutdown::Stage;
+use crate::transfers::FileBody;
 use config::Cidr;
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt as _, Either, Full, Limited};
+use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,6 +28,9 @@ use tracing::debug;
 
 /// Longest time for a body to arrive: an aggregator itself gives up after ten seconds.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the public listener answers with: most is whole, a file comes in pieces.
+type PublicAnswer = Response<Either<Full<Bytes>, FileBody>>;
 
 /// Bounds of the listener.
 #[derive(Clone, Debug)]
@@ -39,14 +47,20 @@ pub struct PublicOptions {
 #[derive(Debug)]
 pub struct PublicListener {
     hops: Arc<Hops>,
+    files: Files,
     metrics: Metrics,
     options: PublicOptions,
 }
 
 impl PublicListener {
     /// A listener that serves nobody yet.
-    pub fn new(hops: Arc<Hops>, metrics: Metrics, options: PublicOptions) -> Arc<Self> {
-        Arc::new(Self { hops, metrics, options })
+    pub fn new(
+        hops: Arc<Hops>,
+        files: Files,
+        metrics: Metrics,
+        options: PublicOptions,
+    ) -> Arc<Self> {
+        Arc::new(Self { hops, files, metrics, options })
     }
 
     /// Accepts on `port` until the stage stops.
@@ -78,16 +92,35 @@ impl PublicListener {
         }
     }
 
-    async fn request(&self, request: Request<Incoming>, peer: IpAddr) -> Answer {
-        let from = proxy::client(peer, request.headers(), &self.options.trusted_proxies);
+    async fn request(&self, request: Request<Incoming>, peer: IpAddr) -> PublicAnswer {
         let (head, body) = request.into_parts();
         let mut path = head.uri.path().trim_start_matches('/').splitn(4, '/');
         let route = (path.next(), path.next(), path.next(), path.next());
-        let (service, secret, is_end) = match route {
-            (Some("ussd"), Some(service), Some(secret), None) => (service, secret, false),
-            (Some("ussd"), Some(service), Some(secret), Some("end")) => (service, secret, true),
-            _ => return self.refuse(StatusCode::NOT_FOUND, "not_found"),
-        };
+        match route {
+            (Some("firmware"), Some(token), Some(name), None) => {
+                self.files.fetch(&head, token, name).await
+            }
+            (Some("uploads"), Some(token), name, None) => {
+                self.files.take(&head, body, token, name.unwrap_or("")).await
+            }
+            (Some("ussd"), Some(service), Some(secret), None) => {
+                whole(self.hop(&head, body, peer, (service, secret, false)).await)
+            }
+            (Some("ussd"), Some(service), Some(secret), Some("end")) => {
+                whole(self.hop(&head, body, peer, (service, secret, true)).await)
+            }
+            _ => whole(self.refuse(StatusCode::NOT_FOUND, "not_found")),
+        }
+    }
+
+    async fn hop(
+        &self,
+        head: &Parts,
+        body: Incoming,
+        peer: IpAddr,
+        (service, secret, is_end): (&str, &str, bool),
+    ) -> Answer {
+        let from = proxy::client(peer, &head.headers, &self.options.trusted_proxies);
         if !matches!(head.method, Method::POST | Method::GET) {
             return self.refuse(StatusCode::METHOD_NOT_ALLOWED, "method");
         }
@@ -121,6 +154,11 @@ impl PublicListener {
         self.metrics.listener("public").refused(reason);
         answer(status, "text/plain; charset=utf-8", String::new())
     }
+}
+
+/// An answer that is whole.
+fn whole(answer: Answer) -> PublicAnswer {
+    answer.map(Either::Left)
 }
 
 pub(super) fn answer(status: StatusCode, content_type: &'static str, body: String) -> Answer {

@@ -2,7 +2,7 @@
 
 use super::Stream;
 use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body, Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -10,7 +10,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// What every listener answers with: a body that is whole.
+/// What most listeners answer with: a body that is whole.
 pub(super) type Answer = Response<Full<Bytes>>;
 
 /// Largest head of a request, and what is read ahead of a body, in bytes.
@@ -21,14 +21,16 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Answers requests until the peer goes, breaks the protocol, or the daemon stops; in the last two
 /// cases says how, in a word for metrics.
-pub(super) async fn speak<F>(
+pub(super) async fn speak<F, B>(
     stream: Stream,
     header_timeout: Duration,
     stop: CancellationToken,
     answer: impl Fn(Request<Incoming>) -> F,
 ) -> Result<(), &'static str>
 where
-    F: Future<Output = Answer>,
+    F: Future<Output = Response<B>>,
+    B: Body<Data = Bytes> + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let service = service_fn(|request| {
         let answered = answer(request);

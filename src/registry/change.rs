@@ -5,7 +5,7 @@ use super::packed::{Packed, Parts};
 use super::record::Record;
 use super::shard::{Handle, Hash};
 use super::{Realm, Registry};
-use crate::store::{CustomerRow, DeviceRow, Operation};
+use crate::store::{CustomerRow, DeviceRow, Kept, Operation};
 use jiff::Timestamp;
 use model::{Alias, DeviceId, Event, Tenant};
 use std::sync::Arc;
@@ -31,6 +31,7 @@ impl Registry {
                 let parts = Parts { facts, customer, tags, connection_request };
                 *draft = Draft { parts, claimed };
             });
+            self.set_data_model(&row.tenant, &row.id, row.data_model);
             let heard = row.last_seen_at.map(Timestamp::as_microsecond);
             let (Some(handle), Some(heard)) = (handle, heard) else { continue };
             self.watch.restored(heard);
@@ -100,6 +101,13 @@ impl Registry {
                     draft.parts.connection_request = Some(sealed.clone());
                 });
             }
+            Operation::PutDataModel { tenant, device, is_whole, .. } => {
+                let kept = if *is_whole { Kept::Whole } else { Kept::Part };
+                self.set_data_model(tenant, device, kept);
+            }
+            Operation::RemoveDataModel { tenant, device } => {
+                self.set_data_model(tenant, device, Kept::Nothing);
+            }
             Operation::CreateCommand { .. }
             | Operation::ChangeCommand { .. }
             | Operation::PutCredential(_)
@@ -115,7 +123,11 @@ impl Registry {
             | Operation::DropCursor { .. }
             | Operation::ReplayDeadLetter { .. }
             | Operation::SettleDeadLetters { .. }
-            | Operation::RefuseDeadLetters { .. } => {}
+            | Operation::RefuseDeadLetters { .. }
+            | Operation::PutImage { .. }
+            | Operation::RemoveImage { .. }
+            | Operation::PutUpload(_)
+            | Operation::RemoveUpload { .. } => {}
         }
     }
 

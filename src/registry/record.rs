@@ -1,6 +1,7 @@
 //! One device in memory: what changes all the time, beside what seldom does ([`Packed`]).
 
 use super::packed::Packed;
+use crate::store::Kept;
 use jiff::Timestamp;
 use model::{Protocol, Tenant};
 use std::net::IpAddr;
@@ -28,6 +29,8 @@ pub(super) struct Record {
     pub(super) protocol: Protocol,
     pub(super) connected: bool,
     pub(super) claimed: bool,
+    /// How much the store keeps of its data model.
+    pub(super) data_model: Kept,
     /// Whether it waits to be written behind.
     pub(super) dirty: bool,
     /// Whether it was not heard since the registry was rebuilt.
@@ -54,6 +57,7 @@ impl Record {
             protocol,
             connected: false,
             claimed: false,
+            data_model: Kept::Nothing,
             dirty: false,
             restored: false,
         }

@@ -3,7 +3,7 @@
 mod oracle;
 
 use super::*;
-use crate::store::{DeviceRow, Operation};
+use crate::store::{DeviceRow, Kept, Operation};
 use model::{Event, EventType, Json};
 use oracle::Oracle;
 use proptest::prelude::*;
@@ -55,6 +55,7 @@ fn row(tenant: &Tenant, id: DeviceId, heard_s: Option<i64>) -> DeviceRow {
         address: None,
         connection_request: None,
         claimed: false,
+        data_model: Kept::Nothing,
     }
 }
 

@@ -1,6 +1,10 @@
 //! Named conditional writes.
 
-use super::{AuditEntry, CredentialRow, CustomerRow, NewDeadLetter, Position, Seen, TokenRow};
+use super::{
+    AuditEntry, CredentialRow, CustomerRow, ImageRow, NewDeadLetter, Position, Seen, TokenRow,
+    UploadRow,
+};
+use firmware::ImageName;
 use jiff::Timestamp;
 use model::{Alias, Command, CommandChange, DeviceFacts, DeviceId, Protocol, Redacted, Tenant};
 
@@ -94,11 +98,34 @@ pub enum Operation {
         /// The sealed credentials.
         sealed: Redacted<Vec<u8>>,
     },
-    /// Sets what a device presents, replacing what it presented in this protocol. Refused as
-    /// [`OperationError::Conflict`] when another device has the user name.
+    /// Keeps what is known of a device's data model, in place of what was. Refused as
+    /// [`OperationError::Missing`] when there is no such device.
+    PutDataModel {
+        /// Whose.
+        tenant: Tenant,
+        /// Which device.
+        device: DeviceId,
+        /// When.
+        at: Timestamp,
+        /// Whether it is all that the device has.
+        is_whole: bool,
+        /// Compressed and sealed.
+        sealed: Redacted<Vec<u8>>,
+    },
+    /// Forgets a device's data model; no error when there is none. It goes with its device, too.
+    RemoveDataModel {
+        /// Whose.
+        tenant: Tenant,
+        /// Which device.
+        device: DeviceId,
+    },
+    /// Sets what a device presents: in place of what it uses, or of what it has not used yet, as
+    /// `confirmed` says. Refused as [`OperationError::Conflict`] when another device has the user
+    /// name.
     PutCredential(CredentialRow),
-    /// Notes that a credential was used by its device. Refused as [`OperationError::Conflict`] when
-    /// there is none of that name, or with another verifier: it was replaced meanwhile.
+    /// Notes that a credential was used by its device, and drops the one that it used before.
+    /// Refused as [`OperationError::Conflict`] when there is none of that name, or with another
+    /// verifier: it was replaced meanwhile.
     ConfirmCredential {
         /// In which protocol.
         protocol: Protocol,
@@ -115,6 +142,8 @@ pub enum Operation {
         device: DeviceId,
         /// In which protocol.
         protocol: Protocol,
+        /// Whether the one that it uses goes too, and not only the one it has not used yet.
+        confirmed_too: bool,
     },
     /// Makes an API token. Refused as [`OperationError::Conflict`] when the name is taken, by a
     /// revoked one too: the audit trail names it.
@@ -125,6 +154,31 @@ pub enum Operation {
         tenant: Tenant,
         /// Its name.
         name: Box<str>,
+    },
+    /// Puts an image into the catalogue. Where one of that name has the same content, its file and
+    /// time stay and what is said of it is replaced; where it has other content, refused as
+    /// [`OperationError::Conflict`] unless it may be replaced.
+    PutImage {
+        /// The image and its file.
+        row: ImageRow,
+        /// Whether other content may go.
+        may_replace: bool,
+    },
+    /// Takes an image out of the catalogue.
+    RemoveImage {
+        /// Whose.
+        tenant: Tenant,
+        /// Which.
+        name: ImageName,
+    },
+    /// Keeps a file that a device has sent.
+    PutUpload(UploadRow),
+    /// Forgets one; refused when there is none.
+    RemoveUpload {
+        /// Whose.
+        tenant: Tenant,
+        /// Which.
+        id: Box<str>,
     },
     /// Adds a line to the audit trail.
     Audit(AuditEntry),
@@ -195,7 +249,18 @@ impl Operation {
                 | Self::DropCursor { .. }
                 | Self::SettleDeadLetters { .. }
                 | Self::RefuseDeadLetters { .. }
+                | Self::RemoveDataModel { .. }
+                | Self::RemoveImage { .. }
+                | Self::RemoveUpload { .. }
         )
+    }
+
+    /// Bytes that it adds to the store, where they are many.
+    pub fn body_bytes(&self) -> usize {
+        match self {
+            Self::PutDataModel { sealed, .. } => sealed.expose().len(),
+            _ => 0,
+        }
     }
 }
 

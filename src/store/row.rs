@@ -1,7 +1,8 @@
 //! The rows of the store, as the daemon sees them.
 
+use firmware::{FileType, Image, Sha256};
 use jiff::Timestamp;
-use model::{DeviceFacts, DeviceId, Json, Redacted, Tenant};
+use model::{CommandId, DeviceFacts, DeviceId, Json, Redacted, Tenant};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -84,6 +85,20 @@ pub struct DeviceRow {
     pub connection_request: Option<Redacted<Vec<u8>>>,
     /// Whether its equipment is claimed, so that secret values may be sent to it.
     pub claimed: bool,
+    /// How much is kept of its data model ([`super::Store::data_model`]).
+    pub data_model: Kept,
+}
+
+/// How much is kept of a device's data model.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Kept {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// What the device happened to tell.
+    Part,
+    /// All that it has: it was asked for everything, and answered.
+    Whole,
 }
 
 /// A volatile observation, written behind.
@@ -125,8 +140,11 @@ pub struct CredentialRow {
     pub protocol: model::Protocol,
     /// The sealed verifier: HA1s for CWMP, an HMAC for MQTT (design: `src/secrets.rs`).
     pub verifier: Redacted<Vec<u8>>,
-    /// Whether the device has used it.
+    /// Whether the device has used it. It has one that it uses and one that it has not used yet, at
+    /// most.
     pub confirmed: bool,
+    /// The password, sealed, while we are to put it on the device ourselves.
+    pub push: Option<Redacted<Vec<u8>>>,
 }
 
 /// Who may call the API.
@@ -187,6 +205,64 @@ pub struct NewDeadLetter {
     pub event: StoredEvent,
     /// Why.
     pub reason: Box<str>,
+}
+
+/// An image of the catalogue, and where its bytes are.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ImageRow {
+    /// What it is.
+    pub image: Image,
+    /// The name of its file: made by us, never chosen by anyone.
+    pub file: Box<str>,
+}
+
+/// A file that a device has sent.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct UploadRow {
+    /// Its name, a ULID, and that of the file that holds it.
+    pub id: Box<str>,
+    /// Whose.
+    pub tenant: Tenant,
+    /// Who sent it.
+    pub device: DeviceId,
+    /// Which command asked for it.
+    pub command: CommandId,
+    /// What was asked for.
+    pub file_type: FileType,
+    /// What the device called it; empty when it did not say.
+    pub name: Box<str>,
+    /// Its length.
+    pub bytes: u64,
+    /// Its content.
+    pub sha256: Sha256,
+    /// When it was whole.
+    pub received_at: Timestamp,
+}
+
+/// Which uploads.
+#[derive(Clone, Debug)]
+pub enum Uploads {
+    /// The one of that name.
+    One {
+        /// Whose.
+        tenant: Tenant,
+        /// Its name.
+        id: Box<str>,
+    },
+    /// Those of one device, newest first.
+    Of {
+        /// Whose.
+        tenant: Tenant,
+        /// Who sent them.
+        device: DeviceId,
+        /// Only those before this one.
+        before: Option<Box<str>>,
+    },
+    /// Everybody's, oldest first.
+    Oldest {
+        /// Only those after this one.
+        after: Option<Box<str>>,
+    },
 }
 
 /// Which part of a long list.

@@ -12,8 +12,11 @@ mod column;
 mod commands;
 mod commit;
 mod connection;
+mod credentials;
+mod data_models;
 mod devices;
 mod events;
+mod files;
 mod multi_row;
 mod open;
 mod people;
@@ -21,14 +24,15 @@ mod readers;
 mod room;
 
 use super::{
-    AuditEntry, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, OpenError,
-    OperationError, Page, Position, ReadError, Store, StoredEvent, TokenRow, Usage, Write,
+    AuditEntry, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, ImageRow,
+    OpenError, OperationError, Page, Position, ReadError, Store, StoredEvent, TokenRow, UploadRow,
+    Uploads, Usage, Write,
 };
 use async_trait::async_trait;
 use column::read_error;
 use connection::{WriterConnection, commit_error};
 use jiff::Timestamp;
-use model::{Command, CommandId, DeviceId, Tenant};
+use model::{Command, CommandId, DeviceId, Redacted, Tenant};
 use sqlx::sqlite::SqlitePool;
 use std::fs::File;
 use std::path::PathBuf;
@@ -162,7 +166,7 @@ impl Store for SqliteStore {
     }
 
     async fn credentials(&self) -> Result<Vec<CredentialRow>, ReadError> {
-        people::credentials(&self.readers).await.map_err(read_error)
+        credentials::all(&self.readers).await.map_err(read_error)
     }
 
     async fn tokens(&self) -> Result<Vec<TokenRow>, ReadError> {
@@ -197,6 +201,14 @@ impl Store for SqliteStore {
         commands::open(&self.readers).await.map_err(read_error)
     }
 
+    async fn data_model(
+        &self,
+        tenant: &Tenant,
+        device: &DeviceId,
+    ) -> Result<Option<Redacted<Vec<u8>>>, ReadError> {
+        data_models::get(&self.readers, tenant, device).await.map_err(read_error)
+    }
+
     async fn audit(&self, tenant: &Tenant, page: Page) -> Result<Vec<AuditEntry>, ReadError> {
         people::audit(&self.readers, tenant, page).await.map_err(read_error)
     }
@@ -208,6 +220,14 @@ impl Store for SqliteStore {
         page: Page,
     ) -> Result<Vec<DeadLetter>, ReadError> {
         readers::dead_letters(&self.readers, tenant, sink, page).await
+    }
+
+    async fn images(&self) -> Result<Vec<ImageRow>, ReadError> {
+        files::images(&self.readers).await.map_err(read_error)
+    }
+
+    async fn uploads(&self, which: &Uploads, rows_max: usize) -> Result<Vec<UploadRow>, ReadError> {
+        files::uploads(&self.readers, which, rows_max).await.map_err(read_error)
     }
 
     async fn usage(&self) -> Result<Usage, ReadError> {

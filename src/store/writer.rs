@@ -24,7 +24,7 @@ pub struct WriterOptions {
     pub queue_max: usize,
     /// How often the store is asked whether there is room (still, or again).
     pub room_interval: Duration,
-    /// It is asked after so many bytes of facts, too: at full speed the interval is long. The
+    /// It is asked after so many bytes of facts and bodies, too: at full speed the interval is long. The
     /// quota is passed by this and a group at most, which is less than the ballast.
     pub room_check_bytes: usize,
 }
@@ -164,7 +164,7 @@ struct Task {
     queue: mpsc::Receiver<Job>,
     room: watch::Sender<Room>,
     committed: watch::Sender<u64>,
-    /// Bytes of facts since the store was last asked for room.
+    /// Bytes of facts and bodies since the store was last asked for room.
     unchecked_bytes: usize,
     clock: Clock,
     metrics: Metrics,
@@ -256,14 +256,19 @@ impl Task {
     ) {
         let mut has_events = false;
         for (write, outcome) in group.iter().zip(&outcomes) {
-            match (write, outcome) {
-                (_, Err(_)) => self.metrics.refused_operation(),
-                (Write::Append { events, .. }, Ok(())) => {
+            if outcome.is_err() {
+                self.metrics.refused_operation();
+                continue;
+            }
+            let operations = match write {
+                Write::Append { events, operations } => {
                     has_events |= !events.is_empty();
                     self.unchecked_bytes += events.iter().map(bytes_of).sum::<usize>();
+                    operations
                 }
-                (Write::Transact(_), Ok(())) => {}
-            }
+                Write::Transact(operations) => operations,
+            };
+            self.unchecked_bytes += operations.iter().map(Operation::body_bytes).sum::<usize>();
         }
         if has_events {
             self.committed.send_modify(|count| *count += 1);

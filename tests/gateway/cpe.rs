@@ -1,7 +1,13 @@
-//! A CPE written for these tests: its own XML, its own digest, a socket to be woken at.
+//! A CPE written for these tests: its own XML where most is said, its own digest, a socket to be
+//! woken at. What it seldom says goes through the codec.
+
+mod rpcs;
+
+pub(crate) use self::rpcs::More;
 
 use crate::daemon::free_port;
 use crate::http::{Answer, Connection};
+use cwmp::{Body, Message, Namespace, Request};
 use digest_auth::{AuthContext, HttpMethod};
 use md5::{Digest as _, Md5};
 use std::collections::BTreeMap;
@@ -11,6 +17,9 @@ use std::net::TcpListener;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
+
+/// The one table in which it makes objects.
+pub(crate) const TABLE: &str = "InternetGatewayDevice.Layer3Forwarding.Forwarding.";
 
 /// What a data model holds: path to type and value.
 pub(crate) type DataModel = BTreeMap<String, (&'static str, String)>;
@@ -23,6 +32,9 @@ pub(crate) struct Cpe {
     pub(crate) username: String,
     pub(crate) password: String,
     pub(crate) model: Arc<Mutex<DataModel>>,
+    pub(crate) more: Arc<Mutex<More>>,
+    /// What it refuses to write.
+    read_only: Vec<String>,
 }
 
 /// What happened in a session.
@@ -30,6 +42,8 @@ pub(crate) struct Cpe {
 pub(crate) struct Visit {
     /// Names of the methods that the gateway called, in order.
     pub(crate) calls: Vec<String>,
+    /// What they said.
+    pub(crate) requests: Vec<Request>,
     /// CommandKey of a Reboot.
     pub(crate) reboot: Option<String>,
     /// Whether the Inform was answered: then the gateway has it.
@@ -60,6 +74,10 @@ impl Cpe {
             (format!("{root}.DeviceInfo.SoftwareVersion"), text("1.0")),
             (format!("{root}.DeviceInfo.ProvisioningCode"), text("")),
             (format!("{root}.DeviceInfo.UpTime"), ("xsd:unsignedInt", "0".to_owned())),
+            (format!("{root}.Layer3Forwarding.ForwardNumberOfEntries"), text("0")),
+            (format!("{root}.ManagementServer.ParameterKey"), text("")),
+            (format!("{root}.ManagementServer.Username"), text("")),
+            (format!("{root}.ManagementServer.Password"), text("")),
             (format!("{root}.ManagementServer.ConnectionRequestURL"), text("")),
             (format!("{root}.ManagementServer.ConnectionRequestUsername"), text("")),
             (format!("{root}.ManagementServer.ConnectionRequestPassword"), text("")),
@@ -75,7 +93,8 @@ impl Cpe {
         ]);
         let (serial, password) = (serial.to_owned(), secret.to_owned());
         let username = "enrol".to_owned();
-        Self { serial, port, username, password, model: Arc::new(Mutex::new(model)) }
+        let (model, more) = (Arc::new(Mutex::new(model)), Arc::default());
+        Self { serial, port, username, password, model, more, read_only: Vec::new() }
     }
 
     /// Its identity as the events spell it.
@@ -89,6 +108,11 @@ impl Cpe {
         model.get_mut(&format!("InternetGatewayDevice.{path}")).unwrap().1 = value.to_owned();
     }
 
+    /// Refuses to write a value from now on; `path` without its root.
+    pub(crate) fn make_read_only(&mut self, path: &str) {
+        self.read_only.push(format!("InternetGatewayDevice.{path}"));
+    }
+
     /// A value of its data model; `path` without its root.
     pub(crate) fn value(&self, path: &str) -> String {
         value(&self.model, path)
@@ -96,15 +120,29 @@ impl Cpe {
 
     /// A whole session: signs in, informs, does what it is told until it is told nothing.
     pub(crate) fn visit(&self, events: &[(&str, &str)]) -> Result<Visit, NoVisit> {
+        self.visit_with(events, Vec::new())
+    }
+
+    /// The same; before it hands over the turn it makes calls of its own.
+    pub(crate) fn visit_with(
+        &self,
+        events: &[(&str, &str)],
+        calls: Vec<Body>,
+    ) -> Result<Visit, NoVisit> {
         let mut visit = Visit::default();
-        match self.try_visit(events, &mut visit) {
+        match self.try_visit(events, calls, &mut visit) {
             Ok(None) => Ok(visit),
             Ok(Some(answer)) => Err(NoVisit::Refused(answer)),
             Err(error) => Err(NoVisit::Broken { informed: visit.informed, error }),
         }
     }
 
-    fn try_visit(&self, events: &[(&str, &str)], visit: &mut Visit) -> io::Result<Option<Answer>> {
+    fn try_visit(
+        &self,
+        events: &[(&str, &str)],
+        calls: Vec<Body>,
+        visit: &mut Visit,
+    ) -> io::Result<Option<Answer>> {
         let mut connection = Connection::open(self.port)?;
         let inform = self.inform(events);
         let mut answer = post(&mut connection, &[], &inform)?;
@@ -121,6 +159,14 @@ impl Cpe {
             answer.all("set-cookie").filter_map(|it| it.split(';').next()).collect();
         let cookies = cookies.join("; ");
         let headers = [("Cookie", cookies.as_str())];
+        for call in calls {
+            let name = call.name();
+            let call = Message::new(Some("9".into()), Namespace::default(), call).encode();
+            let answer = post(&mut connection, &headers, &call)?;
+            if !answer.text().contains(&format!("{name}Response")) {
+                return Ok(Some(answer));
+            }
+        }
         let mut body = String::new();
         loop {
             let answer = post(&mut connection, &headers, &body)?;
@@ -164,7 +210,8 @@ impl Cpe {
             .unwrap();
         }
         let model = self.model.lock().unwrap();
-        let told = ["DeviceInfo.", "ConnectionRequestURL", "PeriodicInformInterval"];
+        let told =
+            ["DeviceInfo.", "ParameterKey", "ConnectionRequestURL", "PeriodicInformInterval"];
         let told = model.iter().filter(|(path, _)| told.iter().any(|it| path.contains(it)));
         let values =
             told.map(|(path, (kind, value))| parameter(path, kind, value)).collect::<String>();
@@ -182,12 +229,16 @@ impl Cpe {
     }
 
     /// Does what an RPC asks; the answer's envelope.
-    fn serve(&self, rpc: &str, visit: &mut Visit) -> String {
+    pub(crate) fn serve(&self, rpc: &str, visit: &mut Visit) -> String {
+        let message = cwmp::decode(None, rpc.as_bytes(), &cwmp::Options::default()).unwrap();
         let id = between(rpc, "mustUnderstand=\"1\">", "<").unwrap_or_default();
         let body = between(rpc, "Body>", "Body>").unwrap_or_default();
         let call = between(body, "<cwmp:", ">").unwrap_or_default();
         let call = call.split([' ', '/']).next().unwrap_or_default();
         visit.calls.push(call.to_owned());
+        if let Some(code) = self.noted(&message, call, visit) {
+            return envelope(id, &fault(code, "refused"));
+        }
         let mut model = self.model.lock().unwrap();
         let answer = match call {
             "GetParameterValues" => {
@@ -202,6 +253,11 @@ impl Cpe {
                 format!("<ParameterList>{found}</ParameterList>")
             }
             "SetParameterValues" => {
+                let names = each(body, "<Name>", "</Name>");
+                let culprit = names.iter().find(|it| self.read_only.iter().any(|path| path == *it));
+                if let Some(culprit) = culprit {
+                    return envelope(id, &part_fault(culprit, 9008));
+                }
                 for one in each(body, "<ParameterValueStruct>", "</ParameterValueStruct>") {
                     let path = between(one, "<Name>", "</Name>").unwrap();
                     let value = between(one, "<Value", "</Value>").unwrap_or_default();
@@ -211,6 +267,8 @@ impl Cpe {
                     };
                     slot.1 = value.to_owned();
                 }
+                let key = between(body, "<ParameterKey>", "</ParameterKey>").unwrap_or_default();
+                rpcs::keep_key(&mut model, key);
                 "<Status>0</Status>".to_owned()
             }
             "Reboot" => {
@@ -218,7 +276,14 @@ impl Cpe {
                 visit.reboot = Some(key.to_owned());
                 String::new()
             }
-            _ => return envelope(id, &fault(9000, "method not supported")),
+            _ => {
+                drop(model);
+                let answer = match self.carry_out(&message.body) {
+                    Ok(response) => Body::Response(Box::new(response)),
+                    Err(code) => rpcs::refusal(code),
+                };
+                return Message::new(message.id, message.namespace, answer).encode();
+            }
         };
         envelope(id, &format!("<cwmp:{call}Response>{answer}</cwmp:{call}Response>"))
     }
@@ -335,11 +400,57 @@ pub(crate) fn envelope(id: &str, body: &str) -> String {
     )
 }
 
-fn fault(code: u32, text: &str) -> String {
+fn fault(code: u16, text: &str) -> String {
     format!(
         "<s:Fault><faultcode>Client</faultcode><faultstring>CWMP fault</faultstring><detail>\
          <cwmp:Fault><FaultCode>{code}</FaultCode><FaultString>{text}</FaultString></cwmp:Fault>\
          </detail></s:Fault>"
+    )
+}
+
+fn part_fault(name: &str, code: u32) -> String {
+    let part = format!(
+        "<SetParameterValuesFault><ParameterName>{name}</ParameterName><FaultCode>{code}</FaultCode>\
+         <FaultString>no</FaultString></SetParameterValuesFault></cwmp:Fault>"
+    );
+    fault(9003, "invalid arguments").replace("</cwmp:Fault>", &part)
+}
+
+/// The answer to a challenge as the RFCs say and libraries do not make it: RFC 2617 with a hash of
+/// choice, or without `qop` and client nonce, as RFC 2069 has it.
+pub(crate) fn digest_by_hand(
+    cpe: &Cpe,
+    challenge: &Answer,
+    algorithm: &str,
+    has_qop: bool,
+) -> String {
+    let hash = |text: String| {
+        let hex = |bytes: &[u8]| {
+            bytes.iter().fold(String::new(), |mut hex, byte| {
+                write!(hex, "{byte:02x}").unwrap();
+                hex
+            })
+        };
+        match algorithm {
+            "MD5" => hex(&Md5::digest(text.as_bytes())),
+            _ => hex(&sha2::Sha256::digest(text.as_bytes())),
+        }
+    };
+    let offered = format!("algorithm={algorithm},");
+    let challenge = challenge.all("www-authenticate").find(|it| it.contains(&offered)).unwrap();
+    let nonce = between(challenge, "nonce=\"", "\"").unwrap();
+    let Cpe { username, password, .. } = cpe;
+    let ha1 = hash(format!("{username}:lastmile:{password}"));
+    let ha2 = hash("POST:/acs".to_owned());
+    let (response, more) = if has_qop {
+        let response = hash(format!("{ha1}:{nonce}:00000001:c0ffee:auth:{ha2}"));
+        (response, ", qop=auth, nc=00000001, cnonce=\"c0ffee\"")
+    } else {
+        (hash(format!("{ha1}:{nonce}:{ha2}")), "")
+    };
+    format!(
+        "Digest username=\"{username}\", realm=\"lastmile\", nonce=\"{nonce}\", uri=\"/acs\", \
+         response=\"{response}\", algorithm={algorithm}{more}"
     )
 }
 

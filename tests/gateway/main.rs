@@ -24,16 +24,21 @@ mod phone;
 mod programs;
 
 mod bad_input;
+mod certificates;
 mod commands;
 mod dials;
+mod discovery;
 mod end_to_end;
 mod full_store;
 mod identity;
 mod kills;
 mod recorded;
 mod refusals;
+mod rpc_crashes;
+mod rpcs;
 mod scrape;
 mod secrets;
+mod sign_in;
 mod sinks;
 mod stopping;
 mod store_files;
@@ -54,10 +59,15 @@ fn main() {
         configuration::trials(),
         end_to_end::trials(),
         commands::trials(),
+        rpcs::trials(),
+        rpc_crashes::trials(),
+        discovery::trials(),
         dials::trials(),
         identity::trials(),
+        sign_in::trials(),
         sinks::trials(),
         tls::trials(),
+        certificates::trials(),
         bad_input::trials(),
         tolerance::trials(),
         recorded::trials(),

@@ -29,6 +29,6 @@ pub use message::{
 pub use options::Options;
 pub use quirks::Quirks;
 pub use session::{
-    CloseReason, Known, Output, Reply, Session, SetupOutcome, Support, SupportedFile, Work,
+    CloseReason, Known, Outcome, Output, Reply, Session, SetupOutcome, Support, SupportedFile, Work,
 };
 pub use translate::facts_of;

@@ -21,6 +21,14 @@ pub struct Options {
     pub requests_max: u32,
     /// Most times the rest of a refused SetParameterValues is tried again without the culprits.
     pub set_retries_max: u32,
+    /// Most names or values in one call of ours. Devices of 64 MB answer 256 values without strain.
+    pub batch_names_max: usize,
+    /// Most times in one session that what a refused path (9005) belongs to is looked up again.
+    pub rediscoveries_max: u32,
+    /// Without a TransferComplete for this long after it was asked for, a Download is taken to have
+    /// ended when its device restarts, where the model is known never to send one
+    /// ([`crate::Quirks::download_success_on_timeout`]).
+    pub transfer_silence: Duration,
     /// Make an event of an Inform that brings no news, too.
     pub event_per_inform: bool,
 }
@@ -34,8 +42,11 @@ impl Default for Options {
             parameters_max: 20_000,
             events_max: 256,
             idle_timeout: Duration::from_secs(30),
-            requests_max: 256,
+            requests_max: 1024,
             set_retries_max: 3,
+            batch_names_max: 256,
+            rediscoveries_max: 3,
+            transfer_silence: Duration::from_secs(300),
             event_per_inform: false,
         }
     }

@@ -3,25 +3,32 @@
 //! Pure: no socket, no clock, no task. The driver hands in messages and the time, and carries out
 //! whatever [`Session::poll`] returns. A fact is handed out before the reply that acknowledges it,
 //! and the reply waits until the driver has settled every fact (TR-069 3.7.2 is the flow).
+//!
+//! All transitions stand in [`Session::receive`] and [`Session::settle`]. What the device asks of us
+//! is in `serve`, what we ask of it in `turn`, and each kind of work in `job`.
 
+mod awaited;
+mod heard;
+mod job;
 mod output;
-mod task;
+mod serve;
+mod turn;
 mod work;
 
-pub use output::{CloseReason, Output, Reply};
+pub use output::{CloseReason, Outcome, Output, Reply};
 pub use work::{SetupOutcome, Support, SupportedFile, Work};
 
-use crate::message::{Body, Fault, Inform, Message, Namespace, Response, Root};
-use crate::{Options, Quirks, translate};
-use bytes::Bytes;
+use crate::message::{Message, Namespace, Root};
+use crate::{Options, Quirks};
+use awaited::Awaited;
+use heard::{Heard, Letter};
+use job::{Job, Told, Why};
 use model::{
-    CommandChange, CommandId, CommandState, DeviceFacts, DeviceId, Event, Fact, Monotonic, Now,
-    Settlement, Tenant, Ticket,
+    Command, CommandId, DeviceFacts, DeviceId, Monotonic, Now, Settlement, Tenant, Ticket,
 };
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
-use task::{Step, Task, Told, Verdict};
 
 /// What the registry knows of a device when its session begins.
 #[derive(Clone, Debug)]
@@ -32,8 +39,9 @@ pub struct Known {
     pub device: DeviceId,
     /// What is known of it; `None` for a device never met.
     pub facts: Option<DeviceFacts>,
-    /// Reboots that were sent and not seen to happen: states sent, delivered and unknown.
-    pub reboots: Vec<CommandId>,
+    /// Commands that were sent and whose end was not seen: states sent, delivered and unknown, of
+    /// any kind. The session ends those whose end it sees.
+    pub outstanding: Vec<Command>,
     /// What is peculiar about its model.
     pub quirks: Quirks,
 }
@@ -51,15 +59,29 @@ pub struct Session {
     /// From the Inform: their types are the device's own. Their values are not kept, for a session
     /// rests in memory for as long as its device is silent.
     told: Box<[Told]>,
+    /// Commands whose end the device will show.
+    awaited: Vec<Awaited>,
     work: VecDeque<Work>,
+    /// Objects to be looked up again, since something that we believed to be in them is not.
+    lost: Vec<Box<str>>,
+    /// How many were, which [`Options::rediscoveries_max`] bounds.
+    rediscoveries: u32,
     outputs: VecDeque<Output>,
-    pending: Vec<Ticket>,
+    pending: Vec<Pending>,
     tickets: u64,
     /// Calls made, which also names them.
     calls: u32,
     /// Calls made and work begun: what [`Options::requests_max`] bounds.
     rounds: u32,
     deadline: Monotonic,
+}
+
+/// A fact that is not settled yet.
+#[derive(Debug)]
+struct Pending {
+    ticket: Ticket,
+    /// The command that it says is sent.
+    sent: Option<CommandId>,
 }
 
 /// Named for what must come next.
@@ -74,9 +96,17 @@ enum State {
     /// Our turn: the driver must say what to ask.
     ExpectDecision,
     /// We asked; the device must answer or refuse.
-    ExpectAnswer(Box<Task>),
+    ExpectAnswer(Asked),
     /// Nothing more may be said.
     Closed,
+}
+
+/// A call of ours on its way.
+#[derive(Debug)]
+struct Asked {
+    job: Box<dyn Job>,
+    /// The call's name.
+    rpc: &'static str,
 }
 
 /// What waits for facts to be settled.
@@ -84,8 +114,8 @@ enum State {
 enum Next {
     /// Answer the device's call.
     Reply(Message),
-    /// Make the call that the task has ready.
-    Ask(Box<Task>),
+    /// Make the call that the job has ready.
+    Ask(Box<dyn Job>),
     /// Take up the next piece of work.
     Work,
     /// Say that that is all.
@@ -95,8 +125,9 @@ enum Next {
 impl Session {
     /// Starts waiting for the Inform of a device whose identity has been checked.
     #[must_use]
-    pub fn new(known: Known, options: Arc<Options>, now: Now) -> Self {
+    pub fn new(mut known: Known, options: Arc<Options>, now: Now) -> Self {
         let deadline = now.monotonic + options.idle_timeout;
+        let outstanding = mem::take(&mut known.outstanding);
         Self {
             options,
             known,
@@ -105,7 +136,10 @@ impl Session {
             namespace: Namespace::default(),
             root: None,
             told: Box::default(),
+            awaited: outstanding.into_iter().filter_map(Awaited::of).collect(),
             work: VecDeque::new(),
+            lost: Vec::new(),
+            rediscoveries: 0,
             outputs: VecDeque::new(),
             pending: Vec::new(),
             tickets: 0,
@@ -119,100 +153,56 @@ impl Session {
     /// [`Output::Send`] or [`Output::Refuse`].
     ///
     /// A second Inform is a new session and not for this one: [`Session::abandon`] it first.
-    #[expect(clippy::too_many_lines, reason = "all transitions stand in one match")]
     pub fn receive(&mut self, message: Message, now: Now) {
         self.owes_reply = true;
         self.deadline = Monotonic::NEVER;
-        let Message { id, namespace, body, oddities: _ } = message;
-        let reply = |body| Message::new(id.clone(), namespace.clone(), body);
+        let (letter, heard) = Letter::open(message);
 
         // `Closed` is left behind while we decide, so no path can leave a usable session by mistake.
-        self.state = match (mem::replace(&mut self.state, State::Closed), body) {
-            (State::ExpectInform, Body::Inform(inform)) => {
-                self.namespace = namespace.clone();
-                self.informed(*inform, reply(answer(Response::Inform)), now)
-            }
-            (State::ExpectInform, Body::Empty) => {
+        self.state = match (mem::replace(&mut self.state, State::Closed), heard) {
+            (State::ExpectInform, Heard::Inform(inform)) => self.informed(*inform, letter, now),
+            (State::ExpectInform, Heard::Nothing) => {
                 self.send_and(Message::empty(), State::ExpectInform, now)
             }
-            (
-                State::ExpectInform,
-                Body::TransferComplete(_)
-                | Body::AutonomousTransferComplete(_)
-                | Body::Kicked(_)
-                | Body::RequestDownload(_)
-                | Body::DuStateChangeComplete(_)
-                | Body::AutonomousDuStateChangeComplete(_)
-                | Body::GetRpcMethods
-                | Body::Request(_)
-                | Body::Response(_)
-                | Body::Fault(_)
-                | Body::Unknown { .. },
-            ) => {
-                self.send(&reply(refusal(FAULT_DENIED)));
+            (State::ExpectInform, Heard::Notice(_) | Heard::Answer(_) | Heard::Fault(_)) => {
+                self.send(&letter.refusal(FAULT_DENIED));
                 self.close(CloseReason::Unexpected)
             }
 
             // The device's own requests (3.7.2.4). One that comes in place of an answer means that
             // our request was passed over.
-            (
-                State::ExpectRequest,
-                body @ (Body::TransferComplete(_)
-                | Body::AutonomousTransferComplete(_)
-                | Body::Kicked(_)
-                | Body::RequestDownload(_)
-                | Body::DuStateChangeComplete(_)
-                | Body::AutonomousDuStateChangeComplete(_)
-                | Body::GetRpcMethods
-                | Body::Request(_)
-                | Body::Unknown { .. }),
-            ) => self.serve(body, reply, now),
-            (
-                State::ExpectAnswer(task),
-                body @ (Body::TransferComplete(_)
-                | Body::AutonomousTransferComplete(_)
-                | Body::Kicked(_)
-                | Body::RequestDownload(_)
-                | Body::DuStateChangeComplete(_)
-                | Body::AutonomousDuStateChangeComplete(_)
-                | Body::GetRpcMethods
-                | Body::Request(_)
-                | Body::Unknown { .. }),
-            ) => {
-                self.passed_over(*task);
-                self.serve(body, reply, now)
+            (State::ExpectRequest, Heard::Notice(notice)) => self.serve(notice, letter, now),
+            (State::ExpectAnswer(asked), Heard::Notice(notice)) => {
+                self.passed_over(asked, Why::PassedOver);
+                self.serve(notice, letter, now)
             }
 
             // The device's turn is over. An answer or fault with no request of ours is no more
             // than that.
-            (State::ExpectRequest, Body::Empty | Body::Response(_) | Body::Fault(_)) => {
+            (State::ExpectRequest, Heard::Nothing | Heard::Answer(_) | Heard::Fault(_)) => {
                 self.take_up_work(now)
             }
-            (State::ExpectAnswer(task), Body::Response(response)) => {
-                let step = task.answered(*response);
-                self.step(step, now)
+            (State::ExpectAnswer(asked), Heard::Answer(answer)) => {
+                self.answered(asked, *answer, now)
             }
-            (State::ExpectAnswer(task), Body::Fault(fault)) => {
-                let step = task.refused(*fault, &self.options);
-                self.step(step, now)
-            }
-            (State::ExpectAnswer(task), Body::Empty) => {
-                self.passed_over(*task);
+            (State::ExpectAnswer(asked), Heard::Fault(fault)) => self.refused(asked, *fault, now),
+            (State::ExpectAnswer(asked), Heard::Nothing) => {
+                self.passed_over(asked, Why::PassedOver);
                 self.wait_or(Next::Work, now)
             }
 
             // The driver starts a new session with an Inform, and asks nothing while it owes.
-            (state @ (State::ExpectRequest | State::ExpectAnswer(_)), Body::Inform(_)) => {
+            (state @ (State::ExpectRequest | State::ExpectAnswer(_)), Heard::Inform(_)) => {
                 self.state = state;
                 self.abandon(CloseReason::Superseded);
                 State::Closed
             }
-            (state @ (State::ExpectSettlement(_) | State::ExpectDecision), _any_body) => {
+            (state @ (State::ExpectSettlement(_) | State::ExpectDecision), _anything) => {
                 self.state = state;
                 self.abandon(CloseReason::Unexpected);
                 State::Closed
             }
-            (State::Closed, _any_body) => {
+            (State::Closed, _anything) => {
                 self.refuse();
                 State::Closed
             }
@@ -222,23 +212,24 @@ impl Session {
     /// Says what became of an emitted fact. One that was refused turns the reply into a refusal; a
     /// command that was overtaken before its call is not asked, and the next work is taken up.
     pub fn settle(&mut self, ticket: Ticket, settlement: Settlement, now: Now) {
-        let waited = self.pending.len();
-        self.pending.retain(|it| *it != ticket);
-        let was_waited_for = self.pending.len() < waited;
+        let place = self.pending.iter().position(|it| it.ticket == ticket);
+        let sent = place.and_then(|place| self.pending.remove(place).sent);
         self.state = match (mem::replace(&mut self.state, State::Closed), settlement) {
             (State::ExpectSettlement(_), Settlement::Refused) => {
                 self.pending.clear();
                 self.refuse();
                 self.close(CloseReason::Refused)
             }
-            // All that a call waits for is its `Sent`: the command was withdrawn or has expired, so
-            // it stays unasked.
-            (State::ExpectSettlement(Next::Ask(_)), Settlement::Overtaken) if was_waited_for => {
-                self.wait_or(Next::Work, now)
+            // The command was withdrawn or has expired, so it stays unasked.
+            (State::ExpectSettlement(Next::Ask(mut job)), Settlement::Overtaken) => {
+                let is_left = sent.is_none_or(|id| job.withdraw(&id));
+                self.wait_or(if is_left { Next::Ask(job) } else { Next::Work }, now)
             }
-            (State::ExpectSettlement(next), Settlement::Committed | Settlement::Overtaken) => {
-                self.wait_or(next, now)
-            }
+            (
+                State::ExpectSettlement(next @ (Next::Reply(_) | Next::Work | Next::Finish)),
+                Settlement::Overtaken,
+            )
+            | (State::ExpectSettlement(next), Settlement::Committed) => self.wait_or(next, now),
             (
                 state @ (State::ExpectInform
                 | State::ExpectRequest
@@ -270,16 +261,17 @@ impl Session {
     /// Ends the session wherever it stands. What was asked and not answered fails, in facts that
     /// hold nothing up: [`Session::poll`] ends in [`Output::Close`] at once.
     pub fn abandon(&mut self, reason: CloseReason) {
-        let task = match mem::replace(&mut self.state, State::Closed) {
-            State::ExpectAnswer(task) | State::ExpectSettlement(Next::Ask(task)) => Some(task),
+        match mem::replace(&mut self.state, State::Closed) {
+            State::ExpectAnswer(asked) => self.passed_over(asked, Why::Gone),
+            State::ExpectSettlement(Next::Ask(job)) => {
+                let is_unsent = self.pending.iter().any(|it| it.sent.is_some());
+                self.give_up(job, if is_unsent { Why::Unsent } else { Why::Gone });
+            }
             State::ExpectInform
             | State::ExpectRequest
             | State::ExpectSettlement(Next::Reply(_) | Next::Work | Next::Finish)
-            | State::ExpectDecision => None,
+            | State::ExpectDecision => {}
             State::Closed => return,
-        };
-        if let Some(task) = task {
-            self.passed_over(*task);
         }
         self.pending.clear();
         if self.owes_reply {
@@ -323,186 +315,7 @@ impl Session {
     pub fn root(&self) -> Option<Root> {
         self.root
     }
-
-    fn informed(&mut self, inform: Inform, reply: Message, now: Now) -> State {
-        self.root = inform.root();
-        let every = self.options.event_per_inform;
-        if let Some(event) = translate::news(&inform, &mut self.known, every, now) {
-            self.emit(Fact::Event(event));
-        }
-        self.reboots_done(&inform);
-        self.told = inform.parameters.into_iter().map(Told::from).collect();
-        self.wait_or(Next::Reply(reply), now)
-    }
-
-    /// `1 BOOT` ends every outstanding reboot, `M Reboot` the one whose key it brings.
-    fn reboots_done(&mut self, inform: &Inform) {
-        let booted = inform.has_event(crate::EventStruct::BOOT);
-        let keyed = |id: &CommandId| {
-            let mut events = inform.events.iter();
-            events.any(|it| {
-                &*it.code == crate::EventStruct::M_REBOOT && &*it.command_key == id.as_str()
-            })
-        };
-        let reboots = mem::take(&mut self.known.reboots);
-        let (done, waiting) = reboots.into_iter().partition(|id| booted || keyed(id));
-        self.known.reboots = waiting;
-        for id in done {
-            let done = CommandChange::new(id, CommandState::Done);
-            self.emit(Fact::Command(done));
-        }
-    }
-
-    fn serve(&mut self, body: Body, reply: impl Fn(Body) -> Message, now: Now) -> State {
-        let (event, body): (Option<Event>, Body) = match body {
-            Body::TransferComplete(transfer) => (
-                Some(translate::transfer_event(&transfer, false, &self.known, now)),
-                answer(Response::TransferComplete),
-            ),
-            Body::AutonomousTransferComplete(transfer) => (
-                Some(translate::transfer_event(&transfer, true, &self.known, now)),
-                answer(Response::AutonomousTransferComplete),
-            ),
-            Body::GetRpcMethods => {
-                let methods = METHODS.map(Box::from).to_vec();
-                (None, answer(Response::GetRpcMethods { methods }))
-            }
-            Body::RequestDownload(_) => (None, answer(Response::RequestDownload)),
-            Body::Kicked(kicked) => (None, answer(Response::Kicked { next_url: kicked.next })),
-            Body::DuStateChangeComplete(_) => (None, answer(Response::DuStateChangeComplete)),
-            Body::AutonomousDuStateChangeComplete(_) => {
-                (None, answer(Response::AutonomousDuStateChangeComplete))
-            }
-            Body::Request(_) | Body::Unknown { .. } => (None, refusal(FAULT_NOT_SUPPORTED)),
-            Body::Empty | Body::Inform(_) | Body::Response(_) | Body::Fault(_) => {
-                (None, refusal(FAULT_DENIED))
-            }
-        };
-        if let Some(event) = event {
-            self.emit(Fact::Event(event));
-        }
-        self.wait_or(Next::Reply(reply(body)), now)
-    }
-
-    /// The next piece of work, or the question whether there is any.
-    fn take_up_work(&mut self, now: Now) -> State {
-        if self.rounds >= self.options.requests_max {
-            return self.finish();
-        }
-        self.rounds += 1;
-        let Some(work) = self.work.pop_front() else {
-            self.outputs.push_back(Output::Decide);
-            return State::ExpectDecision;
-        };
-        let (sent, step) = Task::begin(work, &self.told);
-        if let Some(sent) = sent {
-            self.emit(Fact::Command(sent));
-        }
-        self.step(step, now)
-    }
-
-    fn step(&mut self, step: Step, now: Now) -> State {
-        match step {
-            Step::Ask(task) => self.wait_or(Next::Ask(task), now),
-            Step::End(verdict) => {
-                self.report(verdict);
-                self.wait_or(Next::Work, now)
-            }
-            Step::Last(verdict) => {
-                self.report(verdict);
-                self.wait_or(Next::Finish, now)
-            }
-        }
-    }
-
-    fn report(&mut self, verdict: Verdict) {
-        match verdict {
-            Verdict::Command(change) => self.emit(Fact::Command(change)),
-            Verdict::Setup { name, outcome } => {
-                self.outputs.push_back(Output::SetupDone { name, outcome });
-            }
-        }
-    }
-
-    /// Our request went without an answer.
-    fn passed_over(&mut self, task: Task) {
-        self.report(task.unanswered());
-    }
-
-    /// Waits for what was emitted; goes on when nothing is left.
-    fn wait_or(&mut self, next: Next, now: Now) -> State {
-        if !self.pending.is_empty() {
-            return State::ExpectSettlement(next);
-        }
-        match next {
-            Next::Reply(message) => self.send_and(message, State::ExpectRequest, now),
-            Next::Ask(mut task) => {
-                self.calls += 1;
-                self.rounds += 1;
-                let id = self.calls.to_string().into_boxed_str();
-                let body = Body::Request(Box::new(task.take_request()));
-                let message = Message::new(Some(id), self.namespace.clone(), body);
-                self.send_and(message, State::ExpectAnswer(task), now)
-            }
-            Next::Work => self.take_up_work(now),
-            Next::Finish => self.finish(),
-        }
-    }
-
-    fn emit(&mut self, fact: Fact) {
-        self.tickets += 1;
-        let ticket = Ticket(self.tickets);
-        self.pending.push(ticket);
-        self.outputs.push_back(Output::Emit { fact, ticket });
-    }
-
-    fn send_and(&mut self, message: Message, state: State, now: Now) -> State {
-        self.send(&message);
-        self.deadline = now.monotonic + self.options.idle_timeout;
-        state
-    }
-
-    fn send(&mut self, message: &Message) {
-        let body = Bytes::from(message.encode());
-        self.outputs.push_back(Output::Send(Reply { body, name: message.body.name() }));
-        self.owes_reply = false;
-    }
-
-    fn refuse(&mut self) {
-        self.outputs.push_back(Output::Refuse);
-        self.owes_reply = false;
-    }
-
-    fn finish(&mut self) -> State {
-        self.send(&Message::empty());
-        self.close(CloseReason::Finished)
-    }
-
-    fn close(&mut self, reason: CloseReason) -> State {
-        self.deadline = Monotonic::NEVER;
-        self.outputs.push_back(Output::Close(reason));
-        State::Closed
-    }
 }
 
-/// What a device may call (A.3.1, A.3.3).
-const METHODS: [&str; 5] = [
-    "Inform",
-    "GetRPCMethods",
-    "TransferComplete",
-    "AutonomousTransferComplete",
-    "RequestDownload",
-];
-
-/// A.5.2.
-const FAULT_NOT_SUPPORTED: u16 = 8000;
-/// A.5.2.
+/// Request denied (A.5.2).
 const FAULT_DENIED: u16 = 8001;
-
-fn answer(response: Response) -> Body {
-    Body::Response(Box::new(response))
-}
-
-fn refusal(code: u16) -> Body {
-    Body::Fault(Box::new(Fault::ours(code)))
-}

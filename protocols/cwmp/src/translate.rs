@@ -1,6 +1,9 @@
 //! CWMP's words into ours: what an Inform says of its device, and what of it is news.
 
-use crate::message::{EventStruct, Fault, Inform, Parameter, TransferComplete, fault_words};
+use crate::message::{
+    DuResult, DuStateChange, EventStruct, Fault, Inform, Kicked, Parameter, RequestDownload,
+    TransferComplete, fault_words,
+};
 use crate::session::Known;
 use model::{Alias, AliasKind, DeviceFacts, Event, EventType, Json, Now};
 use serde_json::{Map, Value, json};
@@ -22,6 +25,20 @@ const EVENT_PARAMETERS_MAX: usize = 256;
 /// Most bytes of their names and values together: an event goes to every subscriber and stays in the
 /// store until the last has it, so it must not be as large as the largest body.
 const EVENT_PARAMETER_BYTES_MAX: usize = 64 * 1024;
+
+/// Longest text of a notice in its event, in bytes: four times what TR-069 lets any of them have.
+const NOTICE_LEN_MAX: usize = 1024;
+
+/// Most arguments of a notice in its event. TR-069 A.4.2.2 says 16.
+const ARGS_MAX: usize = 16;
+
+/// Most operations of a notice in its event. TR-069 A.4.1.10 bounds nothing; nobody asks for more.
+const OPERATIONS_MAX: usize = 64;
+
+/// As much of it as an event holds.
+fn short(text: &str) -> &str {
+    &text[..text.floor_char_boundary(NOTICE_LEN_MAX)]
+}
 
 fn is_fact(text: &str) -> bool {
     (1..=FACT_LEN_MAX).contains(&text.len())
@@ -204,25 +221,92 @@ pub(crate) fn transfer_event(
     known: &Known,
     now: Now,
 ) -> Event {
+    let mut data = json!({
+        "autonomous": autonomous,
+        "command_key": short(&transfer.command_key),
+        "fault": transfer.fault.as_deref().map(fault_json),
+        "start_time": short(&transfer.start_time),
+        "complete_time": short(&transfer.complete_time),
+        "file_type": short(&transfer.file_type),
+    });
+    // Its addresses may hold credentials: they stay out.
+    if autonomous {
+        data["is_download"] = json!(transfer.is_download);
+        data["file_bytes"] = json!(transfer.file_bytes);
+        data["target_file_name"] = json!(short(&transfer.target_file_name));
+    }
+    event(EventType::TRANSFER_COMPLETED, &data, known, now)
+}
+
+/// The event of a user who was sent on to us.
+pub(crate) fn kicked_event(kicked: &Kicked, known: &Known, now: Now) -> Event {
+    let data = json!({
+        "command": short(&kicked.command),
+        "referer": short(&kicked.referer),
+        "arg": short(&kicked.arg),
+        "next": short(&kicked.next),
+    });
+    event(EventType::DEVICE_KICKED, &data, known, now)
+}
+
+/// The event of a device that wants to be offered a file.
+pub(crate) fn request_download_event(request: &RequestDownload, known: &Known, now: Now) -> Event {
+    let args = request.args.iter().take(ARGS_MAX);
+    let args = args.map(|it| (short(&it.name).to_owned(), json!(short(&it.value))));
+    let args = Value::Object(args.collect());
+    let data = json!({ "file_type": short(&request.file_type), "args": args });
+    event(EventType::DOWNLOAD_REQUESTED, &data, known, now)
+}
+
+/// The event of software modules that were changed, or were not.
+pub(crate) fn software_event(
+    change: &DuStateChange,
+    autonomous: bool,
+    known: &Known,
+    now: Now,
+) -> Event {
     let data = json!({
         "autonomous": autonomous,
-        "command_key": transfer.command_key,
-        "fault": transfer.fault.as_deref().map(fault_json),
-        "start_time": transfer.start_time,
-        "complete_time": transfer.complete_time,
-        "file_type": transfer.file_type,
+        "command_key": short(&change.command_key),
+        "operations": du_results_json(&change.results),
     });
+    event(EventType::SOFTWARE_CHANGED, &data, known, now)
+}
+
+fn event(kind: EventType, data: &Value, known: &Known, now: Now) -> Event {
     Event {
         tenant: known.tenant.clone(),
         device: known.device.clone(),
-        kind: EventType::TRANSFER_COMPLETED,
+        kind,
         time: now.wall,
-        data: Json::of(&data),
+        data: Json::of(data),
         facts: None,
     }
 }
 
+/// What became of each operation on software modules.
+pub(crate) fn du_results_json(results: &[DuResult]) -> Value {
+    let units = |it: &DuResult| -> Vec<Value> {
+        it.execution_units.iter().take(ARGS_MAX).map(|it| json!(short(it))).collect()
+    };
+    let result = |it: &DuResult| {
+        json!({
+            "operation": short(&it.operation),
+            "uuid": short(&it.uuid),
+            "deployment_unit": short(&it.deployment_unit),
+            "version": short(&it.version),
+            "state": short(&it.state),
+            "resolved": it.resolved,
+            "execution_units": units(it),
+            "start_time": short(&it.start_time),
+            "complete_time": short(&it.complete_time),
+            "fault": it.fault.as_deref().map(fault_json),
+        })
+    };
+    results.iter().take(OPERATIONS_MAX).map(result).collect()
+}
+
 /// A fault for people: its code, what that means, and what the device said of it.
 pub(crate) fn fault_json(fault: &Fault) -> Value {
-    json!({ "code": fault.code, "cause": fault_words(fault.code), "text": fault.text })
+    json!({ "code": fault.code, "cause": fault_words(fault.code), "text": short(&fault.text) })
 }

@@ -4,12 +4,15 @@
 //! No document type is read, so no entity is ever expanded.
 
 mod reader;
+mod scanner;
+#[cfg(test)]
+mod tests;
+mod text;
 mod writer;
 
-pub(crate) use reader::{Element, Reader};
+pub(crate) use reader::Reader;
+pub(crate) use scanner::Element;
 pub(crate) use writer::Writer;
-
-use std::borrow::Cow;
 
 /// A name without its prefix. Names are short: a plain loop beats a search made for long texts.
 #[inline]
@@ -23,16 +26,4 @@ pub(crate) fn local_name(name: &str) -> &str {
 /// Whether XML 1.0 (2.2) forbids `c`.
 fn is_forbidden(c: char) -> bool {
     matches!(c, '\0'..='\x08' | '\x0B' | '\x0C' | '\x0E'..='\x1F' | '\u{FFFE}' | '\u{FFFF}')
-}
-
-/// Replaces what XML forbids, so that it can be written again.
-fn sanitised(text: Cow<'_, str>) -> Cow<'_, str> {
-    // Without a branch for each byte: U+FFFE and U+FFFF begin with EF.
-    let suspect = |byte: u8| (byte < 0x20) | (byte == 0xEF);
-    if !text.bytes().fold(false, |found, byte| found | suspect(byte))
-        || !text.contains(is_forbidden)
-    {
-        return text;
-    }
-    Cow::Owned(text.replace(is_forbidden, "\u{FFFD}"))
 }

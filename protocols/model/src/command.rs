@@ -119,12 +119,14 @@ pub struct CommandChange {
     /// Of a failure: whether the same may succeed later, so that the command is tried again where
     /// its [`Command::retry`] says so.
     pub may_pass: bool,
+    /// Of one that is queued again: not to be sent before.
+    pub retry_at: Option<Timestamp>,
 }
 
 impl CommandChange {
     /// A step without a cause and without a result.
     pub fn new(id: CommandId, state: CommandState) -> Self {
-        Self { id, state, cause: None, result: None, may_pass: false }
+        Self { id, state, cause: None, result: None, may_pass: false, retry_at: None }
     }
 
     /// With the reason, in plain words.
@@ -137,6 +139,12 @@ impl CommandChange {
     #[must_use]
     pub fn with_result(self, result: Option<Json>) -> Self {
         Self { result, ..self }
+    }
+
+    /// Not to be sent before `at`.
+    #[must_use]
+    pub fn not_before(self, at: Timestamp) -> Self {
+        Self { retry_at: Some(at), ..self }
     }
 
     /// A failure that the device may get over by itself.

@@ -40,8 +40,16 @@ impl EventType {
     pub const DEVICE_VALUES_CHANGED: Self = Self("lastmile.device.values_changed");
     /// A CPE finished a diagnostic.
     pub const DEVICE_DIAGNOSED: Self = Self("lastmile.device.diagnosed");
+    /// The user of a CPE was sent to it and it asks where the browser goes next.
+    pub const DEVICE_KICKED: Self = Self("lastmile.device.kicked");
+    /// A CPE asked to be offered a file.
+    pub const DOWNLOAD_REQUESTED: Self = Self("lastmile.download.requested");
+    /// Software modules of a CPE were installed, updated or removed, or were not.
+    pub const SOFTWARE_CHANGED: Self = Self("lastmile.software.changed");
     /// A CPE finished an upload or a download.
     pub const TRANSFER_COMPLETED: Self = Self("lastmile.transfer.completed");
+    /// A device sent a file that a command asked for.
+    pub const UPLOAD_RECEIVED: Self = Self("lastmile.upload.received");
     /// A device came online.
     pub const DEVICE_CONNECTED: Self = Self("lastmile.device.connected");
     /// A device went offline; `cause` says why.

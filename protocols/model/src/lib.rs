@@ -6,6 +6,7 @@
 mod alias;
 mod chance;
 mod command;
+pub mod data_model;
 mod device;
 mod event;
 mod observation;
@@ -20,6 +21,7 @@ pub use command::{
     Command, CommandChange, CommandId, CommandKind, CommandState, DeploymentOperation,
     ParameterAttributes, ParameterValue, Payload, QoS, TimeWindow,
 };
+pub use data_model::{DataModel, DataModelEntry};
 pub use device::{DeviceFacts, DeviceId, DeviceIdError, Protocol};
 pub use event::{Event, EventType, Json};
 pub use observation::{AttributeEntry, NameEntry, Observation, Reading};

@@ -6,6 +6,7 @@ use crate::deliver::cloud_event;
 use crate::lines::Lines;
 use crate::secrets::{KEY_LEN, Vault, new_token};
 use crate::store::{CustomerRow, Page, SqliteOptions, SqliteStore, TokenRow, WriterOptions};
+use crate::transfers::{self, TransferOptions};
 use axum::Extension;
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode};
@@ -100,11 +101,24 @@ impl Scene {
         let registry = Arc::new(Registry::new());
         let vault = Vault::new(&[7; KEY_LEN]);
         let access = Arc::new(Access::new(vault.clone(), roles()));
-        let mirrors: [Arc<dyn Mirror>; 2] =
-            [Arc::<Registry>::clone(&registry), Arc::<Access>::clone(&access)];
+        let clock = Clock::start();
+        let prometheus = prometheus::Registry::new();
+        let parts = transfers::Parts {
+            store: Arc::clone(&store),
+            writer: writer.clone(),
+            vault: vault.clone(),
+            clock,
+        };
+        let bounds = TransferOptions::from(&Config::default());
+        let transfers = Transfers::new(parts, folder.path(), bounds, &prometheus).unwrap();
+        transfers.load().await.unwrap();
+        let mirrors: [Arc<dyn Mirror>; 3] = [
+            Arc::<Registry>::clone(&registry),
+            Arc::<Access>::clone(&access),
+            Arc::<Transfers>::clone(&transfers),
+        ];
         let (changes, task) = Changes::new(&writer, &mirrors);
         tokio::spawn(task);
-        let clock = Clock::start();
         let (wake, wakes) = mpsc::channel(8);
         let lines = Arc::new(Lines::default());
         let (desk_store, desk_registry) = (Arc::clone(&store), Arc::clone(&registry));
@@ -118,7 +132,13 @@ impl Scene {
             Vec::new(),
             [],
         );
-        let prometheus = prometheus::Registry::new();
+        let data_models = DataModels::new(
+            Arc::clone(&store),
+            writer.clone(),
+            Arc::clone(&registry),
+            vault.clone(),
+            crate::data_models::Metrics::new(&prometheus).unwrap(),
+        );
         let state = ApiState::new(Parts {
             store,
             changes,
@@ -126,7 +146,9 @@ impl Scene {
             desk: Arc::new(desk),
             access,
             vault,
+            data_models: Arc::new(data_models),
             credentials: Arc::new(credentials),
+            transfers,
             replays: Replays::default(),
             source: cloud_event::source("test").into(),
             sinks: vec![ConfiguredSink { name: "erp".into(), tenant: Tenant::default() }],

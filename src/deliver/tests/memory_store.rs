@@ -1,12 +1,13 @@
 //! A store in memory: what delivery asks of one, and no more.
 
 use crate::store::{
-    AuditEntry, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, Operation,
-    OperationError, Page, Position, ReadError, Store, StoredEvent, TokenRow, Usage, Write,
+    AuditEntry, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, ImageRow,
+    Operation, OperationError, Page, Position, ReadError, Store, StoredEvent, TokenRow, UploadRow,
+    Uploads, Usage, Write,
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
-use model::{Command, CommandId, DeviceId, Tenant};
+use model::{Command, CommandId, DeviceId, Redacted, Tenant};
 use std::sync::{Mutex, MutexGuard};
 
 #[derive(Default)]
@@ -266,6 +267,21 @@ impl Store for MemoryStore {
     }
 
     async fn open_commands(&self) -> Result<Vec<Command>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn data_model(
+        &self,
+        _: &Tenant,
+        _: &DeviceId,
+    ) -> Result<Option<Redacted<Vec<u8>>>, ReadError> {
+        Ok(None)
+    }
+    async fn images(&self) -> Result<Vec<ImageRow>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn uploads(&self, _: &Uploads, _: usize) -> Result<Vec<UploadRow>, ReadError> {
         Ok(Vec::new())
     }
 

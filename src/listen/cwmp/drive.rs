@@ -2,12 +2,12 @@
 
 use super::sessions::Owned;
 use super::{Answer, CwmpListener, Line, refused, spoken};
+use crate::metrics::Metrics;
 use crate::pipeline::Recorded;
-use crate::wake::SignIn;
-use cwmp::{CloseReason, Message, Output, Reply, SetupOutcome, Work};
-use model::{Fact, Settlement, Ticket};
+use cwmp::{CloseReason, Message, Outcome, Output, Reply, SetupOutcome};
+use model::{CommandState, Fact, Settlement, Ticket};
 use std::sync::{Arc, PoisonError};
-use tracing::{debug, info};
+use tracing::debug;
 
 /// How a turn ends.
 enum Turn {
@@ -49,7 +49,7 @@ impl CwmpListener {
             None => (None, None),
         };
         match (serving.owned.take(), closed) {
-            (Some(owned), Some(reason)) => self.ended(&owned, reason),
+            (Some(mut owned), Some(reason)) => self.ended(&mut owned, reason),
             (Some(owned), None) => {
                 *line.session.lock().unwrap_or_else(PoisonError::into_inner) = Some(owned.key);
                 if let Some(superseded) = self.sessions.rest(owned) {
@@ -76,10 +76,14 @@ impl CwmpListener {
     pub(super) async fn abandon(&self, mut owned: Box<Owned>, reason: CloseReason) {
         owned.session.abandon(reason);
         let (_, closed) = self.drain(&mut owned).await;
-        self.ended(&owned, closed.unwrap_or(reason));
+        self.ended(&mut owned, closed.unwrap_or(reason));
     }
 
-    fn ended(&self, owned: &Owned, reason: CloseReason) {
+    fn ended(&self, owned: &mut Owned, reason: CloseReason) {
+        if !owned.lessons.is_empty() {
+            // The device does not wait for it.
+            self.turns.spawn(self.learning(owned, false));
+        }
         self.sessions.end(owned);
         self.parts.metrics.cwmp_sessions_ended.with_label_values(&[reason.as_str()]).inc();
         debug!(device = %owned.device, reason = reason.as_str(), "session ended");
@@ -89,8 +93,13 @@ impl CwmpListener {
     async fn drain(&self, owned: &mut Owned) -> (Option<Turn>, Option<CloseReason>) {
         let (mut turn, mut closed) = (None, None);
         loop {
-            let (facts, tickets, step) = collect(owned);
+            let (facts, tickets, step) = collect(owned, &self.parts.metrics);
             let is_quiet = facts.is_empty();
+            // Who hears that a refresh is done looks at what it brought.
+            let refreshed = refreshed(owned, &facts);
+            if refreshed.is_some() || owned.lessons.are_many() {
+                self.keep_lessons(owned, refreshed == Some(true)).await;
+            }
             if !is_quiet {
                 let recorded = self.record(facts).await;
                 let now = self.parts.clock.now();
@@ -102,7 +111,7 @@ impl CwmpListener {
                 None if is_quiet => break,
                 // What was settled may have more to ask.
                 None => {}
-                Some(Step::Decide) => self.decide(owned),
+                Some(Step::Decide) => self.decide(owned).await,
                 Some(Step::SetupDone(name, outcome)) => self.set_up(owned, &name, outcome).await,
                 Some(Step::Speak(spoken)) => turn = Some(spoken),
                 Some(Step::Close(reason)) => closed = Some(reason),
@@ -114,7 +123,7 @@ impl CwmpListener {
         (turn, closed)
     }
 
-    async fn record(&self, facts: Vec<Fact>) -> Recorded {
+    pub(super) async fn record(&self, facts: Vec<Fact>) -> Recorded {
         let timer = self.parts.metrics.ack_seconds.with_label_values(&["cwmp"]).start_timer();
         let pipeline = Arc::clone(&self.parts.pipeline);
         // In a task of its own: what is on disk must also become known.
@@ -123,52 +132,6 @@ impl CwmpListener {
         timer.observe_duration();
         recorded
     }
-
-    /// Says what the device should do: first what its profile demands, then what was asked of it.
-    fn decide(&self, owned: &mut Owned) {
-        let mut work: Vec<Work> = Vec::new();
-        if !owned.is_set_up {
-            owned.is_set_up = true;
-            let set_up = self.parts.provision.set_up(owned.subject());
-            if let Some((kind, sign_in)) = set_up {
-                owned.offered = Some(sign_in);
-                work.push(Work::Setup { name: "base".into(), kind });
-            }
-        }
-        let commands = self.parts.pipeline.decide(&owned.tenant, &owned.device);
-        work.extend(commands.iter().map(Work::from));
-        owned.session.assign(work, self.parts.clock.now());
-    }
-
-    async fn set_up(&self, owned: &mut Owned, name: &str, outcome: SetupOutcome) {
-        let sign_in = owned.offered.take();
-        match (outcome, sign_in) {
-            (SetupOutcome::Done { .. }, Some(sign_in)) => self.keep(owned, &sign_in).await,
-            (SetupOutcome::Done { .. }, None) => {}
-            (SetupOutcome::Failed { cause, applied, .. }, sign_in) => {
-                info!(device = %owned.device, profile = name, %cause, "profile not applied");
-                // What it took is in force: forgetting it would shut us out.
-                if let Some(sign_in) = sign_in.filter(|_| takes_credentials(&applied)) {
-                    self.keep(owned, &sign_in).await;
-                }
-            }
-        }
-    }
-
-    async fn keep(&self, owned: &Owned, sign_in: &SignIn) {
-        let kept = self.parts.provision.keep(&owned.tenant, &owned.device, sign_in).await;
-        if let Err(error) = kept {
-            info!(device = %owned.device, %error, "connection request credentials not kept");
-        }
-    }
-}
-
-/// Whether both halves of the connection request credentials are among what a device took.
-fn takes_credentials(applied: &[Box<str>]) -> bool {
-    ["Username", "Password"].iter().all(|half| {
-        let end = format!(".ManagementServer.ConnectionRequest{half}");
-        applied.iter().any(|path| path.ends_with(&end))
-    })
 }
 
 /// What a session asks for beside keeping facts.
@@ -180,7 +143,7 @@ enum Step {
 }
 
 /// Takes the facts at the front and what comes after them.
-fn collect(owned: &mut Owned) -> (Vec<Fact>, Vec<Ticket>, Option<Step>) {
+fn collect(owned: &mut Owned, metrics: &Metrics) -> (Vec<Fact>, Vec<Ticket>, Option<Step>) {
     let (mut facts, mut tickets) = (Vec::new(), Vec::new());
     loop {
         let step = match owned.session.poll() {
@@ -191,13 +154,44 @@ fn collect(owned: &mut Owned) -> (Vec<Fact>, Vec<Ticket>, Option<Step>) {
             }
             Some(Output::Decide) => Some(Step::Decide),
             Some(Output::SetupDone { name, outcome }) => Some(Step::SetupDone(name, outcome)),
-            // Not kept yet.
-            Some(Output::Learned(_)) => continue,
+            Some(Output::Learned(learned)) => {
+                owned.lessons.add(learned);
+                continue;
+            }
+            Some(Output::Answered { rpc, outcome }) => {
+                count(metrics, rpc, outcome);
+                continue;
+            }
             Some(Output::Send(reply)) => Some(Step::Speak(Turn::Spoken(reply))),
             Some(Output::Refuse) => Some(Step::Speak(Turn::Refused)),
             Some(Output::Close(reason)) => Some(Step::Close(reason)),
             None => None,
         };
         return (facts, tickets, step);
+    }
+}
+
+/// Whether these facts end a refresh of the session's, and then whether all that the device has is
+/// known with it.
+fn refreshed(owned: &Owned, facts: &[Fact]) -> Option<bool> {
+    let ends = |fact: &Fact| {
+        let Fact::Command(change) = fact else { return None };
+        let is_over = matches!(change.state, CommandState::Done | CommandState::Failed);
+        let (_, is_whole) = owned.refreshes.iter().find(|(id, _)| is_over && *id == change.id)?;
+        Some(*is_whole && change.state == CommandState::Done)
+    };
+    facts.iter().filter_map(ends).reduce(|left, right| left | right)
+}
+
+/// Counts a call of ours. Codes that TR-069 does not name (A.5.1) are one label together.
+fn count(metrics: &Metrics, rpc: &'static str, outcome: Outcome) {
+    let calls = &metrics.cwmp_calls;
+    match outcome {
+        Outcome::Answered => calls.with_label_values(&[rpc, "answered"]).inc(),
+        Outcome::NotAnswered => calls.with_label_values(&[rpc, "not_answered"]).inc(),
+        Outcome::Refused(code @ 9000..=9032) => {
+            calls.with_label_values(&[rpc, code.to_string().as_str()]).inc();
+        }
+        Outcome::Refused(_) => calls.with_label_values(&[rpc, "other"]).inc(),
     }
 }

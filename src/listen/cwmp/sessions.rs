@@ -3,10 +3,13 @@
 //! A session has one owner at a time: this table while the device is silent, the request that it
 //! came with while it is served. So no lock is held while a fact goes to the disk.
 
+use super::lessons::Lessons;
 use cwmp::{CloseReason, Session};
 use dashmap::DashMap;
-use model::{DeviceId, Monotonic, Random as _, Tenant};
+use dashmap::mapref::entry::Entry;
+use model::{CommandId, DeviceId, Monotonic, Random as _, Tenant};
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The name of a session: 128 random bits, which a cookie carries.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
@@ -47,6 +50,12 @@ pub(crate) struct Owned {
     pub(crate) is_set_up: bool,
     /// Connection request credentials on their way to the device, to be kept once it took them.
     pub(crate) offered: Option<crate::wake::SignIn>,
+    /// What the device told of its data model and is not kept yet.
+    pub(super) lessons: Lessons,
+    /// Refreshes that the session was given, and whether each is of all that the device has.
+    pub(crate) refreshes: Vec<(CommandId, bool)>,
+    /// Credentials of its own on their way to the device.
+    pub(crate) pushing: Option<crate::credentials::Pushing>,
 }
 
 /// What a session remembers of its Inform.
@@ -78,22 +87,48 @@ impl fmt::Debug for SessionKey {
 }
 
 /// All sessions.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Sessions {
     resting: DashMap<SessionKey, Box<Owned>>,
     current: DashMap<(Tenant, DeviceId), SessionKey>,
+    /// How many devices are in one.
+    count: AtomicUsize,
+    max: usize,
 }
 
+/// As many devices are in a session as may be.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct TooManySessions;
+
 impl Sessions {
+    /// Room for `max` devices at once.
+    pub(crate) fn new(max: usize) -> Self {
+        Self { resting: DashMap::new(), current: DashMap::new(), count: AtomicUsize::new(0), max }
+    }
+
+    /// Whether the device may begin a session: one that is in a session takes its own place again.
+    pub(crate) fn have_room_for(&self, tenant: &Tenant, device: &DeviceId) -> bool {
+        self.len() < self.max || self.current.contains_key(&(tenant.clone(), device.clone()))
+    }
+
     /// Makes `key` the device's one session; returns the one it supersedes, if that is at rest.
     pub(crate) fn begin(
         &self,
         tenant: &Tenant,
         device: &DeviceId,
         key: SessionKey,
-    ) -> Option<Box<Owned>> {
-        let old = self.current.insert((tenant.clone(), device.clone()), key)?;
-        self.resting.remove(&old).map(|(_, owned)| owned)
+    ) -> Result<Option<Box<Owned>>, TooManySessions> {
+        let old = match self.current.entry((tenant.clone(), device.clone())) {
+            Entry::Occupied(mut current) => current.insert(key),
+            Entry::Vacant(place) => {
+                let more = |count| (count < self.max).then_some(count + 1);
+                let taken = self.count.fetch_update(Ordering::AcqRel, Ordering::Acquire, more);
+                taken.map_err(|_| TooManySessions)?;
+                place.insert(key);
+                return Ok(None);
+            }
+        };
+        Ok(self.resting.remove(&old).map(|(_, owned)| owned))
     }
 
     /// Takes a session out, to be served.
@@ -118,7 +153,9 @@ impl Sessions {
     /// Forgets a session that is over.
     pub(crate) fn end(&self, owned: &Owned) {
         let place = (owned.tenant.clone(), owned.device.clone());
-        self.current.remove_if(&place, |_, key| *key == owned.key);
+        if self.current.remove_if(&place, |_, key| *key == owned.key).is_some() {
+            self.count.fetch_sub(1, Ordering::AcqRel);
+        }
     }
 
     /// Takes out what has been silent too long, or all when `now` is [`Monotonic::NEVER`].
@@ -135,11 +172,31 @@ impl Sessions {
 
     /// How many devices are in a session.
     pub(crate) fn len(&self) -> usize {
-        self.current.len()
+        self.count.load(Ordering::Acquire)
     }
 
     fn is_current(&self, owned: &Owned) -> bool {
         let place = (owned.tenant.clone(), owned.device.clone());
         self.current.get(&place).is_some_and(|key| *key == owned.key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_has_one_session_and_all_together_have_a_bound() {
+        let sessions = Sessions::new(2);
+        let tenant = Tenant::default();
+        let device = |serial: &str| DeviceId::cwmp("00259E", "X", serial).unwrap();
+        let begin = |serial: &str| {
+            sessions.begin(&tenant, &device(serial), SessionKey::random()).map(|old| old.is_some())
+        };
+        assert_eq!((begin("1"), begin("2")), (Ok(false), Ok(false)));
+        assert_eq!(begin("3"), Err(TooManySessions));
+        let has_room = |serial| sessions.have_room_for(&tenant, &device(serial));
+        assert_eq!((has_room("3"), has_room("2")), (false, true));
+        assert_eq!((begin("1"), sessions.len()), (Ok(false), 2), "it takes its own place again");
     }
 }

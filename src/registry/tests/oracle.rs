@@ -419,6 +419,7 @@ impl Oracle {
             address: device.address,
             connection_request: registry.connection_request(&device.tenant, &device.id),
             claimed: device.claimed,
+            data_model: registry.data_model(&device.tenant, &device.id),
         }));
         rebuilt.load_customers(self.customers.values().cloned());
         self.devices.values_mut().for_each(|device| device.connected = false);

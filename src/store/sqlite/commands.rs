@@ -7,9 +7,10 @@ use jiff::Timestamp;
 use model::{Command, CommandChange, CommandId, CommandKind, CommandState, DeviceId, Json, Tenant};
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
+use std::time::Duration;
 
 const COLUMNS: &str = "id, tenant, device, kind, state, cause, result, created_at, updated_at, \
-                       expires_at, actor";
+                       expires_at, actor, retry_s, attempts, retry_at";
 
 /// Keeps a new command; one whose key was used before is left out.
 pub(super) async fn create(
@@ -29,7 +30,8 @@ pub(super) async fn create(
     }
     let made = sqlx::query(
         "INSERT INTO command (id, tenant, device, kind, state, ended, cause, result, created_at, \
-         updated_at, expires_at, actor, key) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?) \
+         updated_at, expires_at, actor, key, retry_s, attempts, retry_at) \
+         VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) \
          ON CONFLICT (id) DO NOTHING",
     )
     .bind(command.id.as_str())
@@ -45,6 +47,9 @@ pub(super) async fn create(
     .bind(command.expires_at.map(nanos))
     .bind(&*command.actor)
     .bind(key)
+    .bind(command.retry.map(|pause| column::number(pause.as_secs())))
+    .bind(command.attempts)
+    .bind(command.retry_at.map(nanos))
     .execute(connection)
     .await?;
     if made.rows_affected() == 0 {
@@ -53,7 +58,8 @@ pub(super) async fn create(
     Ok(())
 }
 
-/// Moves a command on, unless it is at its end or would be withdrawn after it left.
+/// Moves a command on, unless it is at its end or would be withdrawn after it left. Each time that
+/// it is sent counts as a try.
 pub(super) async fn change(
     connection: &mut SqliteConnection,
     change: &CommandChange,
@@ -77,13 +83,15 @@ pub(super) async fn change(
     let kind: CommandKind = parsed(&row, 0)?;
     sqlx::query(
         "UPDATE command SET state = ?, ended = ?, cause = ?, result = ifnull(?, result), \
-         updated_at = ? WHERE id = ?",
+         updated_at = ?, attempts = attempts + ?, retry_at = ? WHERE id = ?",
     )
     .bind(change.state.as_str())
     .bind(change.state.is_final(&kind))
     .bind(change.cause.as_deref())
     .bind(change.result.as_ref().map(Json::as_str))
     .bind(nanos(at))
+    .bind(change.state == CommandState::Sent)
+    .bind(change.retry_at.map(nanos))
     .bind(change.id.as_str())
     .execute(connection)
     .await?;
@@ -169,6 +177,7 @@ pub(super) async fn open(pool: &SqlitePool) -> Result<Vec<Command>, sqlx::Error>
 fn read(row: &SqliteRow) -> Result<Command, sqlx::Error> {
     let state: &str = row.try_get(4)?;
     let result: Option<String> = row.try_get(6)?;
+    let retry_s: Option<i64> = row.try_get(11)?;
     Ok(Command {
         id: CommandId::new(row.try_get(0)?).ok_or_else(|| column::undecodable("a command"))?,
         tenant: column::tenant(row, 1)?,
@@ -181,8 +190,8 @@ fn read(row: &SqliteRow) -> Result<Command, sqlx::Error> {
         updated_at: column::time(row, 8)?,
         expires_at: column::time_if_any(row, 9)?,
         actor: column::text(row, 10)?,
-        retry: None,
-        attempts: 0,
-        retry_at: None,
+        retry: retry_s.and_then(|pause| u64::try_from(pause).ok()).map(Duration::from_secs),
+        attempts: row.try_get(12)?,
+        retry_at: column::time_if_any(row, 13)?,
     })
 }

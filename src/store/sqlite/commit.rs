@@ -5,6 +5,7 @@ use super::commands;
 use super::connection::WriterConnection;
 use super::devices::{self, Said};
 use super::events::{self, Placed};
+use super::room;
 use crate::store::{Operation, OperationError, Write};
 use jiff::Timestamp;
 use model::Event;
@@ -55,7 +56,9 @@ async fn try_commit(
                     events.extend(events_of(write));
                 }
                 outcomes.push(outcome);
+                let bodies: usize = operations(write).iter().map(Operation::body_bytes).sum();
                 pages += PAGES_PER_CHANGE * operations(write).len() as u64;
+                pages += bodies as u64 / room::PAGE_BYTES;
             }
         }
     }

@@ -1,6 +1,7 @@
 //! What devices said of themselves, merged into their rows many at a time.
 
 use super::column::{self, nanos, parsed};
+use super::data_models;
 use super::multi_row::MultiRow;
 use crate::store::{DeviceRow, Seen};
 use jiff::Timestamp;
@@ -241,7 +242,7 @@ pub(super) async fn list(
     let (tenant, id) = after.as_ref().map_or(("", ""), |(t, id)| (t.as_str(), id.as_str()));
     let rows = sqlx::query(
         "SELECT device.tenant, id, facts, customer, tags, created_at, connection_request, \
-         claimed, at, address FROM device LEFT JOIN device_seen \
+         claimed, at, address, data_model FROM device LEFT JOIN device_seen \
          ON device_seen.tenant = device.tenant AND device_seen.device = device.id \
          WHERE (device.tenant, id) > (?, ?) ORDER BY device.tenant, id LIMIT ?",
     )
@@ -267,5 +268,6 @@ fn read(row: &SqliteRow) -> Result<DeviceRow, sqlx::Error> {
         claimed: row.try_get(7)?,
         last_seen_at: column::time_if_any(row, 8)?,
         address: address.and_then(|address| address.parse().ok()),
+        data_model: data_models::kept(row, 10)?,
     })
 }

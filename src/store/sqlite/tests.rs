@@ -8,6 +8,8 @@ use model::{
 };
 use tempfile::TempDir;
 
+mod data_models;
+
 const QUOTA: u64 = 64 * 1024 * 1024;
 
 fn options(folder: &TempDir) -> SqliteOptions {
@@ -436,6 +438,7 @@ async fn credentials_tokens_and_the_trail() {
             protocol: Protocol::Cwmp,
             verifier: Redacted(vec![7]),
             confirmed: false,
+            push: None,
         })
     };
     assert_eq!(transact(&store, credential(cpe("1"), "u")).await, Ok(()));

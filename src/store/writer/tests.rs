@@ -2,12 +2,12 @@
 
 use super::*;
 use crate::store::{
-    AuditEntry, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, Page, Position,
-    ReadError, StoredEvent, TokenRow, Usage,
+    AuditEntry, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, ImageRow, Page,
+    Position, ReadError, StoredEvent, TokenRow, UploadRow, Uploads, Usage,
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
-use model::{Command, CommandId, DeviceId, EventType, Json, Tenant};
+use model::{Command, CommandId, DeviceId, EventType, Json, Redacted, Tenant};
 use std::collections::VecDeque;
 use std::sync::Mutex;
 use tokio::sync::Semaphore;
@@ -105,6 +105,12 @@ impl Store for Fake {
     async fn credentials(&self) -> Result<Vec<CredentialRow>, ReadError> {
         Ok(Vec::new())
     }
+    async fn images(&self) -> Result<Vec<ImageRow>, ReadError> {
+        Ok(Vec::new())
+    }
+    async fn uploads(&self, _: &Uploads, _: usize) -> Result<Vec<UploadRow>, ReadError> {
+        Ok(Vec::new())
+    }
     async fn tokens(&self) -> Result<Vec<TokenRow>, ReadError> {
         Ok(Vec::new())
     }
@@ -125,6 +131,13 @@ impl Store for Fake {
     }
     async fn open_commands(&self) -> Result<Vec<Command>, ReadError> {
         Ok(Vec::new())
+    }
+    async fn data_model(
+        &self,
+        _: &Tenant,
+        _: &DeviceId,
+    ) -> Result<Option<Redacted<Vec<u8>>>, ReadError> {
+        Ok(None)
     }
     async fn audit(&self, _: &Tenant, _: Page) -> Result<Vec<AuditEntry>, ReadError> {
         Ok(Vec::new())
@@ -236,6 +249,28 @@ async fn a_group_that_does_not_fit_still_moves_its_cursors() {
     fake.gate.add_permits(3);
     let (append, moved) = tokio::join!(append, moved);
     assert_eq!((append, moved), (Err(WriteError::Full), Ok(())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_quota_is_noticed_by_the_bytes_of_data_models() {
+    let fake = Fake::new();
+    let options = WriterOptions { room_check_bytes: 10_000, ..WriterOptions::default() };
+    let (writer, task) = Writer::new(fake.clone(), options);
+    let _task = tokio::spawn(task);
+    let put = |bytes| {
+        vec![Operation::PutDataModel {
+            tenant: Tenant::default(),
+            device: DeviceId::cwmp("00259E", "HG8245", "1").unwrap(),
+            at: Timestamp::UNIX_EPOCH,
+            is_whole: true,
+            sealed: Redacted(vec![0; bytes]),
+        }]
+    };
+    assert_eq!(writer.transact(put(9_000)).await, Ok(()));
+    let asked = fake.script().usage_asked;
+    assert_eq!(writer.transact(put(1_000)).await, Ok(()));
+    tokio::task::yield_now().await;
+    assert!(fake.script().usage_asked > asked, "asked without waiting for the interval");
 }
 
 #[tokio::test(start_paused = true)]

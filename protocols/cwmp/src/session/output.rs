@@ -26,12 +26,30 @@ pub enum Output {
     /// What the device told of its data model: to be merged into the one that is kept, whenever the
     /// driver likes. Nothing waits for it.
     Learned(Vec<Observation>),
+    /// A call of ours has ended. For counters.
+    Answered {
+        /// The call's name: a bounded word.
+        rpc: &'static str,
+        /// How.
+        outcome: Outcome,
+    },
     /// Answer the request that was last received.
     Send(Reply),
     /// Refuse it: HTTP 503 with Retry-After.
     Refuse,
     /// Drop the session.
     Close(CloseReason),
+}
+
+/// How a call of ours ended.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Outcome {
+    /// With its answer.
+    Answered,
+    /// With a fault of that code; 0 where the device gave none.
+    Refused(u16),
+    /// Without: passed over, or the device went away.
+    NotAnswered,
 }
 
 /// The body of an HTTP answer.

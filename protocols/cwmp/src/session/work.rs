@@ -30,6 +30,9 @@ pub enum Work {
 pub struct Support {
     /// Types of parameters as the kept data model has them, so that they need not be read first.
     pub types: Vec<(Box<str>, XsdType)>,
+    /// Parameters that the kept data model says are not writable: they are not sent, except to a
+    /// model with [`crate::Quirks::write_readonly`].
+    pub read_only: Vec<Box<str>>,
     /// Of a transfer: where its files are, in the order in which the command names them.
     pub files: Vec<SupportedFile>,
 }
@@ -45,6 +48,12 @@ pub struct SupportedFile {
     pub file_bytes: u64,
     /// What the device should call it; may be empty.
     pub target_file_name: Box<str>,
+}
+
+impl Work {
+    /// The [`Work::Setup`] that changes what the device presents to us. It is done whole or not at
+    /// all, and not tried without what the device refuses: half a credential shuts it out.
+    pub const CREDENTIALS: &str = "credentials";
 }
 
 impl From<&Command> for Work {

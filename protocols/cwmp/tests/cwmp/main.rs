@@ -54,6 +54,27 @@ fn inform(codes: &[&str], parameters: &[(&str, &str)]) -> cwmp::Inform {
     }
 }
 
+/// A command that was delivered and has not ended.
+fn outstanding(id: &str, kind: &str) -> model::Command {
+    let at = now().wall;
+    model::Command {
+        id: model::CommandId::new(id).unwrap(),
+        tenant: model::Tenant::default(),
+        device: model::DeviceId::cwmp("00D09E", "Router", "S1").unwrap(),
+        kind: serde_json::from_str(kind).unwrap(),
+        state: model::CommandState::Delivered,
+        cause: None,
+        result: None,
+        created_at: at,
+        updated_at: at,
+        expires_at: None,
+        actor: "test".into(),
+        retry: None,
+        attempts: 1,
+        retry_at: None,
+    }
+}
+
 fn message(body: cwmp::Body) -> cwmp::Message {
     cwmp::Message::new(Some("7".into()), cwmp::Namespace::default(), body)
 }

@@ -1,107 +1,22 @@
 //! Each transition of the session alone. Whole conversations are in `tests/transcripts`.
 
+mod batches;
+mod calls;
+mod cpe;
+mod harness;
+mod objects;
+mod refresh;
+mod transfers;
+
 use crate::cwmp::{
-    Body, CloseReason, Fault, Known, Message, Options, Output, Parameter, ParameterFault, Quirks,
-    Response, Session, SetupOutcome, Support, TransferComplete, Work, XsdType, decode, facts_of,
+    Body, CloseReason, Fault, Known, Message, Options, Output, Parameter, ParameterFault, Request,
+    Response, Session, TransferComplete, XsdType, decode,
 };
 use crate::{inform, informing, message, now};
-use model::{CommandId, CommandKind, CommandState, DeviceId, Fact, Settlement, Tenant, Ticket};
+use harness::{Harness, command, fault, get, known, set, setup, unknown, values};
+use model::{CommandState, Fact, Settlement, Ticket};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// A session and all it has said.
-struct Harness {
-    session: Session,
-    said: Vec<String>,
-    tickets: Vec<Ticket>,
-}
-
-impl Harness {
-    fn new(known: Known, options: Options) -> Self {
-        let session = Session::new(known, Arc::new(options), now());
-        Self { session, said: Vec::new(), tickets: Vec::new() }
-    }
-
-    /// A known device that has informed without news.
-    fn informed() -> Self {
-        let mut it = Self::new(known(&[]), Options::default());
-        it.receive(informing(inform(&["2 PERIODIC"], &[])));
-        assert_eq!(it.take(), ["send InformResponse"]);
-        it
-    }
-
-    /// And has been given that work.
-    fn assigned(work: Vec<Work>) -> Self {
-        let mut it = Self::informed();
-        it.receive(Message::empty());
-        assert_eq!(it.take(), ["decide"]);
-        it.session.assign(work, now());
-        it.drain();
-        it
-    }
-
-    fn receive(&mut self, message: Message) {
-        self.session.receive(message, now());
-        self.drain();
-    }
-
-    fn answer(&mut self, response: Response) {
-        self.receive(message(Body::Response(Box::new(response))));
-    }
-
-    fn settle(&mut self, settlement: Settlement) {
-        for ticket in std::mem::take(&mut self.tickets) {
-            self.session.settle(ticket, settlement, now());
-        }
-        self.drain();
-    }
-
-    fn commit(&mut self) {
-        self.settle(Settlement::Committed);
-    }
-
-    fn drain(&mut self) {
-        while let Some(output) = self.session.poll() {
-            let said = match output {
-                Output::Emit { fact, ticket } => {
-                    self.tickets.push(ticket);
-                    fact_words(&fact)
-                }
-                Output::Decide => "decide".to_owned(),
-                Output::SetupDone { name, outcome } => match outcome {
-                    SetupOutcome::Done { .. } => format!("setup {name} done"),
-                    SetupOutcome::Failed { cause, .. } => format!("setup {name} failed: {cause}"),
-                },
-                Output::Send(reply) => {
-                    assert_eq!(reply.is_empty(), reply.name == "Empty");
-                    if !reply.is_empty() {
-                        let read = decode(None, &reply.body, &Options::default()).unwrap();
-                        assert_eq!(read.body.name(), reply.name);
-                    }
-                    format!("send {}", reply.name)
-                }
-                Output::Learned(_) => continue,
-                Output::Refuse => "refuse".to_owned(),
-                Output::Close(reason) => format!("close {}", reason.as_str()),
-            };
-            self.said.push(said);
-        }
-    }
-
-    fn take(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.said)
-    }
-}
-
-fn fact_words(fact: &Fact) -> String {
-    match fact {
-        Fact::Event(event) => format!("event {}", event.kind.as_str()),
-        Fact::Command(change) => {
-            let cause = change.cause.as_deref().map(|it| format!(": {it}")).unwrap_or_default();
-            format!("{} {}{cause}", change.id, change.state.as_str())
-        }
-    }
-}
 
 /// netcwmp tells its own password, the enrolment secret, in every Inform.
 #[test]
@@ -181,48 +96,6 @@ fn a_resting_session_keeps_types_and_no_values() {
     assert_eq!(reply.name, "SetParameterValues", "its type need not be learnt");
     let text = String::from_utf8(reply.body.to_vec()).unwrap();
     assert!(text.contains("xsd:int"), "{text}");
-}
-
-fn known(reboots: &[&str]) -> Known {
-    Known {
-        tenant: Tenant::default(),
-        device: DeviceId::cwmp("00D09E", "Router", "S1").unwrap(),
-        facts: Some(facts_of(&inform(&[], &[]))),
-        reboots: reboots.iter().map(|id| CommandId::new(id).unwrap()).collect(),
-        quirks: Quirks::default(),
-    }
-}
-
-fn unknown() -> Known {
-    Known { facts: None, ..known(&[]) }
-}
-
-fn command(id: &str, kind: &str) -> Work {
-    let kind: CommandKind = serde_json::from_str(kind).unwrap();
-    Work::Command { id: CommandId::new(id).unwrap(), kind, support: Support::default() }
-}
-
-fn get(id: &str) -> Work {
-    command(id, r#"{"kind":"get_parameters","names":["Device.A"]}"#)
-}
-
-fn set(id: &str, values: &str) -> Work {
-    command(id, &format!(r#"{{"kind":"set_parameters","values":{values}}}"#))
-}
-
-fn setup(values: &str) -> Work {
-    let Work::Command { kind, .. } = set("x", values) else { panic!() };
-    Work::Setup { name: "base".into(), kind }
-}
-
-fn fault(code: u16) -> Message {
-    message(Body::Fault(Box::new(Fault { code, text: "x".into(), parameters: Vec::new() })))
-}
-
-fn values(parameters: &[(&str, &str, XsdType)]) -> Response {
-    let one =
-        |(name, value, kind): &(&str, &str, XsdType)| Parameter::new(name, value, kind.clone());
-    Response::GetParameterValues { parameters: parameters.iter().map(one).collect() }
 }
 
 /// The event that an Inform makes, if any.
@@ -326,8 +199,14 @@ fn the_devices_own_requests_are_served_in_any_order() {
     let mut it = Harness::informed();
     it.receive(message(Body::GetRpcMethods));
     it.receive(message(Body::RequestDownload(Box::default())));
+    it.commit();
     it.receive(message(Body::Unknown { name: "Vendor".into() }));
-    let expected = ["send GetRPCMethodsResponse", "send RequestDownloadResponse", "send Fault"];
+    let expected = [
+        "send GetRPCMethodsResponse",
+        "event lastmile.download.requested",
+        "send RequestDownloadResponse",
+        "send Fault",
+    ];
     assert_eq!(it.take(), expected);
     it.receive(message(Body::TransferComplete(Box::default())));
     assert_eq!(it.take(), ["event lastmile.transfer.completed"]);
@@ -426,6 +305,8 @@ fn a_command_is_on_disk_before_it_is_sent() {
         ["send GetParameterValues", "C2 failed: the device refused: 9005 invalid parameter name"];
     assert_eq!(it.take(), expected);
     it.commit();
+    assert_eq!(it.take(), ["send GetParameterNames"], "what is there in its place?");
+    it.answer(Response::GetParameterNames { parameters: Vec::new() });
     assert_eq!(it.take(), ["decide"], "commands may have come meanwhile");
     it.session.assign([], now());
     it.drain();
@@ -436,14 +317,11 @@ fn a_command_is_on_disk_before_it_is_sent() {
 fn results_have_values_and_types() {
     let mut it = Harness::assigned(vec![get("C1")]);
     it.commit();
-    let answer = values(&[("Device.A", "1", XsdType::Int), ("Device.B", "x", XsdType::String)]);
-    it.session.receive(message(Body::Response(Box::new(answer))), now());
-    let Some(Output::Emit { fact: Fact::Command(change), .. }) = it.session.poll() else {
-        panic!()
-    };
+    it.answer(values(&[("Device.A", "1", XsdType::Int), ("Device.B", "x", XsdType::String)]));
+    let change = it.changes.last().unwrap();
     assert_eq!(change.state, CommandState::Done);
     assert_eq!(
-        change.result.unwrap().as_str(),
+        change.result.as_ref().unwrap().as_str(),
         r#"{"parameters":{"Device.A":{"type":"xsd:int","value":1},"Device.B":{"type":"xsd:string","value":"x"}}}"#
     );
 }
@@ -470,18 +348,15 @@ fn types_are_learnt_before_values_are_set() {
         r#"{"Device.A":true,"Device.B":{"value":1,"type":"xsd:int"}}"#,
     )]);
     it.commit();
-    it.session.receive(
-        message(Body::Response(Box::new(values(&[("Device.A", "0", XsdType::Boolean)])))),
-        now(),
-    );
-    assert_eq!(it.take(), ["C1 sent", "send GetParameterValues"]);
-    let Some(Output::Send(reply)) = it.session.poll() else { panic!() };
-    let text = String::from_utf8(reply.body.to_vec()).unwrap();
-    assert!(
-        text.contains("<Name>Device.A</Name><Value xsi:type=\"xsd:boolean\">1</Value>"),
-        "{text}"
-    );
-    assert!(text.contains("<Name>Device.B</Name><Value xsi:type=\"xsd:int\">1</Value>"), "{text}");
+    it.answer(values(&[("Device.A", "0", XsdType::Boolean)]));
+    let expected = ["C1 sent", "send GetParameterValues", "send SetParameterValues"];
+    assert_eq!(it.take(), expected);
+    let Some(Request::SetParameterValues { parameters, .. }) = it.calls.last() else { panic!() };
+    let expected = [
+        Parameter::new("Device.A", "1", XsdType::Boolean),
+        Parameter::new("Device.B", "1", XsdType::Int),
+    ];
+    assert_eq!(*parameters, expected);
     it.answer(Response::SetParameterValues { status: 0 });
     assert_eq!(it.take(), ["C1 done"]);
 }
@@ -520,17 +395,11 @@ fn the_rest_is_set_without_the_culprits() {
     let parts = Fault { code: 9003, text: "".into(), parameters: vec![culprit] };
     it.receive(message(Body::Fault(Box::new(parts.clone()))));
     assert_eq!(it.take(), ["C1 sent", "send SetParameterValues", "send SetParameterValues"]);
-    it.session.receive(
-        message(Body::Response(Box::new(Response::SetParameterValues { status: 1 }))),
-        now(),
-    );
-    let Some(Output::Emit { fact: Fact::Command(change), .. }) = it.session.poll() else {
-        panic!()
-    };
+    it.answer(Response::SetParameterValues { status: 1 });
+    let change = it.changes.last().unwrap();
     assert_eq!(change.cause.as_deref(), Some("Device.B: 9008 parameter is not writable"));
-    let result: serde_json::Value = serde_json::from_str(change.result.unwrap().as_str()).unwrap();
-    assert_eq!(result["applied"], serde_json::json!(["Device.A"]));
-    assert_eq!(result["refused"]["Device.B"]["code"], 9008);
+    assert_eq!(it.result()["applied"], serde_json::json!(["Device.A"]));
+    assert_eq!(it.result()["refused"]["Device.B"]["code"], 9008);
 
     // A fault that names no parameter of ours ends it.
     let mut it = Harness::assigned(vec![set("C1", values)]);
@@ -540,6 +409,26 @@ fn the_rest_is_set_without_the_culprits() {
     it.receive(message(Body::Fault(Box::new(stranger))));
     assert_eq!(it.take().len(), 3);
     assert!(it.tickets.len() == 1, "failed");
+}
+
+/// Half a credential would shut the device out.
+#[test]
+fn credentials_are_set_whole_or_not_at_all() {
+    let kind = serde_json::from_str(
+        r#"{"kind":"set_parameters","values":{
+            "Device.ManagementServer.Password":{"value":"p","type":"xsd:string"},
+            "Device.ManagementServer.Username":{"value":"u","type":"xsd:string"}}}"#,
+    );
+    let name = crate::cwmp::Work::CREDENTIALS.into();
+    let mut it = Harness::assigned(vec![crate::cwmp::Work::Setup { name, kind: kind.unwrap() }]);
+    let name = "Device.ManagementServer.Username".into();
+    let culprit = ParameterFault { name, code: 9008, text: "".into() };
+    let parts = Fault { code: 9003, text: "".into(), parameters: vec![culprit] };
+    it.receive(message(Body::Fault(Box::new(parts))));
+    let said = it.take();
+    let sets = said.iter().filter(|it| *it == "send SetParameterValues");
+    assert_eq!(sets.count(), 1, "{said:?}");
+    assert!(said.iter().any(|it| it.starts_with("setup credentials failed:")), "{said:?}");
 }
 
 #[test]
@@ -645,7 +534,12 @@ fn abandoned_in_our_turn_the_device_is_refused() {
     let mut it = Harness::assigned(vec![get("C1")]);
     it.session.abandon(CloseReason::Disconnected);
     it.drain();
-    let expected = ["C1 sent", "C1 failed: not answered", "refuse", "close disconnected"];
+    let expected = [
+        "C1 sent",
+        "C1 failed: the device went away before it was asked",
+        "refuse",
+        "close disconnected",
+    ];
     assert_eq!(it.take(), expected);
     it.commit();
     assert!(it.take().is_empty(), "nothing is sent afterwards");
@@ -675,7 +569,7 @@ fn what_has_no_place_ends_the_session() {
 
 #[test]
 fn rounds_are_bounded() {
-    let options = Options { requests_max: 4, ..Options::default() };
+    let options = Options { requests_max: 4, batch_names_max: 1, ..Options::default() };
     let mut it = Harness::new(known(&[]), options);
     it.receive(informing(inform(&["2 PERIODIC"], &[])));
     it.receive(Message::empty());

@@ -1,17 +1,23 @@
 //! Golden transcripts: each file is a whole conversation, replayed with no socket and no waiting.
 //!
 //! `=` what the registry and the driver know, `>` from the device, `<` to the device, `!` a fact,
-//! `?` the question for work, `+` a setting-up's end, `~` seconds of silence, `.` the end.
+//! `?` the question for work, `+` a setting-up's end, `%` what is learnt of the data model, `~`
+//! seconds of silence, `.` the end.
 //! Replaying the `=`, `>` and `~` lines must write the file again exactly. After a wanted change,
 //! run with `UPDATE_TRANSCRIPTS=1` and read the diff: it is the change in behaviour.
 
 #![expect(clippy::disallowed_methods, reason = "a test may read files and the environment")]
 
 use crate::cwmp::{
-    CloseReason, Known, Options, Output, Quirks, Session, SetupOutcome, Support, Work, decode,
+    CloseReason, FileAddress, Known, Options, Output, Quirks, Session, SetupOutcome, Support,
+    SupportedFile, Work, XsdType, decode,
 };
-use crate::now;
-use model::{CommandId, CommandState, DeviceFacts, Fact, Now, Settlement, Tenant};
+use crate::{now, outstanding};
+use model::{
+    AttributeEntry, Command, CommandId, CommandState, DeviceFacts, Fact, NameEntry, Now,
+    Observation, Reading, Redacted, Settlement, Tenant,
+};
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +44,14 @@ fn transcripts_replay_exactly() {
 struct Replay {
     now: Now,
     facts: Option<DeviceFacts>,
-    reboots: Vec<CommandId>,
+    quirks: Quirks,
+    options: Options,
+    /// What the desk would hand over at the next Inform.
+    outstanding: Vec<Command>,
+    /// What each command that was ever given is.
+    kinds: HashMap<String, String>,
+    /// For the next command.
+    support: Support,
     work: Vec<Work>,
     settlement: Settlement,
     session: Option<Session>,
@@ -50,7 +63,11 @@ impl Replay {
         Self {
             now: now(),
             facts: None,
-            reboots: Vec::new(),
+            quirks: Quirks::default(),
+            options: Options::default(),
+            outstanding: Vec::new(),
+            kinds: HashMap::new(),
+            support: Support::default(),
             work: Vec::new(),
             settlement: Settlement::Committed,
             session: None,
@@ -104,9 +121,40 @@ impl Replay {
             "room" => self.settlement = Settlement::Committed,
             "command" => {
                 let (id, kind) = rest.split_once(' ').unwrap();
+                self.kinds.insert(id.to_owned(), kind.to_owned());
                 let kind = serde_json::from_str(kind).unwrap();
-                let (id, support) = (CommandId::new(id).unwrap(), Support::default());
+                let id = CommandId::new(id).unwrap();
+                let support = std::mem::take(&mut self.support);
                 self.work.push(Work::Command { id, kind, support });
+            }
+            "unknown" => {
+                let (id, kind) = rest.split_once(' ').unwrap();
+                self.kinds.insert(id.to_owned(), kind.to_owned());
+                self.await_end(id, CommandState::Unknown);
+            }
+            "quirk" => match rest {
+                "skip_root_names" => self.quirks.skip_root_names = true,
+                "boolean_literal" => self.quirks.boolean_literal = true,
+                "date_time_milliseconds" => self.quirks.date_time_milliseconds = true,
+                "download_success_on_timeout" => self.quirks.download_success_on_timeout = true,
+                "write_readonly" => self.quirks.write_readonly = true,
+                other => panic!("`= quirk {other}` is not known"),
+            },
+            "batch" => self.options.batch_names_max = rest.parse().unwrap(),
+            "type" => {
+                let (path, xsd_type) = rest.split_once(' ').unwrap();
+                self.support.types.push((path.into(), XsdType::new(xsd_type)));
+            }
+            "read_only" => self.support.read_only.push(rest.into()),
+            "file" => {
+                let (url, file_type) = rest.split_once(' ').unwrap();
+                let url = Redacted(url.into());
+                self.support.files.push(SupportedFile {
+                    address: FileAddress { url, ..FileAddress::default() },
+                    file_type: file_type.into(),
+                    file_bytes: 1_048_576,
+                    target_file_name: url_file_name(rest).into(),
+                });
             }
             "setup" => {
                 let (name, kind) = rest.split_once(' ').unwrap();
@@ -133,10 +181,11 @@ impl Replay {
                 tenant: Tenant::default(),
                 device,
                 facts: self.facts.clone(),
-                reboots: self.reboots.clone(),
-                quirks: Quirks::default(),
+                outstanding: self.outstanding.clone(),
+                quirks: self.quirks,
             };
-            self.session = Some(Session::new(known, Arc::new(Options::default()), self.now));
+            let options = Arc::new(self.options.clone());
+            self.session = Some(Session::new(known, options, self.now));
         }
         match &mut self.session {
             Some(session) => session.receive(message, self.now),
@@ -175,7 +224,12 @@ impl Replay {
                             }
                         }
                     },
-                    Output::Learned(_) => {}
+                    Output::Learned(learned) => {
+                        for observation in &learned {
+                            self.write("%", &observed(observation));
+                        }
+                    }
+                    Output::Answered { .. } => {}
                     Output::Send(reply) => {
                         self.write("<", std::str::from_utf8(&reply.body).unwrap());
                     }
@@ -204,11 +258,9 @@ impl Replay {
                 format!("{} {}", event.kind.as_str(), event.data.as_str())
             }
             Fact::Command(change) => {
-                match change.state {
-                    CommandState::Delivered | CommandState::Unknown => {
-                        self.reboots.push(change.id.clone());
-                    }
-                    _ => self.reboots.retain(|id| *id != change.id),
+                self.outstanding.retain(|it| it.id != change.id);
+                if let CommandState::Delivered | CommandState::Unknown = change.state {
+                    self.await_end(change.id.as_str(), change.state);
                 }
                 let cause = change.cause.as_deref().map(|it| format!(": {it}")).unwrap_or_default();
                 let result = change.result.as_ref().map(|it| format!(" {}", it.as_str()));
@@ -219,10 +271,53 @@ impl Replay {
         self.write("!", &text);
     }
 
+    fn await_end(&mut self, id: &str, state: CommandState) {
+        let known = outstanding(id, &self.kinds[id]);
+        let updated_at = self.now.wall;
+        self.outstanding.push(Command { state, updated_at, ..known });
+    }
+
     fn write(&mut self, mark: &str, rest: &str) {
         let line = format!("{mark} {rest}");
         writeln!(self.written, "{}", line.trim_end()).unwrap();
     }
+}
+
+/// What was learnt, without its values.
+fn observed(observation: &Observation) -> String {
+    let reading = |it: &Reading| format!(" {}:{}", it.path, it.xsd_type);
+    let readings = |values: &[Reading]| values.iter().map(reading).collect::<String>();
+    match observation {
+        Observation::Names { path, next_level, entries } => {
+            let entry = |it: &NameEntry| format!(" {}{}", it.path, mark(it.writable));
+            let entries: String = entries.iter().map(entry).collect();
+            format!("names {path} {}:{entries}", if *next_level { "level" } else { "whole" })
+        }
+        Observation::Values { asked, values } => {
+            format!("values {}:{}", asked.join(" "), readings(values))
+        }
+        Observation::Attributes(entries) => {
+            let entry = |it: &AttributeEntry| {
+                format!(" {}={}[{}]", it.path, it.notification, it.access_list.join(" "))
+            };
+            format!("attributes:{}", entries.iter().map(entry).collect::<String>())
+        }
+        Observation::Written(values) => format!("written:{}", readings(values)),
+        Observation::Added { path } => format!("added {path}"),
+        Observation::Deleted { path } => format!("deleted {path}"),
+        Observation::Forgotten { path } => format!("forgotten {path}"),
+    }
+}
+
+/// `+` for what may be written.
+const fn mark(writable: bool) -> &'static str {
+    if writable { "+" } else { "" }
+}
+
+/// The last part of an address.
+fn url_file_name(line: &str) -> &str {
+    let url = line.split(' ').next().unwrap_or_default();
+    url.rsplit('/').next().unwrap_or_default()
 }
 
 /// A line without its mark and the one space after it.

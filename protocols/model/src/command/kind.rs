@@ -168,6 +168,11 @@ impl CommandKind {
         }
     }
 
+    /// Whether it has the device fetch or send a file, so that TransferComplete tells its end.
+    pub const fn is_transfer(&self) -> bool {
+        matches!(self, Self::Download { .. } | Self::ScheduleDownload { .. } | Self::Upload { .. })
+    }
+
     /// Whether doing it twice is the same as doing it once, so that it may be sent again after a
     /// crash without asking the device what became of it.
     pub const fn is_idempotent(&self) -> bool {

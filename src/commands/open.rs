@@ -1,0 +1,180 @@
+//! What is on the desk: found, handed out, moved on, taken off.
+
+use super::{Desk, Key, amend, interrupted};
+use jiff::Timestamp;
+use model::{Command, CommandChange, CommandId, CommandState, DeviceId, Protocol, Tenant};
+use tokio::sync::watch;
+use tracing::debug;
+
+/// A command that is not at its end, and who waits for that.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub(super) command: Command,
+    changes: watch::Sender<Command>,
+}
+
+impl Desk {
+    /// The commands that a device may be handed now, in order; without those that wait for their
+    /// next try.
+    pub fn queued(&self, tenant: &Tenant, device: &DeviceId) -> Vec<Command> {
+        self.in_state(tenant, device, |command| self.may_be_sent(command))
+    }
+
+    fn may_be_sent(&self, command: &Command) -> bool {
+        let is_due = |at| at <= self.clock.now().wall;
+        command.state == CommandState::Queued && command.retry_at.is_none_or(is_due)
+    }
+
+    /// Whether there is something for a device to do. Costs nothing when there is not.
+    pub fn has_queued(&self, tenant: &Tenant, device: &DeviceId) -> bool {
+        if self.open.is_empty() {
+            return false;
+        }
+        let open = self.open.get(&(tenant.clone(), device.clone()));
+        open.is_some_and(|open| open.iter().any(|open| self.may_be_sent(&open.command)))
+    }
+
+    /// What becomes of commands that an earlier session of the device sent and could not say the end
+    /// of, because there was no room to keep it. To be made durable before the device's new session
+    /// is given work.
+    pub fn stranded(&self, tenant: &Tenant, device: &DeviceId) -> Vec<CommandChange> {
+        let sent = self.in_state(tenant, device, |command| command.state == CommandState::Sent);
+        sent.iter().map(interrupted).collect()
+    }
+
+    /// Commands of any kind that left, and of which the device has not shown what became: what its
+    /// next Inform or a later message may tell. In order.
+    pub fn outstanding(&self, tenant: &Tenant, device: &DeviceId) -> Vec<Command> {
+        let is_under_way = |command: &Command| {
+            matches!(
+                command.state,
+                CommandState::Sent | CommandState::Delivered | CommandState::Unknown
+            )
+        };
+        self.in_state(tenant, device, is_under_way)
+    }
+
+    fn in_state(
+        &self,
+        tenant: &Tenant,
+        device: &DeviceId,
+        wanted: impl Fn(&Command) -> bool,
+    ) -> Vec<Command> {
+        if self.open.is_empty() {
+            return Vec::new();
+        }
+        let Some(open) = self.open.get(&(tenant.clone(), device.clone())) else {
+            return Vec::new();
+        };
+        open.iter().map(|open| &open.command).filter(|command| wanted(command)).cloned().collect()
+    }
+
+    /// What is known of an open command.
+    pub fn look_up(&self, id: &CommandId) -> Option<Command> {
+        self.follow(id).map(|changes| changes.borrow().clone())
+    }
+
+    /// Takes over a change that is on disk.
+    pub fn apply(&self, change: &CommandChange, at: Timestamp) {
+        self.amend_open(&change.id, |command| amend(command, change, at));
+    }
+
+    /// Takes over how a command stands in the store, where that is not how it stands here: what is
+    /// at its end there, or gone, is not handed out again.
+    pub(crate) async fn refresh(&self, command: &Command) {
+        match self.store.0.command(&command.tenant, &command.id).await {
+            Ok(Some(stored)) if stored.state.is_final(&stored.kind) => {
+                self.amend_open(&command.id, |open| *open = stored);
+            }
+            // What is open there is moved on by whoever wrote it.
+            Ok(Some(_)) => {}
+            Ok(None) => self.amend_open(&command.id, |open| {
+                open.state = CommandState::Failed;
+                open.cause = Some("the store has lost it".into());
+            }),
+            Err(error) => debug!(command = %command.id, %error, "command not read again"),
+        }
+    }
+
+    fn amend_open(&self, id: &CommandId, amend: impl FnOnce(&mut Command)) {
+        let Some(place) = self.devices.get(id).map(|place| place.clone()) else { return };
+        let Some(mut open) = self.open.get_mut(&place) else { return };
+        let Some(index) = open.iter().position(|open| open.command.id == *id) else { return };
+        let waited_until = open[index].command.retry_at;
+        amend(&mut open[index].command);
+        let command = open[index].command.clone();
+        let ended = command.state.is_final(&command.kind);
+        let (expires_at, retry_at) = (command.expires_at, command.retry_at);
+        open[index].changes.send_replace(command);
+        self.retries.clear(waited_until, id);
+        if !ended {
+            return self.retries.set(retry_at, id);
+        }
+        open.remove(index);
+        let empty = open.is_empty();
+        drop(open);
+        if empty {
+            self.open.remove_if(&place, |_, open| open.is_empty());
+        }
+        if self.devices.remove(id).is_some() {
+            self.seats.free();
+        }
+        self.expiries.clear(expires_at, id);
+    }
+
+    /// Commands whose time is over, with the change that ends them.
+    pub fn expired(&self, now: Timestamp) -> Vec<CommandChange> {
+        let cause = |command: Command| match command.state {
+            CommandState::Queued if command.attempts > 0 => "no try succeeded in time".into(),
+            CommandState::Queued => "the device did not come for it in time",
+            _ => "the device did not say what became of it in time",
+        };
+        let change = |id: CommandId| {
+            let cause = self.look_up(&id).map(cause)?;
+            Some(CommandChange::new(id, CommandState::Expired).because(cause))
+        };
+        self.expiries.due(now).into_iter().filter_map(change).collect()
+    }
+
+    /// Rings the devices of commands whose next try is due.
+    pub fn ring_due(&self, now: Timestamp) {
+        for id in self.retries.take_due(now) {
+            let place = self.devices.get(&id).map(|place| place.clone());
+            if let Some((tenant, device)) = place {
+                self.ring(&tenant, &device);
+            }
+        }
+    }
+
+    /// How many commands are open.
+    pub fn len(&self) -> usize {
+        self.devices.len()
+    }
+
+    /// Whether none is open.
+    pub fn is_empty(&self) -> bool {
+        self.devices.is_empty()
+    }
+
+    pub(super) fn follow(&self, id: &CommandId) -> Option<watch::Receiver<Command>> {
+        let place = self.devices.get(id)?.clone();
+        let open = self.open.get(&place)?;
+        open.iter().find(|open| open.command.id == *id).map(|open| open.changes.subscribe())
+    }
+
+    pub(super) fn put(&self, command: Command) {
+        let place: Key = (command.tenant.clone(), command.device.clone());
+        self.devices.insert(command.id.clone(), place.clone());
+        self.expiries.set(command.expires_at, &command.id);
+        self.retries.set(command.retry_at, &command.id);
+        let (changes, _) = watch::channel(command.clone());
+        self.open.entry(place).or_default().push(Open { command, changes });
+    }
+
+    pub(super) fn ring(&self, tenant: &Tenant, device: &DeviceId) {
+        if !self.lines.ring(tenant, device) && device.protocol() == Protocol::Cwmp {
+            // A full channel means that the waker is busy: the next Inform brings the command.
+            let _ = self.wake.try_send((tenant.clone(), device.clone()));
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! What is known of devices' data models: read from the store, taught, and kept again.
+//!
+//! A device's is some 10 KB in the store: encoded ([`DataModel::encode`]), compressed, and sealed,
+//! since a value may be a password. None is held in memory: a session that taught something reads,
+//! merges and writes once at its end, and one that taught nothing touches none of it. What cannot
+//! be kept, because the store is full, is lost without the device noticing: it is asked again.
+
+use crate::registry::Registry;
+use crate::secrets::Vault;
+use crate::store::{Kept, Operation, ReadError, Room, Store, WriteError, Writer};
+use flate2::Compression;
+use flate2::read::DeflateDecoder;
+use flate2::write::DeflateEncoder;
+use jiff::Timestamp;
+use model::{DataModel, DeviceId, Observation, Redacted, Tenant};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, exponential_buckets};
+use std::hash::{BuildHasher as _, RandomState};
+use std::io::{Read as _, Write as _};
+use std::sync::Arc;
+use tokio::sync::{Mutex, Semaphore};
+use tracing::warn;
+
+/// How many locks the devices are spread over, so that what one teaches is merged in turn.
+const TURNS: usize = 256;
+/// Most that are merged and saved at once: with some 10 KB each, and 4 MB at the worst, they must
+/// pass neither the memory nor the store's ballast, which a group of writes may use up.
+const SAVES_MAX: usize = 64;
+/// Most bytes that a stored data model may grow to: its text, and 40 bytes for each entry.
+const ENCODED_BYTES_MAX: usize =
+    model::data_model::TEXT_BYTES_MAX + 40 * model::data_model::ENTRIES_MAX;
+/// How hard it is tried: more takes longer than what it saves is worth (benches/data_model.rs).
+const LEVEL: u32 = 1;
+
+/// Keeps what is known of devices' data models. Shared as `Arc<DataModels>`.
+pub struct DataModels {
+    store: Arc<dyn Store>,
+    writer: Writer,
+    registry: Arc<Registry>,
+    vault: Vault,
+    hasher: RandomState,
+    turns: Box<[Mutex<()>]>,
+    saves: Semaphore,
+    metrics: Metrics,
+}
+
+impl std::fmt::Debug for DataModels {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("DataModels(…)")
+    }
+}
+
+impl DataModels {
+    /// A keeper over the store. Which devices have a data model is read off the registry.
+    pub fn new(
+        store: Arc<dyn Store>,
+        writer: Writer,
+        registry: Arc<Registry>,
+        vault: Vault,
+        metrics: Metrics,
+    ) -> Self {
+        Self {
+            store,
+            writer,
+            registry,
+            vault,
+            hasher: RandomState::new(),
+            turns: (0..TURNS).map(|_| Mutex::default()).collect(),
+            saves: Semaphore::new(SAVES_MAX),
+            metrics,
+        }
+    }
+
+    /// Whether all that a device has is kept, so that it need not be discovered. From memory: a
+    /// steady session asks no store. What a device happened to tell, or a discovery that broke off,
+    /// is kept too but is not all.
+    pub fn is_kept(&self, tenant: &Tenant, device: &DeviceId) -> bool {
+        self.registry.data_model(tenant, device) == Kept::Whole
+    }
+
+    /// What is known of a device; `None` when nothing is. One that cannot be read any more (damaged,
+    /// or sealed under another key) is as good as none: it is counted, and the device is asked anew.
+    pub async fn load(
+        &self,
+        tenant: &Tenant,
+        device: &DeviceId,
+    ) -> Result<Option<DataModel>, ReadError> {
+        if self.registry.data_model(tenant, device) == Kept::Nothing {
+            return Ok(None);
+        }
+        let Some(sealed) = self.store.data_model(tenant, device).await? else { return Ok(None) };
+        let model = self.unpack(&sealed);
+        if model.is_none() {
+            self.metrics.unreadable.inc();
+            warn!(%device, "the kept data model cannot be read, the device will be asked anew");
+            self.registry.set_data_model(tenant, device, Kept::Nothing);
+        }
+        Ok(model)
+    }
+
+    /// Adds what a device taught to what is known of it, and keeps that.
+    ///
+    /// Those of one device take turns. An error is no fault of the device's: what it taught is lost
+    /// and counted here, and will be learnt again.
+    pub async fn learn(
+        &self,
+        tenant: &Tenant,
+        device: &DeviceId,
+        observations: Vec<Observation>,
+        at: Timestamp,
+    ) -> Result<(), WriteError> {
+        if observations.is_empty() {
+            return Ok(());
+        }
+        self.save(Lesson { tenant, device, observations, at, is_whole: false }).await
+    }
+
+    /// As [`DataModels::learn`], at the end of a discovery that the device answered to its end: from
+    /// now on [`DataModels::is_kept`].
+    pub async fn learn_whole(
+        &self,
+        tenant: &Tenant,
+        device: &DeviceId,
+        observations: Vec<Observation>,
+        at: Timestamp,
+    ) -> Result<(), WriteError> {
+        self.save(Lesson { tenant, device, observations, at, is_whole: true }).await
+    }
+
+    /// Forgets what is known of a device.
+    pub async fn forget(&self, tenant: &Tenant, device: &DeviceId) -> Result<(), WriteError> {
+        let _turn = self.turn(tenant, device).lock().await;
+        let remove = Operation::RemoveDataModel { tenant: tenant.clone(), device: device.clone() };
+        self.writer.transact(vec![remove]).await?;
+        self.registry.set_data_model(tenant, device, Kept::Nothing);
+        Ok(())
+    }
+
+    async fn save(&self, lesson: Lesson<'_>) -> Result<(), WriteError> {
+        let outcome = self.merge(lesson).await;
+        let word = match &outcome {
+            Ok(()) => "kept",
+            Err(WriteError::Full) => "full",
+            Err(WriteError::Closed) => "closed",
+            Err(WriteError::Refused(_)) => "refused",
+        };
+        self.metrics.saves.with_label_values(&[word]).inc();
+        outcome
+    }
+
+    async fn merge(&self, lesson: Lesson<'_>) -> Result<(), WriteError> {
+        let Lesson { tenant, device, observations, at, is_whole } = lesson;
+        let _turn = self.turn(tenant, device).lock().await;
+        let _permit = self.saves.acquire().await.map_err(|_| WriteError::Closed)?;
+        if self.writer.room() == Room::Full {
+            return Err(WriteError::Full);
+        }
+        // What cannot be read now must not be replaced by the little that was just learnt.
+        let kept = self.load(tenant, device).await.map_err(|error| {
+            warn!(%device, %error, "the store cannot be read, what the device taught is lost");
+            WriteError::Closed
+        })?;
+        let mut model = kept.unwrap_or_default();
+        for observation in &observations {
+            model.learn(observation, at);
+        }
+        if is_whole {
+            model.set_whole();
+        }
+        self.metrics.dropped.inc_by(model.dropped());
+        let sealed = self.pack(&model);
+        let bytes = u32::try_from(sealed.expose().len()).unwrap_or(u32::MAX);
+        let put = Operation::PutDataModel {
+            tenant: tenant.clone(),
+            device: device.clone(),
+            at,
+            is_whole: model.is_whole(),
+            sealed,
+        };
+        let kept = if model.is_whole() { Kept::Whole } else { Kept::Part };
+        drop(model);
+        self.writer.transact(vec![put]).await?;
+        self.metrics.bytes.observe(bytes.into());
+        self.registry.set_data_model(tenant, device, kept);
+        Ok(())
+    }
+
+    fn turn(&self, tenant: &Tenant, device: &DeviceId) -> &Mutex<()> {
+        let hash = self.hasher.hash_one((tenant.as_str(), device.as_str()));
+        let place = usize::try_from(hash % TURNS as u64).unwrap_or(0);
+        &self.turns[place]
+    }
+
+    fn pack(&self, model: &DataModel) -> Redacted<Vec<u8>> {
+        self.vault.seal(&compress(&model.encode()))
+    }
+
+    fn unpack(&self, sealed: &Redacted<Vec<u8>>) -> Option<DataModel> {
+        let packed = self.vault.open(sealed.expose())?;
+        DataModel::decode(&expand(packed.expose())?).ok()
+    }
+}
+
+/// What a device taught.
+struct Lesson<'a> {
+    tenant: &'a Tenant,
+    device: &'a DeviceId,
+    observations: Vec<Observation>,
+    at: Timestamp,
+    /// Whether all that it has is known with this.
+    is_whole: bool,
+}
+
+fn compress(bytes: &[u8]) -> Vec<u8> {
+    let out = Vec::with_capacity(bytes.len() / 3);
+    let mut encoder = DeflateEncoder::new(out, Compression::new(LEVEL));
+    let written = encoder.write_all(bytes).and_then(|()| encoder.finish());
+    written.expect("writing to memory does not fail")
+}
+
+fn expand(packed: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(packed.len() * 4);
+    let limit = u64::try_from(ENCODED_BYTES_MAX).ok()?;
+    DeflateDecoder::new(packed).take(limit + 1).read_to_end(&mut out).ok()?;
+    (out.len() <= ENCODED_BYTES_MAX).then_some(out)
+}
+
+/// What is counted of data models.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    saves: IntCounterVec,
+    bytes: Histogram,
+    dropped: IntCounter,
+    unreadable: IntCounter,
+}
+
+impl Metrics {
+    /// Declares them in `registry`.
+    pub fn new(registry: &prometheus::Registry) -> Result<Self, prometheus::Error> {
+        let saves = IntCounterVec::new(
+            Opts::new(
+                "lastmile_data_model_saves_total",
+                "Times that what a device taught was to be kept, by outcome: kept, full, refused \
+                 or closed.",
+            ),
+            &["outcome"],
+        )?;
+        // 256 bytes to 4 MiB: from an Inform's parameters to the most that is taken.
+        let buckets = exponential_buckets(256.0, 2.0, 15)?;
+        let bytes = Histogram::with_opts(
+            HistogramOpts::new(
+                "lastmile_data_model_bytes",
+                "Bytes that a device's data model takes in the store, of those that were saved.",
+            )
+            .buckets(buckets),
+        )?;
+        let dropped = IntCounter::new(
+            "lastmile_data_model_dropped_total",
+            "Names, values, types and access lists that went over a bound and were not kept.",
+        )?;
+        let unreadable = IntCounter::new(
+            "lastmile_data_model_unreadable_total",
+            "Kept data models that could not be read: damaged, or sealed under another key.",
+        )?;
+        registry.register(Box::new(saves.clone()))?;
+        registry.register(Box::new(bytes.clone()))?;
+        registry.register(Box::new(dropped.clone()))?;
+        registry.register(Box::new(unreadable.clone()))?;
+        Ok(Self { saves, bytes, dropped, unreadable })
+    }
+}
+
+#[cfg(test)]
+mod tests;

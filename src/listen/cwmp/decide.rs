@@ -1,0 +1,262 @@
+//! What a device is to do: what its profile demands, what was asked of it, and what we want to know
+//! of it.
+
+use super::CwmpListener;
+use super::sessions::Owned;
+use crate::transfers::TransferError;
+use crate::wake::SignIn;
+use cwmp::{SetupOutcome, Support, SupportedFile, Work, XsdType};
+use model::{
+    Command, CommandChange, CommandKind, CommandState, DataModel, DeploymentOperation, Fact,
+    ParameterValue,
+};
+use std::sync::Arc;
+use std::time::Duration;
+use tracing::{debug, info};
+
+/// The name of what the base profile demands.
+const BASE: &str = "base";
+/// The name of learning a data model.
+const DISCOVERY: &str = "discovery";
+
+impl CwmpListener {
+    /// Says what the device should do. In a session that brings no work nothing is read, and nothing
+    /// waited for.
+    pub(super) async fn decide(&self, owned: &mut Owned) {
+        let mut work: Vec<Work> = Vec::new();
+        let is_first = !owned.is_set_up;
+        if is_first {
+            owned.is_set_up = true;
+            let set_up = self.parts.provision.set_up(owned.subject());
+            if let Some((kind, sign_in)) = set_up {
+                owned.offered = Some(sign_in);
+                work.push(Work::Setup { name: BASE.into(), kind });
+            }
+            work.extend(self.new_credentials(owned));
+        }
+        let commands = self.parts.pipeline.decide(&owned.tenant, &owned.device);
+        if !commands.is_empty() {
+            self.take_up_commands(owned, commands, &mut work).await;
+        }
+        // Last: who asked for something must not wait for what nobody asked for.
+        if is_first && self.is_to_be_discovered(owned) {
+            let kind = CommandKind::Refresh { path: String::new(), depth: None };
+            work.push(Work::Setup { name: DISCOVERY.into(), kind });
+        }
+        owned.session.assign(work, self.parts.clock.now());
+    }
+
+    /// The credentials that the device was given and does not use yet.
+    fn new_credentials(&self, owned: &mut Owned) -> Option<Work> {
+        let now = self.parts.clock.now().monotonic;
+        let (credentials, root) = (&self.parts.credentials, owned.inform.root);
+        let (kind, pushing) = credentials.to_push(&owned.tenant, &owned.device, root, now)?;
+        owned.pushing = Some(pushing);
+        Some(Work::Setup { name: Work::CREDENTIALS.into(), kind })
+    }
+
+    /// Adds commands with what helps to do them. One that cannot be done ends here.
+    async fn take_up_commands(
+        &self,
+        owned: &mut Owned,
+        commands: Vec<Command>,
+        work: &mut Vec<Work>,
+    ) {
+        let model = match commands.iter().any(|command| is_writing(&command.kind)) {
+            true => self.data_model(owned).await,
+            false => None,
+        };
+        let mut failed = Vec::new();
+        for command in commands {
+            if let CommandKind::Refresh { path, depth } = &command.kind {
+                let is_whole = path.is_empty() && depth.is_none();
+                owned.refreshes.push((command.id.clone(), is_whole));
+            }
+            match self.support(&command, model.as_ref()) {
+                Ok(support) => {
+                    let Command { id, kind, .. } = command;
+                    work.push(Work::Command { id, kind, support });
+                }
+                Err(cause) => {
+                    let change = CommandChange::new(command.id, CommandState::Failed);
+                    failed.push(Fact::Command(change.because(cause.to_string())));
+                }
+            }
+        }
+        if !failed.is_empty() {
+            self.record(failed).await;
+        }
+    }
+
+    /// What is kept of the device's data model, as far as it can be read.
+    async fn data_model(&self, owned: &Owned) -> Option<DataModel> {
+        let loaded = self.parts.data_models.load(&owned.tenant, &owned.device).await;
+        loaded.unwrap_or_else(|error| {
+            debug!(device = %owned.device, %error, "kept data model not read; the device is asked");
+            None
+        })
+    }
+
+    /// What helps to do a command; or why it cannot be done.
+    fn support(
+        &self,
+        command: &Command,
+        model: Option<&DataModel>,
+    ) -> Result<Support, TransferError> {
+        let mut support = Support::default();
+        if let (CommandKind::SetParameters { values }, Some(model)) = (&command.kind, model) {
+            let bare = values.iter().filter(|(_, value)| matches!(value, ParameterValue::Bare(_)));
+            let types = model.types(bare.map(|(path, _)| path.as_str()));
+            support.types = types.map(|(path, name)| (path.into(), XsdType::new(name))).collect();
+            let read_only = model.read_only(values.keys().map(String::as_str));
+            support.read_only = read_only.map(Into::into).collect();
+        }
+        support.files = self.files(command)?;
+        Ok(support)
+    }
+
+    /// Where the files of a transfer are, in the order in which the command names them. The addresses
+    /// are good from when the transfer may begin for as long as the operator says, and never longer
+    /// than the command.
+    fn files(&self, command: &Command) -> Result<Vec<SupportedFile>, TransferError> {
+        let Command { tenant, device, id, .. } = command;
+        let transfers = &self.parts.transfers;
+        let valid = |begins_s: u32| {
+            let valid = transfers.link_valid() + Duration::from_secs(begins_s.into());
+            let now = self.parts.clock.now().wall;
+            let left = command.expires_at.map(|end| end.duration_since(now));
+            left.map_or(valid, |left| valid.min(left.try_into().unwrap_or_default()))
+        };
+        let offer =
+            |image: &str, begins_s| transfers.offer(tenant, device, id, image, valid(begins_s));
+        match &command.kind {
+            CommandKind::Download { image, delay_s } => Ok(vec![offer(image, *delay_s)?]),
+            CommandKind::ScheduleDownload { image, windows } => {
+                let end_s = windows.last().map_or(0, |window| window.end_s);
+                Ok(vec![offer(image, end_s)?])
+            }
+            CommandKind::Upload { file_type, delay_s } => {
+                let inbox = transfers.inbox(tenant, device, id, file_type, valid(*delay_s));
+                Ok(vec![inbox?])
+            }
+            CommandKind::ChangeDuState { operations } => {
+                let images = operations.iter().filter_map(|operation| match operation {
+                    DeploymentOperation::Install { image, .. }
+                    | DeploymentOperation::Update { image, .. } => Some(image),
+                    DeploymentOperation::Uninstall { .. } => None,
+                });
+                images.map(|image| offer(image, 0)).collect()
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Whether the data model is to be learned: when nothing whole is kept of it, and when the device
+    /// comes from factory settings.
+    fn is_to_be_discovered(&self, owned: &Owned) -> bool {
+        let (tenant, device) = (&owned.tenant, &owned.device);
+        self.options.discovers
+            && (owned.inform.is_bootstrap || !self.parts.data_models.is_kept(tenant, device))
+            && self.discoveries.begin(tenant, device, self.parts.clock.now().monotonic)
+    }
+
+    /// A piece of setting up has ended.
+    pub(super) async fn set_up(&self, owned: &mut Owned, name: &str, outcome: SetupOutcome) {
+        if name == DISCOVERY {
+            return self.discovered(owned, outcome).await;
+        }
+        if name == Work::CREDENTIALS {
+            return self.told_credentials(owned, &outcome);
+        }
+        let sign_in = owned.offered.take();
+        match (outcome, sign_in) {
+            (SetupOutcome::Done { .. }, Some(sign_in)) => self.keep(owned, &sign_in).await,
+            (SetupOutcome::Done { .. }, None) => {}
+            (SetupOutcome::Failed { cause, applied, .. }, sign_in) => {
+                info!(device = %owned.device, profile = name, %cause, "profile not applied");
+                // What it took is in force: forgetting it would shut us out.
+                if let Some(sign_in) = sign_in.filter(|_| takes_credentials(&applied)) {
+                    self.keep(owned, &sign_in).await;
+                }
+            }
+        }
+    }
+
+    fn told_credentials(&self, owned: &mut Owned, outcome: &SetupOutcome) {
+        let word = match outcome {
+            SetupOutcome::Done { .. } => "taken",
+            SetupOutcome::Failed { cause, .. } => {
+                info!(device = %owned.device, %cause, "new credentials not taken");
+                "refused"
+            }
+        };
+        self.parts.metrics.credential_pushes.with_label_values(&[word]).inc();
+        if let Some(pushing) = owned.pushing.take() {
+            self.parts.credentials.pushed(&pushing, outcome, self.parts.clock.now());
+        }
+    }
+
+    async fn discovered(&self, owned: &mut Owned, outcome: SetupOutcome) {
+        match outcome {
+            SetupOutcome::Done { .. } => {
+                self.discoveries.ended(&owned.tenant, &owned.device);
+                self.keep_lessons(owned, true).await;
+            }
+            SetupOutcome::Failed { cause, .. } => {
+                info!(device = %owned.device, %cause, "data model not learned; tried again later");
+            }
+        }
+    }
+
+    async fn keep(&self, owned: &Owned, sign_in: &SignIn) {
+        let kept = self.parts.provision.keep(&owned.tenant, &owned.device, sign_in).await;
+        if let Err(error) = kept {
+            info!(device = %owned.device, %error, "connection request credentials not kept");
+        }
+    }
+
+    /// Keeps what the session was told of the data model, before it goes on. `is_whole` says that
+    /// with this the device has told all.
+    pub(super) async fn keep_lessons(&self, owned: &mut Owned, is_whole: bool) {
+        if is_whole || !owned.lessons.is_empty() {
+            // It fails only by a panic, which ends the process.
+            let _ = self.turns.spawn(self.learning(owned, is_whole)).await;
+        }
+    }
+
+    /// Merges what the session was told into what is kept. What cannot be kept is counted, and no
+    /// fault of the device's: it is asked again.
+    pub(super) fn learning(
+        &self,
+        owned: &mut Owned,
+        is_whole: bool,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let data_models = Arc::clone(&self.parts.data_models);
+        let (tenant, device) = (owned.tenant.clone(), owned.device.clone());
+        let observations = owned.lessons.take();
+        let at = self.parts.clock.now().wall;
+        async move {
+            let kept = if is_whole {
+                data_models.learn_whole(&tenant, &device, observations, at).await
+            } else {
+                data_models.learn(&tenant, &device, observations, at).await
+            };
+            if let Err(error) = kept {
+                debug!(%device, %error, "what the device told of its data model is not kept");
+            }
+        }
+    }
+}
+
+/// Whether a command writes values whose types the kept data model may know.
+fn is_writing(kind: &CommandKind) -> bool {
+    matches!(kind, CommandKind::SetParameters { .. })
+}
+
+/// Whether both halves of the connection request credentials are among what a device took.
+fn takes_credentials(applied: &[Box<str>]) -> bool {
+    ["Username", "Password"].iter().all(|half| {
+        let end = format!(".ManagementServer.ConnectionRequest{half}");
+        applied.iter().any(|path| path.ends_with(&end))
+    })
+}

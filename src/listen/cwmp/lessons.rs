@@ -1,0 +1,52 @@
+//! What a session was told of its device's data model, until it is kept.
+
+use model::Observation;
+
+/// Most entries that are held back: some 400 KB, the whole of an ordinary gateway.
+const ENTRIES_MAX: usize = 4_000;
+
+/// Observations in the order in which they were made.
+#[derive(Debug, Default)]
+pub(super) struct Lessons {
+    observations: Vec<Observation>,
+    entries: usize,
+}
+
+impl Lessons {
+    pub(super) fn add(&mut self, learned: Vec<Observation>) {
+        self.entries += learned.iter().map(entries).sum::<usize>();
+        if self.observations.is_empty() {
+            self.observations = learned;
+        } else {
+            self.observations.extend(learned);
+        }
+    }
+
+    /// Whether they are to be kept before more come.
+    pub(super) fn are_many(&self) -> bool {
+        self.entries > ENTRIES_MAX
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.observations.is_empty()
+    }
+
+    pub(super) fn take(&mut self) -> Vec<Observation> {
+        self.entries = 0;
+        std::mem::take(&mut self.observations)
+    }
+}
+
+/// How much it holds; at least one, so that none is without weight.
+fn entries(observation: &Observation) -> usize {
+    let held = match observation {
+        Observation::Names { entries, .. } => entries.len(),
+        Observation::Values { asked, values } => asked.len() + values.len(),
+        Observation::Attributes(attributes) => attributes.len(),
+        Observation::Written(values) => values.len(),
+        Observation::Added { .. } | Observation::Deleted { .. } | Observation::Forgotten { .. } => {
+            0
+        }
+    };
+    held + 1
+}
