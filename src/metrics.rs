@@ -27,6 +27,7 @@ pub struct Metrics {
     pub cwmp_traces: IntGauge,
     /// How CWMP sessions ended, by reason.
     pub cwmp_sessions_ended: IntCounterVec,
+    oddities: IntCounterVec,
     /// Calls that we made of CPEs, by call and outcome.
     pub cwmp_calls: IntCounterVec,
     /// Attempts to wake CPEs, by outcome.
@@ -92,6 +93,11 @@ impl Metrics {
                 "lastmile_cwmp_sessions_ended_total",
                 "CWMP sessions ended, by reason.",
                 &["reason"],
+            )?,
+            oddities: make.counter(
+                "lastmile_cwmp_oddities_total",
+                "Parts of CPEs' messages that were passed over, by kind.",
+                &["kind"],
             )?,
             cwmp_calls: make.counter(
                 "lastmile_cwmp_calls_total",
@@ -162,6 +168,14 @@ impl Metrics {
     /// A peer's fault.
     pub fn fault(&self, protocol: Protocol, code: &str) {
         self.faults.with_label_values(&[protocol.as_str(), code]).inc();
+    }
+
+    /// Parts of a CPE's message that were passed over, and nothing else of it.
+    pub fn oddities(&self, kind: &str, count: u32) {
+        // Nearly every message has none: then there is nothing to look up.
+        if count > 0 {
+            self.oddities.with_label_values(&[kind]).inc_by(count.into());
+        }
     }
 
     /// A refused sign-in.

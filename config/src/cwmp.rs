@@ -57,6 +57,9 @@ section! {
         restart body_decoded_max: Size<{ 16 * KIB }, { 256 * MIB }> = "4 MiB",
         /// Longest time for the head of a request, against peers that send a byte a minute.
         restart header_timeout: Period<SECOND, { 5 * MINUTE }> = "10s",
+        /// Longest time for a body to arrive: a slow modem sends 1 MiB in a minute, and who sends a
+        /// byte a second is cut off (408).
+        restart body_timeout: Period<SECOND, { 30 * MINUTE }> = "60s",
         /// Most connections at once, both listeners together; the next is closed at once. Sessions
         /// are short: 100,000 CPEs with an hourly Inform keep some 100 open.
         restart connections_max: Bounded<1, 1_000_000> = 20_000,

@@ -165,6 +165,7 @@ async fn cwmp(
         body_max: settings.body_max.as_usize(),
         body_decoded_max: settings.body_decoded_max.as_usize(),
         header_timeout: settings.header_timeout.get(),
+        body_timeout: settings.body_timeout.get(),
         session_max: settings.session_max.get(),
         failed_sign_ins_per_minute: settings.failed_sign_ins_per_minute.get(),
         devices_max: config.store.devices_max.as_usize(),

@@ -74,6 +74,8 @@ pub struct CwmpOptions {
     pub body_decoded_max: usize,
     /// Longest time for the head of a request.
     pub header_timeout: Duration,
+    /// Longest time for a body.
+    pub body_timeout: Duration,
     /// Longest session.
     pub session_max: Duration,
     /// Failed sign-ins per minute from one address, and at one user name.
@@ -290,7 +292,10 @@ impl CwmpListener {
                 return self.give_up(session, error.code(), answer).await;
             }
         };
-        self.parts.metrics.request(Protocol::Cwmp, message.body.name());
+        let metrics = &self.parts.metrics;
+        metrics.request(Protocol::Cwmp, message.body.name());
+        metrics.oddities("parameter_dropped", message.oddities.parameters_dropped);
+        metrics.oddities("header_ignored", message.oddities.headers_ignored);
         match (message.inform().is_some(), session) {
             (true, session) => self.begin(message, caller, session, from, &line).await,
             (false, Some(owned)) => self.turn(owned, message, &line).await,
@@ -344,6 +349,7 @@ impl CwmpListener {
         let caller = match (caller, &resting) {
             (Some(caller), _) => caller,
             (None, Some(owned)) if owned.device == device => Caller::Continued,
+            (None, _) if !self.options.requires_sign_in => Caller::Anybody,
             (None, _) => {
                 if let Some(owned) = resting {
                     self.let_go(owned, CloseReason::Superseded).await;

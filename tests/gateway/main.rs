@@ -33,6 +33,7 @@ mod files;
 mod full_store;
 mod identity;
 mod kills;
+mod recorded;
 mod refusals;
 mod rpc_crashes;
 mod rpcs;
@@ -45,6 +46,7 @@ mod store_files;
 mod tenants;
 mod tls;
 mod trace;
+mod tolerance;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -70,6 +72,8 @@ fn main() {
         certificates::trials(),
         trace::trials(),
         bad_input::trials(),
+        tolerance::trials(),
+        recorded::trials(),
         secrets::trials(),
         scrape::trials(),
         stopping::trials(),
