@@ -16,7 +16,9 @@ mod message;
 mod options;
 mod quirks;
 mod session;
+pub mod stun;
 mod translate;
+pub mod udp_request;
 mod xml;
 
 pub use error::{DecodeError, IdentityError};

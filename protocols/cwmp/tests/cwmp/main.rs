@@ -7,6 +7,7 @@ mod codec;
 mod roundtrip;
 mod samples;
 mod session;
+mod stun;
 mod tolerance;
 mod transcripts;
 mod translate;
