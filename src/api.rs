@@ -32,6 +32,7 @@ mod naming;
 mod openapi;
 mod sinks;
 mod tokens;
+mod wake;
 
 #[cfg(test)]
 mod tests;
@@ -50,6 +51,7 @@ use crate::credentials::Credentials;
 use crate::deliver::Replays;
 use crate::registry::{Device, Registry};
 use crate::store::{AuditEntry, Operation, OperationError, ReadError, Store, WriteError, Writer};
+use crate::wake::Wakes;
 use access::Authorised;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderValue, header};
@@ -125,6 +127,8 @@ pub struct Parts {
     pub credentials: Arc<Credentials>,
     /// Wakes the sinks for dead letters.
     pub replays: Replays,
+    /// What became of waking devices, and the way to ask for it.
+    pub wakes: Arc<Wakes>,
     /// The CloudEvents `source` of this node ([`crate::deliver::cloud_event::source`]).
     pub source: Box<str>,
     /// The sinks of the configuration.

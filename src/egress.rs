@@ -222,7 +222,8 @@ mod tests {
         let guarded = |said: &str| udp_connection_request(said, heard, &[]);
         assert_eq!(guarded("203.0.113.7:3478"), Ok(([203, 0, 113, 7], 3478).into()));
         assert_eq!(guarded("203.0.113.7"), Ok(([203, 0, 113, 7], 80).into()));
-        for said in ["192.168.1.1:3478", "127.0.0.1:53", "203.0.113.8:1", "dns.example:53", "", ":1"]
+        for said in
+            ["192.168.1.1:3478", "127.0.0.1:53", "203.0.113.8:1", "dns.example:53", "", ":1"]
         {
             assert!(guarded(said).is_err(), "{said}");
         }

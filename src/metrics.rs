@@ -25,8 +25,12 @@ pub struct Metrics {
     pub cwmp_sessions: IntGauge,
     /// How CWMP sessions ended, by reason.
     pub cwmp_sessions_ended: IntCounterVec,
-    /// Attempts to wake CPEs, by outcome.
+    /// Attempts to wake CPEs, by way and outcome.
     pub connection_requests: IntCounterVec,
+    /// Datagrams at the STUN server, by what became of them.
+    pub stun_requests: IntCounterVec,
+    /// Devices that keep a hole open for us.
+    pub stun_bindings: IntGauge,
     /// MQTT boards connected.
     pub mqtt_sessions: IntGauge,
     /// How MQTT connections ended, by reason.
@@ -88,8 +92,17 @@ impl Metrics {
             )?,
             connection_requests: make.counter(
                 "lastmile_cwmp_connection_requests_total",
-                "Attempts to wake CPEs, by outcome.",
+                "Attempts to wake CPEs, by way and outcome.",
+                &["way", "outcome"],
+            )?,
+            stun_requests: make.counter(
+                "lastmile_cwmp_stun_requests_total",
+                "Datagrams at the STUN server, by what became of them.",
                 &["outcome"],
+            )?,
+            stun_bindings: make.gauge(
+                "lastmile_cwmp_stun_bindings",
+                "CPEs that keep a hole open through which they can be woken by UDP.",
             )?,
             mqtt_sessions: make.gauge("lastmile_mqtt_sessions", "MQTT boards connected.")?,
             mqtt_disconnects: make.counter(

@@ -344,7 +344,9 @@ mod tests {
             assert_eq!((read.host(), read.port()), (host, port));
             assert_eq!(read.to_string(), text);
         }
-        for bad in ["", ":3478", "a:", "a:0", "a:65536", "a b", "2001:db8::1", "[::1", "[x]:1", "a/b"] {
+        for bad in
+            ["", ":3478", "a:", "a:0", "a:65536", "a b", "2001:db8::1", "[::1", "[x]:1", "a/b"]
+        {
             assert_eq!(HostPort::new(bad), None, "{bad}");
         }
     }

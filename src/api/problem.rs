@@ -52,6 +52,8 @@ pub enum Code {
     WrongProtocol,
     /// The device has as many open commands as it may.
     TooManyCommands,
+    /// As many devices wait to be woken as may.
+    TooManyWakes,
     /// As many event streams are open as may be.
     TooManyStreams,
     /// The query is not what the call takes.
@@ -78,7 +80,7 @@ pub enum Code {
 
 impl Code {
     /// Every word.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::Unauthorised,
         Self::Forbidden,
         Self::TooManyTries,
@@ -99,6 +101,7 @@ impl Code {
         Self::CommandUnderWay,
         Self::WrongProtocol,
         Self::TooManyCommands,
+        Self::TooManyWakes,
         Self::TooManyStreams,
         Self::InvalidQuery,
         Self::InvalidPath,
@@ -162,6 +165,9 @@ impl Code {
             }
             Self::TooManyCommands => {
                 (S::TOO_MANY_REQUESTS, "too_many_commands", "The device has too much to do")
+            }
+            Self::TooManyWakes => {
+                (S::TOO_MANY_REQUESTS, "too_many_wakes", "Too many devices are being woken")
             }
             Self::TooManyStreams => {
                 (S::SERVICE_UNAVAILABLE, "too_many_streams", "Too many streams are open")

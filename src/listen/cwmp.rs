@@ -22,6 +22,7 @@ use crate::pipeline::Pipeline;
 use crate::provision::Provision;
 use crate::registry::Registry;
 use crate::shutdown::Stage;
+use crate::wake::Wakes;
 use ::cwmp::{CloseReason, Inform, Known, Message, Reply, Session};
 use config::Cidr;
 use http_body_util::Full;
@@ -83,6 +84,8 @@ pub struct CwmpParts {
     pub credentials: Arc<Credentials>,
     /// What a device should be.
     pub provision: Arc<Provision>,
+    /// Who waits for a device's session.
+    pub wakes: Arc<Wakes>,
     /// What is counted.
     pub metrics: Metrics,
     /// The time.
@@ -299,6 +302,9 @@ impl CwmpListener {
         let is_bootstrap = inform.has_event(::cwmp::EventStruct::BOOTSTRAP);
         if let Err(refused) = self.admit(&caller, &device, from, is_bootstrap).await {
             return *refused;
+        }
+        if inform.has_event(::cwmp::EventStruct::CONNECTION_REQUEST) {
+            self.parts.wakes.informed(&self.tenant, &device);
         }
         let key = SessionKey::random();
         if let Some(old) = self.sessions.begin(&self.tenant, &device, key) {

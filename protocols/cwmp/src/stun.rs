@@ -127,7 +127,8 @@ impl<'a> Request<'a> {
     fn take(&mut self, attribute: &Attribute<'a>) -> Result<(), StunError> {
         match attribute.kind {
             USERNAME => {
-                let name = std::str::from_utf8(attribute.value).map_err(|_| StunError::Malformed)?;
+                let name =
+                    std::str::from_utf8(attribute.value).map_err(|_| StunError::Malformed)?;
                 // Filled up to four bytes: by spaces (TR-069 G.2.1.2) or zeros, within its length.
                 self.username = Some(name.trim_end_matches([' ', '\0']));
             }

@@ -75,7 +75,8 @@ pub fn accept(datagram: &[u8], username: &str, password: &str) -> Option<u32> {
     };
     let signed = request.signature().to_ascii_lowercase();
     let said = field("sig")?.to_ascii_lowercase();
-    let is_right = field("un")? == escaped(username) && bool::from(signed.as_bytes().ct_eq(said.as_bytes()));
+    let is_right =
+        field("un")? == escaped(username) && bool::from(signed.as_bytes().ct_eq(said.as_bytes()));
     is_right.then_some(request.id)
 }
 

@@ -128,6 +128,7 @@ impl Scene {
             vault,
             credentials: Arc::new(credentials),
             replays: Replays::default(),
+            wakes: crate::wake::Wakes::new().0,
             source: cloud_event::source("test").into(),
             sinks: vec![ConfiguredSink { name: "erp".into(), tenant: Tenant::default() }],
             health: Arc::new(Health::new(writer.room_changes())),

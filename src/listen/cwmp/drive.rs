@@ -3,6 +3,7 @@
 use super::sessions::Owned;
 use super::{Answer, CwmpListener, Line, refused, spoken};
 use crate::pipeline::Recorded;
+use crate::provision;
 use crate::wake::SignIn;
 use cwmp::{CloseReason, Message, Output, Reply, SetupOutcome, Work};
 use model::{Fact, Settlement, Ticket};
@@ -134,6 +135,9 @@ impl CwmpListener {
                 owned.offered = Some(sign_in);
                 work.push(Work::Setup { name: "base".into(), kind });
             }
+            if let Some(kind) = self.parts.provision.set_up_stun(owned.subject()) {
+                work.push(Work::Setup { name: provision::STUN.into(), kind });
+            }
         }
         let commands = self.parts.pipeline.decide(&owned.tenant, &owned.device);
         work.extend(commands.iter().map(Work::from));
@@ -141,6 +145,9 @@ impl CwmpListener {
     }
 
     async fn set_up(&self, owned: &mut Owned, name: &str, outcome: SetupOutcome) {
+        if name == provision::STUN {
+            return self.stun_told(owned, &outcome).await;
+        }
         let sign_in = owned.offered.take();
         match (outcome, sign_in) {
             (SetupOutcome::Done { .. }, Some(sign_in)) => self.keep(owned, &sign_in).await,
@@ -152,6 +159,20 @@ impl CwmpListener {
                     self.keep(owned, &sign_in).await;
                 }
             }
+        }
+    }
+
+    /// Whatever the device says of the STUN server, it was told; unless it did not answer.
+    async fn stun_told(&self, owned: &Owned, outcome: &SetupOutcome) {
+        if let SetupOutcome::Failed { cause, result, .. } = outcome {
+            debug!(device = %owned.device, %cause, "STUN server not taken");
+            if result.is_none() {
+                return;
+            }
+        }
+        let told = self.parts.provision.stun_told(&owned.tenant, &owned.device).await;
+        if let Err(error) = told {
+            info!(device = %owned.device, %error, "not kept that the device was told of STUN");
         }
     }
 

@@ -110,7 +110,10 @@ fn no_answer_is_longer_than_its_question() {
             request.refusal(Refusal::UnknownAttribute(2)),
         ];
         for place in [V4, V6] {
-            answers.extend([request.answer(from(place), None), request.answer(from(place), Some("p"))]);
+            answers.extend([
+                request.answer(from(place), None),
+                request.answer(from(place), Some("p")),
+            ]);
         }
         for answer in answers.into_iter().flatten() {
             answered += 1;
@@ -134,7 +137,11 @@ fn whoever_asks_for_an_answer_elsewhere_gets_none() {
     bytes.extend_from_slice(&[0, 3, 0, 4, 0, 0, 0, 0]);
     assert_eq!(Request::parse(&bytes).unwrap().unknown_attribute(), None, "changes nothing");
     bytes[27] = 4;
-    assert_eq!(Request::parse(&bytes).unwrap().unknown_attribute(), Some(3), "another address of ours");
+    assert_eq!(
+        Request::parse(&bytes).unwrap().unknown_attribute(),
+        Some(3),
+        "another address of ours"
+    );
 }
 
 #[test]
@@ -147,7 +154,10 @@ fn what_is_no_request_is_not_one() {
     answer[..2].copy_from_slice(&[1, 1]);
     assert_eq!(Request::parse(&answer).unwrap_err(), StunError::NotARequest);
     assert_eq!(Request::parse(&[0; 600]).unwrap_err(), StunError::TooLong);
-    assert_eq!(Request::parse(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap_err(), StunError::Malformed);
+    assert_eq!(
+        Request::parse(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap_err(),
+        StunError::Malformed
+    );
 }
 
 proptest::proptest! {
@@ -181,7 +191,8 @@ fn a_udp_request_is_signed_and_taken_once() {
     };
     let bytes = request.encode(from("10.1.1.1:8080"));
     let text = String::from_utf8(bytes.clone()).unwrap();
-    let head = "GET http://10.1.1.1:8080?ts=1120673700&id=1234&un=CPE57689&cn=XTGRWIPC6D3IPXS3&sig=";
+    let head =
+        "GET http://10.1.1.1:8080?ts=1120673700&id=1234&un=CPE57689&cn=XTGRWIPC6D3IPXS3&sig=";
     assert!(text.starts_with(head), "{text}");
     assert!(text.ends_with(" HTTP/1.1\r\n\r\n"));
     let signature = &text[head.len()..head.len() + 40];
