@@ -13,7 +13,7 @@ mod sign;
 mod udp;
 
 pub use bindings::Bindings;
-pub use outcome::{Ask, Outcome, TooMany, Wakes, Way};
+pub use outcome::{Ask, AskError, Outcome, Wakes, Way};
 pub use udp::UdpCaller;
 
 use crate::clock::Clock;
@@ -186,6 +186,7 @@ impl Work {
     /// Wakes a device; `for_commands`: as long as there are some for it.
     async fn wake(&self, key: &Key, for_commands: bool) -> Option<Outcome> {
         let (tenant, device) = key;
+        let under_way = if for_commands { Some(self.waker.wakes.begin(key)?) } else { None };
         let mut tries = Tries::default();
         let mut last = None;
         for attempt in 1.. {
@@ -217,6 +218,7 @@ impl Work {
             last = Some(outcome);
         }
         info!(%device, "device not woken; its next Inform brings the commands");
+        drop(under_way);
         last
     }
 

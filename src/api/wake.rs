@@ -4,7 +4,7 @@ use super::ApiState;
 use super::access::{Authorised, need};
 use super::input::{DeviceName, Params, duration};
 use super::problem::{Code, Problem};
-use crate::wake::Outcome;
+use crate::wake::{AskError, Outcome};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -15,7 +15,7 @@ use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
 /// In how many seconds the waker may have caught up.
-const TOO_MANY_RETRY_AFTER_S: u32 = 30;
+const RETRY_AFTER_S: u32 = 30;
 
 /// What became of a try to wake a device.
 #[derive(Debug, Serialize, ToSchema)]
@@ -40,6 +40,16 @@ impl From<Outcome> for WakeView {
     fn from(outcome: Outcome) -> Self {
         let way = outcome.way.map(crate::wake::Way::as_str);
         Self { outcome: outcome.code, cause: outcome.cause, way, at: Some(outcome.at) }
+    }
+}
+
+impl From<AskError> for Problem {
+    fn from(error: AskError) -> Self {
+        let code = match error {
+            AskError::TooMany => Code::TooManyWakes,
+            AskError::Stopping => Code::Stopping,
+        };
+        Self::new(code, error.to_string()).retry_after(RETRY_AFTER_S)
     }
 }
 
@@ -77,9 +87,7 @@ pub(super) async fn wake(
         return Err(Problem::new(Code::WrongProtocol, "only CPEs are woken"));
     }
     state.change(&caller, "device.wake", device.id.as_str(), &json!({}), Vec::new()).await?;
-    let asked = state.wakes.ask(caller.tenant(), &device.id).map_err(|error| {
-        Problem::new(Code::TooManyWakes, error.to_string()).retry_after(TOO_MANY_RETRY_AFTER_S)
-    })?;
+    let asked = state.wakes.ask(caller.tenant(), &device.id)?;
     let ended = match wait {
         Some(wait) => tokio::select! {
             waited = tokio::time::timeout(wait, asked) => waited.ok().and_then(Result::ok),

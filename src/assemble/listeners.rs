@@ -68,7 +68,7 @@ pub(super) async fn stun(
     let (registry, tenant) = (&core.registry, model::Tenant::default());
     let bindings = Arc::new(Bindings::new(&core.vault, registry, &tenant));
     let given = config.cwmp.stun_address.as_ref();
-    let host = given.map(HostPort::host).or(config.cwmp.url.as_ref().map(HttpUrl::host));
+    let host = given.map(HostPort::host).or_else(|| config.cwmp.url.as_ref().map(HttpUrl::host));
     let port = given.and_then(HostPort::port);
     let server = StunServer {
         host: host.map(Into::into),

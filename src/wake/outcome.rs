@@ -136,10 +136,16 @@ pub struct Ask {
     pub(super) answer: oneshot::Sender<Outcome>,
 }
 
-/// Too many wait already.
+/// Why a device is not woken for whoever asks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{ASKED_MAX} devices wait to be woken already")]
-pub struct TooMany;
+pub enum AskError {
+    /// Too many wait already.
+    #[error("{ASKED_MAX} devices wait to be woken already")]
+    TooMany,
+    /// Nobody is woken any more.
+    #[error("the daemon is stopping")]
+    Stopping,
+}
 
 /// What is remembered of one device.
 #[derive(Clone, Debug, Default)]
@@ -157,6 +163,8 @@ pub struct Wakes {
     devices: DashMap<Key, Remembered>,
     /// Devices that were called by UDP: only their session shows that they heard it.
     called: DashMap<Key, Arc<Notify>>,
+    /// Devices that are being woken for their commands: a second command needs no second waking.
+    under_way: DashMap<Key, ()>,
 }
 
 impl Wakes {
@@ -164,8 +172,8 @@ impl Wakes {
     #[must_use]
     pub fn new() -> (Arc<Self>, mpsc::Receiver<Ask>) {
         let (asks, asked) = mpsc::channel(ASKED_MAX);
-        let (devices, called) = (DashMap::new(), DashMap::new());
-        (Arc::new(Self { asks, devices, called }), asked)
+        let (devices, called, under_way) = (DashMap::new(), DashMap::new(), DashMap::new());
+        (Arc::new(Self { asks, devices, called, under_way }), asked)
     }
 
     /// Has a device woken; the answer comes when that succeeded or was given up.
@@ -173,11 +181,14 @@ impl Wakes {
         &self,
         tenant: &Tenant,
         device: &DeviceId,
-    ) -> Result<oneshot::Receiver<Outcome>, TooMany> {
+    ) -> Result<oneshot::Receiver<Outcome>, AskError> {
         let (answer, outcome) = oneshot::channel();
         let key = (tenant.clone(), device.clone());
-        self.asks.try_send(Ask { key, answer }).map_err(|_| TooMany)?;
-        Ok(outcome)
+        match self.asks.try_send(Ask { key, answer }) {
+            Ok(()) => Ok(outcome),
+            Err(mpsc::error::TrySendError::Full(_)) => Err(AskError::TooMany),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(AskError::Stopping),
+        }
     }
 
     /// What became of the last try; `None` when none is remembered.
@@ -191,6 +202,12 @@ impl Wakes {
         if let Some(called) = self.called.get(&(tenant.clone(), device.clone())) {
             called.notify_waiters();
         }
+    }
+
+    /// Begins to wake a device for its commands; `None` while that is under way already.
+    pub(super) fn begin(self: &Arc<Self>, key: &Key) -> Option<UnderWay> {
+        let earlier = self.under_way.insert(key.clone(), ());
+        earlier.is_none().then(|| UnderWay { wakes: Arc::clone(self), key: key.clone() })
     }
 
     /// Waits for a device's next session that answers a connection request, from now on.
@@ -230,6 +247,18 @@ impl Wakes {
             }
             self.devices.retain(|_, it| it.turn.is_some_and(|turn| turn + age > now));
         }
+    }
+}
+
+/// A device that is being woken, until this is dropped.
+pub(super) struct UnderWay {
+    wakes: Arc<Wakes>,
+    key: Key,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.wakes.under_way.remove(&self.key);
     }
 }
 
@@ -301,6 +330,29 @@ mod tests {
         assert_eq!(wakes.devices.len(), REMEMBERED_MAX - 1_000 + 1);
         wakes.take_turn(&key(REMEMBERED_MAX + 1), at(1_000_000));
         assert!(wakes.devices.len() <= REMEMBERED_MAX);
+    }
+
+    #[test]
+    fn a_device_is_woken_once_for_all_its_commands() {
+        let (wakes, _) = Wakes::new();
+        let first = wakes.begin(&key(1));
+        assert!(
+            first.is_some() && wakes.begin(&key(1)).is_none() && wakes.begin(&key(2)).is_some()
+        );
+        drop(first);
+        assert!(wakes.begin(&key(1)).is_some());
+    }
+
+    #[test]
+    fn no_more_are_asked_for_than_wait() {
+        let (wakes, asked) = Wakes::new();
+        let (tenant, device) = key(1);
+        for _ in 0..ASKED_MAX {
+            assert!(wakes.ask(&tenant, &device).is_ok());
+        }
+        assert_eq!(wakes.ask(&tenant, &device).unwrap_err(), AskError::TooMany);
+        drop(asked);
+        assert_eq!(wakes.ask(&tenant, &device).unwrap_err(), AskError::Stopping);
     }
 
     #[tokio::test(start_paused = true)]

@@ -38,6 +38,7 @@ mod stopping;
 mod store_files;
 mod tenants;
 mod tls;
+mod wake;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -56,6 +57,7 @@ fn main() {
         identity::trials(),
         sinks::trials(),
         tls::trials(),
+        wake::trials(),
         bad_input::trials(),
         secrets::trials(),
         scrape::trials(),

@@ -35,6 +35,8 @@ pub(super) struct Scene {
     pub(super) state: ApiState,
     pub(super) app: axum::Router,
     pub(super) wakes: mpsc::Receiver<(Tenant, DeviceId)>,
+    /// What the waker is asked for by operators.
+    pub(super) asked: mpsc::Receiver<crate::wake::Ask>,
     pub(super) token: String,
     peers: AtomicU32,
     _folder: TempDir,
@@ -119,6 +121,7 @@ impl Scene {
             [],
         );
         let prometheus = prometheus::Registry::new();
+        let (waker, asked) = crate::wake::Wakes::new();
         let state = ApiState::new(Parts {
             store,
             changes,
@@ -128,7 +131,7 @@ impl Scene {
             vault,
             credentials: Arc::new(credentials),
             replays: Replays::default(),
-            wakes: crate::wake::Wakes::new().0,
+            wakes: waker,
             source: cloud_event::source("test").into(),
             sinks: vec![ConfiguredSink { name: "erp".into(), tenant: Tenant::default() }],
             health: Arc::new(Health::new(writer.room_changes())),
@@ -141,7 +144,8 @@ impl Scene {
         });
         let app = router(state.clone());
         let peers = AtomicU32::new(1);
-        let mut scene = Self { state, app, wakes, token: String::new(), peers, _folder: folder };
+        let mut scene =
+            Self { state, app, wakes, asked, token: String::new(), peers, _folder: folder };
         // In a full store there is nobody: such a test lets its callers in itself.
         if quota_bytes == QUOTA {
             scene.token = scene.make_token(&Tenant::default(), "admin").await;

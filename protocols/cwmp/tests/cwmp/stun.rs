@@ -150,7 +150,7 @@ fn what_is_no_request_is_not_one() {
     for len in 0..good.len() {
         assert_eq!(Request::parse(&good[..len]).unwrap_err(), StunError::Malformed, "{len}");
     }
-    let mut answer = good.clone();
+    let mut answer = good;
     answer[..2].copy_from_slice(&[1, 1]);
     assert_eq!(Request::parse(&answer).unwrap_err(), StunError::NotARequest);
     assert_eq!(Request::parse(&[0; 600]).unwrap_err(), StunError::TooLong);
