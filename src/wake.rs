@@ -37,6 +37,8 @@ use tracing::{debug, info};
 
 /// Devices that may wait to be woken; beyond it the next Inform brings the command.
 pub const QUEUE_MAX: usize = 10_000;
+/// Devices that are being woken at once, most of them between two tries; some 5 KB each.
+const UNDER_WAY_MAX: usize = 10_000;
 /// Tries by the one way there is: some devices reset the connection after their 401, or are busy
 /// (503).
 const TRIES_MAX: u32 = 4;
@@ -78,7 +80,7 @@ pub struct WakeOptions {
     pub networks: Vec<Cidr>,
     /// Longest wait for one answer, and by UDP for the session.
     pub timeout: Duration,
-    /// Most requests under way at once.
+    /// Most requests by HTTP(S) under way at once.
     pub parallel_max: usize,
     /// Whether a password may go out in the clear.
     pub allow_basic: bool,
@@ -109,6 +111,8 @@ pub struct Waker {
 struct Work {
     waker: Waker,
     http: Caller,
+    /// For requests that hold a connection.
+    places: Semaphore,
 }
 
 /// One way to a device, allowed by the guard.
@@ -152,12 +156,13 @@ impl Waker {
         mut asked: mpsc::Receiver<Ask>,
         stage: Stage,
     ) {
-        let places = Arc::new(Semaphore::new(self.options.parallel_max));
+        let seats = Arc::new(Semaphore::new(UNDER_WAY_MAX));
+        let places = Semaphore::new(self.options.parallel_max);
         let http = Caller::new(self.options.allow_basic);
-        let work = Arc::new(Work { waker: self, http });
+        let work = Arc::new(Work { waker: self, http, places });
         loop {
-            let place = tokio::select! {
-                place = Arc::clone(&places).acquire_owned() => place,
+            let seat = tokio::select! {
+                seat = Arc::clone(&seats).acquire_owned() => seat,
                 () = stage.stop().cancelled() => return,
             };
             let next = tokio::select! {
@@ -165,7 +170,7 @@ impl Waker {
                 Some(Ask { key, answer }) = asked.recv() => Some((key, Some(answer))),
                 () = stage.stop().cancelled() => return,
             };
-            let (Ok(place), Some((key, answer))) = (place, next) else { return };
+            let (Ok(seat), Some((key, answer))) = (seat, next) else { return };
             let work = Arc::clone(&work);
             let stop = stage.stop().clone();
             stage.spawn(async move {
@@ -176,7 +181,7 @@ impl Waker {
                     }
                     () = stop.cancelled() => {}
                 }
-                drop(place);
+                drop(seat);
             });
         }
     }
@@ -200,9 +205,7 @@ impl Work {
                 Err(error) => return Some(self.tell(key, Err(error), None)),
             };
             *tries.of(&route) += 1;
-            let tried = self.try_once(key, &route, attempt > 1);
-            let tried = tokio::time::timeout(self.waker.options.timeout, tried).await;
-            let result = tried.unwrap_or(Err(WakeError::Silent));
+            let result = self.try_in_time(key, &route, attempt > 1).await;
             if let Err(error) = &result {
                 if matches!(error, WakeError::Refused) {
                     self.forget_sign_in(tenant, device);
@@ -243,6 +246,17 @@ impl Work {
             routes.reverse();
         }
         Ok(routes.into_iter().find(|route| *tries.of(route) < max))
+    }
+
+    async fn try_in_time(&self, key: &Key, route: &Route, afresh: bool) -> Result<(), WakeError> {
+        let place = match route {
+            Route::Http(_) => self.places.acquire().await.ok(),
+            Route::Udp(_) => None,
+        };
+        let tried = self.try_once(key, route, afresh);
+        let tried = tokio::time::timeout(self.waker.options.timeout, tried).await;
+        drop(place);
+        tried.unwrap_or(Err(WakeError::Silent))
     }
 
     async fn try_once(&self, key: &Key, route: &Route, afresh: bool) -> Result<(), WakeError> {

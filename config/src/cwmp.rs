@@ -81,7 +81,8 @@ section! {
         /// not in five seconds is asleep or behind a translation of addresses. After a request by
         /// UDP, which nobody answers: longest wait for its session.
         restart timeout: Period<100, MINUTE> = "5s",
-        /// Most requests under way at once; the others wait. A rollout wakes thousands together.
+        /// Most requests by HTTP(S) under way at once; the others wait. A rollout wakes thousands
+        /// together.
         restart parallel_max: Bounded<1, 10_000> = 200,
         /// Whether a CPE that knows no digest may have its password in the clear (HTTP Basic). Off: a
         /// false CPE, or whoever listens, would have it then. Digest is taken wherever it is offered.

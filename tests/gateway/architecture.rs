@@ -21,6 +21,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "quick-xml",
             "serde",
             "serde_json",
+            "sha1",
             "sha2",
             "subtle",
             "thiserror",

@@ -4,7 +4,7 @@ use super::scene::{BOARD, ROUTER, ROUTER_URL, Scene};
 use axum::http::StatusCode;
 use serde_json::Value;
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_cpe_is_woken_and_who_asked_is_written_down() {
     let mut scene = Scene::furnished().await;
     let call = format!("POST {ROUTER_URL}/wake");
@@ -15,7 +15,7 @@ async fn a_cpe_is_woken_and_who_asked_is_written_down() {
     assert!(scene.asked.try_recv().is_ok());
     let (actor, action, subject, _) = scene.last_audit().await;
     assert_eq!((&*actor, &*action, &*subject), ("admin", "device.wake", ROUTER));
-    let waited = scene.call(&format!("{call}?wait=2s"), None).await;
+    let waited = scene.call(&format!("{call}?wait=50ms"), None).await;
     assert_eq!(
         (waited.status, &waited.json["outcome"]),
         (StatusCode::ACCEPTED, &"under_way".into())
