@@ -7,6 +7,7 @@
 //! By HTTP a device says that it heard us; by UDP only its session shows that, and nothing else counts.
 
 mod bindings;
+mod error;
 mod http;
 mod outcome;
 mod sign;
@@ -25,9 +26,10 @@ use crate::secrets::Vault;
 use crate::shutdown::Stage;
 use crate::store::Operation;
 use config::Cidr;
+use error::WakeError;
 use http::Caller;
 use model::{DeviceId, Redacted, Tenant};
-use outcome::{Key, WakeError};
+use outcome::Key;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -4,7 +4,7 @@
 //! bodies are not kept.
 
 use super::SignIn;
-use super::outcome::WakeError;
+use super::error::WakeError;
 use super::sign;
 use crate::egress::{Denied, Target};
 use http_body_util::{BodyExt as _, Empty, Limited};

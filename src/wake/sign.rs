@@ -2,7 +2,7 @@
 //! devices spell it, Basic where it is allowed.
 
 use super::SignIn;
-use super::outcome::WakeError;
+use super::error::WakeError;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use digest_auth::{AuthContext, HttpMethod};

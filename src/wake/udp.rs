@@ -1,7 +1,8 @@
 //! One connection request by UDP (TR-069 Annex G): through the hole that the device keeps open, from
 //! the port that it keeps it open for.
 
-use super::outcome::{Key, WakeError, Wakes};
+use super::error::WakeError;
+use super::outcome::{Key, Wakes};
 use super::{Bindings, SignIn};
 use crate::clock::{Clock, SystemRandom};
 use crate::egress::{self, Denied};
