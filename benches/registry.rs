@@ -134,6 +134,7 @@ fn device(tenant: &Tenant, n: usize) -> DeviceRow {
             n >> 8 & 255,
             n & 255
         )),
+        udp_connection_request_address: None,
         periodic_interval_s: Some(300),
         aliases: aliases(n),
     };

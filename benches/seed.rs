@@ -51,6 +51,7 @@ fn device(number: u64) -> Result<Operation, Box<dyn Error>> {
         connection_request_url: Some(
             format!("http://10.{}.0.7:7547/{number:x}", number % 250).into(),
         ),
+        udp_connection_request_address: None,
         periodic_interval_s: Some(3_600),
         aliases: Vec::new(),
     };

@@ -36,6 +36,7 @@ mod sinks;
 mod tokens;
 mod trace;
 mod uploads;
+mod wake;
 
 #[cfg(test)]
 mod tests;
@@ -58,6 +59,7 @@ use crate::registry::{Device, Registry};
 use crate::store::{AuditEntry, Operation, OperationError, ReadError, Store, WriteError, Writer};
 use crate::trace::Traces;
 use crate::transfers::{FileBody, Transfers};
+use crate::wake::Wakes;
 use access::Authorised;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
@@ -140,6 +142,8 @@ pub struct Parts {
     pub traces: Arc<Traces>,
     /// Wakes the sinks for dead letters.
     pub replays: Replays,
+    /// What became of waking devices, and the way to ask for it.
+    pub wakes: Arc<Wakes>,
     /// The CloudEvents `source` of this node ([`crate::deliver::cloud_event::source`]).
     pub source: Box<str>,
     /// The sinks of the configuration.

@@ -36,7 +36,7 @@ use crate::shutdown::{Overdue, Stage};
 use crate::store::{self, CommitError, SqliteOptions, SqliteStore, Store, Writer, WriterOptions};
 use crate::trace::Traces;
 use crate::transfers::{self, TransferOptions, Transfers};
-use crate::wake::{self, WakeOptions, Waker};
+use crate::wake::{self, Ask, UdpCaller, WakeOptions, Waker, Wakes};
 use config::{Config, StoreUrl};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -101,6 +101,7 @@ struct Core {
     access: Arc<Access>,
     data_models: Arc<DataModels>,
     transfers: Arc<Transfers>,
+    wakes: Arc<Wakes>,
 }
 
 impl Daemon {
@@ -122,8 +123,9 @@ impl Daemon {
         let store_metrics = store::Metrics::new(metrics.registry())?;
         let (writer, task) = Writer::measured(Arc::clone(&store), options, store_metrics);
         let writer_task = tokio::spawn(task);
-        let (wake, woken) = mpsc::channel(wake::QUEUE_MAX);
-        let core = join(&settings, &first, clock, metrics, store, writer, wake)?;
+        let (wake, named) = mpsc::channel(wake::QUEUE_MAX);
+        let (wakes, asked) = Wakes::new();
+        let core = join(&settings, &first, clock, metrics, store, writer, (wake, wakes))?;
         load::rebuild(&core).await?;
         first_start::make_operator_token(&core, &config.data_dir).await?;
         info!(devices = core.registry.len(), commands = core.desk.len(), "registry rebuilt");
@@ -137,8 +139,10 @@ impl Daemon {
         let replays = Replays::default();
         let (fault, fatal) = mpsc::channel(1);
         delivery::start(&settings, &core, &replays, &stages.delivery, &fault).await?;
-        start_house(config, &core, woken, &stages);
-        let opened = listeners::start(&settings, &core, &stages.listeners).await?;
+        let stun = listeners::stun(config, &core, &stages.listeners).await?;
+        let (server, udp) = stun.unzip();
+        start_house(config, &core, (named, asked), udp, &stages);
+        let opened = listeners::start(&settings, &core, server, &stages.listeners).await?;
         let operator = operator(config, &core, &replays, &health, &stages.delivery).await?;
         health.set_started();
 
@@ -199,7 +203,7 @@ fn join(
     metrics: Metrics,
     store: Arc<dyn Store>,
     writer: Writer,
-    wake: mpsc::Sender<(model::Tenant, model::DeviceId)>,
+    (wake, wakes): (mpsc::Sender<(model::Tenant, model::DeviceId)>, Arc<Wakes>),
 ) -> Result<Core, StartError> {
     let registry = Arc::new(Registry::new());
     let lines = Arc::new(Lines::default());
@@ -251,6 +255,7 @@ fn join(
         credentials: Arc::new(credentials),
         traces: Arc::default(),
         access: Arc::new(access),
+        wakes,
         data_models: Arc::new(data_models),
         transfers,
     })
@@ -260,7 +265,8 @@ fn join(
 fn start_house(
     config: &Config,
     core: &Core,
-    woken: mpsc::Receiver<(model::Tenant, model::DeviceId)>,
+    (named, asked): (mpsc::Receiver<(model::Tenant, model::DeviceId)>, mpsc::Receiver<Ask>),
+    udp: Option<UdpCaller>,
     stages: &Stages,
 ) {
     let housekeeping = Housekeeping {
@@ -277,6 +283,8 @@ fn start_house(
     let waker = Waker {
         registry: Arc::clone(&core.registry),
         desk: Arc::clone(&core.desk),
+        wakes: Arc::clone(&core.wakes),
+        udp,
         vault: core.vault.clone(),
         metrics: core.metrics.clone(),
         clock: core.clock,
@@ -284,9 +292,10 @@ fn start_house(
             networks: waking.networks.clone(),
             timeout: waking.timeout.get(),
             parallel_max: waking.parallel_max.as_usize(),
+            allow_basic: waking.allow_basic,
         },
     };
-    stages.listeners.spawn(waker.run(woken, stages.listeners.clone()));
+    stages.listeners.spawn(waker.run(named, asked, stages.listeners.clone()));
 }
 
 /// Opens the operator side. It stops with delivery: an operator may watch the daemon stop.
@@ -319,6 +328,7 @@ async fn operator(
         transfers: Arc::clone(&core.transfers),
         traces: Arc::clone(&core.traces),
         replays: replays.clone(),
+        wakes: Arc::clone(&core.wakes),
         source: deliver::cloud_event::source(config.node.as_str()).into(),
         sinks: sinks.collect(),
         health: Arc::clone(health),

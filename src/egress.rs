@@ -3,19 +3,25 @@
 //! A device names its own ConnectionRequestURL. Believing it would let any router make us call into
 //! our own network. So the address, after resolution and at the moment of connecting, must be the
 //! one the device itself was heard from, or lie in networks that the operator named. Loopback is
-//! this machine, even for a device that was heard from there: only naming it opens it.
+//! this machine, even for a device that was heard from there: only naming it opens it. The same rule
+//! holds for HTTP, HTTPS and UDP.
 
 use config::Cidr;
 use std::net::{IpAddr, SocketAddr};
 
 /// Longest URL that is looked at (TR-069 allows 256 characters).
 const URL_LEN_MAX: usize = 256;
+/// The ports of a URL that names none.
+const HTTP: u16 = 80;
+const HTTPS: u16 = 443;
 
 /// Where a device asks to be woken: checked, resolved to the one address it may mean.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Target {
     /// Where to connect.
     pub address: SocketAddr,
+    /// Whether it asks for TLS.
+    pub is_tls: bool,
     /// The path and query for the request line.
     pub path: String,
     /// The `Host` header.
@@ -25,8 +31,8 @@ pub struct Target {
 /// Why an address is not called.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Denied {
-    /// Not an absolute `http://` URL with an address as its host.
-    #[error("the device's connection request URL is not http with an address as its host")]
+    /// Not an absolute `http://` or `https://` URL with an address as its host.
+    #[error("the device's connection request URL is not http(s) with an address as its host")]
     Unreadable,
     /// It has user information, which would be sent along.
     #[error("the device's connection request URL has user information in it")]
@@ -48,7 +54,7 @@ pub fn connection_request(
     heard_from: Option<IpAddr>,
     networks: &[Cidr],
 ) -> Result<Target, Denied> {
-    let rest = strip_scheme(url).ok_or(Denied::Unreadable)?;
+    let (is_tls, rest) = strip_scheme(url).ok_or(Denied::Unreadable)?;
     let is_plain = |c: char| c.is_ascii_graphic() && !matches!(c, '\\' | '#' | '"' | '<' | '>');
     if url.len() > URL_LEN_MAX || !rest.chars().all(is_plain) {
         return Err(Denied::Unreadable);
@@ -58,8 +64,30 @@ pub fn connection_request(
     if authority.contains('@') {
         return Err(Denied::UserInformation);
     }
-    let address = authority_address(authority).ok_or(Denied::Unreadable)?;
+    let port = if is_tls { HTTPS } else { HTTP };
+    let address = authority_address(authority, port).ok_or(Denied::Unreadable)?;
     let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+    let address = guard(address, heard_from, networks)?;
+    Ok(Target { address, is_tls, path, host: authority.to_owned() })
+}
+
+/// Checks where a device may be woken by UDP: `host:port`, or `host` for port 80 (TR-069 G.2.1.2), as
+/// the device said it, against the address it was heard from.
+pub fn udp_connection_request(
+    said: &str,
+    heard_from: Option<IpAddr>,
+    networks: &[Cidr],
+) -> Result<SocketAddr, Denied> {
+    guard(authority_address(said, HTTP).ok_or(Denied::Unreadable)?, heard_from, networks)
+}
+
+/// Whether `address` may be called for a device that was heard from `heard_from`; then in its plain
+/// form.
+pub fn guard(
+    address: SocketAddr,
+    heard_from: Option<IpAddr>,
+    networks: &[Cidr],
+) -> Result<SocketAddr, Denied> {
     let ip = address.ip().to_canonical();
     let named = networks.iter().any(|network| network.contains(ip));
     let is_device = heard_from.is_some_and(|heard| heard.to_canonical() == ip);
@@ -73,23 +101,27 @@ pub fn connection_request(
     if address.port() == 0 || is_us || is_nobody {
         return Err(Denied::NoDevice);
     }
-    Ok(Target { address: SocketAddr::new(ip, address.port()), path, host: authority.to_owned() })
+    Ok(SocketAddr::new(ip, address.port()))
 }
 
-fn strip_scheme(url: &str) -> Option<&str> {
-    let (scheme, rest) = url.split_at_checked("http://".len())?;
-    scheme.eq_ignore_ascii_case("http://").then_some(rest)
+/// Whether the rest of a URL is to be spoken over TLS, and that rest.
+fn strip_scheme(url: &str) -> Option<(bool, &str)> {
+    let after = |scheme: &str| {
+        let (head, rest) = url.split_at_checked(scheme.len())?;
+        head.eq_ignore_ascii_case(scheme).then_some(rest)
+    };
+    let plain = after("http://").map(|rest| (false, rest));
+    plain.or_else(|| after("https://").map(|rest| (true, rest)))
 }
 
 /// Reads `a.b.c.d`, `a.b.c.d:port`, `[v6]` and `[v6]:port` in their one spelling each; octal, hex
 /// and decimal spellings of an address are refused by the standard library's parser.
-fn authority_address(authority: &str) -> Option<SocketAddr> {
-    const HTTP: u16 = 80;
+fn authority_address(authority: &str, port: u16) -> Option<SocketAddr> {
     let with_port = authority.parse::<SocketAddr>().ok();
-    let v4 = || authority.parse::<std::net::Ipv4Addr>().ok().map(|ip| (ip, HTTP).into());
+    let v4 = || authority.parse::<std::net::Ipv4Addr>().ok().map(|ip| (ip, port).into());
     let v6 = || {
         let inside = authority.strip_prefix('[')?.strip_suffix(']')?;
-        Some((inside.parse::<std::net::Ipv6Addr>().ok()?, HTTP).into())
+        Some((inside.parse::<std::net::Ipv6Addr>().ok()?, port).into())
     };
     with_port.or_else(v4).or_else(v6)
 }
@@ -113,6 +145,10 @@ mod tests {
         assert_eq!(target.address, SocketAddr::from(([203, 0, 113, 7], 7547)));
         assert_eq!((target.path.as_str(), target.host.as_str()), ("/abc?x=1", "203.0.113.7:7547"));
         assert_eq!(from_device("HTTP://203.0.113.7").unwrap().address.port(), 80);
+        let target = from_device("HTTPS://203.0.113.7/x").unwrap();
+        assert_eq!((target.is_tls, target.address.port()), (true, 443));
+        assert!(!from_device("http://203.0.113.7:443/").unwrap().is_tls);
+        assert!(from_device("https://203.0.113.7:7547/").unwrap().is_tls);
         assert_eq!(from_device("http://203.0.113.7?x").unwrap().path, "/?x");
         assert!(from_device("http://[::ffff:203.0.113.7]:80/").is_ok(), "the same address");
     }
@@ -144,7 +180,12 @@ mod tests {
             "http://203.0.113.7:99999/",
             "http://203.0.113.7 /",
             "http://203.0.113.7\r\nX: y/",
-            "https://203.0.113.7/",
+            "https://203.0.113.8/",
+            "https://127.0.0.1/",
+            "https://203.0.113.7:443@10.0.0.1/",
+            "https://acs.example/",
+            "https:///",
+            "httpss://203.0.113.7/",
             "ftp://203.0.113.7/",
             "file:///etc/passwd",
             "//203.0.113.7/",
@@ -173,6 +214,25 @@ mod tests {
         let networks = ["10.0.0.0/8".parse::<Cidr>().unwrap()];
         assert!(connection_request("http://10.1.2.3:30005/", None, &networks).is_ok());
         assert!(connection_request("http://11.1.2.3:30005/", None, &networks).is_err());
+    }
+
+    #[test]
+    fn udp_is_guarded_alike() {
+        let heard = Some([203, 0, 113, 7].into());
+        let guarded = |said: &str| udp_connection_request(said, heard, &[]);
+        assert_eq!(guarded("203.0.113.7:3478"), Ok(([203, 0, 113, 7], 3478).into()));
+        assert_eq!(guarded("203.0.113.7"), Ok(([203, 0, 113, 7], 80).into()));
+        for said in
+            ["192.168.1.1:3478", "127.0.0.1:53", "203.0.113.8:1", "dns.example:53", "", ":1"]
+        {
+            assert!(guarded(said).is_err(), "{said}");
+        }
+        assert_eq!(guarded("203.0.113.7:0"), Err(Denied::NoDevice));
+        let broadcast = Some([255, 255, 255, 255].into());
+        assert_eq!(
+            udp_connection_request("255.255.255.255:1", broadcast, &[]),
+            Err(Denied::NoDevice)
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub mod http;
 mod http1;
 pub mod mqtt;
 pub(crate) mod proxy;
+pub mod stun;
 pub mod tls;
 
 pub(crate) use accept::{Connection, Port, Stream, accept};

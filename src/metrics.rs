@@ -30,10 +30,14 @@ pub struct Metrics {
     oddities: IntCounterVec,
     /// Calls that we made of CPEs, by call and outcome.
     pub cwmp_calls: IntCounterVec,
-    /// Attempts to wake CPEs, by outcome.
-    pub connection_requests: IntCounterVec,
     /// Credentials put on CPEs, by outcome.
     pub credential_pushes: IntCounterVec,
+    /// Attempts to wake CPEs, by way and outcome.
+    pub connection_requests: IntCounterVec,
+    /// Datagrams at the STUN server, by what became of them.
+    pub stun_requests: IntCounterVec,
+    /// Devices that keep a hole open for us.
+    pub stun_bindings: IntGauge,
     /// MQTT boards connected.
     pub mqtt_sessions: IntGauge,
     /// How MQTT connections ended, by reason.
@@ -107,13 +111,22 @@ impl Metrics {
             )?,
             connection_requests: make.counter(
                 "lastmile_cwmp_connection_requests_total",
-                "Attempts to wake CPEs, by outcome.",
+                "Attempts to wake CPEs, by way and outcome.",
+                &["way", "outcome"],
+            )?,
+            stun_requests: make.counter(
+                "lastmile_cwmp_stun_requests_total",
+                "Datagrams at the STUN server, by what became of them.",
                 &["outcome"],
             )?,
             credential_pushes: make.counter(
                 "lastmile_cwmp_credential_pushes_total",
                 "Credentials put on CPEs, by outcome.",
                 &["outcome"],
+            )?,
+            stun_bindings: make.gauge(
+                "lastmile_cwmp_stun_bindings",
+                "CPEs that keep a hole open through which they can be woken by UDP.",
             )?,
             mqtt_sessions: make.gauge("lastmile_mqtt_sessions", "MQTT boards connected.")?,
             mqtt_disconnects: make.counter(

@@ -1,41 +1,53 @@
-//! Waking CPEs: an HTTP request to the URL that the device named (TR-069 3.2.2).
+//! Waking CPEs: by a request to the address that the device named (TR-069 3.2.2), or by UDP through
+//! the hole that it keeps open for us (TR-069 Annex G).
 //!
-//! The device answers 200 or 204 and then begins a session of its own. We sign in by digest with the
-//! credentials that we gave it; a device that asks for Basic would learn them in the clear, so it
-//! gets nothing. Where we may call is for the egress guard to say.
+//! We sign in by digest with the credentials that we gave it; a device that asks for Basic would learn
+//! them in the clear, so it gets nothing unless that is allowed. Where we may call is for the egress
+//! guard to say. HTTP goes first; UDP where HTTP may not or does not; and first whatever worked last.
+//! By HTTP a device says that it heard us; by UDP only its session shows that, and nothing else counts.
+
+mod bindings;
+mod error;
+mod http;
+mod outcome;
+mod sign;
+mod udp;
+
+pub use bindings::Bindings;
+pub use outcome::{Ask, AskError, Outcome, Wakes, Way};
+pub use udp::UdpCaller;
 
 use crate::clock::Clock;
 use crate::commands::Desk;
-use crate::egress::{self, Denied, Target};
+use crate::egress::{self, Target};
 use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::secrets::Vault;
 use crate::shutdown::Stage;
 use crate::store::Operation;
 use config::Cidr;
-use dashmap::DashMap;
-use digest_auth::AuthContext;
-use http_body_util::Empty;
-use hyper::body::Bytes;
-use hyper::header::{AUTHORIZATION, HOST, USER_AGENT, WWW_AUTHENTICATE};
-use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
-use model::{DeviceId, Monotonic, Redacted, Tenant};
+use error::WakeError;
+use http::Caller;
+use model::{DeviceId, Redacted, Tenant};
+use outcome::Key;
 use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc};
 use tracing::{debug, info};
 
 /// Devices that may wait to be woken; beyond it the next Inform brings the command.
 pub const QUEUE_MAX: usize = 10_000;
-/// Least time between two requests to one device, as design and TR-069 3.2.2 ask.
-const PAUSE: Duration = Duration::from_secs(1);
-/// Tries for one command: some devices reset the connection after their 401, or are busy (503).
+/// Devices that are being woken at once, most of them between two tries; some 5 KB each.
+const UNDER_WAY_MAX: usize = 10_000;
+/// Tries by the one way there is: some devices reset the connection after their 401, or are busy
+/// (503).
 const TRIES_MAX: u32 = 4;
-/// How many devices' last tries are remembered before old ones are forgotten.
-const REMEMBERED_MAX: usize = 100_000;
+/// Tries by each way where there are two.
+const TRIES_OF_EACH_MAX: u32 = 2;
+/// The wait before the second try; twice as long before each further one.
+const BACKOFF: Duration = Duration::from_secs(1);
 
 /// How we sign in to a device; sealed in the store, in clear only on the way to the device.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -44,13 +56,16 @@ pub struct SignIn {
     pub username: Box<str>,
     /// The password.
     pub password: Redacted<Box<str>>,
+    /// Whether the device was told of our STUN server since it was given these.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub knows_stun: bool,
 }
 
 impl SignIn {
     /// As it is sealed.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("two strings are representable in JSON")
+        serde_json::to_vec(self).expect("strings and a flag are representable in JSON")
     }
 
     /// Reads what [`SignIn::to_bytes`] wrote.
@@ -65,10 +80,12 @@ impl SignIn {
 pub struct WakeOptions {
     /// Networks that may be called beside the device's own address.
     pub networks: Vec<Cidr>,
-    /// Longest wait for one answer.
+    /// Longest wait for one answer, and by UDP for the session.
     pub timeout: Duration,
-    /// Most requests under way at once.
+    /// Most requests by HTTP(S) under way at once.
     pub parallel_max: usize,
+    /// Whether a password may go out in the clear.
+    pub allow_basic: bool,
 }
 
 /// The waker: takes names of devices and wakes them.
@@ -78,6 +95,10 @@ pub struct Waker {
     pub registry: Arc<Registry>,
     /// Whether there is still something to wake a device for.
     pub desk: Arc<Desk>,
+    /// What became of it.
+    pub wakes: Arc<Wakes>,
+    /// The STUN server's socket, where there is one.
+    pub udp: Option<UdpCaller>,
     /// Opens the credentials.
     pub vault: Vault,
     /// Counts outcomes.
@@ -88,216 +109,210 @@ pub struct Waker {
     pub options: WakeOptions,
 }
 
-/// Why a device was not woken.
-#[derive(Debug, thiserror::Error)]
-enum WakeError {
-    #[error("the device named no connection request URL")]
-    NoUrl,
-    #[error(transparent)]
-    Denied(#[from] Denied),
-    #[error("the device could not be reached")]
-    Unreachable(#[source] std::io::Error),
-    #[error("the device broke the connection off")]
-    Broken(#[source] hyper::Error),
-    #[error("the device did not answer in time")]
-    Silent,
-    #[error("the device is busy")]
-    Busy,
-    #[error("the device did not take our credentials")]
-    Refused,
-    #[error("the device asked for a sign-in that is not digest")]
-    NotDigest,
-    #[error("the device answered {0}")]
-    Unexpected(StatusCode),
+/// The waker at work.
+struct Work {
+    waker: Waker,
+    http: Caller,
+    /// For requests that hold a connection.
+    places: Semaphore,
 }
 
-impl WakeError {
-    fn code(&self) -> &'static str {
+/// One way to a device, allowed by the guard.
+enum Route {
+    Http(Target),
+    Udp(SocketAddr),
+}
+
+impl Route {
+    fn way(&self) -> Way {
         match self {
-            Self::NoUrl => "no_url",
-            Self::Denied(_) => "denied",
-            Self::Unreachable(_) => "unreachable",
-            Self::Broken(_) => "broken",
-            Self::Silent => "silent",
-            Self::Busy => "busy",
-            Self::Refused => "refused",
-            Self::NotDigest => "not_digest",
-            Self::Unexpected(_) => "unexpected",
+            Self::Http(target) if target.is_tls => Way::Https,
+            Self::Http(_) => Way::Http,
+            Self::Udp(_) => Way::Udp,
         }
     }
+}
 
-    /// Whether the same request may succeed in a moment.
-    fn is_transient(&self) -> bool {
-        matches!(self, Self::Broken(_) | Self::Silent | Self::Busy | Self::Unreachable(_))
+/// How often each way was tried for one waking.
+#[derive(Debug, Default)]
+struct Tries {
+    http: u32,
+    udp: u32,
+}
+
+impl Tries {
+    fn of(&mut self, route: &Route) -> &mut u32 {
+        match route {
+            Route::Http(_) => &mut self.http,
+            Route::Udp(_) => &mut self.udp,
+        }
     }
 }
 
 impl Waker {
-    /// Wakes devices as they are named, until the stage stops.
-    pub async fn run(self, mut named: mpsc::Receiver<(Tenant, DeviceId)>, stage: Stage) {
-        let places = Arc::new(Semaphore::new(self.options.parallel_max));
-        let last: DashMap<(Tenant, DeviceId), Monotonic> = DashMap::new();
-        let shared = Arc::new((self, last));
+    /// Wakes devices as they are `named` by commands and `asked` for by operators, until the stage
+    /// stops.
+    pub async fn run(
+        self,
+        mut named: mpsc::Receiver<Key>,
+        mut asked: mpsc::Receiver<Ask>,
+        stage: Stage,
+    ) {
+        let seats = Arc::new(Semaphore::new(UNDER_WAY_MAX));
+        let places = Semaphore::new(self.options.parallel_max);
+        let http = Caller::new(self.options.allow_basic);
+        let work = Arc::new(Work { waker: self, http, places });
         loop {
-            let place = tokio::select! {
-                place = Arc::clone(&places).acquire_owned() => place,
+            let seat = tokio::select! {
+                seat = Arc::clone(&seats).acquire_owned() => seat,
                 () = stage.stop().cancelled() => return,
             };
-            let device = tokio::select! {
-                device = named.recv() => device,
+            let next = tokio::select! {
+                named = named.recv() => named.map(|key| (key, None)),
+                Some(Ask { key, answer }) = asked.recv() => Some((key, Some(answer))),
                 () = stage.stop().cancelled() => return,
             };
-            let (Ok(place), Some((tenant, device))) = (place, device) else { return };
-            let shared = Arc::clone(&shared);
+            let (Ok(seat), Some((key, answer))) = (seat, next) else { return };
+            let work = Arc::clone(&work);
             let stop = stage.stop().clone();
             stage.spawn(async move {
-                let (waker, last) = &*shared;
                 tokio::select! {
-                    () = waker.wake(&tenant, &device, last) => {}
+                    outcome = work.wake(&key, answer.is_none()) => {
+                        // Who no longer waits reads it with the device.
+                        let _ = answer.zip(outcome).map(|(answer, outcome)| answer.send(outcome));
+                    }
                     () = stop.cancelled() => {}
                 }
-                drop(place);
+                drop(seat);
             });
         }
     }
+}
 
-    async fn wake(
-        &self,
-        tenant: &Tenant,
-        device: &DeviceId,
-        last: &DashMap<(Tenant, DeviceId), Monotonic>,
-    ) {
-        for attempt in 1..=TRIES_MAX {
-            self.pause(tenant, device, last).await;
-            if !self.desk.has_queued(tenant, device) {
-                return;
+impl Work {
+    /// Wakes a device; `for_commands`: as long as there are some for it.
+    async fn wake(&self, key: &Key, for_commands: bool) -> Option<Outcome> {
+        let (tenant, device) = key;
+        let under_way = if for_commands { Some(self.waker.wakes.begin(key)?) } else { None };
+        let mut tries = Tries::default();
+        let mut last = None;
+        for attempt in 1.. {
+            self.pause(key, attempt).await;
+            if for_commands && !self.waker.desk.has_queued(tenant, device) {
+                return last;
             }
-            let attempted =
-                tokio::time::timeout(self.options.timeout, self.attempt(tenant, device));
-            let outcome = attempted.await.unwrap_or(Err(WakeError::Silent));
-            let code = outcome.as_ref().map_or_else(WakeError::code, |()| "woken");
-            self.metrics.connection_requests.with_label_values(&[code]).inc();
-            match outcome {
-                Ok(()) => {
-                    self.registry.set_awake(tenant, device, self.clock.now().wall);
-                    return debug!(%device, "device woken");
+            let route = match self.route(key, &mut tries) {
+                Ok(Some(route)) => route,
+                Ok(None) => break,
+                Err(error) => return Some(self.tell(key, Err(error), None)),
+            };
+            *tries.of(&route) += 1;
+            let result = self.try_in_time(key, &route, attempt > 1).await;
+            if let Err(error) = &result {
+                if matches!(error, WakeError::Refused) {
+                    self.forget_sign_in(tenant, device);
                 }
-                Err(error) if error.is_transient() && attempt < TRIES_MAX => {
-                    debug!(%device, %error, attempt, "device not woken");
-                }
-                Err(error) => {
-                    if matches!(error, WakeError::Refused) {
-                        self.forget_sign_in(tenant, device);
-                    }
-                    return info!(%device, %error, "device not woken; its next Inform brings the command");
+                if !error.is_transient() {
+                    *tries.of(&route) = TRIES_MAX;
                 }
             }
+            let outcome = self.tell(key, result, Some(route.way()));
+            if outcome.is_woken() {
+                return Some(outcome);
+            }
+            last = Some(outcome);
         }
+        info!(%device, "device not woken; its next Inform brings the commands");
+        drop(under_way);
+        last
+    }
+
+    /// The way to try next; `None` when every one was tried often enough. The error says why there
+    /// is none at all.
+    fn route(&self, key: &Key, tries: &mut Tries) -> Result<Option<Route>, WakeError> {
+        let Waker { registry, options, clock, udp, .. } = &self.waker;
+        let known = registry.get(&key.0, &key.1).ok_or(WakeError::NoUrl)?;
+        let networks = &options.networks;
+        let url = known.facts.connection_request_url.as_deref();
+        let http = url.map(|url| egress::connection_request(url, known.address, networks));
+        let udp = udp.as_ref().and_then(|udp| udp.target(&known, networks, clock));
+        let mut routes = Vec::with_capacity(2);
+        let denied = http.and_then(|http| http.map(|it| routes.push(Route::Http(it))).err());
+        let denied_udp = udp.and_then(|udp| udp.map(|it| routes.push(Route::Udp(it))).err());
+        if routes.is_empty() {
+            let denied = denied.or(denied_udp);
+            return Err(denied.map_or(WakeError::NoUrl, WakeError::Denied));
+        }
+        let max = if routes.len() > 1 { TRIES_OF_EACH_MAX } else { TRIES_MAX };
+        if self.waker.wakes.worked(key) == Some(Way::Udp) {
+            routes.reverse();
+        }
+        Ok(routes.into_iter().find(|route| *tries.of(route) < max))
+    }
+
+    async fn try_in_time(&self, key: &Key, route: &Route, afresh: bool) -> Result<(), WakeError> {
+        let place = match route {
+            Route::Http(_) => self.places.acquire().await.ok(),
+            Route::Udp(_) => None,
+        };
+        let tried = self.try_once(key, route, afresh);
+        let tried = tokio::time::timeout(self.waker.options.timeout, tried).await;
+        drop(place);
+        tried.unwrap_or(Err(WakeError::Silent))
+    }
+
+    async fn try_once(&self, key: &Key, route: &Route, afresh: bool) -> Result<(), WakeError> {
+        let Waker { registry, vault, wakes, clock, udp, .. } = &self.waker;
+        let sealed = registry.connection_request(&key.0, &key.1);
+        let plain = sealed.and_then(|sealed| vault.open(sealed.expose()));
+        let sign_in = plain.and_then(|plain| SignIn::from_bytes(plain.expose()));
+        match (route, udp) {
+            (Route::Http(target), _) => self.http.call(target, sign_in.as_ref(), afresh).await,
+            (Route::Udp(to), Some(udp)) => {
+                let sign_in = sign_in.ok_or(WakeError::NoCredentials)?;
+                udp.call(key, *to, &sign_in, wakes, clock).await
+            }
+            (Route::Udp(_), None) => Err(WakeError::NoUrl),
+        }
+    }
+
+    /// Counts and remembers what became of a try.
+    fn tell(&self, key: &Key, result: Result<(), WakeError>, way: Option<Way>) -> Outcome {
+        let (tenant, device) = key;
+        let now = self.waker.clock.now().wall;
+        let outcome = Outcome::new(&result, way, now);
+        let word = way.map_or("none", Way::as_str);
+        self.waker.metrics.connection_requests.with_label_values(&[word, outcome.code]).inc();
+        self.waker.wakes.remember(key, &outcome);
+        match &result {
+            Ok(()) => {
+                self.waker.registry.set_awake(tenant, device, now);
+                debug!(%device, way = word, "device woken");
+            }
+            Err(error) => debug!(%device, way = word, %error, "device not woken"),
+        }
+        outcome
     }
 
     /// A device that refuses what we present has other credentials than we kept: its next session
     /// gives it new ones. Known in memory alone: after a restart the first try finds out again.
     fn forget_sign_in(&self, tenant: &Tenant, device: &DeviceId) {
-        self.registry.apply_operation(&Operation::SetConnectionRequest {
+        self.waker.registry.apply_operation(&Operation::SetConnectionRequest {
             tenant: tenant.clone(),
             device: device.clone(),
             sealed: Redacted(Vec::new()),
         });
     }
 
-    /// Takes this device's next turn: turns of one device lie a second apart.
-    async fn pause(
-        &self,
-        tenant: &Tenant,
-        device: &DeviceId,
-        last: &DashMap<(Tenant, DeviceId), Monotonic>,
-    ) {
-        let now = self.clock.now().monotonic;
-        if last.len() > REMEMBERED_MAX {
-            last.retain(|_, turn| *turn + PAUSE > now);
-        }
-        let turn = {
-            let mut entry = last.entry((tenant.clone(), device.clone())).or_insert(Monotonic::ZERO);
-            let free = if *entry == Monotonic::ZERO { now } else { *entry + PAUSE };
-            *entry = free.max(now);
-            *entry
+    /// Waits for the device's next turn, and after a failure somewhat longer each time.
+    async fn pause(&self, key: &Key, attempt: u32) {
+        let backoff = match attempt {
+            1 => Duration::ZERO,
+            // At most six tries: two ways that change places.
+            later => BACKOFF * (1 << (later - 2).min(4)),
         };
-        tokio::time::sleep(turn.since(now)).await;
-    }
-
-    async fn attempt(&self, tenant: &Tenant, device: &DeviceId) -> Result<(), WakeError> {
-        let known = self.registry.get(tenant, device).ok_or(WakeError::NoUrl)?;
-        let url = known.facts.connection_request_url.as_deref().ok_or(WakeError::NoUrl)?;
-        let target = egress::connection_request(url, known.address, &self.options.networks)?;
-        let sealed = self.registry.connection_request(tenant, device);
-        let plain = sealed.and_then(|sealed| self.vault.open(sealed.expose()));
-        let sign_in = plain.and_then(|plain| SignIn::from_bytes(plain.expose()));
-
-        let first = send(&target, None).await?;
-        if first.status() != StatusCode::UNAUTHORIZED {
-            return judge(first.status());
-        }
-        let sign_in = sign_in.ok_or(WakeError::Refused)?;
-        let answer = answer(&first, &target, &sign_in)?;
-        // On a connection of its own: many devices close theirs after the challenge.
-        match send(&target, Some(&answer)).await?.status() {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(WakeError::Refused),
-            status => judge(status),
-        }
-    }
-}
-
-fn judge(status: StatusCode) -> Result<(), WakeError> {
-    match status {
-        status if status.is_success() => Ok(()),
-        StatusCode::SERVICE_UNAVAILABLE => Err(WakeError::Busy),
-        status => Err(WakeError::Unexpected(status)),
-    }
-}
-
-/// Answers a digest challenge; of several, the first that can be answered.
-fn answer(
-    challenge: &Response<hyper::body::Incoming>,
-    target: &Target,
-    sign_in: &SignIn,
-) -> Result<String, WakeError> {
-    let challenges = challenge.headers().get_all(WWW_AUTHENTICATE).iter();
-    for challenge in challenges.filter_map(|value| value.to_str().ok()) {
-        let Ok(mut prompt) = digest_auth::parse(challenge) else { continue };
-        let password = &**sign_in.password.expose();
-        let context = AuthContext::new(&*sign_in.username, password, target.path.as_str());
-        if let Ok(answer) = prompt.respond(&context) {
-            return Ok(answer.to_header_string());
-        }
-    }
-    Err(WakeError::NotDigest)
-}
-
-/// Sends one request and takes the head of the answer; the body is never read.
-async fn send(
-    target: &Target,
-    authorization: Option<&str>,
-) -> Result<Response<hyper::body::Incoming>, WakeError> {
-    let stream = TcpStream::connect(target.address).await.map_err(WakeError::Unreachable)?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(WakeError::Broken)?;
-    let mut request = Request::get(target.path.as_str())
-        .header(HOST, target.host.as_str())
-        .header(USER_AGENT, "lastmile");
-    if let Some(authorization) = authorization {
-        request = request.header(AUTHORIZATION, authorization);
-    }
-    let request =
-        request.body(Empty::<Bytes>::new()).map_err(|_| WakeError::Denied(Denied::Unreadable))?;
-    let answered = sender.send_request(request);
-    tokio::pin!(connection, answered);
-    tokio::select! {
-        answered = &mut answered => answered.map_err(WakeError::Broken),
-        // The device closed the connection: with its answer, or without one because it is busy.
-        ended = &mut connection => match ended {
-            Err(error) => Err(WakeError::Broken(error)),
-            Ok(()) => answered.await.map_err(|_| WakeError::Busy),
-        },
+        tokio::time::sleep(backoff).await;
+        let turn = self.waker.wakes.take_turn(key, self.waker.clock.now().monotonic);
+        tokio::time::sleep(turn).await;
     }
 }

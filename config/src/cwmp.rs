@@ -4,7 +4,7 @@ use crate::bounded::{Bounded, HOUR, KIB, MIB, MINUTE, Period, SECOND, Size};
 use crate::cidr::Cidr;
 use crate::quirk::Quirk;
 use crate::section::{section, words};
-use crate::text::{HttpUrl, UserName};
+use crate::text::{HostPort, HttpUrl, UserName};
 use crate::top::Auth;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -21,6 +21,15 @@ section! {
         /// How CPEs reach us, for what we write into them. From `listen` by default, which is right
         /// only where no proxy and no translation of addresses stands between.
         restart url: Option<HttpUrl> = none,
+        /// Where CPEs behind a translation of addresses keep a hole open for us (UDP; STUN as TR-069
+        /// Annex G uses it; 3478 is its port), so that they can be woken. Off by default: not every
+        /// network needs it, and whatever answers UDP is used against others. Ours answers with no
+        /// more bytes than it was asked with; a request of 20 bytes gets no answer.
+        restart stun_listen: Option<SocketAddr> = none,
+        /// How CPEs reach `stun_listen`, as `host` or `host:port`, for what we write into them. By
+        /// default the host of `url` and the port of `stun_listen`; without either, CPEs are told no
+        /// host and take that of their ACS URL.
+        restart stun_address: Option<HostPort> = none,
         /// Whether a CPE must sign in. `open` is for a lab: anyone is then any router.
         restart auth: Auth = "required",
         /// Whether a CPE may send its password in the clear over a connection without TLS (HTTP
@@ -111,7 +120,10 @@ words! {
 }
 
 section! {
-    /// How a CPE is woken: by an HTTP request to the URL that it reported.
+    /// How a CPE is woken: by an HTTP or HTTPS request to the URL that it reported, or by UDP through
+    /// the hole that it keeps open (`cwmp.stun_listen`). Over HTTPS any certificate is taken: CPEs
+    /// have made theirs themselves. What protects us is that we show no password, but a digest made
+    /// with a password that this one CPE has.
     ConnectionRequest "[cwmp.connection_request]" "cwmp.connection_request." {
         /// Networks that may be called beside the address that the CPE itself called from. The URL
         /// is the device's own word: without this guard it could point us at any host of ours.
@@ -119,10 +131,15 @@ section! {
         /// a simulated CPE on this machine write `["127.0.0.0/8"]`.
         restart networks: Vec<Cidr> = [],
         /// Longest wait for one CPE's answer. It answers before it begins its session; one that has
-        /// not in five seconds is asleep or behind a translation of addresses.
+        /// not in five seconds is asleep or behind a translation of addresses. After a request by
+        /// UDP, which nobody answers: longest wait for its session.
         restart timeout: Period<100, MINUTE> = "5s",
-        /// Most requests under way at once; the others wait. A rollout wakes thousands together.
+        /// Most requests by HTTP(S) under way at once; the others wait. A rollout wakes thousands
+        /// together.
         restart parallel_max: Bounded<1, 10_000> = 200,
+        /// Whether a CPE that knows no digest may have its password in the clear (HTTP Basic). Off: a
+        /// false CPE, or whoever listens, would have it then. Digest is taken wherever it is offered.
+        restart allow_basic: bool = false,
     }
 }
 

@@ -38,6 +38,6 @@ pub use roles::{Permission, Roles};
 pub use section::{Entry, Reload};
 pub use sink::{Sink, SinkKind};
 pub use store::{Events, Log, LogFormat, LogLevel, Shutdown, Store, StoreUrl};
-pub use text::{EventPattern, HttpUrl, Name, UserName};
+pub use text::{EventPattern, HostPort, HttpUrl, Name, UserName};
 pub use top::{Auth, Config};
 pub use ussd::{Aggregator, DialogueEvents, Service, Ussd};

@@ -84,6 +84,77 @@ impl Value for UserName {
     }
 }
 
+/// A host (name or address; an IPv6 address in brackets) with or without a port.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct HostPort {
+    host: String,
+    port: Option<u16>,
+}
+
+impl HostPort {
+    /// Longest, in bytes: TR-069's ManagementServer.STUNServerAddress.
+    pub const LEN_MAX: usize = 256;
+
+    /// A name, or an address (an IPv6 address without its brackets).
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port, where one is given.
+    pub fn port(&self) -> Option<u16> {
+        self.port
+    }
+
+    fn new(text: &str) -> Option<Self> {
+        if let Some(rest) = text.strip_prefix('[') {
+            let (host, rest) = rest.split_once(']')?;
+            host.parse::<std::net::Ipv6Addr>().ok()?;
+            let port = if rest.is_empty() { None } else { Some(port(rest.strip_prefix(':')?)?) };
+            return Some(Self { host: host.to_owned(), port });
+        }
+        let (host, port) = match text.split_once(':') {
+            Some((host, rest)) => (host, Some(port(rest)?)),
+            None => (text, None),
+        };
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+        let fits = (1..=Self::LEN_MAX).contains(&text.len());
+        (fits && !host.is_empty() && host.bytes().all(allowed))
+            .then(|| Self { host: host.to_owned(), port })
+    }
+}
+
+fn port(text: &str) -> Option<u16> {
+    text.parse().ok().filter(|port| *port > 0)
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port } = self;
+        match (host.contains(':'), port) {
+            (false, None) => f.write_str(host),
+            (false, Some(port)) => write!(f, "{host}:{port}"),
+            (true, None) => write!(f, "[{host}]"),
+            (true, Some(port)) => write!(f, "[{host}]:{port}"),
+        }
+    }
+}
+
+impl Value for HostPort {
+    fn describe() -> String {
+        "host, or host:port".to_owned()
+    }
+
+    fn read(reader: &mut Reader, node: &Node<'_>) -> Option<Self> {
+        let text = reader.text(node, "a host, or host:port")?;
+        let message = "must be a host (an IPv6 address in brackets) with or without :port";
+        Self::new(text).or_else(|| reader.refuse(node, Cause::Value, message.to_owned()))
+    }
+
+    fn blank() -> Option<Self> {
+        Some(Self { host: String::new(), port: None })
+    }
+}
+
 /// An `http://` or `https://` URL without credentials, query and fragment.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct HttpUrl {
@@ -259,6 +330,26 @@ impl Value for EventPattern {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hosts_have_a_port_or_none() {
+        for (text, host, port) in [
+            ("stun.example.net", "stun.example.net", None),
+            ("stun.example.net:3478", "stun.example.net", Some(3478)),
+            ("192.0.2.1:1", "192.0.2.1", Some(1)),
+            ("[2001:db8::1]:3478", "2001:db8::1", Some(3478)),
+            ("[2001:db8::1]", "2001:db8::1", None),
+        ] {
+            let read = HostPort::new(text).expect(text);
+            assert_eq!((read.host(), read.port()), (host, port));
+            assert_eq!(read.to_string(), text);
+        }
+        for bad in
+            ["", ":3478", "a:", "a:0", "a:65536", "a b", "2001:db8::1", "[::1", "[x]:1", "a/b"]
+        {
+            assert_eq!(HostPort::new(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn urls_are_taken_apart() {

@@ -68,6 +68,15 @@ fn cwmp(config: &Config, warn: &mut impl FnMut(&str, &str)) {
     if cwmp.connection_request.networks.iter().any(|it| it.is_everything()) {
         warn("cwmp.connection_request.networks", "lets a device point us at any host");
     }
+    if cwmp.connection_request.allow_basic {
+        warn(
+            "cwmp.connection_request.allow_basic",
+            "gives a device's connection request password to whoever answers in its place",
+        );
+    }
+    if cwmp.stun_address.is_some() && cwmp.stun_listen.is_none() {
+        warn("cwmp.stun_address", "says where nobody listens: `cwmp.stun_listen` is not given");
+    }
 }
 
 fn mqtt(config: &Config, warn: &mut impl FnMut(&str, &str)) {

@@ -10,13 +10,15 @@ use std::path::Path;
 
 /// Values for keys that have no default, as an operator would write them. The lines are commented
 /// out in `lastmile.toml`.
-const EXAMPLES: [(&str, &str); 26] = [
+const EXAMPLES: [(&str, &str); 28] = [
     ("store.url", r#""sqlite:/var/lib/lastmile/store.db""#),
     ("store.key_file", r#""/run/credentials/lastmile.service/store.key""#),
     ("cwmp.tls_listen", r#""0.0.0.0:7548""#),
     ("cwmp.url", r#""https://acs.example.net""#),
     ("cwmp.client_ca", r#""/etc/lastmile/cpe-ca.pem""#),
     ("cwmp.client_crl", r#""/etc/lastmile/cpe-crl.pem""#),
+    ("cwmp.stun_listen", r#""0.0.0.0:3478""#),
+    ("cwmp.stun_address", r#""stun.example.net:3478""#),
     ("cwmp.credential.username", r#""fleet""#),
     ("cwmp.credential.password_file", r#""/etc/lastmile/fleet.password""#),
     ("cwmp.quirk.oui", r#""00259E""#),

@@ -49,6 +49,7 @@ fn open_doors_are_warned_of() {
                 tls.self_signed = true\n\
                 [cwmp]\nauth = 'open'\nallow_basic = true\nenrol_networks = ['::/0']\n\
                 connection_request.networks = ['0.0.0.0/0']\n\
+                connection_request.allow_basic = true\nstun_address = 'acs.example'\n\
                 [mqtt]\nauth = 'open'\n\
                 [backend]\nkind = 'http'\nurl = 'http://hub.example'\n\
                 [[sink]]\nname = 'a'\nurl = 'http://b.example'\nsecret_file = '/s'\n";
@@ -61,6 +62,8 @@ fn open_doors_are_warned_of() {
             "cwmp.allow_basic",
             "cwmp.enrol_networks",
             "cwmp.connection_request.networks",
+            "cwmp.connection_request.allow_basic",
+            "cwmp.stun_address",
             "mqtt.listen",
             "mqtt.auth",
             "public.listen",

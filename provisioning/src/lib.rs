@@ -6,4 +6,4 @@
 
 mod base;
 
-pub use base::{BaseProfile, ConnectionRequest, Known, decide};
+pub use base::{BaseProfile, ConnectionRequest, Known, Stun, decide, decide_stun};

@@ -4,6 +4,7 @@ use super::ApiState;
 use super::access::{Authorised, need};
 use super::input::{DeviceName, Items, Params, cursor, limit};
 use super::problem::{Code, Problem};
+use super::wake::WakeView;
 use crate::registry::{Device, Filter};
 use crate::store::Operation;
 use axum::Json;
@@ -80,6 +81,12 @@ pub(super) struct DeviceView {
     /// Where it says it may be woken.
     #[serde(skip_serializing_if = "Option::is_none")]
     connection_request_url: Option<Box<str>>,
+    /// Where it says it may be woken by UDP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    udp_connection_request_address: Option<Box<str>>,
+    /// What became of the last try to wake it since the daemon started; not in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connection_request: Option<WakeView>,
     /// How often it says it will inform, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     periodic_interval_s: Option<u32>,
@@ -132,6 +139,8 @@ impl From<Device> for DeviceView {
             hardware_version: facts.hardware_version,
             software_version: facts.software_version,
             connection_request_url: facts.connection_request_url,
+            udp_connection_request_address: facts.udp_connection_request_address,
+            connection_request: None,
             periodic_interval_s: facts.periodic_interval_s,
             aliases: facts.aliases.iter().map(alias).collect(),
             customer: device.customer,
@@ -215,7 +224,9 @@ pub(super) async fn show(
     State(state): State<ApiState>,
     name: DeviceName,
 ) -> Result<Json<DeviceView>, Problem> {
-    Ok(Json(state.device(caller.tenant(), &name)?.into()))
+    let device = state.device(caller.tenant(), &name)?;
+    let last = state.wakes.last(caller.tenant(), &device.id).map(WakeView::from);
+    Ok(Json(DeviceView { connection_request: last, ..device.into() }))
 }
 
 /// Claims a device's equipment, so that secret values may be sent to it.

@@ -4,7 +4,7 @@ use super::access::{Authorised, need};
 use super::problem::ProblemBody;
 use super::{
     ApiState, audit, commands, credentials, customers, dead_letters, devices, events, health,
-    images, metrics, naming, parameters, sinks, tokens, trace, uploads,
+    images, metrics, naming, parameters, sinks, tokens, trace, uploads, wake,
 };
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
@@ -36,6 +36,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(devices::show))
         .routes(routes!(devices::claim))
         .routes(routes!(parameters::list))
+        .routes(routes!(wake::wake))
         .routes(routes!(commands::submit, commands::of_device))
         .routes(routes!(commands::show, commands::cancel))
         .routes(routes!(naming::put_alias, naming::delete_alias))

@@ -60,6 +60,8 @@ pub enum Code {
     WrongProtocol,
     /// The device has as many open commands as it may.
     TooManyCommands,
+    /// As many devices wait to be woken as may.
+    TooManyWakes,
     /// As many event streams are open as may be.
     TooManyStreams,
     /// As many devices are traced as may be.
@@ -90,7 +92,7 @@ pub enum Code {
 
 impl Code {
     /// Every word.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::Unauthorised,
         Self::Forbidden,
         Self::TooManyTries,
@@ -115,6 +117,7 @@ impl Code {
         Self::CommandUnderWay,
         Self::WrongProtocol,
         Self::TooManyCommands,
+        Self::TooManyWakes,
         Self::TooManyStreams,
         Self::TooManyTraces,
         Self::InvalidQuery,
@@ -184,6 +187,9 @@ impl Code {
             }
             Self::TooManyCommands => {
                 (S::TOO_MANY_REQUESTS, "too_many_commands", "The device has too much to do")
+            }
+            Self::TooManyWakes => {
+                (S::TOO_MANY_REQUESTS, "too_many_wakes", "Too many devices are being woken")
             }
             Self::TooManyStreams => {
                 (S::SERVICE_UNAVAILABLE, "too_many_streams", "Too many streams are open")

@@ -9,4 +9,5 @@ mod refusals;
 mod scene;
 mod sending;
 mod stream;
+mod waking;
 mod walk;

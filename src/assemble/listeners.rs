@@ -6,19 +6,21 @@ use crate::listen::Port;
 use crate::listen::cwmp::{CwmpListener, CwmpOptions, CwmpParts};
 use crate::listen::http::{Files, Hops, HopsOptions, HopsParts, PublicListener, PublicOptions};
 use crate::listen::mqtt::{MqttListener, MqttOptions, MqttParts};
+use crate::listen::stun::StunListener;
 use crate::listen::tls::Certificate;
 use crate::menus::{self, Services};
-use crate::provision::Provision;
+use crate::provision::{Provision, StunServer};
 use crate::quirks::Rule;
 use crate::settings::{self, Settings};
 use crate::shutdown::Stage;
+use crate::wake::{Bindings, UdpCaller};
 use arc_swap::ArcSwap;
-use config::{Auth, BackendKind, ClientCertificates, Config, Discovery};
+use config::{Auth, BackendKind, ClientCertificates, Config, Discovery, HostPort, HttpUrl};
 use cwmp::auth::NonceKey;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::{TcpListener, TcpSocket, UdpSocket};
 use tokio::sync::Semaphore;
 
 /// Connections that the system may hold before they are accepted: a restart brings everyone back.
@@ -35,6 +37,7 @@ pub(super) struct Opened {
 pub(super) async fn start(
     settings: &Settings,
     core: &Core,
+    stun: Option<StunServer>,
     stage: &Stage,
 ) -> Result<Opened, StartError> {
     let config = &settings.config;
@@ -44,12 +47,39 @@ pub(super) async fn start(
     let services = menus::services(&config.ussd, has_backend, Some(&secrets))?;
     let services = Arc::new(ArcSwap::from_pointee(services));
 
-    let cwmp = cwmp(config, core, certificates.cwmp.as_ref(), stage).await?;
+    let cwmp = cwmp(config, core, certificates.cwmp.as_ref(), stun, stage).await?;
     let mqtt = mqtt(config, core, certificates.mqtt.as_ref(), stage).await?;
     let public = public(settings, core, &services, stage).await?;
     // The operator's own port is not opened here.
     let addresses = Addresses { cwmp, mqtt, public, operator: config.operator.listen };
     Ok(Opened { addresses, services, certificates: certificates.all() })
+}
+
+/// Opens the STUN server's port where one is wanted; with what devices are told of it, and the way to
+/// wake them through it.
+pub(super) async fn stun(
+    config: &Config,
+    core: &Core,
+    stage: &Stage,
+) -> Result<Option<(StunServer, UdpCaller)>, StartError> {
+    let Some(listen) = config.cwmp.stun_listen else { return Ok(None) };
+    let socket = UdpSocket::bind(listen).await;
+    let socket = socket.map_err(|error| format!("cannot listen on {listen}/udp: {error}"))?;
+    let socket = Arc::new(socket);
+    let (registry, tenant) = (&core.registry, model::Tenant::default());
+    let bindings = Arc::new(Bindings::new(&core.vault, registry, &tenant));
+    let given = config.cwmp.stun_address.as_ref();
+    let host = given.map(HostPort::host).or_else(|| config.cwmp.url.as_ref().map(HttpUrl::host));
+    let port = given.and_then(HostPort::port);
+    let server = StunServer {
+        host: host.map(Into::into),
+        port: port.unwrap_or(socket.local_addr()?.port()),
+        bindings: Arc::clone(&bindings),
+    };
+    let udp = UdpCaller::new(Arc::clone(&socket), Arc::clone(&bindings));
+    let listener = StunListener::new(socket, bindings, core.metrics.clone(), core.clock);
+    stage.spawn(listener.serve(stage.clone()));
+    Ok(Some((server, udp)))
 }
 
 /// The certificates of the listeners with TLS: one, unless CPEs are asked for theirs.
@@ -134,6 +164,7 @@ async fn cwmp(
     config: &Config,
     core: &Core,
     certificate: Option<&Arc<Certificate>>,
+    stun: Option<StunServer>,
     stage: &Stage,
 ) -> Result<SocketAddr, StartError> {
     let provision = Provision::new(
@@ -142,6 +173,7 @@ async fn cwmp(
         core.vault.clone(),
         core.clock,
         config.cwmp.url.as_ref().map(|url| url.as_str().into()),
+        stun,
     );
     let parts = CwmpParts {
         pipeline: Arc::clone(&core.pipeline),
@@ -151,6 +183,7 @@ async fn cwmp(
         provision: Arc::new(provision),
         data_models: Arc::clone(&core.data_models),
         transfers: Arc::clone(&core.transfers),
+        wakes: Arc::clone(&core.wakes),
         metrics: core.metrics.clone(),
         clock: core.clock,
         traces: Arc::clone(&core.traces),

@@ -33,6 +33,7 @@ use crate::registry::Registry;
 use crate::shutdown::Stage;
 use crate::trace::Traces;
 use crate::transfers::Transfers;
+use crate::wake::Wakes;
 use ::cwmp::auth::CertificateNames;
 use ::cwmp::{CloseReason, Inform, Known, Message, Reply, Session};
 use ::tracing::debug;
@@ -109,6 +110,8 @@ pub struct CwmpParts {
     pub data_models: Arc<DataModels>,
     /// Files that devices fetch and send.
     pub transfers: Arc<Transfers>,
+    /// Who waits for a device's session.
+    pub wakes: Arc<Wakes>,
     /// What is counted.
     pub metrics: Metrics,
     /// The time.
@@ -367,6 +370,9 @@ impl CwmpListener {
         let is_bootstrap = inform.has_event(::cwmp::EventStruct::BOOTSTRAP);
         if let Err(refused) = self.admit(&caller, &device, from, is_bootstrap).await {
             return *refused;
+        }
+        if inform.has_event(::cwmp::EventStruct::CONNECTION_REQUEST) {
+            self.parts.wakes.informed(&self.tenant, &device);
         }
         let key = SessionKey::random();
         match self.sessions.begin(&self.tenant, &device, key) {

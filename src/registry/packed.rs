@@ -18,6 +18,7 @@ const IS_SYMBOL: u8 = 0x80;
 const SERIAL: u8 = 3;
 const MODEL: u8 = 4;
 const CONNECTION_REQUEST_URL: u8 = 7;
+const UDP_CONNECTION_REQUEST_ADDRESS: u8 = 8;
 
 /// What seldom changes, taken apart.
 #[derive(Clone, Default)]
@@ -46,7 +47,9 @@ impl Packed {
         for (tag, text) in (0..).zip(texts(&parts.facts)) {
             let Some(text) = text else { continue };
             match tag {
-                SERIAL | CONNECTION_REQUEST_URL => put(scratch, tag, text.as_bytes()),
+                SERIAL | CONNECTION_REQUEST_URL | UDP_CONNECTION_REQUEST_ADDRESS => {
+                    put(scratch, tag, text.as_bytes());
+                }
                 _ => put_shared(scratch, tag, text, symbols),
             }
         }
@@ -160,7 +163,7 @@ impl Packed {
     }
 }
 
-fn texts(facts: &DeviceFacts) -> [&Option<Box<str>>; 8] {
+fn texts(facts: &DeviceFacts) -> [&Option<Box<str>>; 9] {
     [
         &facts.manufacturer,
         &facts.oui,
@@ -170,10 +173,11 @@ fn texts(facts: &DeviceFacts) -> [&Option<Box<str>>; 8] {
         &facts.hardware_version,
         &facts.software_version,
         &facts.connection_request_url,
+        &facts.udp_connection_request_address,
     ]
 }
 
-fn texts_mut(facts: &mut DeviceFacts) -> [&mut Option<Box<str>>; 8] {
+fn texts_mut(facts: &mut DeviceFacts) -> [&mut Option<Box<str>>; 9] {
     [
         &mut facts.manufacturer,
         &mut facts.oui,
@@ -183,6 +187,7 @@ fn texts_mut(facts: &mut DeviceFacts) -> [&mut Option<Box<str>>; 8] {
         &mut facts.hardware_version,
         &mut facts.software_version,
         &mut facts.connection_request_url,
+        &mut facts.udp_connection_request_address,
     ]
 }
 
@@ -258,6 +263,7 @@ mod tests {
             model: Some("".into()),
             software_version: Some(long.as_str().into()),
             connection_request_url: Some("http://192.0.2.1/".into()),
+            udp_connection_request_address: Some("192.0.2.1:7".into()),
             periodic_interval_s: Some(0),
             aliases: vec![Alias::new(AliasKind::Imei, "490154203237518").unwrap()],
             ..DeviceFacts::default()

@@ -210,8 +210,13 @@ impl Cpe {
             .unwrap();
         }
         let model = self.model.lock().unwrap();
-        let told =
-            ["DeviceInfo.", "ParameterKey", "ConnectionRequestURL", "PeriodicInformInterval"];
+        let told = [
+            "DeviceInfo.",
+            "ParameterKey",
+            "ConnectionRequestURL",
+            "UDPConnectionRequestAddress",
+            "PeriodicInformInterval",
+        ];
         let told = model.iter().filter(|(path, _)| told.iter().any(|it| path.contains(it)));
         let values =
             told.map(|(path, (kind, value))| parameter(path, kind, value)).collect::<String>();

@@ -45,8 +45,9 @@ mod stopping;
 mod store_files;
 mod tenants;
 mod tls;
-mod trace;
 mod tolerance;
+mod trace;
+mod wake;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -71,6 +72,7 @@ fn main() {
         tls::trials(),
         certificates::trials(),
         trace::trials(),
+        wake::trials(),
         bad_input::trials(),
         tolerance::trials(),
         recorded::trials(),

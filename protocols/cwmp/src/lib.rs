@@ -16,8 +16,10 @@ mod message;
 mod options;
 mod quirks;
 mod session;
+pub mod stun;
 pub mod trace;
 mod translate;
+pub mod udp_request;
 mod xml;
 
 pub use error::{DecodeError, IdentityError};

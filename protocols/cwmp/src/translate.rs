@@ -81,6 +81,7 @@ fn parameter_fact(parameter: &Parameter, facts: &mut DeviceFacts) {
         "DeviceInfo.HardwareVersion" => &mut facts.hardware_version,
         "DeviceInfo.SoftwareVersion" => &mut facts.software_version,
         "ManagementServer.ConnectionRequestURL" => &mut facts.connection_request_url,
+        "ManagementServer.UDPConnectionRequestAddress" => &mut facts.udp_connection_request_address,
         "ManagementServer.PeriodicInformInterval" => {
             facts.periodic_interval_s = value.parse().ok();
             return;

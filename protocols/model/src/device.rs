@@ -189,6 +189,10 @@ pub struct DeviceFacts {
     /// Where it may be woken (TR-069 3.2.2). Named by the device: the egress guard decides.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connection_request_url: Option<Box<str>>,
+    /// Where it may be woken by UDP, as it sees itself from outside (TR-069 G.2.1.2): `host:port` or
+    /// `host`. Named by the device, as above.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub udp_connection_request_address: Option<Box<str>>,
     /// How often it says it will inform, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub periodic_interval_s: Option<u32>,
@@ -215,6 +219,7 @@ impl DeviceFacts {
         text(&mut self.hardware_version, &newer.hardware_version);
         text(&mut self.software_version, &newer.software_version);
         text(&mut self.connection_request_url, &newer.connection_request_url);
+        text(&mut self.udp_connection_request_address, &newer.udp_connection_request_address);
         if newer.periodic_interval_s.is_some()
             && self.periodic_interval_s != newer.periodic_interval_s
         {

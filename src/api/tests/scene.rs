@@ -35,6 +35,8 @@ pub(super) struct Scene {
     pub(super) state: ApiState,
     pub(super) app: axum::Router,
     pub(super) wakes: mpsc::Receiver<(Tenant, DeviceId)>,
+    /// What the waker is asked for by operators.
+    pub(super) asked: mpsc::Receiver<crate::wake::Ask>,
     pub(super) token: String,
     peers: AtomicU32,
     _folder: TempDir,
@@ -131,6 +133,7 @@ impl Scene {
         let counted = crate::data_models::Metrics::new(&prometheus).unwrap();
         let data_models =
             DataModels::new(of_store, writer.clone(), of_registry, vault.clone(), counted);
+        let (waker, asked) = crate::wake::Wakes::new();
         let state = ApiState::new(Parts {
             store,
             changes,
@@ -143,6 +146,7 @@ impl Scene {
             transfers,
             traces: Arc::default(),
             replays: Replays::default(),
+            wakes: waker,
             source: cloud_event::source("test").into(),
             sinks: vec![ConfiguredSink { name: "erp".into(), tenant: Tenant::default() }],
             health: Arc::new(Health::new(writer.room_changes())),
@@ -155,7 +159,8 @@ impl Scene {
         });
         let app = router(state.clone());
         let peers = AtomicU32::new(1);
-        let mut scene = Self { state, app, wakes, token: String::new(), peers, _folder: folder };
+        let mut scene =
+            Self { state, app, wakes, asked, token: String::new(), peers, _folder: folder };
         // In a full store there is nobody: such a test lets its callers in itself.
         if quota_bytes == QUOTA {
             scene.token = scene.make_token(&Tenant::default(), "admin").await;

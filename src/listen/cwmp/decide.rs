@@ -3,6 +3,7 @@
 
 use super::CwmpListener;
 use super::sessions::Owned;
+use crate::provision;
 use crate::transfers::TransferError;
 use crate::wake::SignIn;
 use cwmp::{SetupOutcome, Support, SupportedFile, Work, XsdType};
@@ -31,6 +32,9 @@ impl CwmpListener {
             if let Some((kind, sign_in)) = set_up {
                 owned.offered = Some(sign_in);
                 work.push(Work::Setup { name: BASE.into(), kind });
+            }
+            if let Some(kind) = self.parts.provision.set_up_stun(owned.subject()) {
+                work.push(Work::Setup { name: provision::STUN.into(), kind });
             }
             work.extend(self.new_credentials(owned));
         }
@@ -165,6 +169,9 @@ impl CwmpListener {
         if name == DISCOVERY {
             return self.discovered(owned, outcome).await;
         }
+        if name == provision::STUN {
+            return self.stun_told(owned, &outcome).await;
+        }
         if name == Work::CREDENTIALS {
             return self.told_credentials(owned, &outcome);
         }
@@ -179,6 +186,20 @@ impl CwmpListener {
                     self.keep(owned, &sign_in).await;
                 }
             }
+        }
+    }
+
+    /// Whatever the device says of the STUN server, it was told; unless it did not answer.
+    async fn stun_told(&self, owned: &Owned, outcome: &SetupOutcome) {
+        if let SetupOutcome::Failed { cause, result, .. } = outcome {
+            debug!(device = %owned.device, %cause, "STUN server not taken");
+            if result.is_none() {
+                return;
+            }
+        }
+        let told = self.parts.provision.stun_told(&owned.tenant, &owned.device).await;
+        if let Err(error) = told {
+            info!(device = %owned.device, %error, "not kept that the device was told of STUN");
         }
     }
 

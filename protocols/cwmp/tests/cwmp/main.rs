@@ -8,6 +8,7 @@ mod codec;
 mod roundtrip;
 mod samples;
 mod session;
+mod stun;
 mod tolerance;
 mod transcripts;
 mod translate;

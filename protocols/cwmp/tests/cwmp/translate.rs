@@ -20,6 +20,7 @@ fn facts_of_either_data_model() {
                 (&path("DeviceInfo.HardwareVersion"), "A"),
                 (&path("DeviceInfo.SoftwareVersion"), "1.2"),
                 (&path("ManagementServer.ConnectionRequestURL"), "http://192.0.2.1:7547/x"),
+                (&path("ManagementServer.UDPConnectionRequestAddress"), "192.0.2.1:7547"),
                 (&path("ManagementServer.PeriodicInformInterval"), "300"),
             ],
         );
@@ -29,6 +30,7 @@ fn facts_of_either_data_model() {
         assert_eq!(facts.hardware_version.as_deref(), Some("A"));
         assert_eq!(facts.software_version.as_deref(), Some("1.2"));
         assert_eq!(facts.connection_request_url.as_deref(), Some("http://192.0.2.1:7547/x"));
+        assert_eq!(facts.udp_connection_request_address.as_deref(), Some("192.0.2.1:7547"));
         assert_eq!(facts.periodic_interval_s, Some(300));
     }
 }
