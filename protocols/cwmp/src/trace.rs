@@ -52,6 +52,7 @@ pub fn blanked(
     };
     let end = blanker.run();
     blanker.hidden.sort_unstable_by_key(|it| it.start);
+    blanker.hidden.dedup();
     Blanked { secrets: blanker.hidden.len(), text: shown(&text, &blanker.hidden, end) }
 }
 
@@ -140,25 +141,26 @@ impl<'a> Blanker<'a> {
             self.hidden.push(place);
             return;
         }
-        // A value may have elements within it: it is the nearest Value around that counts.
-        let value = around.iter().rposition(|it| matches!(it.name, "Value" | "FaultString"));
-        match (frame.name, value) {
-            ("Name" | "ParameterName", None) => {
-                let Some(owner) = around.last_mut() else { return };
-                let is_secret = is_secret_name(meant(&piece).trim());
-                owner.names_secret = Some(owner.names_secret.unwrap_or(false) || is_secret);
-            }
-            ("FaultString" | "faultstring", _) if self.repeats => self.hidden.push(place),
-            ("Value" | "FaultString", None) => {
+        match frame.name {
+            "Name" | "ParameterName" => {
                 if let Some(owner) = around.last_mut() {
-                    owner.values.push(place);
+                    let is_secret = is_secret_name(meant(&piece).trim());
+                    owner.names_secret = Some(owner.names_secret.unwrap_or(false) || is_secret);
                 }
             }
-            (_, Some(value)) => match around[..value].last_mut() {
-                Some(owner) => owner.values.push(place),
-                None => self.hidden.push(place),
-            },
-            (_, None) => {}
+            "FaultString" | "faultstring" if self.repeats => self.hidden.push(place.clone()),
+            "Value" | "FaultString" => {
+                if let Some(owner) = around.last_mut() {
+                    owner.values.push(place.clone());
+                }
+            }
+            _ => {}
+        }
+        // A value may have elements within it: all of it belongs to who owns each value around.
+        for value in 1..around.len() {
+            if matches!(around[value].name, "Value" | "FaultString") {
+                around[value - 1].values.push(place.clone());
+            }
         }
     }
 
