@@ -52,6 +52,7 @@ pub fn blanked(
     };
     let end = blanker.run();
     blanker.hidden.sort_unstable_by_key(|it| it.start);
+    blanker.hidden.dedup();
     Blanked { secrets: blanker.hidden.len(), text: shown(&text, &blanker.hidden, end) }
 }
 
@@ -99,26 +100,26 @@ struct Blanker<'a> {
 impl<'a> Blanker<'a> {
     /// Reads the document; says up to where it could.
     fn run(&mut self) -> usize {
-        loop {
+        let end = loop {
             let begun = self.scanner.position();
-            let Ok(token) = self.scanner.token() else { break };
+            let Ok(token) = self.scanner.token() else { break self.scanner.position() };
             match token {
+                // A quote that was left open has taken up what comes behind it.
+                Token::Start if self.scanner.element().has_markup() => break begun,
                 Token::Start => self.start(self.scanner.element().name()),
                 Token::Text => self.text(begun..self.scanner.position()),
                 Token::End => self.end(),
             }
-            if self.open.len() > self.depth_max {
-                break;
+            let is_over = self.open.is_empty() && matches!(token, Token::End);
+            if is_over || self.open.len() > self.depth_max {
+                break self.scanner.position();
             }
-            if self.open.is_empty() && matches!(token, Token::End) {
-                return self.scanner.position();
-            }
-        }
-        // It ends too early: what was not told to be no secret may be one.
+        };
+        // Where it ends too early: what was not told to be no secret may be one.
         while !self.open.is_empty() {
             self.end();
         }
-        self.scanner.position()
+        end
     }
 
     fn start(&mut self, name: &'a str) {
@@ -140,25 +141,26 @@ impl<'a> Blanker<'a> {
             self.hidden.push(place);
             return;
         }
-        // A value may have elements within it: it is the nearest Value around that counts.
-        let value = around.iter().rposition(|it| matches!(it.name, "Value" | "FaultString"));
-        match (frame.name, value) {
-            ("Name" | "ParameterName", None) => {
-                let Some(owner) = around.last_mut() else { return };
-                let is_secret = is_secret_name(meant(&piece).trim());
-                owner.names_secret = Some(owner.names_secret.unwrap_or(false) || is_secret);
-            }
-            ("FaultString" | "faultstring", _) if self.repeats => self.hidden.push(place),
-            ("Value" | "FaultString", None) => {
+        match frame.name {
+            "Name" | "ParameterName" => {
                 if let Some(owner) = around.last_mut() {
-                    owner.values.push(place);
+                    let is_secret = is_secret_name(meant(&piece).trim());
+                    owner.names_secret = Some(owner.names_secret.unwrap_or(false) || is_secret);
                 }
             }
-            (_, Some(value)) => match around[..value].last_mut() {
-                Some(owner) => owner.values.push(place),
-                None => self.hidden.push(place),
-            },
-            (_, None) => {}
+            "FaultString" | "faultstring" if self.repeats => self.hidden.push(place.clone()),
+            "Value" | "FaultString" => {
+                if let Some(owner) = around.last_mut() {
+                    owner.values.push(place.clone());
+                }
+            }
+            _ => {}
+        }
+        // A value may have elements within it: all of it belongs to who owns each value around.
+        for value in 1..around.len() {
+            if matches!(around[value].name, "Value" | "FaultString") {
+                around[value - 1].values.push(place.clone());
+            }
         }
     }
 

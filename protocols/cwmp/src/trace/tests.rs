@@ -50,12 +50,16 @@ fn a_secret_value_is_blanked_wherever_its_name_stands() {
         "<Value>s3<b>cret</b>s3cret</Value>",
         "<Value><!-- s3cret -->x</Value>",
         "<Value>s3&amp;cret</Value>",
+        "<Value><Name>s3cret</Name></Value>",
+        "<Value><P><Name>D.A</Name><Value>s3cret</Value></P></Value>",
     ] {
         let shown = shown(&format!("<E>{}</E>", parameter("D.Password", value)));
         assert!(!shown.contains("s3") && !shown.contains("cret"), "{shown}");
     }
     let coded = "<E><P><Name>D.Pass&#119;ord</Name><Value>s3cret</Value></P></E>";
     assert!(!shown(coded).contains("s3cret"), "a name in any spelling");
+    let within = format!("<E><Fault><FaultString>{}</FaultString></Fault></E>", &body[3..]);
+    assert!(!shown(&within).contains("s3cret"), "{}", shown(&within));
     let nameless = "<E><P><Value>s3cret</Value></P></E>";
     assert!(!shown(nameless).contains("s3cret"), "nobody says what it is");
 }
@@ -99,6 +103,8 @@ fn what_is_not_understood_is_not_shown() {
         let shown = shown(&body[..cut]);
         assert!(!shown.contains("s3"), "{shown}");
     }
+    let open = "<E><a b=\"<P><Name>D.Password</Name><Value>s3cret</Value></P>\"/></E>";
+    assert!(!shown(open).contains("s3cret"), "a quote that takes up a parameter");
     let deep = format!("{}s3cret", "<a>".repeat(100));
     assert!(!shown(&deep).contains("s3cret"));
     assert!(!shown("<!-- s3cret --><E><!-- s3cret --></E>").contains("s3cret"));
