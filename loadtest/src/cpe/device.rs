@@ -245,7 +245,7 @@ impl Device {
 
     /// A parameter of the model that `path` is, or is like.
     fn entry(&self, path: &str) -> Option<&Entry> {
-        self.model.entry(&*self.objects.origin(path)?)
+        self.model.entry(&self.objects.origin(path)?)
     }
 
     fn read(&self, names: &[Box<str>]) -> Result<Response, Fault> {

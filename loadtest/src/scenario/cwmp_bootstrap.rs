@@ -44,8 +44,7 @@ pub(super) async fn run(args: CwmpBootstrap) -> Result<Verdict, Error> {
     let mut report = conductor.measure_until(seconds, is_over).await;
     let (calls, sessions) =
         (tally.calls.load(Ordering::Relaxed), tally.sessions.load(Ordering::Relaxed));
-    if sessions > 0 {
-        let each = calls / sessions;
+    if let Some(each) = calls.checked_div(sessions) {
         let model = &args.model;
         report.remarks.push(format!("{each} calls answered in each first contact of {model}"));
     }
