@@ -142,7 +142,7 @@ impl Daemon {
         let operator = operator(config, &core, &replays, &health, &stages.delivery).await?;
         health.set_started();
 
-        let reload = Reload::new(&settings, logging, opened.services, opened.certificate);
+        let reload = Reload::new(&settings, logging, opened.services, opened.certificates);
         let addresses = Addresses { operator, ..opened.addresses };
         info!(cwmp = %addresses.cwmp, mqtt = %addresses.mqtt, public = %addresses.public,
             operator = %addresses.operator, "lastmile is up");

@@ -1,6 +1,7 @@
 //! The one place that reads clocks and draws chance.
 
 use model::{Monotonic, Now, Random};
+use std::cell::RefCell;
 use std::time::Instant;
 
 /// Reads both clocks. Cheap to copy; all copies of one process count from the same start.
@@ -40,8 +41,27 @@ impl Clock {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemRandom;
 
+/// What one call to the system brings: enough for many names of sessions, each of which would else be
+/// a call of its own.
+const DRAWN_BYTES: usize = 512;
+
+thread_local! {
+    /// Random bytes that nobody has been given yet, and where they begin.
+    static DRAWN: RefCell<([u8; DRAWN_BYTES], usize)> = const { RefCell::new(([0; DRAWN_BYTES], DRAWN_BYTES)) };
+}
+
 impl Random for SystemRandom {
     fn fill(&mut self, bytes: &mut [u8]) {
-        getrandom::fill(bytes).expect("the system's random source is open since boot");
+        DRAWN.with_borrow_mut(|(drawn, begin)| {
+            for byte in bytes {
+                if *begin == DRAWN_BYTES {
+                    getrandom::fill(drawn).expect("the system's random source is open since boot");
+                    *begin = 0;
+                }
+                // Given once, and kept nowhere.
+                *byte = std::mem::take(&mut drawn[*begin]);
+                *begin += 1;
+            }
+        });
     }
 }

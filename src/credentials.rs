@@ -2,14 +2,28 @@
 //!
 //! All of it is in memory, so that nobody is looked up in the store before he has proved who he is.
 //! What devices present is kept sealed (HA1) or as an HMAC; it is opened only to be compared.
+//!
+//! A device that is given new credentials keeps the old until it has used the new: it may never get
+//! them.
 
+mod kept;
+mod push;
+mod words;
+
+pub use self::push::{Push, Pushing};
+pub use self::words::{
+    Candidates, Claimant, Enrolled, Given, NewCredential, Own, Pending, PutError, Standing,
+};
+
+use self::kept::{Kept, Pair, Place};
+use self::push::Pushes;
+use self::words::check;
 use crate::clock::Clock;
 use crate::registry::Registry;
 use crate::secrets::{self, Vault};
 use crate::store::{CredentialRow, Operation, WriteError, Writer};
 use config::Cidr;
 use cwmp::auth::Ha1;
-use dashmap::DashMap;
 use model::{DeviceId, Protocol, Redacted, Tenant};
 use mqtt::auth::{ENROL_USER, PasswordDigest, PasswordKey};
 use std::collections::HashMap;
@@ -19,10 +33,6 @@ use std::sync::Arc;
 /// The tag by which an operator allows one device that lost its credentials to enrol again; it goes
 /// with the enrolment.
 pub const MAY_ENROL_TAG: &str = "may-enrol";
-/// Longest user name, in bytes (TR-098 ManagementServer.Username: string(256)).
-const USERNAME_LEN_MAX: usize = 256;
-/// Longest password, in bytes.
-const PASSWORD_LEN_MAX: usize = 256;
 
 /// Everything a device may sign in with.
 #[derive(Debug)]
@@ -34,8 +44,8 @@ pub struct Credentials {
     clock: Clock,
     enrolment: Enrolment,
     shared: HashMap<Box<str>, Ha1>,
-    by_name: DashMap<(Protocol, Box<str>), Arc<Own>>,
-    by_device: DashMap<(Protocol, Tenant, DeviceId), Box<str>>,
+    kept: Kept,
+    pushes: Pushes,
 }
 
 /// The enrolment secret, as each protocol compares it.
@@ -44,53 +54,6 @@ struct Enrolment {
     ha1: Ha1,
     digest: PasswordDigest,
     networks: Vec<Cidr>,
-}
-
-/// A device's own credential.
-#[derive(Debug)]
-struct Own {
-    row: CredentialRow,
-}
-
-/// What a user name leads to, before the password is compared.
-#[derive(Clone, Debug)]
-pub enum Claimant {
-    /// One device, and no other.
-    Own(Tenant, DeviceId),
-    /// Any device that has no confirmed credential of its own.
-    Enrolling,
-    /// Any device of a fleet that shares this name.
-    Shared,
-}
-
-/// Whether a device may enrol.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Enrolled {
-    /// It is met for the first time.
-    First,
-    /// It is known and has no credential of its own yet.
-    Again,
-    /// It had one and lost it, and may start over.
-    Anew,
-    /// It has one: somebody else may be using its name.
-    Refused,
-}
-
-/// Why a credential was not set.
-#[derive(Debug, thiserror::Error)]
-pub enum PutError {
-    /// The name is taken by another device, the enrolment or the fleet.
-    #[error("the user name is taken")]
-    Taken,
-    /// Phones do not sign in.
-    #[error("a device of this protocol does not sign in")]
-    WrongProtocol,
-    /// Too long, empty, or with a character that no header carries.
-    #[error("a user name or password is 1 to 256 printable characters, the name without a colon")]
-    Invalid,
-    /// It could not be made durable.
-    #[error(transparent)]
-    Store(#[from] WriteError),
 }
 
 impl Credentials {
@@ -122,28 +85,37 @@ impl Credentials {
             clock,
             enrolment,
             shared: shared.collect(),
-            by_name: DashMap::new(),
-            by_device: DashMap::new(),
+            kept: Kept::default(),
+            pushes: Pushes::default(),
         }
     }
 
     /// Takes up what the store keeps.
     pub fn load(&self, rows: impl IntoIterator<Item = CredentialRow>) {
-        rows.into_iter().for_each(|row| self.remember(row));
+        for row in rows {
+            let place = place_of(&row.tenant, &row.device);
+            let mut pair = self.kept.of_device(&place);
+            let slot = if row.confirmed { &mut pair.used } else { &mut pair.next };
+            *slot = Some(Arc::new(row));
+            self.know(&place, pair);
+        }
     }
 
-    /// The HA1 behind a user name of a CPE, and whom it leads to.
-    pub fn cwmp(&self, username: &str) -> Option<(Ha1, Claimant)> {
+    /// The HA1s behind a user name of a CPE, and whom each leads to. What the device has not used
+    /// yet comes first: where both are the same, it is confirmed.
+    pub fn cwmp(&self, username: &str) -> Candidates {
         if username == ENROL_USER {
-            return Some((self.enrolment.ha1.clone(), Claimant::Enrolling));
+            return [Some((self.enrolment.ha1.clone(), Claimant::Enrolling)), None];
         }
         if let Some(ha1) = self.shared.get(username) {
-            return Some((ha1.clone(), Claimant::Shared));
+            return [Some((ha1.clone(), Claimant::Shared)), None];
         }
-        let own = self.own(Protocol::Cwmp, username)?;
-        let plain = self.vault.open(own.row.verifier.expose())?;
-        let ha1 = Ha1::from_bytes(plain.expose())?;
-        Some((ha1, Claimant::Own(own.row.tenant.clone(), own.row.device.clone())))
+        let Pair { used, next } = self.kept.of_name(Protocol::Cwmp, username);
+        [next, used].map(|row| {
+            let row = row?;
+            let plain = self.vault.open(row.verifier.expose())?;
+            Some((Ha1::from_bytes(plain.expose())?, Claimant::Own(Own(row))))
+        })
     }
 
     /// Whom a board's user name and password lead to; `None` when they do not match.
@@ -152,10 +124,34 @@ impl Credentials {
             let right = self.password_key.verify(password, &self.enrolment.digest);
             return right.then_some(Claimant::Enrolling);
         }
-        let own = self.own(Protocol::Mqtt, username)?;
-        let kept = <[u8; 32]>::try_from(own.row.verifier.expose().as_slice()).ok()?;
-        let right = self.password_key.verify(password, &PasswordDigest::from_bytes(kept));
-        right.then(|| Claimant::Own(own.row.tenant.clone(), own.row.device.clone()))
+        let Pair { used, next } = self.kept.of_name(Protocol::Mqtt, username);
+        let right = |row: &Arc<CredentialRow>| {
+            let kept = <[u8; 32]>::try_from(row.verifier.expose().as_slice());
+            kept.is_ok_and(|kept| {
+                self.password_key.verify(password, &PasswordDigest::from_bytes(kept))
+            })
+        };
+        [next, used].into_iter().flatten().find(right).map(|row| Claimant::Own(Own(row)))
+    }
+
+    /// The device that has a user name of its own, whatever the password.
+    pub fn holder(&self, protocol: Protocol, username: &str) -> Option<Own> {
+        let Pair { used, next } = self.kept.of_name(protocol, username);
+        used.or(next).map(Own)
+    }
+
+    /// Whether a user name of a CPE is no device's own: that of the enrolment, or of a fleet.
+    pub fn is_common(&self, username: &str) -> bool {
+        username == ENROL_USER || self.shared.contains_key(username)
+    }
+
+    /// What a device has.
+    pub fn standing(&self, tenant: &Tenant, device: &DeviceId) -> Standing {
+        let place = place_of(tenant, device);
+        let Pair { used, next } = self.kept.of_device(&place);
+        let pending = next
+            .map(|next| Pending { username: next.username.clone(), push: self.pushes.get(&place) });
+        Standing { confirmed: used.map(|used| used.username.clone()), pending }
     }
 
     /// Whether a device may sign in with the enrolment secret. `lost_everything` is whether it says
@@ -167,10 +163,7 @@ impl Credentials {
         from: IpAddr,
         lost_everything: bool,
     ) -> Enrolled {
-        let place = (device.protocol(), tenant.clone(), device.clone());
-        let own = self.by_device.get(&place).map(|username| username.clone());
-        let confirmed = own.and_then(|name| self.own(device.protocol(), &name));
-        if !confirmed.is_some_and(|own| own.row.confirmed) {
+        if self.kept.of_device(&place_of(tenant, device)).used.is_none() {
             let known = self.registry.knows(tenant, device);
             return if known { Enrolled::Again } else { Enrolled::First };
         }
@@ -181,80 +174,69 @@ impl Credentials {
         if marked || (trusted && lost_everything) { Enrolled::Anew } else { Enrolled::Refused }
     }
 
-    /// Forgets the credential that a device has lost, and the operator's mark.
+    /// Forgets the credentials that a device has lost, and the operator's mark.
     pub async fn forget_lost(&self, tenant: &Tenant, device: &DeviceId) -> Result<(), WriteError> {
-        let protocol = device.protocol();
-        let (tenant, device) = (tenant.clone(), device.clone());
         let unmark = Operation::SetTag {
             tenant: tenant.clone(),
             device: device.clone(),
             tag: MAY_ENROL_TAG.into(),
             present: false,
         };
-        self.remove(&tenant, &device, protocol, vec![unmark]).await
+        self.remove(tenant, device, true, vec![unmark]).await
     }
 
-    /// Notes that a device has used its own credential, so that the enrolment secret no longer
-    /// opens it. One that was replaced or taken away meanwhile stays as it is.
-    pub async fn confirm(&self, protocol: Protocol, username: &str) -> Result<(), WriteError> {
-        let Some(own) = self.own(protocol, username) else { return Ok(()) };
-        if own.row.confirmed {
+    /// Notes that a device has used its own credential, so that neither the enrolment secret nor
+    /// the credential before it opens it any more. One that was replaced or taken away meanwhile
+    /// stays as it is.
+    pub async fn confirm(&self, own: &Own) -> Result<(), WriteError> {
+        let row = &own.0;
+        if row.confirmed {
             return Ok(());
         }
-        let verifier = own.row.verifier.clone();
-        let confirm =
-            Operation::ConfirmCredential { protocol, username: username.into(), verifier };
-        match self.writer.transact(vec![confirm]).await {
-            Ok(()) => {}
-            Err(WriteError::Refused(_)) => return Ok(()),
-            Err(error) => return Err(error),
+        let place = place_of(&row.tenant, &row.device);
+        let _turn = self.kept.turn(&place).await;
+        let next = self.kept.of_device(&place).next;
+        if !next.is_some_and(|next| Arc::ptr_eq(&next, row)) {
+            return Ok(());
         }
-        if let Some(mut kept) = self.by_name.get_mut(&(protocol, username.into()))
-            && Arc::ptr_eq(&kept, &own)
-        {
-            let row = CredentialRow { confirmed: true, ..own.row.clone() };
-            *kept = Arc::new(Own { row });
-        }
+        let (username, verifier) = (row.username.clone(), row.verifier.clone());
+        let confirm = Operation::ConfirmCredential { protocol: row.protocol, username, verifier };
+        self.writer.transact(vec![confirm]).await?;
+        let used = CredentialRow { confirmed: true, push: None, ..CredentialRow::clone(row) };
+        self.know(&place, Pair { used: Some(Arc::new(used)), next: None });
         Ok(())
     }
 
-    /// Gives a device a credential, made by us where a part is absent, together with `beside` (the
-    /// line of the audit trail). Answers what to present: it is not kept in clear.
+    /// Gives a device a credential, together with `beside` (the line of the audit trail). What it
+    /// uses stays until it has used the new one; what it was given before and has not used goes.
     pub async fn put(
         &self,
         tenant: &Tenant,
         device: &DeviceId,
-        username: Option<&str>,
-        password: Option<Redacted<String>>,
+        new: NewCredential,
         mut beside: Vec<Operation>,
-    ) -> Result<(Box<str>, Redacted<String>), PutError> {
-        let protocol = device.protocol();
+    ) -> Result<Given, PutError> {
+        let place = place_of(tenant, device);
+        let _turn = self.kept.turn(&place).await;
+        let Pair { used, .. } = self.kept.of_device(&place);
+        let NewCredential { username, password, push } = new;
         // A colon would end the name in Basic authentication.
-        let made = || device.as_str().replacen(':', "-", 1);
-        let username: Box<str> = username.map_or_else(made, str::to_owned).into();
+        let made = || device.as_str().replacen(':', "-", 1).into();
+        let has = || used.as_ref().map(|used| used.username.clone());
+        let username: Box<str> = username.or_else(has).unwrap_or_else(made);
         let password = password.unwrap_or_else(secrets::new_secret);
         check(&username, &password)?;
-        let verifier = match protocol {
-            Protocol::Cwmp => self.vault.seal(&Ha1::new(&username, password.expose()).to_bytes()),
-            Protocol::Mqtt => {
-                let digest = self.password_key.digest(password.expose().as_bytes());
-                Redacted(digest.as_bytes().to_vec())
-            }
-            Protocol::Ussd => return Err(PutError::WrongProtocol),
-        };
-        let holder = self.own(protocol, &username);
-        let is_own = |own: &Own| own.row.tenant == *tenant && own.row.device == *device;
-        let taken = holder.is_some_and(|own| !is_own(&own));
-        if taken || &*username == ENROL_USER || self.shared.contains_key(&username) {
-            return Err(PutError::Taken);
-        }
+        let push = self.is_pushed(push, tenant, device, used.is_some())?;
+        let verifier = self.verifier(device.protocol(), &username, &password)?;
+        self.check_free(&username, tenant, device)?;
         let row = CredentialRow {
             tenant: tenant.clone(),
             device: device.clone(),
             username: username.clone(),
-            protocol,
+            protocol: device.protocol(),
             verifier,
             confirmed: false,
+            push: push.then(|| self.vault.seal(password.expose().as_bytes())),
         };
         let at = self.clock.now().wall;
         let (tenant, device) = (tenant.clone(), device.clone());
@@ -262,25 +244,73 @@ impl Credentials {
         let make = Operation::PutDevice { tenant, device, facts, at };
         beside.extend([make, Operation::PutCredential(row.clone())]);
         self.commit(beside).await?;
-        self.remember(row);
-        Ok((username, password))
+        self.know(&place, Pair { used, next: Some(Arc::new(row)) });
+        Ok(Given { username, password, push })
     }
 
-    /// Takes a device's credential in one protocol away, together with `beside`.
+    fn is_pushed(
+        &self,
+        asked: Option<bool>,
+        tenant: &Tenant,
+        device: &DeviceId,
+        is_proved: bool,
+    ) -> Result<bool, PutError> {
+        if device.protocol() != Protocol::Cwmp {
+            return if asked == Some(true) { Err(PutError::NotPushed) } else { Ok(false) };
+        }
+        let is_claimed = || self.registry.get(tenant, device).is_some_and(|device| device.claimed);
+        Ok(asked.unwrap_or_else(|| is_proved || is_claimed()))
+    }
+
+    fn verifier(
+        &self,
+        protocol: Protocol,
+        username: &str,
+        password: &Redacted<String>,
+    ) -> Result<Redacted<Vec<u8>>, PutError> {
+        let password = password.expose();
+        match protocol {
+            Protocol::Cwmp => Ok(self.vault.seal(&Ha1::new(username, password).to_bytes())),
+            Protocol::Mqtt => {
+                let digest = self.password_key.digest(password.as_bytes());
+                Ok(Redacted(digest.as_bytes().to_vec()))
+            }
+            Protocol::Ussd => Err(PutError::WrongProtocol),
+        }
+    }
+
+    /// Whether nobody else has the user name.
+    fn check_free(
+        &self,
+        username: &str,
+        tenant: &Tenant,
+        device: &DeviceId,
+    ) -> Result<(), PutError> {
+        let holder = self.holder(device.protocol(), username);
+        let other = holder.is_some_and(|own| own.tenant() != tenant || own.device() != device);
+        if other || self.is_common(username) {
+            return Err(PutError::Taken);
+        }
+        Ok(())
+    }
+
+    /// Takes away what a device has not used yet, and with `confirmed_too` what it uses, together
+    /// with `beside`.
     pub async fn remove(
         &self,
         tenant: &Tenant,
         device: &DeviceId,
-        protocol: Protocol,
+        confirmed_too: bool,
         mut beside: Vec<Operation>,
     ) -> Result<(), WriteError> {
+        let place = place_of(tenant, device);
+        let _turn = self.kept.turn(&place).await;
         let (tenant, device) = (tenant.clone(), device.clone());
-        let place = (protocol, tenant.clone(), device.clone());
-        beside.push(Operation::RemoveCredential { tenant, device, protocol });
+        let protocol = place.0;
+        beside.push(Operation::RemoveCredential { tenant, device, protocol, confirmed_too });
         self.commit(beside).await?;
-        if let Some((_, username)) = self.by_device.remove(&place) {
-            self.by_name.remove(&(protocol, username));
-        }
+        let used = self.kept.of_device(&place).used.filter(|_| !confirmed_too);
+        self.know(&place, Pair { used, next: None });
         Ok(())
     }
 
@@ -309,30 +339,16 @@ impl Credentials {
         Ok(())
     }
 
-    fn own(&self, protocol: Protocol, username: &str) -> Option<Arc<Own>> {
-        self.by_name.get(&(protocol, username.into())).map(|own| Arc::clone(&own))
-    }
-
-    fn remember(&self, row: CredentialRow) {
-        let place = (row.protocol, row.tenant.clone(), row.device.clone());
-        let name = row.username.clone();
-        if let Some(old) = self.by_device.insert(place, name.clone()).filter(|old| *old != name) {
-            self.by_name.remove(&(row.protocol, old));
-        }
-        self.by_name.insert((row.protocol, name), Arc::new(Own { row }));
+    /// Takes over what is on disk.
+    fn know(&self, place: &Place, pair: Pair) {
+        self.pushes.set(place, &pair);
+        self.kept.set(place, pair);
     }
 }
 
-fn check(username: &str, password: &Redacted<String>) -> Result<(), PutError> {
-    let printable = |text: &str| !text.is_empty() && !text.chars().any(char::is_control);
-    let name_fits = username.len() <= USERNAME_LEN_MAX && !username.contains([':', '"', '\\']);
-    let password = password.expose();
-    if name_fits && printable(username) && printable(password) && password.len() <= PASSWORD_LEN_MAX
-    {
-        Ok(())
-    } else {
-        Err(PutError::Invalid)
-    }
+/// Each device speaks one protocol, and its credentials are of that.
+fn place_of(tenant: &Tenant, device: &DeviceId) -> Place {
+    (device.protocol(), tenant.clone(), device.clone())
 }
 
 #[cfg(test)]

@@ -27,10 +27,13 @@ pub struct Metrics {
     pub cwmp_traces: IntGauge,
     /// How CWMP sessions ended, by reason.
     pub cwmp_sessions_ended: IntCounterVec,
+    oddities: IntCounterVec,
     /// Calls that we made of CPEs, by call and outcome.
     pub cwmp_calls: IntCounterVec,
     /// Attempts to wake CPEs, by outcome.
     pub connection_requests: IntCounterVec,
+    /// Credentials put on CPEs, by outcome.
+    pub credential_pushes: IntCounterVec,
     /// MQTT boards connected.
     pub mqtt_sessions: IntGauge,
     /// How MQTT connections ended, by reason.
@@ -91,6 +94,11 @@ impl Metrics {
                 "CWMP sessions ended, by reason.",
                 &["reason"],
             )?,
+            oddities: make.counter(
+                "lastmile_cwmp_oddities_total",
+                "Parts of CPEs' messages that were passed over, by kind.",
+                &["kind"],
+            )?,
             cwmp_calls: make.counter(
                 "lastmile_cwmp_calls_total",
                 "Calls made of CPEs, by call and outcome: answered, the code of a fault, other or \
@@ -100,6 +108,11 @@ impl Metrics {
             connection_requests: make.counter(
                 "lastmile_cwmp_connection_requests_total",
                 "Attempts to wake CPEs, by outcome.",
+                &["outcome"],
+            )?,
+            credential_pushes: make.counter(
+                "lastmile_cwmp_credential_pushes_total",
+                "Credentials put on CPEs, by outcome.",
                 &["outcome"],
             )?,
             mqtt_sessions: make.gauge("lastmile_mqtt_sessions", "MQTT boards connected.")?,
@@ -155,6 +168,14 @@ impl Metrics {
     /// A peer's fault.
     pub fn fault(&self, protocol: Protocol, code: &str) {
         self.faults.with_label_values(&[protocol.as_str(), code]).inc();
+    }
+
+    /// Parts of a CPE's message that were passed over, and nothing else of it.
+    pub fn oddities(&self, kind: &str, count: u32) {
+        // Nearly every message has none: then there is nothing to look up.
+        if count > 0 {
+            self.oddities.with_label_values(&[kind]).inc_by(count.into());
+        }
     }
 
     /// A refused sign-in.

@@ -4,7 +4,7 @@
 
 use crate::deliver::SigningSecret;
 use crate::files;
-use crate::listen::tls::Certificate;
+use crate::listen::tls::{Certificate, ClientCertificates};
 use crate::menus;
 use crate::secrets;
 use config::{BackendKind, Config};
@@ -56,8 +56,12 @@ impl Settings {
             faults.extend(key.err().map(|error| format!("store.key_file: {error}")));
         }
         if let (Some(cert), Some(key)) = (&config.tls.cert, &config.tls.key) {
-            let unusable = Certificate::read(cert, key).err();
+            let unusable = Certificate::read(cert, key, None).err();
             faults.extend(unusable.map(|error| format!("tls.cert: {}", chain(&error))));
+        }
+        if let Some(clients) = client_certificates(&config) {
+            let unusable = clients.verifier().err();
+            faults.extend(unusable.map(|error| format!("cwmp.client_ca: {}", chain(&error))));
         }
         let has_backend = config.backend.kind == BackendKind::Http;
         if let Err(error) = menus::services(&config.ussd, has_backend, None) {
@@ -69,6 +73,18 @@ impl Settings {
         let file = file.map(Path::to_owned);
         Ok(Self { config, file, shared_credentials, sink_secrets, backend_token })
     }
+}
+
+/// Which certificates of CPEs are believed; `None` when they are not asked for any.
+pub fn client_certificates(config: &Config) -> Option<ClientCertificates> {
+    let cwmp = &config.cwmp;
+    let are_required = match cwmp.client_certificates {
+        config::ClientCertificates::Off => return None,
+        config::ClientCertificates::Accepted => false,
+        config::ClientCertificates::Required => true,
+    };
+    let ca = cwmp.client_ca.clone()?;
+    Some(ClientCertificates { ca, crl: cwmp.client_crl.clone(), are_required })
 }
 
 /// Reads and checks the configuration file alone.

@@ -1,8 +1,12 @@
-//! Failed sign-ins, limited by the address they come from.
+//! Failed sign-ins, limited by the address they come from, and by the [name](FailedNames) they try.
 //!
 //! Counts in fixed minutes: guessing is slowed to a known rate, and a device with a wrong password
 //! keeps its neighbours behind the same address waiting a minute at most. When more addresses fail
 //! than are remembered, the others are counted together.
+
+mod names;
+
+pub use self::names::FailedNames;
 
 use dashmap::DashMap;
 use model::Monotonic;

@@ -1,15 +1,17 @@
 //! What must go together: contradictions between keys that are sound by themselves.
 
+use crate::cwmp::ClientCertificates;
 use crate::http::BackendKind;
 use crate::read::Reader;
 use crate::sink::{Sink, SinkKind};
-use crate::top::Config;
+use crate::top::{Auth, Config};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 /// Pushes every contradiction.
 pub(crate) fn contradictions(config: &Config, reader: &mut Reader) {
     tls(config, reader);
+    client_certificates(config, reader);
     listeners(config, reader);
     names(config, reader);
     tenants(config, reader);
@@ -49,6 +51,34 @@ fn tls(config: &Config, reader: &mut Reader) {
             let keys = [key, "tls.cert", "tls.key", "tls.self_signed"];
             reader.contradiction(&keys, message.to_owned());
         }
+    }
+}
+
+/// What asking CPEs for certificates needs.
+fn client_certificates(config: &Config, reader: &mut Reader) {
+    let cwmp = &config.cwmp;
+    let key = "cwmp.client_certificates";
+    if cwmp.client_certificates == ClientCertificates::Off {
+        let given = [
+            ("cwmp.client_ca", cwmp.client_ca.is_some()),
+            ("cwmp.client_crl", cwmp.client_crl.is_some()),
+        ];
+        for (file, _) in given.into_iter().filter(|(_, given)| *given) {
+            let message = "is for `cwmp.client_certificates`, which is off";
+            reader.contradiction(&[file, key], message.to_owned());
+        }
+        return;
+    }
+    let needed = [
+        ("cwmp.client_ca", cwmp.client_ca.is_some()),
+        ("cwmp.tls_listen", cwmp.tls_listen.is_some()),
+    ];
+    for (other, _) in needed.into_iter().filter(|(_, given)| !*given) {
+        reader.contradiction(&[key, other], format!("needs `{other}`"));
+    }
+    if cwmp.auth == Auth::Open {
+        let message = "is given beside `auth = \"open\"`, which asks for no proof";
+        reader.contradiction(&[key, "cwmp.auth"], message.to_owned());
     }
 }
 

@@ -26,6 +26,18 @@ section! {
         /// Whether a CPE may send its password in the clear over a connection without TLS (HTTP
         /// Basic). Off, because who listens on the line then has it; Digest is always offered.
         restart allow_basic: bool = false,
+        /// Whether CPEs are asked for a certificate on `tls_listen`. One that names the CPE (common name
+        /// `OUI-ProductClass-Serial`, `OUI-Serial` or the serial number) is its proof, and no password
+        /// is asked for; one that many CPEs share proves nothing beside it. `accepted` asks and serves
+        /// those without, too; `required` serves no CPE without, nor any on `listen`. One that `client_ca`
+        /// did not sign ends the connection in either case.
+        restart client_certificates: ClientCertificates = "off",
+        /// Who signs CPEs' certificates: one or more authorities, as PEM. Read again on SIGHUP. Whoever
+        /// they sign for is a CPE: name those of your CPEs alone, never a public one.
+        restart client_ca: Option<PathBuf> = none,
+        /// Certificates that these authorities took back: one or more lists, as PEM. Read again on
+        /// SIGHUP; a list that is overdue still counts.
+        restart client_crl: Option<PathBuf> = none,
         /// Networks from which a known CPE that has lost its credentials (factory reset) may enrol
         /// again by itself. None by default: an operator's mark is needed, for else the enrolment
         /// secret of one leaked router takes over any other.
@@ -45,6 +57,9 @@ section! {
         restart body_decoded_max: Size<{ 16 * KIB }, { 256 * MIB }> = "4 MiB",
         /// Longest time for the head of a request, against peers that send a byte a minute.
         restart header_timeout: Period<SECOND, { 5 * MINUTE }> = "10s",
+        /// Longest time for a body to arrive: a slow modem sends 1 MiB in a minute, and who sends a
+        /// byte a second is cut off (408).
+        restart body_timeout: Period<SECOND, { 30 * MINUTE }> = "60s",
         /// Most connections at once, both listeners together; the next is closed at once. Sessions
         /// are short: 100,000 CPEs with an hourly Inform keep some 100 open.
         restart connections_max: Bounded<1, 1_000_000> = 20_000,
@@ -58,8 +73,11 @@ section! {
         /// Whether the data model of a CPE is learned, names and values, when it is first met or comes
         /// from factory settings. `off` learns only what commands ask for.
         restart discovery: Discovery = "first_contact",
-        /// Failed sign-ins per minute from one address before the next wait. An ONT with a wrong
-        /// password tries about once a minute; a guesser gets ten tries.
+        /// Failed sign-ins per minute from one address, or at one CPE's user name from all addresses,
+        /// before the next wait. An ONT with a wrong password tries about once a minute; a guesser gets
+        /// ten tries, however many addresses he has. A CPE whose name is guessed at is still heard from
+        /// the address where it was last, and from others when the minute is over. `enrol` and shared
+        /// names are limited by address alone: they would shut out the fleet.
         restart failed_sign_ins_per_minute: Bounded<1, 100_000> = 10,
         /// How CPEs are woken.
         section connection_request: ConnectionRequest = {},
@@ -67,6 +85,18 @@ section! {
         tables credential: Vec<Credential> = [],
         /// What single models get wrong.
         tables quirk: Vec<Quirk> = [],
+    }
+}
+
+words! {
+    /// Whether CPEs show certificates.
+    ClientCertificates {
+        /// They are not asked for any.
+        Off = "off",
+        /// They are asked, and may have none.
+        Accepted = "accepted",
+        /// Nobody is served without.
+        Required = "required",
     }
 }
 

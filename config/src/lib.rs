@@ -28,7 +28,7 @@ mod warn;
 
 pub use bounded::{Bounded, DAY, GIB, HOUR, KIB, MIB, MINUTE, Period, SECOND, Size, TIB};
 pub use cidr::{Cidr, CidrError};
-pub use cwmp::{ConnectionRequest, Credential, Cwmp, Discovery};
+pub use cwmp::{ClientCertificates, ConnectionRequest, Credential, Cwmp, Discovery};
 pub use fault::{Cause, Fault, Faults, Warning};
 pub use files::{Files, Firmware};
 pub use http::{Backend, BackendKind, Operator, Public, Tls};

@@ -41,8 +41,10 @@ section! {
         restart keep_alive_max: Period<SECOND, { 65_535 * SECOND }> = "65535s",
         /// Most connections at once, both listeners together. An idle one costs some 4 KiB.
         restart connections_max: Bounded<1, 2_000_000> = 200_000,
-        /// Failed sign-ins per minute from one address before the next wait. There is no limit of
-        /// connections per address, since a whole carrier stands behind one.
+        /// Failed sign-ins per minute from one address, or at one board's user name from all addresses,
+        /// before the next wait. A board whose name is guessed at is still heard from the address where
+        /// it was last. There is no limit of connections per address, since a whole carrier stands
+        /// behind one.
         restart failed_sign_ins_per_minute: Bounded<1, 100_000> = 10,
     }
 }

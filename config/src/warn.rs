@@ -1,6 +1,8 @@
 //! What is allowed but seldom meant.
 
+use crate::cwmp::ClientCertificates;
 use crate::fault::Warning;
+use crate::quirk::QuirkFlag;
 use crate::top::{Auth, Config};
 use std::net::SocketAddr;
 
@@ -44,7 +46,7 @@ pub(crate) fn warnings(config: &Config) -> Vec<Warning> {
 
 fn cwmp(config: &Config, warn: &mut impl FnMut(&str, &str)) {
     let cwmp = &config.cwmp;
-    if is_open(cwmp.listen) {
+    if is_open(cwmp.listen) && cwmp.client_certificates != ClientCertificates::Required {
         warn(
             "cwmp.listen",
             "serves routers in plain text: use `cwmp.tls_listen`, or a network that only they reach",
@@ -56,6 +58,9 @@ fn cwmp(config: &Config, warn: &mut impl FnMut(&str, &str)) {
     }
     if cwmp.allow_basic && is_open(cwmp.listen) {
         warn("cwmp.allow_basic", "takes passwords in plain text on `cwmp.listen`");
+    }
+    if cwmp.quirk.iter().any(|quirk| quirk.flags.contains(&QuirkFlag::DigestReplay)) {
+        warn("cwmp.quirk", "lets whoever overhears a CPE with `digest_replay` be that CPE");
     }
     if cwmp.enrol_networks.iter().any(|it| it.is_everything()) {
         warn("cwmp.enrol_networks", "lets the enrolment secret take over any router from anywhere");

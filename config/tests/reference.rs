@@ -10,11 +10,13 @@ use std::path::Path;
 
 /// Values for keys that have no default, as an operator would write them. The lines are commented
 /// out in `lastmile.toml`.
-const EXAMPLES: [(&str, &str); 24] = [
+const EXAMPLES: [(&str, &str); 26] = [
     ("store.url", r#""sqlite:/var/lib/lastmile/store.db""#),
     ("store.key_file", r#""/run/credentials/lastmile.service/store.key""#),
     ("cwmp.tls_listen", r#""0.0.0.0:7548""#),
     ("cwmp.url", r#""https://acs.example.net""#),
+    ("cwmp.client_ca", r#""/etc/lastmile/cpe-ca.pem""#),
+    ("cwmp.client_crl", r#""/etc/lastmile/cpe-crl.pem""#),
     ("cwmp.credential.username", r#""fleet""#),
     ("cwmp.credential.password_file", r#""/etc/lastmile/fleet.password""#),
     ("cwmp.quirk.oui", r#""00259E""#),

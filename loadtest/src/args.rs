@@ -25,6 +25,25 @@ pub(crate) enum Scenario {
     Mixed(Mixed),
     /// Steady CWMP sessions, as many as fit: connection, Inform, empty POST, 204.
     CwmpSteady(CwmpSteady),
+    /// Steady sessions in each of which one GetParameterValues is made, as many as fit.
+    ///
+    /// What provokes the call is a `get_parameters` command for each router, which is queued through
+    /// the API before the sessions are held and is not measured: the run goes in rounds, of which
+    /// only the second half counts (queue a command for each; wait until the daemon rests; hold a
+    /// session with each). The routers name no URL to be woken at. Needs --data-dir, for the
+    /// operator's token.
+    CwmpGet(CwmpGet),
+    /// First contacts: each session is that of a router that was never met, whose data model is
+    /// discovered.
+    CwmpBootstrap(CwmpBootstrap),
+    /// Power comes back: all routers at once with `1 BOOT`.
+    ///
+    /// Each is served, or told to come back (503 or 429 with Retry-After) and does so then; one that
+    /// is cut off tries again as TR-069 3.2.1.1 has it. The run is good when all were served and all
+    /// they told has arrived. Each needs a socket here and one in the daemon: `ulimit -n` must be
+    /// some 200 more than there are routers, in both; where ours is less, the rest begins as soon as
+    /// the first are through, and the report says so.
+    CwmpStorm(CwmpStorm),
     /// QoS 1 publishes, as many as fit; any MQTT 3.1.1 server will do.
     MqttQos1(MqttQos1),
     /// Idle MQTT connections, for their memory.
@@ -69,6 +88,9 @@ pub(crate) struct Common {
     /// Where it serves USSD aggregators.
     #[arg(long)]
     pub(crate) ussd: Option<SocketAddr>,
+    /// Where it serves its operators.
+    #[arg(long)]
+    pub(crate) operator: Option<SocketAddr>,
     /// First of five ports on 127.0.0.1 that `config --ports-from` laid out: CWMP, MQTT, public,
     /// operator, backend.
     #[arg(long)]
@@ -174,13 +196,88 @@ pub(crate) struct CwmpSteady {
     /// Sessions at once.
     #[arg(long, default_value_t = 64)]
     pub(crate) parallel: u32,
+    /// How the routers sign in.
+    #[command(flatten)]
+    pub(crate) sign_in: SignIn,
+    /// Also those of every scenario.
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// How routers sign in, in the scenarios of CWMP alone.
+#[derive(Clone, Debug, Group)]
+pub(crate) struct SignIn {
     /// Sign in by digest: `user:password`, or `enrol` for the secret in the data directory.
     #[arg(long)]
     pub(crate) digest: Option<String>,
     /// Connect with TLS; the certificate is not checked.
     #[arg(long)]
     pub(crate) tls: bool,
+}
+
+/// Flags of `cwmp-get`.
+#[derive(Debug, Group)]
+pub(crate) struct CwmpGet {
+    /// Routers that are known; each has one session in each round.
+    #[arg(long, default_value_t = 2000)]
+    pub(crate) cpes: u32,
+    /// Sessions at once.
+    #[arg(long, default_value_t = 64)]
+    pub(crate) parallel: u32,
+    /// Parameters that each call reads, of those below `DeviceInfo.`; at most 8.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8))]
+    pub(crate) names: u8,
+    /// How the routers sign in.
+    #[command(flatten)]
+    pub(crate) sign_in: SignIn,
+    /// Also those of every scenario. `--seconds` is of measured time.
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// Flags of `cwmp-bootstrap`.
+#[derive(Debug, Group)]
+pub(crate) struct CwmpBootstrap {
+    /// Most first contacts; it ends with them or with `--seconds`, whichever is first.
+    #[arg(long, default_value_t = 20_000)]
+    pub(crate) cpes: u32,
+    /// Sessions at once.
+    #[arg(long, default_value_t = 16)]
+    pub(crate) parallel: u32,
+    /// The data model that is discovered.
+    #[arg(long, default_value = "generated:1000")]
+    pub(crate) model: String,
+    /// How the routers sign in.
+    #[command(flatten)]
+    pub(crate) sign_in: SignIn,
     /// Also those of every scenario.
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// Flags of `cwmp-storm`.
+#[derive(Debug, Group)]
+pub(crate) struct CwmpStorm {
+    /// Routers.
+    #[arg(long, default_value_t = 20_000)]
+    pub(crate) cpes: u32,
+    /// First contacts at once, before the storm.
+    #[arg(long, default_value_t = 64)]
+    pub(crate) parallel: u32,
+    /// Their data model; `small` has 20 parameters, so that many fit into this program.
+    #[arg(long, default_value = "small")]
+    pub(crate) model: String,
+    /// Addresses that they call from: 127.0.0.1 and those after it. One has some 28,000 ports, and
+    /// one that was used rests a minute.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=200))]
+    pub(crate) addresses: u8,
+    /// Longest wait until all are served.
+    #[arg(long, value_parser = duration, default_value = "300s")]
+    pub(crate) patience: Duration,
+    /// How the routers sign in.
+    #[command(flatten)]
+    pub(crate) sign_in: SignIn,
+    /// Also those of every scenario. `--seconds` does not matter: it ends when all are served.
     #[command(flatten)]
     pub(crate) common: Common,
 }

@@ -187,7 +187,7 @@ impl Caller<'_> {
     async fn post(&mut self, form: &str) -> Result<Answer, HttpError> {
         const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
         if !self.is_connected() {
-            self.client = Some(Client::connect(self.world.targets.ussd, None).await?);
+            self.client = Some(Client::connect(self.world.targets.ussd, None, None).await?);
         }
         let client = self.client.as_mut().ok_or(HttpError::Lost)?;
         let answer =

@@ -1,19 +1,22 @@
 //! Routers and ONTs: a data model each, sessions, and a door to knock at.
 
 mod device;
+mod errand;
 mod model;
 mod session;
 mod wake;
 
 pub(crate) use device::Device;
 pub(crate) use model::{Model, ModelError};
+pub(crate) use session::SessionError;
 pub(crate) use wake::{Door, Doors};
 
 use crate::digest::Signer;
 use crate::http::Tls;
 use crate::meter::Kind;
 use crate::world::World;
-use cwmp::EventStruct;
+use cwmp::{Body, EventStruct};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::{sleep, sleep_until};
@@ -43,6 +46,8 @@ pub(crate) struct Spec {
     pub(crate) offset: Duration,
     /// Where it is knocked at.
     pub(crate) door: Arc<Door>,
+    /// Which address of this machine it calls from; any when absent.
+    pub(crate) from: Option<IpAddr>,
 }
 
 /// A router between sessions.
@@ -54,6 +59,8 @@ pub(crate) struct Cpe {
     /// What it must tell, and the fact that this is.
     events: Vec<EventStruct>,
     fact: Option<u32>,
+    /// What it must tell beside that, once it has informed.
+    to_tell: Vec<Body>,
     retries: u32,
 }
 
@@ -61,7 +68,8 @@ impl Cpe {
     /// One that has just been unpacked.
     pub(crate) fn new(world: Arc<World>, spec: Spec, device: Device) -> Self {
         let events = vec![event(EventStruct::BOOTSTRAP, ""), event(EventStruct::BOOT, "")];
-        Self { world, spec, device, signer: None, events, fact: None, retries: 0 }
+        let to_tell = Vec::new();
+        Self { world, spec, device, signer: None, events, fact: None, to_tell, retries: 0 }
     }
 
     /// Lives until the load ends.
@@ -70,12 +78,18 @@ impl Cpe {
         let mut sessions = 0_u32;
         let mut known = false;
         loop {
+            let errand = self.device.next_errand();
+            let next = errand.map_or(due, |it| it.min(due));
             let woken = tokio::select! {
                 () = self.world.stop.cancelled() => return,
-                () = sleep_until(due.into()) => false,
+                () = sleep_until(next.into()) => false,
                 () = self.spec.door.knocked(), if known => true,
             };
-            let began = if self.spec.from_due && !woken { due } else { Instant::now() };
+            let is_periodic = !woken && errand.is_none_or(|it| it >= due);
+            let began = if self.spec.from_due && is_periodic { due } else { Instant::now() };
+            while let Some(errand) = self.device.take_errand(Instant::now()) {
+                self.carry_out(errand).await;
+            }
             if woken {
                 self.events.push(event(EventStruct::CONNECTION_REQUEST, ""));
             } else if self.events.is_empty() {
@@ -83,15 +97,12 @@ impl Cpe {
                 self.periodic(sessions);
             }
             match self.session(began).await {
-                Ok(restart) => {
+                Ok(()) => {
                     if !known {
                         known = true;
                         self.world.is_ready();
                     }
-                    if let Some(command_key) = restart {
-                        self.restart(&command_key).await;
-                        due = Instant::now();
-                    } else if !woken {
+                    if is_periodic {
                         due += self.spec.interval;
                     }
                 }
@@ -107,24 +118,39 @@ impl Cpe {
         }
     }
 
-    /// One session for the next in turn, without a clock: for `cwmp-steady`. Returns whether it
-    /// went well.
+    /// One session for the next in turn, without a clock, and what it leaves to be done. Returns
+    /// whether it went well.
     pub(crate) async fn once(&mut self) -> bool {
         if self.events.is_empty() {
             self.periodic(0);
         }
-        match self.session(Instant::now()).await {
-            Ok(Some(command_key)) => {
-                self.restart(&command_key).await;
-                true
-            }
-            Ok(None) => true,
-            Err(error) => {
-                self.world.meter.error(Kind::CwmpSession, error.to_string());
-                self.retries += 1;
-                false
+        if let Err(error) = self.session(Instant::now()).await {
+            self.world.meter.error(Kind::CwmpSession, error.to_string());
+            self.retries += 1;
+            return false;
+        }
+        while let Some(due) = self.device.next_errand() {
+            sleep_until(due.into()).await;
+            if let Some(errand) = self.device.take_errand(due) {
+                self.carry_out(errand).await;
             }
         }
+        true
+    }
+
+    /// One session of a router that has just been switched on, with all that goes wrong told.
+    pub(crate) async fn boot(&mut self) -> Result<(), SessionError> {
+        if self.events.is_empty() {
+            self.events.push(event(EventStruct::BOOT, ""));
+        }
+        let held = self.session(Instant::now()).await;
+        self.retries += u32::from(held.is_err());
+        held
+    }
+
+    /// How many calls of the server it has answered since the last time this was asked.
+    pub(crate) fn take_calls(&mut self) -> u64 {
+        self.device.take_calls()
     }
 
     fn periodic(&mut self, sessions: u32) {
@@ -132,11 +158,6 @@ impl Cpe {
         if self.spec.change_every > 0 && sessions.is_multiple_of(self.spec.change_every) {
             self.events.push(event(EventStruct::VALUE_CHANGE, ""));
         }
-    }
-
-    async fn restart(&mut self, command_key: &str) {
-        sleep(RESTART).await;
-        self.events = vec![event(EventStruct::BOOT, ""), event(EventStruct::M_REBOOT, command_key)];
     }
 
     /// Whether what it must tell is a fact that the daemon keeps for sure.
@@ -149,4 +170,9 @@ impl Cpe {
 
 fn event(code: &str, command_key: &str) -> EventStruct {
     EventStruct { code: code.into(), command_key: command_key.into() }
+}
+
+/// The time as CWMP writes it.
+fn now() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

@@ -10,6 +10,7 @@
     reason = "the bans keep the daemon's core pure; this program is the outside world"
 )]
 
+mod api;
 mod args;
 mod backend;
 mod board;

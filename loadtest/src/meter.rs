@@ -13,6 +13,8 @@ pub(crate) enum Kind {
     CwmpInform,
     /// A whole session, from the connection to the end.
     CwmpSession,
+    /// From the beginning of a storm to the end of the session that a router was waiting for.
+    CwmpServed,
     /// TCP and CONNECT to CONNACK.
     MqttConnect,
     /// QoS 1 PUBLISH to PUBACK.
@@ -27,9 +29,10 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::CwmpInform,
         Self::CwmpSession,
+        Self::CwmpServed,
         Self::MqttConnect,
         Self::MqttPublish,
         Self::UssdHop,
@@ -42,6 +45,7 @@ impl Kind {
         match self {
             Self::CwmpInform => "cwmp inform",
             Self::CwmpSession => "cwmp session",
+            Self::CwmpServed => "cwmp served",
             Self::MqttConnect => "mqtt connect",
             Self::MqttPublish => "mqtt qos 1",
             Self::UssdHop => "ussd hop",

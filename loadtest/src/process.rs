@@ -117,6 +117,11 @@ impl Follower {
         follower
     }
 
+    /// The process as it is, which changes nothing of what is counted.
+    pub(crate) fn now(&self) -> Option<Sample> {
+        self.pid.and_then(Sample::take)
+    }
+
     /// Whether there is anything to follow.
     pub(crate) fn is_following(&self) -> bool {
         self.pid.is_some() || self.file.is_some()
@@ -131,6 +136,14 @@ impl Follower {
         self.began = sample;
         self.last = sample;
         self.peak_kib = sample.rss_kib;
+    }
+
+    /// Looks again, and counts nothing of what was used since it last looked.
+    pub(crate) fn skip(&mut self) {
+        let Some(sample) = self.pid.and_then(Sample::take) else { return };
+        self.began.user += sample.user.saturating_sub(self.last.user);
+        self.began.system += sample.system.saturating_sub(self.last.system);
+        self.last = sample;
     }
 
     /// Looks again. What a process used after it was last seen alive is not known.
@@ -174,6 +187,7 @@ impl Follower {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Instant;
 
     #[test]
     fn a_name_may_hold_anything() {
@@ -193,7 +207,12 @@ mod tests {
         follower.begin();
         let sample = follower.look().unwrap();
         assert!(sample.rss_kib > 0 && sample.fds > 0 && sample.threads > 0);
+        let before = follower.usage().unwrap();
+        let until = Instant::now() + TICK * 5;
+        while Instant::now() < until {}
+        follower.skip();
         let usage = follower.usage().unwrap();
+        assert!((usage.cpu_s - before.cpu_s).abs() < 1e-9, "skipped");
         assert!(usage.cpu_s >= 0.0 && usage.restarts == 0);
         assert!(Follower::new(None, None).usage().is_none());
     }

@@ -33,6 +33,8 @@ pub(crate) struct Report {
     pub(crate) lost_examples: Vec<String>,
     /// Further figures of the scenario.
     pub(crate) remarks: Vec<String>,
+    /// What the scenario demands and was not kept.
+    pub(crate) broken: Vec<String>,
 }
 
 /// Times of one kind, in milliseconds.
@@ -91,12 +93,13 @@ impl Report {
             account: None,
             lost_examples: Vec::new(),
             remarks: Vec::new(),
+            broken: Vec::new(),
         }
     }
 
     /// Whether all promises were kept.
     pub(crate) fn is_good(&self) -> bool {
-        self.account.as_ref().is_none_or(Account::is_good)
+        self.broken.is_empty() && self.account.as_ref().is_none_or(Account::is_good)
     }
 }
 
@@ -143,6 +146,9 @@ impl fmt::Display for Report {
         self.costs(f)?;
         for remark in &self.remarks {
             writeln!(f, "{remark}")?;
+        }
+        for promise in &self.broken {
+            writeln!(f, "BROKEN: {promise}")?;
         }
         self.verdict(f)
     }
@@ -241,6 +247,11 @@ mod tests {
         assert!(text.ends_with("acknowledged 3, arrived 2, lost 1, out of order 0\n"), "{text}");
         assert!(text.contains("refused") && text.contains("20.00 µs per operation"), "{text}");
         assert!(!report.is_good());
+        report.account = Some(Account::default());
+        assert!(report.is_good());
+        report.broken.push("one".to_owned());
+        assert!(!report.is_good() && report.to_string().contains("BROKEN: one\n"));
+        report.account = Some(Account { lost: 1, ..Account::default() });
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["account"]["lost"], 1);
     }

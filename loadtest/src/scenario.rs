@@ -4,8 +4,12 @@ mod bare_http;
 mod build;
 mod conduct;
 mod config;
+mod cwmp_bootstrap;
+mod cwmp_get;
 mod cwmp_steady;
+mod cwmp_storm;
 mod events;
+mod fleet;
 mod mixed;
 mod mqtt_idle;
 mod mqtt_qos1;
@@ -58,6 +62,8 @@ pub(crate) enum Error {
     Tls(#[from] rustls::Error),
     #[error("--digest is user:password, or enrol with a --data-dir that has the secret")]
     Digest,
+    #[error("the API is needed: {0}")]
+    Api(#[from] crate::api::ApiError),
     #[error("{ready} of {wanted} clients were ready within the warm-up; first errors: {errors}")]
     NotReady { ready: u32, wanted: u32, errors: String },
     #[error("the report cannot be written")]
@@ -71,6 +77,9 @@ pub(crate) async fn run(scenario: Scenario) -> Result<Verdict, Error> {
     match scenario {
         Scenario::Mixed(args) => mixed::run(args).await,
         Scenario::CwmpSteady(args) => cwmp_steady::run(args).await,
+        Scenario::CwmpGet(args) => cwmp_get::run(args).await,
+        Scenario::CwmpBootstrap(args) => cwmp_bootstrap::run(args).await,
+        Scenario::CwmpStorm(args) => cwmp_storm::run(args).await,
         Scenario::MqttQos1(args) => mqtt_qos1::run(args).await,
         Scenario::MqttIdle(args) => mqtt_idle::run(args).await,
         Scenario::UssdHops(args) => ussd_hops::run(args).await,

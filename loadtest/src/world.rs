@@ -58,6 +58,7 @@ pub(crate) struct Targets {
     pub(crate) cwmp_tls: SocketAddr,
     pub(crate) mqtt: SocketAddr,
     pub(crate) ussd: SocketAddr,
+    pub(crate) operator: SocketAddr,
     /// Where we listen ourselves.
     pub(crate) backend: SocketAddr,
 }
@@ -73,6 +74,7 @@ impl Targets {
             cwmp_tls: at(common.cwmp, Port::CwmpTls, 7548),
             mqtt: at(common.mqtt, Port::Mqtt, 1883),
             ussd: at(common.ussd, Port::Public, 8080),
+            operator: at(common.operator, Port::Operator, 8081),
             backend: at(common.backend.backend_listen, Port::Backend, 9090),
         }
     }
@@ -85,13 +87,19 @@ pub(crate) struct Secrets {
     pub(crate) enrolment: Option<String>,
     /// The last part of the aggregator's URL.
     pub(crate) home: Option<String>,
+    /// The operator's token.
+    pub(crate) operator: Option<String>,
 }
 
 impl Secrets {
     fn read(data_dir: Option<&Path>) -> Self {
         let Some(dir) = data_dir else { return Self::default() };
         let line = |name: &str| read_line(&dir.join(name)).ok();
-        Self { enrolment: line("enrolment.secret"), home: line("public/home.secret") }
+        Self {
+            enrolment: line("enrolment.secret"),
+            home: line("public/home.secret"),
+            operator: line("operator.token"),
+        }
     }
 
     /// The path that the aggregator calls.

@@ -40,7 +40,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(commands::show, commands::cancel))
         .routes(routes!(naming::put_alias, naming::delete_alias))
         .routes(routes!(naming::put_tag, naming::delete_tag))
-        .routes(routes!(credentials::put, credentials::delete))
+        .routes(routes!(credentials::put, credentials::show, credentials::delete))
         .routes(routes!(credentials::allow_enrolment))
         .routes(routes!(trace::begin, trace::show, trace::end))
         .routes(routes!(customers::put, customers::show))

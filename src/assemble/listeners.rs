@@ -10,10 +10,10 @@ use crate::listen::tls::Certificate;
 use crate::menus::{self, Services};
 use crate::provision::Provision;
 use crate::quirks::Rule;
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 use crate::shutdown::Stage;
 use arc_swap::ArcSwap;
-use config::{Auth, BackendKind, Config, Discovery};
+use config::{Auth, BackendKind, ClientCertificates, Config, Discovery};
 use cwmp::auth::NonceKey;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -28,7 +28,7 @@ const BACKLOG: u32 = 4_096;
 pub(super) struct Opened {
     pub(super) addresses: Addresses,
     pub(super) services: Arc<ArcSwap<Services>>,
-    pub(super) certificate: Option<Arc<Certificate>>,
+    pub(super) certificates: Vec<Arc<Certificate>>,
 }
 
 /// Opens every port and starts to accept.
@@ -38,34 +38,56 @@ pub(super) async fn start(
     stage: &Stage,
 ) -> Result<Opened, StartError> {
     let config = &settings.config;
-    let certificate = certificate(config)?;
+    let certificates = Certificates::open(config)?;
     let has_backend = config.backend.kind == BackendKind::Http;
     let secrets = config.data_dir.join("public");
     let services = menus::services(&config.ussd, has_backend, Some(&secrets))?;
     let services = Arc::new(ArcSwap::from_pointee(services));
 
-    let cwmp = cwmp(config, core, certificate.as_ref(), stage).await?;
-    let mqtt = mqtt(config, core, certificate.as_ref(), stage).await?;
+    let cwmp = cwmp(config, core, certificates.cwmp.as_ref(), stage).await?;
+    let mqtt = mqtt(config, core, certificates.mqtt.as_ref(), stage).await?;
     let public = public(settings, core, &services, stage).await?;
     // The operator's own port is not opened here.
     let addresses = Addresses { cwmp, mqtt, public, operator: config.operator.listen };
-    Ok(Opened { addresses, services, certificate })
+    Ok(Opened { addresses, services, certificates: certificates.all() })
 }
 
-fn certificate(config: &Config) -> Result<Option<Arc<Certificate>>, StartError> {
-    if config.cwmp.tls_listen.is_none() && config.mqtt.tls_listen.is_none() {
-        return Ok(None);
-    }
-    let certificate = match (&config.tls.cert, &config.tls.key) {
-        (Some(cert), Some(key)) => Certificate::read(cert, key)?,
-        _ => {
-            let dir = config.data_dir.join("tls");
-            crate::files::make_private_dir(&dir)?;
-            let names = vec![config.node.as_str().to_owned(), "localhost".to_owned()];
-            Certificate::read_or_make(&dir.join("cert.pem"), &dir.join("key.pem"), names)?
+/// The certificates of the listeners with TLS: one, unless CPEs are asked for theirs.
+struct Certificates {
+    cwmp: Option<Arc<Certificate>>,
+    mqtt: Option<Arc<Certificate>>,
+}
+
+impl Certificates {
+    fn open(config: &Config) -> Result<Self, StartError> {
+        if config.cwmp.tls_listen.is_none() && config.mqtt.tls_listen.is_none() {
+            return Ok(Self { cwmp: None, mqtt: None });
         }
-    };
-    Ok(Some(Arc::new(certificate)))
+        let (cert, key) = match (&config.tls.cert, &config.tls.key) {
+            (Some(cert), Some(key)) => (cert.clone(), key.clone()),
+            _ => {
+                let dir = config.data_dir.join("tls");
+                crate::files::make_private_dir(&dir)?;
+                let names = vec![config.node.as_str().to_owned(), "localhost".to_owned()];
+                let (cert, key) = (dir.join("cert.pem"), dir.join("key.pem"));
+                Certificate::make(&cert, &key, names)?;
+                (cert, key)
+            }
+        };
+        let open = |clients| Certificate::read(&cert, &key, clients).map(Arc::new);
+        let mqtt = open(None)?;
+        let cwmp = match settings::client_certificates(config) {
+            Some(clients) => open(Some(clients))?,
+            None => Arc::clone(&mqtt),
+        };
+        Ok(Self { cwmp: Some(cwmp), mqtt: Some(mqtt) })
+    }
+
+    fn all(self) -> Vec<Arc<Certificate>> {
+        let mut all: Vec<_> = self.cwmp.into_iter().chain(self.mqtt).collect();
+        all.dedup_by(|one, other| Arc::ptr_eq(one, other));
+        all
+    }
 }
 
 /// Opens a port; the error names the address, for "address in use" alone helps nobody.
@@ -73,6 +95,9 @@ pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, StartError>
     let open = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         socket.set_reuseaddr(true)?;
+        // Answers are small and waited for: Nagle's algorithm would hold them back. What is accepted
+        // inherits it, which saves a call for each.
+        socket.set_nodelay(true)?;
         socket.bind(address)?;
         socket.listen(BACKLOG)
     };
@@ -135,10 +160,12 @@ async fn cwmp(
     let options = CwmpOptions {
         requires_sign_in: settings.auth == Auth::Required,
         allows_basic: settings.allow_basic,
+        requires_certificate: settings.client_certificates == ClientCertificates::Required,
         trusted_proxies: config.trusted_proxies.clone(),
         body_max: settings.body_max.as_usize(),
         body_decoded_max: settings.body_decoded_max.as_usize(),
         header_timeout: settings.header_timeout.get(),
+        body_timeout: settings.body_timeout.get(),
         session_max: settings.session_max.get(),
         failed_sign_ins_per_minute: settings.failed_sign_ins_per_minute.get(),
         devices_max: config.store.devices_max.as_usize(),

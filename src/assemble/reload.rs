@@ -17,7 +17,7 @@ pub struct Reload {
     running: Config,
     logging: Logging,
     services: Arc<ArcSwap<Services>>,
-    certificate: Option<Arc<Certificate>>,
+    certificates: Vec<Arc<Certificate>>,
 }
 
 impl Reload {
@@ -25,10 +25,10 @@ impl Reload {
         settings: &Settings,
         logging: Logging,
         services: Arc<ArcSwap<Services>>,
-        certificate: Option<Arc<Certificate>>,
+        certificates: Vec<Arc<Certificate>>,
     ) -> Self {
         let (file, running) = (settings.file.clone(), settings.config.clone());
-        Self { file, running, logging, services, certificate }
+        Self { file, running, logging, services, certificates }
     }
 
     /// Reads everything again.
@@ -55,12 +55,18 @@ impl Reload {
                 return error!(error, "menus are faulty; nothing is reloaded");
             }
         };
-        if let Some(certificate) = &self.certificate {
-            let files = next.tls.cert.as_deref().zip(next.tls.key.as_deref());
-            if let Err(error) = certificate.reload(files) {
+        let files = next.tls.cert.as_deref().zip(next.tls.key.as_deref());
+        let certificates: Result<Vec<_>, _> =
+            self.certificates.iter().map(|certificate| certificate.prepare(files)).collect();
+        let certificates = match certificates {
+            Ok(certificates) => certificates,
+            Err(error) => {
                 let error = settings::chain(&error);
                 return error!(error, "certificate cannot be used; nothing is reloaded");
             }
+        };
+        for (certificate, prepared) in self.certificates.iter().zip(certificates) {
+            certificate.take(prepared);
         }
         self.services.store(Arc::new(services));
         self.logging.set_level(next.log.level);

@@ -1,8 +1,9 @@
 //! Accepting connections within bounds: one loop for every listener.
 
-use crate::listen::tls::Certificate;
+use crate::listen::tls::{self, Certificate};
 use crate::metrics::ListenerMetrics;
 use crate::shutdown::Stage;
+use cwmp::auth::CertificateNames;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -72,8 +73,6 @@ pub(crate) async fn accept<F>(
             continue;
         };
         port.metrics.accepted();
-        // Answers are small and waited for: Nagle's algorithm would hold them back.
-        let _ = socket.set_nodelay(true);
         match &port.certificate {
             None => stage.spawn(serve(Connection { stream: Stream::plain(socket), peer, place })),
             Some(certificate) => {
@@ -102,6 +101,8 @@ pub(crate) async fn accept<F>(
 #[derive(Debug)]
 pub(crate) struct Stream {
     bytes: Bytes,
+    /// Whether the peer has said that it sends no more.
+    is_at_end: bool,
     /// Runs while a write waits; not there while nothing does.
     stalled: Option<Pin<Box<Sleep>>>,
 }
@@ -119,16 +120,23 @@ const STALL_MAX: Duration = Duration::from_secs(30);
 
 impl Stream {
     fn plain(stream: TcpStream) -> Self {
-        Self { bytes: Bytes::Plain(stream), stalled: None }
+        Self { bytes: Bytes::Plain(stream), is_at_end: false, stalled: None }
     }
 
     fn tls(stream: TlsStream<TcpStream>) -> Self {
-        Self { bytes: Bytes::Tls(Box::new(stream)), stalled: None }
+        Self { bytes: Bytes::Tls(Box::new(stream)), is_at_end: false, stalled: None }
     }
 
     /// Whether the peer's bytes come through TLS.
     pub(crate) fn is_tls(&self) -> bool {
         matches!(self.bytes, Bytes::Tls(_))
+    }
+
+    /// Whom the certificate names that the peer showed; `None` when it showed none.
+    pub(crate) fn certificate_names(&self) -> Option<CertificateNames> {
+        let Bytes::Tls(stream) = &self.bytes else { return None };
+        let (_, session) = stream.get_ref();
+        session.peer_certificates().and_then(|chain| chain.first()).map(tls::names_in)
     }
 
     /// Watches over what a write answered.
@@ -165,7 +173,11 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        ask!(self.get_mut(), bytes => Pin::new(bytes).poll_read(cx, buf))
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let read = ask!(this, bytes => Pin::new(bytes).poll_read(cx, buf));
+        this.is_at_end |= matches!(read, Poll::Ready(Ok(()))) && buf.filled().len() == before;
+        read
     }
 }
 
@@ -188,6 +200,10 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        // Who has closed his side hears nothing more: closing the socket says as much.
+        if this.is_at_end && !this.is_tls() {
+            return Poll::Ready(Ok(()));
+        }
         let shut = ask!(this, bytes => Pin::new(bytes).poll_shutdown(cx));
         this.watch(cx, shut)
     }

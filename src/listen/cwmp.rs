@@ -4,6 +4,7 @@
 //! pipeline keeps. What it does is find the session that a request belongs to, prove who sends it,
 //! and carry out what the session asks for.
 
+mod admit;
 mod body;
 mod decide;
 mod discovery;
@@ -32,6 +33,7 @@ use crate::registry::Registry;
 use crate::shutdown::Stage;
 use crate::trace::Traces;
 use crate::transfers::Transfers;
+use ::cwmp::auth::CertificateNames;
 use ::cwmp::{CloseReason, Inform, Known, Message, Reply, Session};
 use ::tracing::debug;
 use config::Cidr;
@@ -62,6 +64,8 @@ pub struct CwmpOptions {
     pub requires_sign_in: bool,
     /// Whether passwords may come in the clear over plain HTTP.
     pub allows_basic: bool,
+    /// Whether nobody is served who shows no certificate.
+    pub requires_certificate: bool,
     /// Proxies that are believed about whom they speak for.
     pub trusted_proxies: Vec<Cidr>,
     /// Largest body as it arrives.
@@ -70,9 +74,11 @@ pub struct CwmpOptions {
     pub body_decoded_max: usize,
     /// Longest time for the head of a request.
     pub header_timeout: Duration,
+    /// Longest time for a body.
+    pub body_timeout: Duration,
     /// Longest session.
     pub session_max: Duration,
-    /// Failed sign-ins per minute from one address.
+    /// Failed sign-ins per minute from one address, and at one user name.
     pub failed_sign_ins_per_minute: u32,
     /// Most devices that the registry may hold.
     pub devices_max: usize,
@@ -133,6 +139,8 @@ pub struct CwmpListener {
 struct Line {
     peer: IpAddr,
     is_tls: bool,
+    /// Whom the certificate names that the CPE showed.
+    certificate: Option<Arc<CertificateNames>>,
     /// The session last served on it: for CPEs that send no cookie.
     session: Mutex<Option<SessionKey>>,
     /// A request that was refused on it before anybody was named; kept only for a trace.
@@ -214,8 +222,9 @@ impl CwmpListener {
         let peer = connection.peer.ip();
         let (stream, _place) = connection.into_parts();
         let is_tls = stream.is_tls();
+        let certificate = stream.certificate_names().map(Arc::new);
         let (session, unnamed) = (Mutex::default(), Mutex::default());
-        let line = Arc::new(Line { peer, is_tls, session, unnamed });
+        let line = Arc::new(Line { peer, is_tls, certificate, session, unnamed });
         let answer = |request| Arc::clone(&self).request(request, Arc::clone(&line));
         let ended = http1::speak(stream, self.options.header_timeout, stop, answer).await;
         if let Err(fault) = ended {
@@ -240,7 +249,7 @@ impl CwmpListener {
         let caller = if has_session && !head.headers.contains_key(AUTHORIZATION) {
             None
         } else {
-            match self.sign_ins.caller(&head, from, line.is_tls, &self.parts) {
+            match self.sign_ins.caller(&head, from, &line, &self.parts) {
                 Ok(caller) => Some(caller),
                 Err(_) if has_session => None,
                 Err(refused) => {
@@ -283,11 +292,18 @@ impl CwmpListener {
                 return self.give_up(session, error.code(), answer).await;
             }
         };
-        self.parts.metrics.request(Protocol::Cwmp, message.body.name());
+        let metrics = &self.parts.metrics;
+        metrics.request(Protocol::Cwmp, message.body.name());
+        metrics.oddities("parameter_dropped", message.oddities.parameters_dropped);
+        metrics.oddities("header_ignored", message.oddities.headers_ignored);
         match (message.inform().is_some(), session) {
             (true, session) => self.begin(message, caller, session, from, &line).await,
             (false, Some(owned)) => self.turn(owned, message, &line).await,
-            (false, None) if message.body == ::cwmp::Body::Empty => empty(),
+            // A CPE that waits for a 401 before it sends anything has it, certificate or not.
+            (false, None) if message.body == ::cwmp::Body::Empty => match caller {
+                Some(Caller::Certified(_)) => self.sign_ins.ask(true, self.parts.clock.now()),
+                Some(Caller::Anybody | Caller::Proved(_) | Caller::Continued) | None => empty(),
+            },
             (false, None) => {
                 self.parts.metrics.fault(Protocol::Cwmp, "no_session");
                 plain(StatusCode::BAD_REQUEST, "a session begins with an Inform")
@@ -333,6 +349,7 @@ impl CwmpListener {
         let caller = match (caller, &resting) {
             (Some(caller), _) => caller,
             (None, Some(owned)) if owned.device == device => Caller::Continued,
+            (None, _) if !self.options.requires_sign_in => Caller::Anybody,
             (None, _) => {
                 if let Some(owned) = resting {
                     self.let_go(owned, CloseReason::Superseded).await;
@@ -392,6 +409,7 @@ impl CwmpListener {
             ends_at: now.monotonic + self.options.session_max,
             is_set_up: false,
             offered: None,
+            pushing: None,
             lessons: Lessons::default(),
             refreshes: Vec::new(),
         })

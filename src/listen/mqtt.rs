@@ -15,7 +15,7 @@ use crate::metrics::Metrics;
 use crate::pipeline::{Pipeline, Recorded};
 use crate::registry::Registry;
 use crate::shutdown::Stage;
-use crate::sign_ins::FailedSignIns;
+use crate::sign_ins::{FailedNames, FailedSignIns};
 use ::mqtt::{Acl, CloseReason, Delivery, Output, Session, Undeliverable};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -86,6 +86,7 @@ pub struct MqttListener {
     options: MqttOptions,
     session_options: Arc<::mqtt::Options>,
     failed: FailedSignIns,
+    failed_names: FailedNames,
     acl: Arc<Acl>,
     tenant: Tenant,
 }
@@ -126,8 +127,10 @@ impl MqttListener {
     pub fn new(parts: MqttParts, options: MqttOptions) -> Arc<Self> {
         let session_options = Arc::new(options.session.clone());
         let failed = FailedSignIns::new(options.failed_sign_ins_per_minute);
+        let failed_names = FailedNames::new(options.failed_sign_ins_per_minute);
         let acl = Arc::new(if options.requires_sign_in { Acl::board() } else { Acl::open() });
-        Arc::new(Self { parts, options, session_options, failed, acl, tenant: Tenant::default() })
+        let tenant = Tenant::default();
+        Arc::new(Self { parts, options, session_options, failed, failed_names, acl, tenant })
     }
 
     /// Accepts on `port` until the stage stops.

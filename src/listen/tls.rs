@@ -1,21 +1,40 @@
-//! Certificates: read from files, made on first use where asked, changed without a restart.
+//! Certificates: read from files, made on first use where asked, changed without a restart; and those
+//! that devices show, checked.
 
 use crate::files::{self, FileError};
 use arc_swap::ArcSwap;
+use cwmp::auth::CertificateNames;
 use model::Redacted;
-use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
+use x509_parser::extensions::GeneralName;
+use x509_parser::oid_registry::OID_X509_SERIALNUMBER;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-/// The server's certificate, shared by every TLS listener.
+/// The server's certificate, and which of the devices' are believed.
 #[derive(Debug)]
 pub struct Certificate {
     cert: PathBuf,
     key: PathBuf,
+    clients: Option<ClientCertificates>,
     current: ArcSwap<ServerConfig>,
+}
+
+/// Which certificates of devices are believed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ClientCertificates {
+    /// Who signs them: one or more authorities, as PEM.
+    pub ca: PathBuf,
+    /// Those that were taken back: one or more lists, as PEM.
+    pub crl: Option<PathBuf>,
+    /// Whether nobody connects without one.
+    pub are_required: bool,
 }
 
 /// Why there is no certificate to serve.
@@ -35,36 +54,54 @@ pub enum CertificateError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// What was read cannot check devices' certificates.
+    #[error("`{}` holds nothing to check devices' certificates with", .file.display())]
+    Clients {
+        /// The file of the authorities, or of what they took back.
+        file: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
 }
 
-impl Certificate {
-    /// Reads the certificate chain and its key.
-    pub fn read(cert: &Path, key: &Path) -> Result<Self, CertificateError> {
-        let current = ArcSwap::from(server_config(cert, key)?);
-        Ok(Self { cert: cert.to_owned(), key: key.to_owned(), current })
-    }
+/// A configuration that was read and is not served yet.
+#[derive(Debug)]
+pub struct Prepared(Arc<ServerConfig>);
 
-    /// Makes a P-256 certificate for `names` that signs itself, unless there is one, and reads it.
-    pub fn read_or_make(
+impl Certificate {
+    /// Reads the certificate chain, its key, and what devices' certificates are checked with.
+    pub fn read(
         cert: &Path,
         key: &Path,
-        names: Vec<String>,
+        clients: Option<ClientCertificates>,
     ) -> Result<Self, CertificateError> {
+        let current = ArcSwap::from(server_config(cert, key, clients.as_ref())?);
+        Ok(Self { cert: cert.to_owned(), key: key.to_owned(), clients, current })
+    }
+
+    /// Makes a P-256 certificate for `names` that signs itself, unless there is one.
+    pub fn make(cert: &Path, key: &Path, names: Vec<String>) -> Result<(), CertificateError> {
         if matches!(files::read(cert), Err(error) if error.is_missing()) {
             let made = rcgen::generate_simple_self_signed(names)
                 .map_err(|error| unusable(cert, key, error))?;
             files::write_new_secret(key, Redacted(made.signing_key.serialize_pem()))?;
             files::write_new_secret(cert, Redacted(made.cert.pem()))?;
         }
-        Self::read(cert, key)
+        Ok(())
     }
 
-    /// Reads the certificate again, from `files` (certificate and key) where they are named, else
-    /// from where it was. Connections that are open keep what they have; on an error nothing changes.
-    pub fn reload(&self, files: Option<(&Path, &Path)>) -> Result<(), CertificateError> {
+    /// Reads everything again: the certificate and its key from `files` where they are named, else
+    /// from where they were. Nothing changes yet, so that all listeners change or none.
+    pub fn prepare(&self, files: Option<(&Path, &Path)>) -> Result<Prepared, CertificateError> {
         let (cert, key) = files.unwrap_or((&self.cert, &self.key));
-        self.current.store(server_config(cert, key)?);
-        Ok(())
+        server_config(cert, key, self.clients.as_ref()).map(Prepared)
+    }
+
+    /// Serves what was prepared. Connections that are open keep what they have; none is resumed
+    /// under the new, so that a device whose certificate was taken back must show it again.
+    pub fn take(&self, prepared: Prepared) {
+        self.current.store(prepared.0);
     }
 
     /// What answers the next handshake.
@@ -73,20 +110,79 @@ impl Certificate {
     }
 }
 
-fn server_config(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, CertificateError> {
+impl ClientCertificates {
+    /// Reads the files, and makes of them what checks a handshake.
+    pub fn verifier(&self) -> Result<Arc<dyn ClientCertVerifier>, CertificateError> {
+        let unusable = |file: &Path, source: Box<dyn std::error::Error + Send + Sync>| {
+            CertificateError::Clients { file: file.to_owned(), source }
+        };
+        let mut roots = RootCertStore::empty();
+        for authority in CertificateDer::pem_slice_iter(&files::read(&self.ca)?) {
+            let authority = authority.map_err(|error| unusable(&self.ca, error.into()))?;
+            roots.add(authority).map_err(|error| unusable(&self.ca, error.into()))?;
+        }
+        if roots.is_empty() {
+            return Err(unusable(&self.ca, "no certificate is in it".into()));
+        }
+        let mut revoked = Vec::new();
+        if let Some(file) = &self.crl {
+            let lists = CertificateRevocationListDer::pem_slice_iter(&files::read(file)?)
+                .collect::<Result<Vec<_>, _>>();
+            revoked = lists.map_err(|error| unusable(file, error.into()))?;
+            if revoked.is_empty() {
+                return Err(unusable(file, "no revocation list is in it".into()));
+            }
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        // Of an authority without a list nothing was taken back. What a list that is overdue says
+        // still holds: a fleet must not be shut out by a job that did not run.
+        let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+            .with_crls(revoked)
+            .allow_unknown_revocation_status();
+        let builder = if self.are_required { builder } else { builder.allow_unauthenticated() };
+        let file = self.crl.as_ref().unwrap_or(&self.ca);
+        builder.build().map_err(|error| unusable(file, error.into()))
+    }
+}
+
+/// The names in a certificate that a handshake has checked.
+pub(crate) fn names_in(certificate: &CertificateDer<'_>) -> CertificateNames {
+    let Ok((_, read)) = X509Certificate::from_der(certificate) else {
+        return CertificateNames::default();
+    };
+    let subject = read.subject();
+    let common = subject.iter_common_name();
+    let subject = common.chain(subject.iter_by_oid(&OID_X509_SERIALNUMBER));
+    let subject = subject.filter_map(|attribute| attribute.as_str().ok());
+    let others = read.subject_alternative_name().ok().flatten();
+    let others = others.iter().flat_map(|names| &names.value.general_names);
+    let others = others.filter_map(|name| match name {
+        GeneralName::DNSName(name) => Some(*name),
+        _ => None,
+    });
+    CertificateNames::new(subject.chain(others))
+}
+
+fn server_config(
+    cert: &Path,
+    key: &Path,
+    clients: Option<&ClientCertificates>,
+) -> Result<Arc<ServerConfig>, CertificateError> {
     let (chain, secret) = (files::read(cert)?, files::read(key)?);
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&chain).collect();
     let chain = chain.map_err(|error| unusable(cert, key, error))?;
     let secret =
         PrivateKeyDer::from_pem_slice(&secret).map_err(|error| unusable(cert, key, error))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
+    let builder = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| unusable(cert, key, error))?
-        .with_no_client_auth()
-        .with_single_cert(chain, secret)
         .map_err(|error| unusable(cert, key, error))?;
-    Ok(Arc::new(config))
+    let builder = match clients {
+        Some(clients) => builder.with_client_cert_verifier(clients.verifier()?),
+        None => builder.with_no_client_auth(),
+    };
+    let config = builder.with_single_cert(chain, secret);
+    config.map(Arc::new).map_err(|error| unusable(cert, key, error))
 }
 
 fn unusable(
@@ -101,18 +197,63 @@ fn unusable(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rcgen::{CertificateParams, DnType, KeyPair};
 
     #[test]
     fn makes_one_certificate_and_keeps_it() {
         let dir = tempfile::tempdir().unwrap();
         let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
-        assert!(Certificate::read(&cert, &key).is_err());
-        let made = Certificate::read_or_make(&cert, &key, vec!["localhost".into()]).unwrap();
+        assert!(Certificate::read(&cert, &key, None).is_err());
+        Certificate::make(&cert, &key, vec!["localhost".into()]).unwrap();
+        let made = Certificate::read(&cert, &key, None).unwrap();
         let first = files::read(&cert).unwrap();
-        Certificate::read_or_make(&cert, &key, vec!["localhost".into()]).unwrap();
+        Certificate::make(&cert, &key, vec!["localhost".into()]).unwrap();
         assert_eq!(files::read(&cert).unwrap(), first);
         files::write_new_secret(&key, Redacted("not a key".into())).unwrap();
-        assert!(made.reload(None).is_err(), "a broken file changes nothing");
+        assert!(made.prepare(None).is_err(), "a broken file changes nothing");
         let _ = made.acceptor();
+    }
+
+    #[test]
+    fn what_is_made_is_a_p_256_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+        Certificate::make(&cert, &key, vec!["localhost".into()]).unwrap();
+        let der = CertificateDer::from_pem_slice(&files::read(&cert).unwrap()).unwrap();
+        let (_, read) = X509Certificate::from_der(&der).unwrap();
+        let curve = read.public_key().algorithm.parameters.as_ref().unwrap().as_oid().unwrap();
+        assert_eq!(curve.to_id_string(), "1.2.840.10045.3.1.7", "prime256v1");
+    }
+
+    #[test]
+    fn the_names_of_a_certificate_are_its_subjects_and_its_other_names() {
+        let mut params = CertificateParams::new(vec!["00259E-2.example".to_owned()]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, "00259E-HG8245-1");
+        let serial = DnType::CustomDnType(vec![2, 5, 4, 5]);
+        params.distinguished_name.push(serial, "SER1");
+        let made = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        let names = names_in(made.der());
+        for (class, serial) in [("HG8245", "1"), ("", "2.example"), ("any", "SER1")] {
+            let device = model::DeviceId::cwmp("00259E", class, serial).unwrap();
+            assert!(names.name(&device), "{device}");
+        }
+        assert_eq!(names_in(&CertificateDer::from(vec![0; 9])), CertificateNames::default());
+    }
+
+    #[test]
+    fn a_file_without_an_authority_checks_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let (ca, crl) = (dir.path().join("ca.pem"), dir.path().join("crl.pem"));
+        let clients = ClientCertificates { ca: ca.clone(), crl: None, are_required: true };
+        assert!(clients.verifier().is_err(), "it is not there");
+        files::write_new_secret(&ca, Redacted("no certificate".into())).unwrap();
+        assert!(clients.verifier().is_err(), "it is empty of any");
+        let made = rcgen::generate_simple_self_signed(vec!["ca".into()]).unwrap();
+        files::write_new_secret(&ca, Redacted(made.cert.pem())).unwrap();
+        assert!(clients.verifier().is_ok());
+        let clients = ClientCertificates { crl: Some(crl.clone()), ..clients };
+        assert!(clients.verifier().is_err(), "its list is not there");
+        files::write_new_secret(&crl, Redacted("no list".into())).unwrap();
+        assert!(clients.verifier().is_err(), "its list is none");
     }
 }

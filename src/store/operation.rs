@@ -119,11 +119,13 @@ pub enum Operation {
         /// Which device.
         device: DeviceId,
     },
-    /// Sets what a device presents, replacing what it presented in this protocol. Refused as
-    /// [`OperationError::Conflict`] when another device has the user name.
+    /// Sets what a device presents: in place of what it uses, or of what it has not used yet, as
+    /// `confirmed` says. Refused as [`OperationError::Conflict`] when another device has the user
+    /// name.
     PutCredential(CredentialRow),
-    /// Notes that a credential was used by its device. Refused as [`OperationError::Conflict`] when
-    /// there is none of that name, or with another verifier: it was replaced meanwhile.
+    /// Notes that a credential was used by its device, and drops the one that it used before.
+    /// Refused as [`OperationError::Conflict`] when there is none of that name, or with another
+    /// verifier: it was replaced meanwhile.
     ConfirmCredential {
         /// In which protocol.
         protocol: Protocol,
@@ -140,6 +142,8 @@ pub enum Operation {
         device: DeviceId,
         /// In which protocol.
         protocol: Protocol,
+        /// Whether the one that it uses goes too, and not only the one it has not used yet.
+        confirmed_too: bool,
     },
     /// Makes an API token. Refused as [`OperationError::Conflict`] when the name is taken, by a
     /// revoked one too: the audit trail names it.

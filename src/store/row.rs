@@ -140,8 +140,11 @@ pub struct CredentialRow {
     pub protocol: model::Protocol,
     /// The sealed verifier: HA1s for CWMP, an HMAC for MQTT (design: `src/secrets.rs`).
     pub verifier: Redacted<Vec<u8>>,
-    /// Whether the device has used it.
+    /// Whether the device has used it. It has one that it uses and one that it has not used yet, at
+    /// most.
     pub confirmed: bool,
+    /// The password, sealed, while we are to put it on the device ourselves.
+    pub push: Option<Redacted<Vec<u8>>>,
 }
 
 /// Who may call the API.

@@ -12,6 +12,7 @@ mod column;
 mod commands;
 mod commit;
 mod connection;
+mod credentials;
 mod data_models;
 mod devices;
 mod events;
@@ -165,7 +166,7 @@ impl Store for SqliteStore {
     }
 
     async fn credentials(&self) -> Result<Vec<CredentialRow>, ReadError> {
-        people::credentials(&self.readers).await.map_err(read_error)
+        credentials::all(&self.readers).await.map_err(read_error)
     }
 
     async fn tokens(&self) -> Result<Vec<TokenRow>, ReadError> {

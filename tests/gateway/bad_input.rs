@@ -21,7 +21,7 @@ use std::time::Duration;
 const SETTINGS: &[(&str, &str)] = &[
     (
         "cwmp",
-        "auth = \"open\"\nheader_timeout = \"1s\"\nsession_idle = \"1s\"\n\
+        "auth = \"open\"\nheader_timeout = \"1s\"\nbody_timeout = \"2s\"\nsession_idle = \"1s\"\n\
          failed_sign_ins_per_minute = 10000",
     ),
     ("mqtt", "connect_timeout = \"1s\"\nfailed_sign_ins_per_minute = 10000"),
@@ -42,6 +42,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         crate::trial("bad_input::operator", web::operator),
         crate::trial("bad_input::http_smuggling", web::http_smuggling),
         crate::trial("bad_input::slow_and_half_open", pace::slow_and_half_open),
+        crate::trial("bad_input::a_byte_a_second", pace::a_byte_a_second),
         crate::trial("bad_input::random_bytes", pace::random_bytes),
         crate::trial("bad_input::a_flood_slows_itself_alone", pace::a_flood_slows_itself_alone),
         crate::trial("bad_input::connections_are_bounded", pace::connections_are_bounded),

@@ -33,6 +33,8 @@ pub(crate) struct Cpe {
     pub(crate) password: String,
     pub(crate) model: Arc<Mutex<DataModel>>,
     pub(crate) more: Arc<Mutex<More>>,
+    /// What it refuses to write.
+    read_only: Vec<String>,
 }
 
 /// What happened in a session.
@@ -74,6 +76,8 @@ impl Cpe {
             (format!("{root}.DeviceInfo.UpTime"), ("xsd:unsignedInt", "0".to_owned())),
             (format!("{root}.Layer3Forwarding.ForwardNumberOfEntries"), text("0")),
             (format!("{root}.ManagementServer.ParameterKey"), text("")),
+            (format!("{root}.ManagementServer.Username"), text("")),
+            (format!("{root}.ManagementServer.Password"), text("")),
             (format!("{root}.ManagementServer.ConnectionRequestURL"), text("")),
             (format!("{root}.ManagementServer.ConnectionRequestUsername"), text("")),
             (format!("{root}.ManagementServer.ConnectionRequestPassword"), text("")),
@@ -90,7 +94,7 @@ impl Cpe {
         let (serial, password) = (serial.to_owned(), secret.to_owned());
         let username = "enrol".to_owned();
         let (model, more) = (Arc::new(Mutex::new(model)), Arc::default());
-        Self { serial, port, username, password, model, more }
+        Self { serial, port, username, password, model, more, read_only: Vec::new() }
     }
 
     /// Its identity as the events spell it.
@@ -102,6 +106,11 @@ impl Cpe {
     pub(crate) fn set(&self, path: &str, value: &str) {
         let mut model = self.model.lock().unwrap();
         model.get_mut(&format!("InternetGatewayDevice.{path}")).unwrap().1 = value.to_owned();
+    }
+
+    /// Refuses to write a value from now on; `path` without its root.
+    pub(crate) fn make_read_only(&mut self, path: &str) {
+        self.read_only.push(format!("InternetGatewayDevice.{path}"));
     }
 
     /// A value of its data model; `path` without its root.
@@ -244,6 +253,11 @@ impl Cpe {
                 format!("<ParameterList>{found}</ParameterList>")
             }
             "SetParameterValues" => {
+                let names = each(body, "<Name>", "</Name>");
+                let culprit = names.iter().find(|it| self.read_only.iter().any(|path| path == *it));
+                if let Some(culprit) = culprit {
+                    return envelope(id, &part_fault(culprit, 9008));
+                }
                 for one in each(body, "<ParameterValueStruct>", "</ParameterValueStruct>") {
                     let path = between(one, "<Name>", "</Name>").unwrap();
                     let value = between(one, "<Value", "</Value>").unwrap_or_default();
@@ -391,6 +405,52 @@ fn fault(code: u16, text: &str) -> String {
         "<s:Fault><faultcode>Client</faultcode><faultstring>CWMP fault</faultstring><detail>\
          <cwmp:Fault><FaultCode>{code}</FaultCode><FaultString>{text}</FaultString></cwmp:Fault>\
          </detail></s:Fault>"
+    )
+}
+
+fn part_fault(name: &str, code: u32) -> String {
+    let part = format!(
+        "<SetParameterValuesFault><ParameterName>{name}</ParameterName><FaultCode>{code}</FaultCode>\
+         <FaultString>no</FaultString></SetParameterValuesFault></cwmp:Fault>"
+    );
+    fault(9003, "invalid arguments").replace("</cwmp:Fault>", &part)
+}
+
+/// The answer to a challenge as the RFCs say and libraries do not make it: RFC 2617 with a hash of
+/// choice, or without `qop` and client nonce, as RFC 2069 has it.
+pub(crate) fn digest_by_hand(
+    cpe: &Cpe,
+    challenge: &Answer,
+    algorithm: &str,
+    has_qop: bool,
+) -> String {
+    let hash = |text: String| {
+        let hex = |bytes: &[u8]| {
+            bytes.iter().fold(String::new(), |mut hex, byte| {
+                write!(hex, "{byte:02x}").unwrap();
+                hex
+            })
+        };
+        match algorithm {
+            "MD5" => hex(&Md5::digest(text.as_bytes())),
+            _ => hex(&sha2::Sha256::digest(text.as_bytes())),
+        }
+    };
+    let offered = format!("algorithm={algorithm},");
+    let challenge = challenge.all("www-authenticate").find(|it| it.contains(&offered)).unwrap();
+    let nonce = between(challenge, "nonce=\"", "\"").unwrap();
+    let Cpe { username, password, .. } = cpe;
+    let ha1 = hash(format!("{username}:lastmile:{password}"));
+    let ha2 = hash("POST:/acs".to_owned());
+    let (response, more) = if has_qop {
+        let response = hash(format!("{ha1}:{nonce}:00000001:c0ffee:auth:{ha2}"));
+        (response, ", qop=auth, nc=00000001, cnonce=\"c0ffee\"")
+    } else {
+        (hash(format!("{ha1}:{nonce}:{ha2}")), "")
+    };
+    format!(
+        "Digest username=\"{username}\", realm=\"lastmile\", nonce=\"{nonce}\", uri=\"/acs\", \
+         response=\"{response}\", algorithm={algorithm}{more}"
     )
 }
 

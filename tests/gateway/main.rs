@@ -24,6 +24,7 @@ mod phone;
 mod programs;
 
 mod bad_input;
+mod certificates;
 mod commands;
 mod dials;
 mod discovery;
@@ -32,17 +33,20 @@ mod files;
 mod full_store;
 mod identity;
 mod kills;
+mod recorded;
 mod refusals;
 mod rpc_crashes;
 mod rpcs;
 mod scrape;
 mod secrets;
+mod sign_in;
 mod sinks;
 mod stopping;
 mod store_files;
 mod tenants;
 mod tls;
 mod trace;
+mod tolerance;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -62,10 +66,14 @@ fn main() {
         discovery::trials(),
         dials::trials(),
         identity::trials(),
+        sign_in::trials(),
         sinks::trials(),
         tls::trials(),
+        certificates::trials(),
         trace::trials(),
         bad_input::trials(),
+        tolerance::trials(),
+        recorded::trials(),
         secrets::trials(),
         scrape::trials(),
         stopping::trials(),

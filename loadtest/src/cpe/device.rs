@@ -1,13 +1,22 @@
 //! A router's data model as it stands: the shared one, and what is its own.
 
+mod errands;
+mod objects;
+
+pub(crate) use errands::{Errand, Transfer};
+
 use super::Model;
+use super::model::{Entry, names};
 use crate::ledger::Tag;
 use cwmp::{
-    Body, DeviceIdStruct, Fault, Parameter, ParameterFault, ParameterInfo, Request, Response,
-    XsdType, fault_words,
+    Attributes, Body, DeviceIdStruct, Fault, Parameter, ParameterFault, ParameterInfo, Request,
+    Response, SetAttributes, XsdType, fault_words,
 };
+use errands::Errands;
+use objects::Objects;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// A router: its model, its own values, and its names.
 #[derive(Clone, Debug)]
@@ -18,6 +27,14 @@ pub(crate) struct Device {
     wake_url: String,
     /// What was set, over the model.
     own: BTreeMap<String, String>,
+    /// What was made and removed, over the model.
+    objects: Objects,
+    /// Notification and access list of what is not 0 and empty.
+    attributes: BTreeMap<String, (u8, Vec<Box<str>>)>,
+    /// What is to be done after the session.
+    errands: Errands,
+    /// How many calls it has answered.
+    calls: u64,
 }
 
 /// What an Inform must hold (TR-098 2.4.1, TR-181 3.3) and what is worth telling, below the root.
@@ -38,9 +55,31 @@ const INFORM: [&str; 11] = [
 /// Where a fact's tag stands: a vendor's parameter (TR-106 3.3), below the root.
 const TAG: &str = "DeviceInfo.X_0013C8_LoadtestFact";
 
-/// The call is not known (TR-069 A.5.1).
-const METHOD_NOT_SUPPORTED: u16 = 9000;
-/// One of the arguments is wrong; the parts say which.
+/// Every call that there is.
+const METHODS: [&str; 20] = [
+    "GetRPCMethods",
+    "SetParameterValues",
+    "GetParameterValues",
+    "GetParameterNames",
+    "SetParameterAttributes",
+    "GetParameterAttributes",
+    "AddObject",
+    "DeleteObject",
+    "Reboot",
+    "Download",
+    "ScheduleDownload",
+    "Upload",
+    "FactoryReset",
+    "GetQueuedTransfers",
+    "GetAllQueuedTransfers",
+    "CancelTransfer",
+    "ScheduleInform",
+    "ChangeDUState",
+    "GetOptions",
+    "SetVouchers",
+];
+
+/// One of the arguments is wrong; the parts say which (TR-069 A.5.1).
 const INVALID_ARGUMENTS: u16 = 9003;
 /// No such parameter.
 const INVALID_NAME: u16 = 9005;
@@ -61,6 +100,10 @@ impl Device {
             mac: format!("02:{maker:02X}:{a:02X}:{b:02X}:{c:02X}:{d:02X}"),
             wake_url,
             own: BTreeMap::new(),
+            objects: Objects::default(),
+            attributes: BTreeMap::new(),
+            errands: Errands::default(),
+            calls: 0,
         }
     }
 
@@ -97,47 +140,121 @@ impl Device {
         )
     }
 
+    /// How many calls it has answered since the last time this was asked.
+    pub(crate) fn take_calls(&mut self) -> u64 {
+        std::mem::take(&mut self.calls)
+    }
+
+    /// When it has next something to do by itself.
+    pub(crate) fn next_errand(&self) -> Option<Instant> {
+        self.errands.next_due()
+    }
+
+    /// The next thing that it has to do by then.
+    pub(crate) fn take_errand(&mut self, by: Instant) -> Option<Errand> {
+        self.errands.take(by)
+    }
+
+    /// As it left the factory.
+    pub(crate) fn forget(&mut self) {
+        self.own.clear();
+        self.objects = Objects::default();
+        self.attributes.clear();
+    }
+
+    /// Runs other software from now on.
+    pub(crate) fn run_software(&mut self, version: &str) {
+        let path = format!("{}DeviceInfo.SoftwareVersion", self.model.root());
+        self.own.insert(path, version.to_owned());
+    }
+
+    /// Its settings, as an Upload sends them.
+    pub(crate) fn settings(&self) -> String {
+        self.own.iter().map(|(path, value)| format!("{path}={value}\n")).collect()
+    }
+
     /// What it can do.
-    pub(crate) fn methods() -> Body {
-        const METHODS: [&str; 5] = [
-            "GetRPCMethods",
-            "GetParameterNames",
-            "GetParameterValues",
-            "SetParameterValues",
-            "Reboot",
-        ];
+    pub(crate) fn methods(&mut self) -> Body {
+        self.calls += 1;
         let methods = METHODS.map(Box::from).to_vec();
         Body::Response(Box::new(Response::GetRpcMethods { methods }))
     }
 
-    /// Does what is asked.
+    /// Does what is asked; what takes longer is done after the session.
     pub(crate) fn answer(&mut self, request: &Request) -> Body {
-        let answered = match request {
+        self.calls += 1;
+        let answered = self.respond(request);
+        match answered {
+            Ok(response) => {
+                self.errands.note(request);
+                Body::Response(Box::new(response))
+            }
+            Err(fault) => Body::Fault(Box::new(fault)),
+        }
+    }
+
+    fn respond(&mut self, request: &Request) -> Result<Response, Fault> {
+        match request {
+            Request::GetRpcMethods => {
+                Ok(Response::GetRpcMethods { methods: METHODS.map(Box::from).to_vec() })
+            }
             Request::GetParameterValues { names } => self.read(names),
             Request::GetParameterNames { path, next_level } => self.names(path, *next_level),
             Request::SetParameterValues { parameters, parameter_key } => {
                 self.write(parameters, parameter_key)
             }
-            Request::Reboot { .. } => Ok(Response::Reboot),
-            Request::FactoryReset => {
-                self.own.clear();
-                Ok(Response::FactoryReset)
+            Request::GetParameterAttributes { names } => self.read_attributes(names),
+            Request::SetParameterAttributes { attributes } => self.write_attributes(attributes),
+            Request::AddObject { object, parameter_key } => {
+                let made = self.objects.make(&self.model, object);
+                let instance = made.ok_or_else(|| fault(INVALID_NAME))?;
+                self.keep_key(parameter_key);
+                Ok(Response::AddObject { instance, status: 0 })
             }
-            _ => Err(fault(METHOD_NOT_SUPPORTED)),
-        };
-        match answered {
-            Ok(response) => Body::Response(Box::new(response)),
-            Err(fault) => Body::Fault(Box::new(fault)),
+            Request::DeleteObject { object, parameter_key } => {
+                if !self.objects.remove(&self.model, object) {
+                    return Err(fault(INVALID_NAME));
+                }
+                self.own.retain(|path, _| !path.starts_with(&**object));
+                self.attributes.retain(|path, _| !path.starts_with(&**object));
+                self.keep_key(parameter_key);
+                Ok(Response::DeleteObject { status: 0 })
+            }
+            Request::Reboot { .. } => Ok(Response::Reboot),
+            Request::FactoryReset => Ok(Response::FactoryReset),
+            Request::Download(_) => Ok(Response::Download { status: 1 }),
+            Request::Upload(_) => Ok(Response::Upload { status: 1 }),
+            Request::ScheduleDownload(_) => Ok(Response::ScheduleDownload),
+            Request::ScheduleInform { .. } => Ok(Response::ScheduleInform),
+            Request::ChangeDuState { .. } => Ok(Response::ChangeDuState),
+            // No transfer of that key is no fault (A.4.1.9).
+            Request::CancelTransfer { command_key } => {
+                self.errands.cancel(command_key);
+                Ok(Response::CancelTransfer)
+            }
+            Request::GetQueuedTransfers => {
+                Ok(Response::GetQueuedTransfers { transfers: self.errands.transfers() })
+            }
+            Request::GetAllQueuedTransfers => {
+                Ok(Response::GetAllQueuedTransfers { transfers: self.errands.transfers() })
+            }
+            Request::GetOptions { .. } => Ok(Response::GetOptions { options: Vec::new() }),
+            Request::SetVouchers { .. } => Ok(Response::SetVouchers),
         }
+    }
+
+    /// A parameter of the model that `path` is, or is like.
+    fn entry(&self, path: &str) -> Option<&Entry> {
+        self.model.entry(&*self.objects.origin(path)?)
     }
 
     fn read(&self, names: &[Box<str>]) -> Result<Response, Fault> {
         let mut parameters = Vec::new();
         for name in names {
             let before = parameters.len();
-            if name.is_empty() || name.ends_with('.') {
-                let below = self.model.below(name).iter();
-                parameters.extend(below.filter_map(|entry| self.parameter(&entry.path)));
+            if is_object(name) {
+                let below = self.objects.below(&self.model, name);
+                parameters.extend(below.iter().map(|(path, entry)| self.shown(path, entry)));
             } else {
                 parameters.extend(self.parameter(name));
             }
@@ -149,16 +266,62 @@ impl Device {
     }
 
     fn names(&self, path: &str, next_level: bool) -> Result<Response, Fault> {
-        let parameters = self.model.names(path, next_level);
-        let infos = parameters
-            .into_iter()
-            .map(|(name, writable)| ParameterInfo { name: name.into(), writable });
+        let found = if is_object(path) {
+            let below = self.objects.below(&self.model, path);
+            let grows = |object: &str| {
+                self.objects.origin(object).is_some_and(|origin| self.model.grows(&origin))
+            };
+            let below = below.iter().map(|(path, entry)| (&**path, entry.writable));
+            names(below, path, next_level, grows)
+        } else {
+            self.entry(path).map(|it| (path.to_owned(), it.writable)).into_iter().collect()
+        };
+        let infos =
+            found.into_iter().map(|(name, writable)| ParameterInfo { name: name.into(), writable });
         let parameters: Vec<_> = infos.collect();
         if parameters.is_empty() {
             Err(fault(INVALID_NAME))
         } else {
             Ok(Response::GetParameterNames { parameters })
         }
+    }
+
+    fn read_attributes(&self, names: &[Box<str>]) -> Result<Response, Fault> {
+        let mut attributes = Vec::new();
+        for name in names {
+            for path in self.paths(name)? {
+                let (notification, access_list) =
+                    self.attributes.get(&path).cloned().unwrap_or_default();
+                attributes.push(Attributes { name: path.into(), notification, access_list });
+            }
+        }
+        Ok(Response::GetParameterAttributes { attributes })
+    }
+
+    fn write_attributes(&mut self, attributes: &[SetAttributes]) -> Result<Response, Fault> {
+        for one in attributes {
+            for path in self.paths(&one.name)? {
+                let own = self.attributes.entry(path).or_default();
+                if let Some(notification) = one.notification {
+                    own.0 = notification;
+                }
+                if let Some(access_list) = &one.access_list {
+                    own.1.clone_from(access_list);
+                }
+            }
+        }
+        Ok(Response::SetParameterAttributes)
+    }
+
+    /// The parameters that a path means: itself, or all below it.
+    fn paths(&self, path: &str) -> Result<Vec<String>, Fault> {
+        let paths: Vec<String> = if is_object(path) {
+            let below = self.objects.below(&self.model, path);
+            below.into_iter().map(|(path, _)| path.into_owned()).collect()
+        } else {
+            self.entry(path).map(|_| path.to_owned()).into_iter().collect()
+        };
+        if paths.is_empty() { Err(fault(INVALID_NAME)) } else { Ok(paths) }
     }
 
     /// All or none (A.3.2.1).
@@ -170,13 +333,17 @@ impl Device {
         for parameter in parameters {
             self.own.insert(parameter.name.to_string(), parameter.value.expose().to_string());
         }
-        let key_path = format!("{}ManagementServer.ParameterKey", self.model.root());
-        self.own.insert(key_path, key.to_owned());
+        self.keep_key(key);
         Ok(Response::SetParameterValues { status: 0 })
     }
 
+    fn keep_key(&mut self, key: &str) {
+        let path = format!("{}ManagementServer.ParameterKey", self.model.root());
+        self.own.insert(path, key.to_owned());
+    }
+
     fn refusal(&self, parameter: &Parameter) -> Option<ParameterFault> {
-        let code = match self.model.entry(&parameter.name) {
+        let code = match self.entry(&parameter.name) {
             None => INVALID_NAME,
             Some(entry) if !entry.writable => NOT_WRITABLE,
             Some(entry) if !fits(&entry.xsd, parameter.value.expose()) => INVALID_VALUE,
@@ -187,14 +354,19 @@ impl Device {
     }
 
     fn parameter(&self, path: &str) -> Option<Parameter> {
-        let entry = self.model.entry(path)?;
+        self.entry(path).map(|entry| self.shown(path, entry))
+    }
+
+    fn shown(&self, path: &str, entry: &Entry) -> Parameter {
         let value = match self.own.get(path) {
             // What is a password reads as nothing (TR-106 3.3).
             _ if path.ends_with("Password") => String::new(),
             Some(own) => own.clone(),
-            None => self.filled(&entry.value),
+            None if *entry.path == *path => self.filled(&entry.value),
+            // Of an object that was made, nobody has said anything yet.
+            None => blank(&entry.xsd).to_owned(),
         };
-        Some(Parameter::new(path, &value, entry.xsd.clone()))
+        Parameter::new(path, &value, entry.xsd.clone())
     }
 
     /// A value below the root, passwords too.
@@ -215,6 +387,23 @@ impl Device {
         }
         let filled = template.replace("{serial}", &self.serial).replace("{mac}", &self.mac);
         filled.replace("{wake_url}", &self.wake_url)
+    }
+}
+
+/// Whether a path means all that is below it.
+fn is_object(path: &str) -> bool {
+    path.is_empty() || path.ends_with('.')
+}
+
+fn blank(xsd: &XsdType) -> &'static str {
+    match xsd {
+        XsdType::Boolean
+        | XsdType::Int
+        | XsdType::Long
+        | XsdType::UnsignedInt
+        | XsdType::UnsignedLong => "0",
+        XsdType::DateTime => "0001-01-01T00:00:00Z",
+        _ => "",
     }
 }
 

@@ -4,7 +4,7 @@
 //! of the line as it is. In a value `{serial}`, `{mac}` and `{wake_url}` stand for the device's own.
 
 use cwmp::XsdType;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 
@@ -13,6 +13,9 @@ use std::fs;
 pub(crate) struct Model {
     root: String,
     entries: Vec<Entry>,
+    /// Tables that instances may be added to, and instances that may be removed: those with
+    /// something below them that may be set.
+    tables: BTreeSet<String>,
 }
 
 /// One parameter.
@@ -45,6 +48,7 @@ impl Model {
     pub(crate) fn named(name: &str) -> Result<Self, ModelError> {
         match name.split_once(':') {
             None if name == "router" => Self::parse(include_str!("../../models/router.csv")),
+            None if name == "small" => Self::parse(include_str!("../../models/small.csv")),
             None if name == "ont" => Self::parse(include_str!("../../models/ont.csv")),
             Some(("generated", count)) => {
                 let count = count.parse().map_err(|_| ModelError::Generated)?;
@@ -72,29 +76,12 @@ impl Model {
         &rest[..rest.partition_point(|entry| entry.path.starts_with(path))]
     }
 
-    /// Names below a path and whether they may be set: the next level with the objects on it, or
-    /// everything. Objects end in a dot.
-    pub(crate) fn names(&self, path: &str, next_level: bool) -> Vec<(String, bool)> {
-        let mut names = BTreeMap::new();
-        if !path.is_empty() && !path.ends_with('.') {
-            return self.entry(path).map(|it| (it.path.clone(), it.writable)).into_iter().collect();
-        }
-        for entry in self.below(path) {
-            let rest = &entry.path[path.len()..];
-            for (dot, _) in rest.match_indices('.') {
-                names.insert(format!("{path}{}", &rest[..=dot]), false);
-                if next_level {
-                    break;
-                }
-            }
-            if !next_level || !rest.contains('.') {
-                names.insert(entry.path.clone(), entry.writable);
-            }
-        }
-        names.into_iter().collect()
+    /// Whether instances may be added to this table, or this instance may be removed.
+    pub(crate) fn grows(&self, object: &str) -> bool {
+        self.tables.contains(object)
     }
 
-    fn parse(csv: &str) -> Result<Self, ModelError> {
+    pub(super) fn parse(csv: &str) -> Result<Self, ModelError> {
         let mut entries = Vec::new();
         let mut root = String::new();
         for (at, line) in csv.lines().enumerate() {
@@ -129,8 +116,55 @@ impl Model {
             return Err(ModelError::Path(twice[1].0));
         }
         let entries: Vec<_> = entries.into_iter().map(|(_, entry)| entry).collect();
-        if entries.is_empty() { Err(ModelError::Empty) } else { Ok(Self { root, entries }) }
+        let tables = tables(&entries);
+        if entries.is_empty() { Err(ModelError::Empty) } else { Ok(Self { root, entries, tables }) }
     }
+}
+
+fn tables(entries: &[Entry]) -> BTreeSet<String> {
+    let mut tables = BTreeSet::new();
+    for entry in entries.iter().filter(|entry| entry.writable) {
+        let mut begin = 0;
+        for (dot, _) in entry.path.match_indices('.') {
+            if is_number(&entry.path[begin..dot]) {
+                tables.insert(entry.path[..begin].to_owned());
+                tables.insert(entry.path[..=dot].to_owned());
+            }
+            begin = dot + 1;
+        }
+    }
+    tables
+}
+
+/// Whether a part of a path is an instance's.
+pub(super) fn is_number(part: &str) -> bool {
+    !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Names below `path` and whether they may be set: the next level with the objects on it, or
+/// everything. Objects end in a dot; `grows` says which of them do. `below` is sorted, and is what is
+/// below `path`.
+pub(super) fn names<'a>(
+    below: impl Iterator<Item = (&'a str, bool)>,
+    path: &str,
+    next_level: bool,
+    grows: impl Fn(&str) -> bool,
+) -> Vec<(String, bool)> {
+    let mut names: BTreeMap<&str, bool> = BTreeMap::new();
+    for (full, writable) in below {
+        let Some(rest) = full.get(path.len()..) else { continue };
+        for (dot, _) in rest.match_indices('.') {
+            let object = &full[..=path.len() + dot];
+            names.entry(object).or_insert_with(|| grows(object));
+            if next_level {
+                break;
+            }
+        }
+        if !next_level || !rest.contains('.') {
+            names.insert(full, writable);
+        }
+    }
+    names.into_iter().map(|(name, writable)| (name.to_owned(), writable)).collect()
 }
 
 /// The shipped ONT with hosts behind it until there are `count` parameters.
@@ -179,6 +213,7 @@ mod tests {
             }
         }
         assert_eq!(Model::named("generated:1000").unwrap().entries.len(), 1000);
+        assert!(Model::named("small").unwrap().entries.len() < 30);
     }
 
     #[test]
@@ -186,12 +221,15 @@ mod tests {
         let model =
             Model::parse("D.A.1.X,string,1,a,b\nD.B,int,0,\nD.A.1.Y,boolean,0,1\n").unwrap();
         let names = |path, next| {
-            model.names(path, next).into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+            let below = model.below(path).iter().map(|it| (it.path.as_str(), it.writable));
+            let names = names(below, path, next, |object| model.grows(object));
+            names.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
         };
         assert_eq!(names("D.", true), ["D.A.", "D.B"]);
         assert_eq!(names("D.", false), ["D.A.", "D.A.1.", "D.A.1.X", "D.A.1.Y", "D.B"]);
         assert_eq!(names("", true), ["D."]);
         assert_eq!(names("D.B", true), ["D.B"]);
+        assert!(model.grows("D.A.") && model.grows("D.A.1.") && !model.grows("D."));
         assert_eq!(names("D.C.", false), Vec::<String>::new());
         assert_eq!(model.below("D.A.").len(), 2);
         assert_eq!(model.entry("D.A.1.X").map(|it| (&*it.value, it.writable)), Some(("a,b", true)));

@@ -5,15 +5,13 @@ use crate::digest::{Challenge, Signer};
 use crate::http::{Answer, Client, HttpError};
 use crate::meter::Kind;
 use bytes::Bytes;
-use cwmp::{
-    Body, DecodeError, Fault, Inform, Message, Namespace, Options, Request, Response, decode,
-};
+use cwmp::{Body, DecodeError, Fault, Inform, Message, Namespace, Options, Response, decode};
 use hyper::StatusCode;
 use hyper::header::{SET_COOKIE, WWW_AUTHENTICATE};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Most requests that are answered in one session: a server that never ends is a fault.
-const REQUESTS_MAX: u32 = 1000;
+const REQUESTS_MAX: u32 = 5000;
 
 /// Why a session failed. The texts are few: they are counted.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -22,12 +20,16 @@ pub(crate) enum SessionError {
     Http(#[from] HttpError),
     #[error("status {0}")]
     Status(u16),
+    #[error("asked to come back later")]
+    Later(Duration),
     #[error("401 for our credentials")]
     Unauthorized,
     #[error("unreadable: {0}")]
     Decode(#[from] DecodeError),
     #[error("no InformResponse")]
     NotInformed,
+    #[error("what was told is not answered as it must be")]
+    NotNoted,
     #[error("the server asks for ever")]
     Endless,
 }
@@ -40,26 +42,28 @@ struct Talk<'a> {
 }
 
 impl Cpe {
-    /// Holds one session; the command key of a Reboot, where there was one, comes back.
-    pub(super) async fn session(&mut self, began: Instant) -> Result<Option<String>, SessionError> {
-        let to = if self.spec.tls.is_some() {
-            self.world.targets.cwmp_tls
-        } else {
-            self.world.targets.cwmp
-        };
+    /// Holds one session. What it was told to do beside answering is then an errand of the device.
+    pub(super) async fn session(&mut self, began: Instant) -> Result<(), SessionError> {
         let inform = self.inform();
         if let Some(number) = self.fact
             && self.retries > 0
         {
             self.world.ledger.offer_again(self.spec.stream, number);
         }
-        let client = Client::connect(to, self.spec.tls.as_ref()).await?;
+        let client = self.connect().await?;
         let mut talk = Talk { cpe: self, client, cookies: Vec::new() };
         talk.introduce(inform, began).await?;
-        let restart = talk.obey().await?;
+        talk.tell().await?;
+        talk.obey().await?;
         let took = began.elapsed();
         self.world.meter.record(Kind::CwmpSession, self.spec.stream, took);
-        Ok(restart)
+        Ok(())
+    }
+
+    async fn connect(&self) -> Result<Client, HttpError> {
+        let targets = &self.world.targets;
+        let to = if self.spec.tls.is_some() { targets.cwmp_tls } else { targets.cwmp };
+        Client::connect(to, self.spec.tls.as_ref(), self.spec.from).await
     }
 
     /// What it says of itself now; a fact gets its number once and keeps it over retries.
@@ -72,7 +76,7 @@ impl Cpe {
             device: self.device.identity(),
             events: self.events.clone(),
             max_envelopes: 1,
-            current_time: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into(),
+            current_time: super::now().into(),
             retry_count: self.retries,
             parameters: self.device.inform_parameters(tag),
         }
@@ -109,24 +113,35 @@ impl Talk<'_> {
         Ok(())
     }
 
+    /// Tells what came of what it was told to do (3.7.1.5: after the Inform, before the turn is
+    /// given away).
+    async fn tell(&mut self) -> Result<(), SessionError> {
+        while let Some(body) = self.cpe.to_tell.first().cloned() {
+            let expected = format!("{}Response", body.name());
+            let message = Message::new(Some("2".into()), Namespace::default(), body);
+            let answer = self.post(&message).await?;
+            if answer.body.name() != expected {
+                return Err(SessionError::NotNoted);
+            }
+            self.cpe.to_tell.remove(0);
+        }
+        Ok(())
+    }
+
     /// Does what the server asks until it asks nothing more.
-    async fn obey(&mut self) -> Result<Option<String>, SessionError> {
-        let mut restart = None;
+    async fn obey(&mut self) -> Result<(), SessionError> {
         let mut reply = Message::empty();
         for _ in 0..REQUESTS_MAX {
             let asked = self.post(&reply).await?;
+            let cpe = &mut *self.cpe;
             let body = match asked.body {
-                Body::Empty => return Ok(restart),
+                Body::Empty => return Ok(()),
                 Body::Request(request) => {
-                    if let Request::Reboot { command_key } = &*request {
-                        restart = Some(command_key.to_string());
-                    }
-                    let cpe = &mut *self.cpe;
                     let body = cpe.device.answer(&request);
                     cpe.spec.door.set(cpe.device.wake_credentials());
                     body
                 }
-                Body::GetRpcMethods => super::Device::methods(),
+                Body::GetRpcMethods => cpe.device.methods(),
                 _ => Body::Fault(Box::new(Fault { code: 9000, ..Fault::default() })),
             };
             reply = Message::new(asked.id, asked.namespace, body);
@@ -146,8 +161,7 @@ impl Talk<'_> {
             }
             self.cpe.signer = Some(Signer::new(challenge.ok_or(SessionError::Unauthorized)?));
             if answer.closes() {
-                let (to, tls) = (self.address(), self.cpe.spec.tls.clone());
-                self.client = Client::connect(to, tls.as_ref()).await?;
+                self.client = self.cpe.connect().await?;
             }
             answer = self.send(body).await?;
         }
@@ -159,7 +173,9 @@ impl Talk<'_> {
                 self.cpe.signer = None;
                 Err(SessionError::Unauthorized)
             }
-            other => Err(SessionError::Status(other.as_u16())),
+            other => Err(answer
+                .retry_after()
+                .map_or(SessionError::Status(other.as_u16()), SessionError::Later)),
         }
     }
 
@@ -187,10 +203,5 @@ impl Talk<'_> {
             self.cookies.push(pair);
         }
         Ok(answer)
-    }
-
-    fn address(&self) -> std::net::SocketAddr {
-        let targets = &self.cpe.world.targets;
-        if self.cpe.spec.tls.is_some() { targets.cwmp_tls } else { targets.cwmp }
     }
 }

@@ -20,6 +20,11 @@ pub(super) struct Roll {
 }
 
 impl Roll {
+    /// Their names, by place.
+    pub(super) fn subjects(&self) -> &[String] {
+        &self.subjects
+    }
+
     /// Adds one client. Returns its place.
     pub(super) fn add(&mut self, subject: String) -> u32 {
         let at = u32::try_from(self.subjects.len()).unwrap_or(u32::MAX);
@@ -95,27 +100,37 @@ pub(super) fn enrolment(world: &World) -> Option<(String, String)> {
     world.secrets.enrolment.clone().map(|secret| (String::from("enrol"), secret))
 }
 
-/// Routers of several models in turn, with their doors.
+/// Routers of several models in turn, with their doors; where there is none to be, they name no URL
+/// to be woken at.
 pub(super) async fn routers(
     names: &[String],
     count: u32,
     fleet: &str,
-    wake_at: SocketAddr,
+    wake_at: Option<SocketAddr>,
     end: &CancellationToken,
 ) -> Result<Vec<(Device, Arc<Door>)>, Error> {
-    let models = names
-        .iter()
-        .map(|name| match Model::named(name) {
-            Ok(model) => Ok(Arc::new(model)),
-            Err(source) => Err(Error::Model { name: name.clone(), source }),
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    let (at, doors) = Doors::open(wake_at, count, run_number(), end.clone())
-        .await
-        .map_err(|source| Error::Open { what: "the routers' port", source })?;
+    let models = names.iter().map(|name| model(name)).collect::<Result<Vec<_>, _>>()?;
+    let (at, doors) = match wake_at {
+        None => (None, (0..count).map(|_| Arc::default()).collect()),
+        Some(at) => {
+            let (at, doors) = Doors::open(at, count, run_number(), end.clone())
+                .await
+                .map_err(|source| Error::Open { what: "the routers' port", source })?;
+            (Some(at), doors)
+        }
+    };
     let routers = doors.into_iter().zip(0..).map(|(door, index)| {
         let model = Arc::clone(&models[index as usize % models.len()]);
-        (Device::new(model, fleet, index, Doors::url(at, index)), door)
+        let url = at.map(|at| Doors::url(at, index)).unwrap_or_default();
+        (Device::new(model, fleet, index, url), door)
     });
     Ok(routers.collect())
+}
+
+/// A data model by its name.
+pub(super) fn model(name: &str) -> Result<Arc<Model>, Error> {
+    match Model::named(name) {
+        Ok(model) => Ok(Arc::new(model)),
+        Err(source) => Err(Error::Model { name: name.to_owned(), source }),
+    }
 }

@@ -16,6 +16,9 @@ use tokio_util::sync::CancellationToken;
 /// How often the daemon is looked at and the bar moves.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// How long the daemon is watched before it is said to rest.
+const REST: Duration = Duration::from_millis(400);
+
 /// Longest wait for the clients to end.
 const FAREWELL: Duration = Duration::from_secs(10);
 
@@ -37,7 +40,16 @@ impl Conductor {
     pub(super) async fn run(mut self, common: &Common) -> Result<Verdict, Error> {
         self.warm_up(common.warm_up).await?;
         let seconds = Duration::from_secs(common.seconds);
-        let mut report = self.measure(seconds).await;
+        let report = self.measure(seconds).await;
+        self.close(report, common).await
+    }
+
+    /// After the measurement: ends the load, waits for what has not arrived, and judges.
+    pub(super) async fn close(
+        mut self,
+        mut report: Report,
+        common: &Common,
+    ) -> Result<Verdict, Error> {
         self.stop().await;
         if !common.backend.no_backend {
             let drained = self.drain(common.drain).await;
@@ -78,6 +90,15 @@ impl Conductor {
 
     /// Measures for some time, or until it is interrupted.
     pub(super) async fn measure(&mut self, seconds: Duration) -> Report {
+        self.measure_until(seconds, || false).await
+    }
+
+    /// The same, or until that is so.
+    pub(super) async fn measure_until(
+        &mut self,
+        seconds: Duration,
+        is_over: impl Fn() -> bool,
+    ) -> Report {
         let generator = std::process::id();
         let own = || Sample::take(generator).unwrap_or_default().cpu();
         let tenths = u64::try_from(seconds.as_millis() / 100).unwrap_or(u64::MAX);
@@ -89,7 +110,7 @@ impl Conductor {
         let own_before = own();
         let began = Instant::now();
         self.world.meter.measure(true);
-        while began.elapsed() < seconds {
+        while began.elapsed() < seconds && !is_over() {
             tokio::select! {
                 _ = &mut interrupt => break,
                 _ = tick.tick() => {}
@@ -116,6 +137,21 @@ impl Conductor {
         let memory =
             sample.map(|it| format!(", daemon {} MiB", it.rss_kib / 1024)).unwrap_or_default();
         format!("{operations} operations, acknowledged {acknowledged}, arrived {arrived}{memory}")
+    }
+
+    /// Waits until the daemon rests: until it uses less than a twentieth of a processor.
+    pub(super) async fn rest(&self, patience: Duration) {
+        let began = Instant::now();
+        let used = || self.follower.now().map(|sample| sample.cpu()).unwrap_or_default();
+        let mut before = used();
+        while self.follower.is_following() && began.elapsed() < patience {
+            sleep(REST).await;
+            let now = used();
+            if now.saturating_sub(before) <= REST / 20 {
+                return;
+            }
+            before = now;
+        }
     }
 
     /// Ends the load.

@@ -25,7 +25,7 @@ pub(super) async fn run(args: Events) -> Result<Verdict, Error> {
     let mut roll = Roll::default();
     let names = [String::from("router"), String::from("ont")];
     let any = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-    let routers = build::routers(&names, shares.cpes(), &common.fleet, any, &end).await?;
+    let routers = build::routers(&names, shares.cpes(), &common.fleet, Some(any), &end).await?;
     let routers: Vec<_> = routers
         .into_iter()
         .map(|(device, door)| (roll.add_device(&device), device, door))
@@ -48,6 +48,7 @@ pub(super) async fn run(args: Events) -> Result<Verdict, Error> {
             from_due: true,
             offset: interval * at / shares.cpes().max(1),
             door,
+            from: None,
         };
         conductor.add(Cpe::new(Arc::clone(&world), spec, device).run());
     }

@@ -26,7 +26,8 @@ pub(super) async fn run(args: Mixed) -> Result<Verdict, Error> {
     let end = CancellationToken::new();
     let mut roll = Roll::default();
     let routers =
-        build::routers(&args.models, args.cpes, &common.fleet, args.wake_listen, &end).await?;
+        build::routers(&args.models, args.cpes, &common.fleet, Some(args.wake_listen), &end)
+            .await?;
     let routers: Vec<_> = routers
         .into_iter()
         .map(|(device, door)| (roll.add_device(&device), device, door))
@@ -48,6 +49,7 @@ pub(super) async fn run(args: Mixed) -> Result<Verdict, Error> {
             from_due: false,
             offset: args.cpe_interval * at / args.cpes.max(1),
             door,
+            from: None,
         };
         conductor.add(Cpe::new(Arc::clone(&world), spec, device).run());
     }

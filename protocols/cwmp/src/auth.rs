@@ -7,10 +7,15 @@
 //!
 //! The `uri` a device signs is taken as it writes it: any path is served the same, devices write it
 //! in every form, and proxies rewrite it.
+//!
+//! A CPE that shows a certificate has proved to be whom [`CertificateNames`] name; checking the
+//! certificate itself is for the driver's TLS.
 
+mod certificate;
 mod header;
 mod nonce;
 
+pub use certificate::CertificateNames;
 pub use header::{Authorization, Digest};
 pub use nonce::{NonceKey, NonceUse, NonceWindow};
 

@@ -1,7 +1,7 @@
 //! Devices, their names and their owners: shown, changed, and what each change leaves behind.
 
 use super::scene::{BOARD, PHONE, ROUTER, ROUTER_URL, Scene, id};
-use crate::credentials::{Enrolled, MAY_ENROL_TAG};
+use crate::credentials::{Claimant, Enrolled, MAY_ENROL_TAG};
 use axum::http::StatusCode;
 use model::Tenant;
 use serde_json::{Value, json};
@@ -234,13 +234,62 @@ async fn credentials_are_told_once_and_kept_as_no_one_can_read() {
 }
 
 #[tokio::test]
+async fn what_a_device_uses_and_what_it_was_given_are_shown_without_secrets() {
+    let scene = Scene::furnished().await;
+    let path = format!("{ROUTER_URL}/credentials");
+    let nothing = json!({ "confirmed": null, "pending": null });
+    assert_eq!(scene.call(&format!("GET {path}"), None).await.json, nothing);
+
+    let body = json!({ "username": "r", "password": "first-password" });
+    let given = scene.call(&format!("PUT {path}"), Some(body)).await;
+    assert_eq!(given.json, json!({ "username": "r" }), "whoever enrols may pass for it");
+    let shown = scene.call(&format!("GET {path}"), None).await;
+    let pending = json!({ "username": "r", "push": null });
+    assert_eq!(shown.json, json!({ "confirmed": null, "pending": pending }));
+
+    let credentials = &scene.state.credentials;
+    let [Some((_, Claimant::Own(own))), None] = credentials.cwmp("r") else { panic!("one") };
+    credentials.confirm(&own).await.unwrap();
+    let body = json!({ "password": "second-password" });
+    let given = scene.call(&format!("PUT {path}"), Some(body)).await;
+    assert_eq!(given.json, json!({ "username": "r", "push": true }), "it keeps its name");
+    let shown = scene.call(&format!("GET {path}"), None).await;
+    assert!(!shown.text.contains("password"), "{shown:?}");
+    let push = json!({ "state": "waiting", "tries": 0, "tried_at": null, "cause": null });
+    let pending = json!({ "username": "r", "push": push });
+    assert_eq!(shown.json, json!({ "confirmed": { "username": "r" }, "pending": pending }));
+
+    let gone = scene.call(&format!("DELETE {path}?pending=true"), None).await;
+    assert_eq!(gone.status, StatusCode::NO_CONTENT);
+    let detail = json!({ "protocol": "cwmp", "pending": true });
+    assert_audit(&scene, "device.credential.delete", ROUTER, detail).await;
+    let shown = scene.call(&format!("GET {path}"), None).await;
+    assert_eq!(shown.json, json!({ "confirmed": { "username": "r" }, "pending": null }));
+    let gone = scene.call(&format!("DELETE {path}"), None).await;
+    assert_eq!(gone.status, StatusCode::NO_CONTENT);
+    assert_eq!(scene.call(&format!("GET {path}"), None).await.json, nothing);
+
+    let board = format!("PUT /api/v1/devices/{BOARD}/credentials");
+    let refused = scene.call(&board, Some(json!({ "push": true }))).await;
+    assert_eq!(refused.code(), "invalid_body", "a board has no place for them");
+    let phone = scene.call(&format!("GET /api/v1/devices/{PHONE}/credentials"), None).await;
+    assert_eq!(phone.code(), "wrong_protocol");
+    let odd = scene.call(&format!("DELETE {path}?all=true"), None).await;
+    assert_eq!(odd.code(), "invalid_query");
+}
+
+#[tokio::test]
 async fn an_operators_mark_lets_a_device_enrol_again() {
     let scene = Scene::furnished().await;
     let path = format!("/api/v1/devices/{BOARD}");
     let made = scene.call(&format!("PUT {path}/credentials"), Some(json!({}))).await;
     let username = made.json["username"].as_str().unwrap();
+    let password = made.json["password"].as_str().unwrap();
     let credentials = &scene.state.credentials;
-    credentials.confirm(model::Protocol::Mqtt, username).await.unwrap();
+    let Some(Claimant::Own(own)) = credentials.mqtt(username, password.as_bytes()) else {
+        panic!("it is the board's own")
+    };
+    credentials.confirm(&own).await.unwrap();
     let enrol = || {
         let from = [192, 0, 2, 1].into();
         credentials.enrol(&Tenant::default(), &id(BOARD), from, false)

@@ -10,10 +10,6 @@ use hyper::header::HeaderValue;
 use std::io::Read;
 use std::time::Duration;
 
-/// Longest time for a body to arrive. A slow modem sends 1 MiB in a minute; who sends a byte a
-/// second is cut off.
-const BODY_TIMEOUT: Duration = Duration::from_secs(60);
-
 /// Longest time for a body that is not looked at: a CPE sends its Inform in one go.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -71,8 +67,8 @@ pub(super) async fn read(
             encoding.to_str().ok().and_then(frame::coding).ok_or(BodyError::Coding)?
         }
     };
-    let collected =
-        tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, options.body_max).collect()).await;
+    let whole = Limited::new(body, options.body_max).collect();
+    let collected = tokio::time::timeout(options.body_timeout, whole).await;
     let packed = match collected {
         Err(_) => return Err(BodyError::Slow),
         Ok(Ok(collected)) => collected.to_bytes(),

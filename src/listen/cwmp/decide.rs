@@ -32,6 +32,7 @@ impl CwmpListener {
                 owned.offered = Some(sign_in);
                 work.push(Work::Setup { name: BASE.into(), kind });
             }
+            work.extend(self.new_credentials(owned));
         }
         let commands = self.parts.pipeline.decide(&owned.tenant, &owned.device);
         if !commands.is_empty() {
@@ -43,6 +44,15 @@ impl CwmpListener {
             work.push(Work::Setup { name: DISCOVERY.into(), kind });
         }
         owned.session.assign(work, self.parts.clock.now());
+    }
+
+    /// The credentials that the device was given and does not use yet.
+    fn new_credentials(&self, owned: &mut Owned) -> Option<Work> {
+        let now = self.parts.clock.now().monotonic;
+        let (credentials, root) = (&self.parts.credentials, owned.inform.root);
+        let (kind, pushing) = credentials.to_push(&owned.tenant, &owned.device, root, now)?;
+        owned.pushing = Some(pushing);
+        Some(Work::Setup { name: Work::CREDENTIALS.into(), kind })
     }
 
     /// Adds commands with what helps to do them. One that cannot be done ends here.
@@ -155,6 +165,9 @@ impl CwmpListener {
         if name == DISCOVERY {
             return self.discovered(owned, outcome).await;
         }
+        if name == Work::CREDENTIALS {
+            return self.told_credentials(owned, &outcome);
+        }
         let sign_in = owned.offered.take();
         match (outcome, sign_in) {
             (SetupOutcome::Done { .. }, Some(sign_in)) => self.keep(owned, &sign_in).await,
@@ -178,6 +191,20 @@ impl CwmpListener {
             SetupOutcome::Failed { cause, .. } => {
                 info!(device = %owned.device, %cause, "data model not learned; tried again later");
             }
+        }
+    }
+
+    fn told_credentials(&self, owned: &mut Owned, outcome: &SetupOutcome) {
+        let word = match outcome {
+            SetupOutcome::Done { .. } => "taken",
+            SetupOutcome::Failed { cause, .. } => {
+                info!(device = %owned.device, %cause, "new credentials not taken");
+                "refused"
+            }
+        };
+        self.parts.metrics.credential_pushes.with_label_values(&[word]).inc();
+        if let Some(pushing) = owned.pushing.take() {
+            self.parts.credentials.pushed(&pushing, outcome, self.parts.clock.now());
         }
     }
 

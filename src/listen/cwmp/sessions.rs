@@ -50,6 +50,8 @@ pub(crate) struct Owned {
     pub(crate) is_set_up: bool,
     /// Connection request credentials on their way to the device, to be kept once it took them.
     pub(crate) offered: Option<crate::wake::SignIn>,
+    /// Credentials of its own on their way to the device.
+    pub(crate) pushing: Option<crate::credentials::Pushing>,
     /// What the device told of its data model and is not kept yet.
     pub(super) lessons: Lessons,
     /// Refreshes that the session was given, and whether each is of all that the device has.

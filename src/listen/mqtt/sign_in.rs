@@ -31,28 +31,56 @@ impl Driver {
             return Ok(device);
         }
         if listener.failed.is_spent(self.peer, now) {
-            listener.parts.metrics.auth_failure(Protocol::Mqtt, "too_many");
-            return Err(ConnackCode::NotAuthorised);
+            return Err(self.too_many());
         }
         let username = introduction.username.as_ref().map(|it| &**it.expose());
         let password = introduction.password.as_ref().map(|it| &**it.expose());
         let (Some(username), Some(password)) = (username, password) else {
             return Err(self.failed("missing", ConnackCode::BadCredentials));
         };
-        match listener.parts.credentials.mqtt(username, password) {
-            None => Err(self.failed("wrong", ConnackCode::BadCredentials)),
-            Some(Claimant::Own(tenant, own)) if own == device && tenant == listener.tenant => {
-                let confirmed = listener.parts.credentials.confirm(Protocol::Mqtt, username).await;
+        let credentials = &listener.parts.credentials;
+        let is_common = credentials.is_common(username);
+        if !is_common
+            && listener.failed_names.is_spent(username, now)
+            && !self.is_where_it_was(username)
+        {
+            return Err(self.too_many());
+        }
+        match credentials.mqtt(username, password) {
+            None => {
+                if !is_common {
+                    listener.failed_names.count(username, now);
+                }
+                Err(self.failed("wrong", ConnackCode::BadCredentials))
+            }
+            Some(Claimant::Own(own))
+                if *own.device() == device && *own.tenant() == listener.tenant =>
+            {
+                let confirmed = credentials.confirm(&own).await;
                 confirmed.map_err(|_| ConnackCode::ServerUnavailable)?;
                 Ok(device)
             }
-            Some(Claimant::Own(_, own)) => {
-                self.note(EventType::DEVICE_IDENTITY_MISMATCHED, &own, &device).await?;
+            Some(Claimant::Own(own)) => {
+                self.note(EventType::DEVICE_IDENTITY_MISMATCHED, own.device(), &device).await?;
                 Err(self.failed("identity", ConnackCode::NotAuthorised))
             }
             Some(Claimant::Enrolling) => self.enrol(device).await,
             Some(Claimant::Shared) => Err(self.failed("wrong", ConnackCode::BadCredentials)),
         }
+    }
+
+    fn too_many(&self) -> ConnackCode {
+        self.listener.parts.metrics.auth_failure(Protocol::Mqtt, "too_many");
+        ConnackCode::NotAuthorised
+    }
+
+    /// Whether the board of that user name was last heard from there: it must not be shut out by
+    /// whoever guesses at its password from elsewhere.
+    fn is_where_it_was(&self, username: &str) -> bool {
+        let parts = &self.listener.parts;
+        let own = parts.credentials.holder(Protocol::Mqtt, username);
+        let device = own.and_then(|own| parts.registry.get(own.tenant(), own.device()));
+        device.and_then(|device| device.address) == Some(self.peer)
     }
 
     /// A client id that is an alias of a known board is that board; an IMEI is one by itself.

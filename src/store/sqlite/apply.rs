@@ -2,10 +2,10 @@
 
 use super::column::{nanos, parsed};
 use super::devices::{self, Said, document, kind_number};
-use super::{commands, data_models, files, readers};
-use crate::store::{AuditEntry, CredentialRow, CustomerRow, Operation, OperationError, TokenRow};
+use super::{commands, credentials, data_models, files, readers};
+use crate::store::{AuditEntry, CustomerRow, Operation, OperationError, TokenRow};
 use jiff::Timestamp;
-use model::{Alias, DeviceFacts, DeviceId, Protocol, Redacted, Tenant};
+use model::{Alias, DeviceFacts, DeviceId, Tenant};
 use sqlx::sqlite::SqliteConnection;
 
 /// Why an operation was not applied: its own fault, or the store's.
@@ -72,18 +72,12 @@ pub(super) async fn apply(
         Operation::RemoveDataModel { tenant, device } => {
             data_models::remove(connection, tenant, device).await
         }
-        Operation::PutCredential(credential) => put_credential(connection, credential).await,
+        Operation::PutCredential(credential) => credentials::put(connection, credential).await,
         Operation::ConfirmCredential { protocol, username, verifier } => {
-            confirm_credential(connection, *protocol, username, verifier).await
+            credentials::confirm(connection, *protocol, username, verifier).await
         }
-        Operation::RemoveCredential { tenant, device, protocol } => {
-            sqlx::query("DELETE FROM credential WHERE tenant = ? AND device = ? AND protocol = ?")
-                .bind(tenant.as_str())
-                .bind(device.as_str())
-                .bind(protocol.as_str())
-                .execute(connection)
-                .await?;
-            Ok(())
+        Operation::RemoveCredential { tenant, device, protocol, confirmed_too } => {
+            credentials::remove(connection, tenant, device, *protocol, *confirmed_too).await
         }
         Operation::PutToken(token) => put_token(connection, token).await,
         Operation::RevokeToken { tenant, name } => revoke_token(connection, tenant, name).await,
@@ -264,61 +258,6 @@ async fn set_tag(
     let tags = serde_json::to_string(&tags).expect("a list of texts is representable in JSON");
     let set = sqlx::query("UPDATE device SET tags = ?3 WHERE tenant = ?1 AND id = ?2");
     on_device(connection, set.bind(tenant.as_str()).bind(device.as_str()).bind(tags)).await
-}
-
-async fn put_credential(
-    connection: &mut SqliteConnection,
-    credential: &CredentialRow,
-) -> Result<(), Fault> {
-    let (tenant, device) = (credential.tenant.as_str(), credential.device.as_str());
-    let taken = sqlx::query(
-        "SELECT 1 FROM credential WHERE protocol = ? AND username = ? \
-         AND (tenant, device) <> (?, ?)",
-    )
-    .bind(credential.protocol.as_str())
-    .bind(&*credential.username)
-    .bind(tenant)
-    .bind(device)
-    .fetch_optional(&mut *connection)
-    .await?;
-    if taken.is_some() {
-        return Err(OperationError::Conflict("another device has this user name").into());
-    }
-    sqlx::query(
-        "INSERT INTO credential (tenant, device, protocol, username, verifier, confirmed) \
-         VALUES (?,?,?,?,?,?) ON CONFLICT (tenant, device, protocol) DO UPDATE SET \
-         username = excluded.username, verifier = excluded.verifier, \
-         confirmed = excluded.confirmed",
-    )
-    .bind(tenant)
-    .bind(device)
-    .bind(credential.protocol.as_str())
-    .bind(&*credential.username)
-    .bind(credential.verifier.expose().as_slice())
-    .bind(credential.confirmed)
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-async fn confirm_credential(
-    connection: &mut SqliteConnection,
-    protocol: Protocol,
-    username: &str,
-    verifier: &Redacted<Vec<u8>>,
-) -> Result<(), Fault> {
-    let confirmed = sqlx::query(
-        "UPDATE credential SET confirmed = 1 WHERE protocol = ? AND username = ? AND verifier = ?",
-    )
-    .bind(protocol.as_str())
-    .bind(username)
-    .bind(verifier.expose().as_slice())
-    .execute(connection)
-    .await?;
-    if confirmed.rows_affected() == 0 {
-        return Err(OperationError::Conflict("the credential is no longer that one").into());
-    }
-    Ok(())
 }
 
 async fn put_token(connection: &mut SqliteConnection, token: &TokenRow) -> Result<(), Fault> {

@@ -1,7 +1,7 @@
-//! Reads of what people and programs are: customers, credentials, tokens, the audit trail.
+//! Reads of what people and programs are: customers, tokens, the audit trail.
 
 use super::column::{self, number, text, undecodable};
-use crate::store::{AuditEntry, CredentialRow, CustomerRow, Page, TokenRow};
+use crate::store::{AuditEntry, CustomerRow, Page, TokenRow};
 use model::{Redacted, Tenant};
 use sqlx::Row as _;
 use sqlx::sqlite::{SqlitePool, SqliteRow};
@@ -17,26 +17,6 @@ pub(super) async fn customers(pool: &SqlitePool) -> Result<Vec<CustomerRow>, sql
             id: text(row, 1)?,
             name: column::text_if_any(row, 2)?.map(Redacted),
             created_at: column::time(row, 3)?,
-        })
-    };
-    rows.iter().map(read).collect()
-}
-
-/// Reads every credential of a device.
-pub(super) async fn credentials(pool: &SqlitePool) -> Result<Vec<CredentialRow>, sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT tenant, device, username, protocol, verifier, confirmed FROM credential",
-    )
-    .fetch_all(pool)
-    .await?;
-    let read = |row: &SqliteRow| -> Result<CredentialRow, sqlx::Error> {
-        Ok(CredentialRow {
-            tenant: column::tenant(row, 0)?,
-            device: column::device(row, 1)?,
-            username: text(row, 2)?,
-            protocol: column::protocol(row, 3)?,
-            verifier: Redacted(row.try_get(4)?),
-            confirmed: row.try_get(5)?,
         })
     };
     rows.iter().map(read).collect()

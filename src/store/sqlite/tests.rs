@@ -438,6 +438,7 @@ async fn credentials_tokens_and_the_trail() {
             protocol: Protocol::Cwmp,
             verifier: Redacted(vec![7]),
             confirmed: false,
+            push: None,
         })
     };
     assert_eq!(transact(&store, credential(cpe("1"), "u")).await, Ok(()));

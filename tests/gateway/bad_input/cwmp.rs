@@ -28,13 +28,15 @@ pub(super) fn cwmp() {
         "<!DOCTYPE s [<!ENTITY a \"aaaaaaaaaa\"><!ENTITY b \"&a;&a;&a;&a;&a;&a;&a;&a;\">]>",
     );
     let deep = envelope("1", &"<a>".repeat(100_000));
+    let ten_thousand = envelope("1", &["<a>".repeat(10_000), "</a>".repeat(10_000)].concat());
     let half = &inform[..inform.len() / 2];
     let nobody = inform.replace("<SerialNumber>BAD00001</SerialNumber>", "<SerialNumber/>");
     let long = inform.replace("BAD00001", &"9".repeat(5_000));
-    let bodies: [(&str, &[u8]); 10] = [
+    let bodies: [(&str, &[u8]); 11] = [
         ("external entities", xxe.as_bytes()),
         ("entities of its own", laughs.as_bytes()),
         ("depth", deep.as_bytes()),
+        ("a depth of ten thousand, well formed", ten_thousand.as_bytes()),
         ("half a body", half.as_bytes()),
         ("no serial", nobody.as_bytes()),
         ("a long serial", long.as_bytes()),

@@ -68,6 +68,33 @@ pub(super) fn slow_and_half_open() {
     scene.end();
 }
 
+/// A byte a second: each comes in time, the body never does. It is told so, and a session
+/// that waits for it ends.
+pub(super) fn a_byte_a_second() {
+    let mut scene = Scene::new();
+    let port = scene.daemon.ports.cwmp;
+    let mut slow: Vec<_> = (0..20).map(|_| Connection::open(port).unwrap()).collect();
+    let inform = Cpe::new(0, "SLOW0001", "").inform(&[("1 BOOT", "")]);
+    assert_eq!(post(&mut slow[0], &[], &inform).unwrap().status, 200);
+    let head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n<";
+    slow.iter_mut().for_each(|it| it.write(head).unwrap());
+    for _ in 0..3 {
+        scene.all_is_well();
+        thread::sleep(Duration::from_secs(1));
+        for connection in &mut slow {
+            let _ = connection.write(b" ");
+        }
+    }
+    for connection in &mut slow {
+        assert_eq!(connection.answer().unwrap().status, 408);
+    }
+    let cut = scene.daemon.counted("lastmile_listen_faults_total", &["slow_body"]);
+    assert!(cut >= 20.0, "{cut}");
+    let ended = |reason| scene.daemon.counted("lastmile_cwmp_sessions_ended_total", &[reason]);
+    assert!(ended("silent") + ended("malformed") >= 1.0, "{}", scene.daemon.metrics());
+    scene.end();
+}
+
 /// Whatever comes: nobody else feels it.
 pub(super) fn random_bytes() {
     let scene = Scene::new();

@@ -116,6 +116,25 @@ impl Digest {
         key: &NonceKey,
         now: Now,
     ) -> Result<NonceUse, AuthError> {
+        let count = self.answered(method, ha1)?;
+        key.check(&self.nonce, count, now)
+    }
+
+    /// The same of a device that repeats one answer for ever ([`crate::Quirks::digest_replay`]): the
+    /// nonce must be one of ours, but neither its age nor its use is looked at. Whoever overhears
+    /// one such answer is this device from then on.
+    pub fn verify_repeated(
+        &self,
+        method: &str,
+        ha1: Option<&Ha1>,
+        key: &NonceKey,
+    ) -> Result<(), AuthError> {
+        self.answered(method, ha1)?;
+        key.issued(&self.nonce).map(|_| ())
+    }
+
+    /// Whether it is the right answer; the count that it carries.
+    fn answered(&self, method: &str, ha1: Option<&Ha1>) -> Result<Option<u32>, AuthError> {
         let (named, per_session) = self.algorithm()?;
         let algorithm = self.hashed_with().unwrap_or(named);
         let qop = match self.qop.to_ascii_lowercase().as_str() {
@@ -140,12 +159,11 @@ impl Digest {
         if !(right && known) {
             return Err(AuthError::Wrong);
         }
-        let count = if qop {
-            Some(u32::from_str_radix(&self.nc, 16).map_err(|_| AuthError::Unreadable)?)
+        if qop {
+            u32::from_str_radix(&self.nc, 16).map(Some).map_err(|_| AuthError::Unreadable)
         } else {
-            None
-        };
-        key.check(&self.nonce, count, now)
+            Ok(None)
+        }
     }
 
     /// What the answer was made with, as its length shows.

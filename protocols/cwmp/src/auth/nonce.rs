@@ -45,18 +45,24 @@ impl NonceKey {
         count: Option<u32>,
         now: Now,
     ) -> Result<NonceUse, AuthError> {
+        let answer = NonceUse { count, ..self.issued(nonce)? };
+        // One from the future is from before the clock was set back: as good as expired.
+        let age = nanos(now).checked_sub(answer.issued).ok_or(AuthError::Stale)?;
+        if Duration::from_nanos(age) > NONCE_LIFETIME {
+            return Err(AuthError::Stale);
+        }
+        Ok(answer)
+    }
+
+    /// Whether the nonce is ours, however old.
+    pub(super) fn issued(&self, nonce: &str) -> Result<NonceUse, AuthError> {
         let (time, signature) = nonce.split_at_checked(TIME_DIGITS).ok_or(AuthError::Stale)?;
         let ours = self.signature(time);
         if !bool::from(hex(&ours).as_bytes().ct_eq(signature.as_bytes())) {
             return Err(AuthError::Stale);
         }
         let issued = u64::from_str_radix(time, 16).map_err(|_| AuthError::Stale)?;
-        // One from the future is from before the clock was set back: as good as expired.
-        let age = nanos(now).checked_sub(issued).ok_or(AuthError::Stale)?;
-        if Duration::from_nanos(age) > NONCE_LIFETIME {
-            return Err(AuthError::Stale);
-        }
-        Ok(NonceUse { nonce: u64::from_be_bytes(ours), issued, count })
+        Ok(NonceUse { nonce: u64::from_be_bytes(ours), issued, count: None })
     }
 
     fn signature(&self, time: &str) -> [u8; SIGNATURE_BYTES] {

@@ -188,3 +188,20 @@ fn headers_as_devices_write_them() {
     assert_eq!(parse("Bearer x"), Err(AuthError::Unsupported));
     assert_eq!(parse(&format!("Digest {}", "a".repeat(5000))), Err(AuthError::Unreadable));
 }
+
+#[test]
+fn one_answer_for_ever_must_still_be_right_and_to_a_nonce_of_ours() {
+    let ha1 = Ha1::new("cpe", "secret");
+    let repeated = |header: &str, key: &NonceKey| {
+        let Authorization::Digest(digest) = Authorization::parse(header).unwrap() else { panic!() };
+        digest.verify_repeated("POST", Some(&ha1), key)
+    };
+    let header = client("MD5", Some("auth"), "00000001", "secret", at(0));
+    assert_eq!(verify(&header, Some(&ha1), at(400_000)), Err(AuthError::Stale));
+    for _ in 0..2 {
+        assert_eq!(repeated(&header, &key()), Ok(()));
+    }
+    assert_eq!(repeated(&header, &NonceKey::new([8; 32])), Err(AuthError::Stale));
+    let wrong = client("MD5", Some("auth"), "00000001", "Secret", at(0));
+    assert_eq!(repeated(&wrong, &key()), Err(AuthError::Wrong));
+}

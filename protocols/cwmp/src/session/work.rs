@@ -50,6 +50,12 @@ pub struct SupportedFile {
     pub target_file_name: Box<str>,
 }
 
+impl Work {
+    /// The [`Work::Setup`] that changes what the device presents to us. It is done whole or not at
+    /// all, and not tried without what the device refuses: half a credential shuts it out.
+    pub const CREDENTIALS: &str = "credentials";
+}
+
 impl From<&Command> for Work {
     fn from(command: &Command) -> Self {
         let (id, kind) = (command.id.clone(), command.kind.clone());

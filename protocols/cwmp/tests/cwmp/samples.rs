@@ -91,15 +91,20 @@ fn recorded_conversations_are_understood() {
             let entry = entry.replace('\r', "");
             let (head, body) = entry.split_once("\n\n").unwrap_or((&entry, ""));
             let is_request = is_device && head.contains("POST ");
-            if !is_request && !(is_answer && head.contains("HTTP/1.1 200")) {
+            let is_spoken = is_request || is_answer && head.contains("HTTP/1.1 200");
+            if !is_spoken {
                 continue;
             }
             let what = format!("{} {title}", path.display());
-            let message = understood(body.as_bytes(), &what);
-            // The other side asked for calls that there are not, to see what happens.
-            let is_known = !matches!(message.body, Body::Unknown { .. });
-            assert!(is_known || !is_request, "{what}");
-            if is_request { heard += 1 } else { told += 1 }
+            if is_request {
+                let message = understood(body.as_bytes(), &what);
+                assert!(!matches!(message.body, Body::Unknown { .. }), "{what}");
+                heard += 1;
+            } else if decode(None, body.as_bytes(), &Options::default()).is_ok() {
+                // The other side also said what is nothing, to see what happens.
+                understood(body.as_bytes(), &what);
+                told += 1;
+            }
         }
         assert!(heard > 0, "{} has no request", path.display());
         println!("{}: {heard} requests, {told} answers", path.display());

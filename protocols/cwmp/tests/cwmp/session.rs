@@ -11,7 +11,7 @@ mod transfers;
 
 use crate::cwmp::{
     Body, CloseReason, Fault, Known, Message, Options, Output, Parameter, ParameterFault, Request,
-    Response, Session, TransferComplete, XsdType, decode,
+    Response, Session, TransferComplete, Work, XsdType, decode,
 };
 use crate::{inform, informing, message, now};
 use harness::{Harness, command, fault, get, known, set, setup, unknown, values};
@@ -410,6 +410,26 @@ fn the_rest_is_set_without_the_culprits() {
     it.receive(message(Body::Fault(Box::new(stranger))));
     assert_eq!(it.take().len(), 3);
     assert!(it.tickets.len() == 1, "failed");
+}
+
+/// Half a credential would shut the device out.
+#[test]
+fn credentials_are_set_whole_or_not_at_all() {
+    let kind = serde_json::from_str(
+        r#"{"kind":"set_parameters","values":{
+            "Device.ManagementServer.Password":{"value":"p","type":"xsd:string"},
+            "Device.ManagementServer.Username":{"value":"u","type":"xsd:string"}}}"#,
+    );
+    let name = Work::CREDENTIALS.into();
+    let mut it = Harness::assigned(vec![Work::Setup { name, kind: kind.unwrap() }]);
+    let name = "Device.ManagementServer.Username".into();
+    let culprit = ParameterFault { name, code: 9008, text: "".into() };
+    let parts = Fault { code: 9003, text: "".into(), parameters: vec![culprit] };
+    it.receive(message(Body::Fault(Box::new(parts))));
+    let said = it.take();
+    let sets = said.iter().filter(|it| *it == "send SetParameterValues");
+    assert_eq!(sets.count(), 1, "{said:?}");
+    assert!(said.iter().any(|it| it.starts_with("setup credentials failed:")), "{said:?}");
 }
 
 #[test]

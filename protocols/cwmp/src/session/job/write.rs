@@ -84,6 +84,7 @@ impl Write {
             context.notes.lose(&culprit.name);
         }
         let named = take_out(&mut self.parts, culprits);
+        self.parts.iter_mut().for_each(Part::keep_whole);
         let rest: usize = self.parts.iter().map(|it| it.parameters.len()).sum();
         if named && rest > 0 && self.retries < context.options.set_retries_max {
             self.retries += 1;

@@ -7,7 +7,7 @@ use super::super::words::{misfit, part_words, parts_json, passes, refusal_json, 
 use super::super::{Verdict, Why};
 use crate::Quirks;
 use crate::message::{Fault, Parameter, ParameterFault, Response, XsdType};
-use crate::session::Support;
+use crate::session::{Support, Work};
 use model::{CommandId, ParameterValue, Redacted};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -137,6 +137,14 @@ impl Part {
             Parameter { name, value, xsd_type }
         };
         self.parameters = std::mem::take(&mut self.wanted).into_iter().map(parameter).collect();
+    }
+
+    /// Leaves nothing to set of what is set whole or not at all, once a part of it is refused.
+    pub(super) fn keep_whole(&mut self) {
+        let is_whole = matches!(&self.origin, Origin::Setup(name) if **name == *Work::CREDENTIALS);
+        if is_whole && !self.refused.is_empty() {
+            self.parameters.clear();
+        }
     }
 
     /// The device took what is in the call.
