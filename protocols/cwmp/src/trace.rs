@@ -99,26 +99,26 @@ struct Blanker<'a> {
 impl<'a> Blanker<'a> {
     /// Reads the document; says up to where it could.
     fn run(&mut self) -> usize {
-        loop {
+        let end = loop {
             let begun = self.scanner.position();
-            let Ok(token) = self.scanner.token() else { break };
+            let Ok(token) = self.scanner.token() else { break self.scanner.position() };
             match token {
+                // A quote that was left open has taken up what comes behind it.
+                Token::Start if self.scanner.element().has_markup() => break begun,
                 Token::Start => self.start(self.scanner.element().name()),
                 Token::Text => self.text(begun..self.scanner.position()),
                 Token::End => self.end(),
             }
-            if self.open.len() > self.depth_max {
-                break;
+            let is_over = self.open.is_empty() && matches!(token, Token::End);
+            if is_over || self.open.len() > self.depth_max {
+                break self.scanner.position();
             }
-            if self.open.is_empty() && matches!(token, Token::End) {
-                return self.scanner.position();
-            }
-        }
-        // It ends too early: what was not told to be no secret may be one.
+        };
+        // Where it ends too early: what was not told to be no secret may be one.
         while !self.open.is_empty() {
             self.end();
         }
-        self.scanner.position()
+        end
     }
 
     fn start(&mut self, name: &'a str) {

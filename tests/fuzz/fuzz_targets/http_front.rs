@@ -19,6 +19,8 @@ fuzz_target!(|input: (String, Vec<u8>)| {
     // Every byte becomes at most one character, of at most three bytes.
     assert!(frame::text(Some(&header), &body).len() <= 3 * body.len());
     if frame::is_blank(&body) {
-        assert!(frame::text(None, &body).trim_matches(['\0', '\u{feff}']).trim().len() <= body.len());
+        assert!(
+            frame::text(None, &body).trim_matches(['\0', '\u{feff}']).trim().len() <= body.len()
+        );
     }
 });

@@ -58,6 +58,11 @@ impl<'a> Element<'a> {
         self.local_name
     }
 
+    /// Whether an attribute holds what looks like a tag: XML forbids it (3.1).
+    pub(crate) fn has_markup(&self) -> bool {
+        self.attributes.contains('<')
+    }
+
     /// The first attribute for which `choose` has an answer; it is given the name with its prefix
     /// and the value as written.
     pub(crate) fn attribute<T>(
