@@ -8,8 +8,8 @@ use crate::commands::{self, Desk};
 use crate::registry::Registry;
 use crate::store::{Operation, OperationError, Room, WriteError, Writer};
 use model::{
-    Command, CommandChange, CommandState, DeviceFacts, DeviceId, Event, EventType,
-    Fact, Json, Settlement, Tenant,
+    Command, CommandChange, CommandState, DeviceFacts, DeviceId, Event, EventType, Fact, Json,
+    Settlement, Tenant,
 };
 use serde::Serialize;
 use std::net::IpAddr;
