@@ -5,6 +5,7 @@
 
 mod calls;
 mod informs;
+mod models;
 mod peer;
 mod sessions;
 mod signing;
@@ -28,7 +29,7 @@ const CLOSED: Settings<'_> = &[];
 type Rows = &'static [(&'static str, fn(&Scene))];
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let open = [wire::ROWS, text::ROWS, informs::ROWS, calls::ROWS, sessions::ROWS];
+    let open = [wire::ROWS, text::ROWS, informs::ROWS, calls::ROWS, sessions::ROWS, models::ROWS];
     let mut trials = of_one_daemon(OPEN, &open);
     trials.extend(of_one_daemon(CLOSED, &[signing::ROWS]));
     trials
