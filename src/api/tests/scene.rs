@@ -14,6 +14,7 @@ use http_body_util::BodyExt as _;
 use model::{DeviceFacts, Event, EventType, Redacted};
 use serde_json::Value;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -87,6 +88,17 @@ fn roles() -> Roles {
     Config::parse(&file).unwrap().roles
 }
 
+async fn no_files(
+    parts: transfers::Parts,
+    folder: &Path,
+    prometheus: &prometheus::Registry,
+) -> Arc<Transfers> {
+    let bounds = TransferOptions::from(&Config::default());
+    let transfers = Transfers::new(parts, folder, bounds, prometheus).unwrap();
+    transfers.load().await.unwrap();
+    transfers
+}
+
 impl Scene {
     pub(super) async fn new() -> Self {
         Self::with(QUOTA, ApiOptions::default()).await
@@ -107,9 +119,7 @@ impl Scene {
         let (of_store, of_writer) = (Arc::clone(&store), writer.clone());
         let parts =
             transfers::Parts { store: of_store, writer: of_writer, vault: vault.clone(), clock };
-        let bounds = TransferOptions::from(&Config::default());
-        let transfers = Transfers::new(parts, folder.path(), bounds, &prometheus).unwrap();
-        transfers.load().await.unwrap();
+        let transfers = no_files(parts, folder.path(), &prometheus).await;
         let mirrors: [Arc<dyn Mirror>; 3] = [
             Arc::<Registry>::clone(&registry),
             Arc::<Access>::clone(&access),
