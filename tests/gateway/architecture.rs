@@ -235,10 +235,11 @@ fn nothing_unwraps() {
     assert!(faults.is_empty(), "{faults:#?}");
 }
 
-/// Whether a file holds nothing but tests.
+/// Whether a file holds nothing but tests or measurements.
 fn is_tests(file: &Path) -> bool {
-    let inside = file.strip_prefix(root()).unwrap();
-    file.ends_with("tests.rs") || inside.components().any(|it| it.as_os_str() == "tests")
+    let mut inside = file.strip_prefix(root()).unwrap().components();
+    file.ends_with("tests.rs")
+        || inside.any(|it| it.as_os_str() == "tests" || it.as_os_str() == "benches")
 }
 
 /// Every Rust file of ours under a folder.
