@@ -11,12 +11,11 @@ use model::{
     Command, CommandChange, CommandKind, CommandState, DataModel, DeploymentOperation, Fact,
     ParameterValue,
 };
+use provisioning::Part;
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::{debug, info};
 
-/// The name of what the base profile demands.
-const BASE: &str = "base";
 /// The name of learning a data model.
 const DISCOVERY: &str = "discovery";
 
@@ -29,9 +28,10 @@ impl CwmpListener {
         if is_first {
             owned.is_set_up = true;
             let set_up = self.parts.provision.set_up(owned.subject());
-            if let Some((kind, sign_in)) = set_up {
+            if let Some((parts, sign_in)) = set_up {
                 owned.offered = Some(sign_in);
-                work.push(Work::Setup { name: BASE.into(), kind });
+                let setup = |Part { name, kind }| Work::Setup { name: name.into(), kind };
+                work.extend(parts.into_iter().map(setup));
             }
             if let Some(kind) = self.parts.provision.set_up_stun(owned.subject()) {
                 work.push(Work::Setup { name: provision::STUN.into(), kind });
@@ -175,12 +175,12 @@ impl CwmpListener {
         if name == Work::CREDENTIALS {
             return self.told_credentials(owned, &outcome);
         }
-        let sign_in = owned.offered.take();
+        let sign_in = owned.offered.take_if(|_| name == Part::CREDENTIALS);
         match (outcome, sign_in) {
             (SetupOutcome::Done { .. }, Some(sign_in)) => self.keep(owned, &sign_in).await,
             (SetupOutcome::Done { .. }, None) => {}
             (SetupOutcome::Failed { cause, applied, .. }, sign_in) => {
-                info!(device = %owned.device, profile = name, %cause, "profile not applied");
+                info!(device = %owned.device, part = name, %cause, "profile not applied");
                 // What it took is in force: forgetting it would shut us out.
                 if let Some(sign_in) = sign_in.filter(|_| takes_credentials(&applied)) {
                     self.keep(owned, &sign_in).await;
