@@ -65,6 +65,8 @@ pub(crate) struct Introduction {
     pub(crate) is_bootstrap: bool,
     /// Where it came from.
     pub(crate) from: std::net::IpAddr,
+    /// At which host of ours, as it said.
+    pub(crate) called_at: Option<Box<str>>,
 }
 
 impl Owned {
