@@ -88,6 +88,14 @@ fn roles() -> Roles {
     Config::parse(&file).unwrap().roles
 }
 
+async fn open_store(folder: &Path, quota_bytes: u64) -> (Arc<dyn Store>, Writer) {
+    let options = SqliteOptions::new(folder.join("lastmile.db"), quota_bytes);
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(options).await.unwrap());
+    let (writer, task) = Writer::new(Arc::clone(&store), WriterOptions::default());
+    tokio::spawn(task);
+    (store, writer)
+}
+
 async fn no_files(
     parts: transfers::Parts,
     folder: &Path,
@@ -106,11 +114,7 @@ impl Scene {
 
     pub(super) async fn with(quota_bytes: u64, options: ApiOptions) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("lastmile.db");
-        let store = SqliteStore::open(SqliteOptions::new(file, quota_bytes)).await.unwrap();
-        let store: Arc<dyn Store> = Arc::new(store);
-        let (writer, task) = Writer::new(Arc::clone(&store), WriterOptions::default());
-        tokio::spawn(task);
+        let (store, writer) = open_store(folder.path(), quota_bytes).await;
         let registry = Arc::new(Registry::new());
         let vault = Vault::new(&[7; KEY_LEN]);
         let access = Arc::new(Access::new(vault.clone(), roles()));

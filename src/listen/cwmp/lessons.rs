@@ -50,3 +50,26 @@ fn entries(observation: &Observation) -> usize {
     };
     held + 1
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_are_kept_before_more_come() {
+        let entry = model::NameEntry { path: "A.B".into(), writable: false };
+        let names = |count| Observation::Names {
+            path: "A.".into(),
+            next_level: false,
+            entries: vec![entry.clone(); count],
+        };
+        let mut lessons = Lessons::default();
+        assert!(lessons.is_empty());
+        lessons.add(vec![names(ENTRIES_MAX - 1)]);
+        assert!(!lessons.are_many());
+        lessons.add(vec![Observation::Forgotten { path: "A.C".into() }, names(0)]);
+        assert!(lessons.are_many());
+        assert_eq!(lessons.take().len(), 3);
+        assert!(lessons.is_empty() && !lessons.are_many());
+    }
+}
