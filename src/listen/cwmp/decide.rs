@@ -250,6 +250,21 @@ impl CwmpListener {
         }
     }
 
+    /// Leaves the little that a session was told to be written later; false when it is too much.
+    pub(super) fn note_lessons(&self, owned: &mut Owned) -> bool {
+        if owned.lessons.is_empty() {
+            return true;
+        }
+        let (observations, at) = (owned.lessons.take(), self.parts.clock.now().wall);
+        match self.parts.data_models.note(&owned.tenant, &owned.device, observations, at) {
+            None => true,
+            Some(much) => {
+                owned.lessons.add(much);
+                false
+            }
+        }
+    }
+
     /// Merges what the session was told into what is kept. What cannot be kept is counted, and no
     /// fault of the device's: it is asked again.
     pub(super) fn learning(
