@@ -273,6 +273,7 @@ fn start_house(
         registry: Arc::clone(&core.registry),
         desk: Arc::clone(&core.desk),
         pipeline: Arc::clone(&core.pipeline),
+        data_models: Arc::clone(&core.data_models),
         writer: core.writer.clone(),
         metrics: core.metrics.clone(),
         clock: core.clock,

@@ -20,6 +20,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "md-5",
             "serde",
             "serde_json",
+            "sha1",
             "sha2",
             "subtle",
             "thiserror",

@@ -251,7 +251,8 @@ fn a_device_without_stun() {
     let cpe = Cpe::new(daemon.ports.cwmp, "PLAIN", &daemon.enrolment());
     let wakes = cpe.listen();
     let first = cpe.visit(&[("0 BOOTSTRAP", "")]).unwrap();
-    assert_eq!(first.calls, ["SetParameterValues", "SetParameterValues"], "base, then STUN");
+    let sets = |calls: &[String]| calls.iter().filter(|it| *it == "SetParameterValues").count();
+    assert_eq!(sets(&first.calls), 2, "base, then STUN: {:?}", first.calls);
     let moment = cpe.value("ManagementServer.PeriodicInformTime");
     assert!(!moment.starts_with("0001"), "{moment}: its own moment");
     let second = cpe.visit(&[("2 PERIODIC", "")]).unwrap();
@@ -259,5 +260,5 @@ fn a_device_without_stun() {
     assert_eq!(wake(&daemon, &cpe)["outcome"], "woken");
     assert!(wakes.recv_timeout(PATIENCE).is_ok());
     let reset = cpe.visit(&[("0 BOOTSTRAP", "")]);
-    assert!(reset.is_ok_and(|visit| visit.calls.len() == 2), "after a factory reset it is");
+    assert!(reset.is_ok_and(|visit| sets(&visit.calls) == 2), "after a factory reset it is");
 }
