@@ -114,7 +114,7 @@ impl Daemon {
         let first = first_start::prepare(config)?;
         let clock = Clock::start();
         let metrics = Metrics::new(prometheus::Registry::new())?;
-        let store = open_store(config).await?;
+        let store = open_store(config, metrics.registry()).await?;
         let options = WriterOptions {
             group_max: config.store.batch_max.as_usize(),
             queue_max: config.store.queue_max.as_usize(),
@@ -187,13 +187,18 @@ impl Daemon {
     }
 }
 
-async fn open_store(config: &Config) -> Result<Arc<dyn Store>, StartError> {
+async fn open_store(
+    config: &Config,
+    registry: &prometheus::Registry,
+) -> Result<Arc<dyn Store>, StartError> {
     let file = match &config.store.url {
         Some(StoreUrl::Sqlite(file)) => file.clone(),
         None => config.data_dir.join("store.db"),
     };
     let options = SqliteOptions::new(file, config.store.quota.get());
-    Ok(Arc::new(SqliteStore::open(options).await?))
+    let store = SqliteStore::open(options).await?;
+    store.count_reads(registry)?;
+    Ok(Arc::new(store))
 }
 
 fn join(
@@ -273,6 +278,7 @@ fn start_house(
         registry: Arc::clone(&core.registry),
         desk: Arc::clone(&core.desk),
         pipeline: Arc::clone(&core.pipeline),
+        data_models: Arc::clone(&core.data_models),
         writer: core.writer.clone(),
         metrics: core.metrics.clone(),
         clock: core.clock,

@@ -1,9 +1,14 @@
 //! What is known of devices' data models: read from the store, taught, and kept again.
 //!
 //! A device's is some 10 KB in the store: encoded ([`DataModel::encode`]), compressed, and sealed,
-//! since a value may be a password. None is held in memory: a session that taught something reads,
-//! merges and writes once at its end, and one that taught nothing touches none of it. What cannot
-//! be kept, because the store is full, is lost without the device noticing: it is asked again.
+//! since a value may be a password. None is held in memory: a session that taught much reads, merges
+//! and writes once at its end, one that taught little leaves it to be [written behind](behind), and one
+//! that taught nothing touches none of it. What cannot be kept, because the store is full, is lost
+//! without the device noticing: it is asked again.
+
+mod behind;
+
+use self::behind::Behind;
 
 use crate::registry::Registry;
 use crate::secrets::Vault;
@@ -11,6 +16,7 @@ use crate::store::{Kept, Operation, ReadError, Room, Store, WriteError, Writer};
 use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
+use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
 use model::{DataModel, DeviceId, Observation, Redacted, Tenant};
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, exponential_buckets};
@@ -18,7 +24,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 use tokio::sync::{Mutex, Semaphore};
-use tracing::warn;
+use tracing::{debug, warn};
 
 /// How many locks the devices are spread over, so that what one teaches is merged in turn.
 const TURNS: usize = 256;
@@ -40,6 +46,7 @@ pub struct DataModels {
     hasher: RandomState,
     turns: Box<[Mutex<()>]>,
     saves: Semaphore,
+    behind: Behind,
     metrics: Metrics,
 }
 
@@ -66,6 +73,7 @@ impl DataModels {
             hasher: RandomState::new(),
             turns: (0..TURNS).map(|_| Mutex::default()).collect(),
             saves: Semaphore::new(SAVES_MAX),
+            behind: Behind::default(),
             metrics,
         }
     }
@@ -80,6 +88,17 @@ impl DataModels {
     /// What is known of a device; `None` when nothing is. One that cannot be read any more (damaged,
     /// or sealed under another key) is as good as none: it is counted, and the device is asked anew.
     pub async fn load(
+        &self,
+        tenant: &Tenant,
+        device: &DeviceId,
+    ) -> Result<Option<DataModel>, ReadError> {
+        let mut model = self.read(tenant, device).await?;
+        self.behind.tell(tenant, device, &mut model);
+        Ok(model)
+    }
+
+    /// What the store has of a device.
+    async fn read(
         &self,
         tenant: &Tenant,
         device: &DeviceId,
@@ -114,6 +133,30 @@ impl DataModels {
         self.save(Lesson { tenant, device, observations, at, is_whole: false }).await
     }
 
+    /// Takes note of what a device taught in passing: known at once, and written within minutes. Gives
+    /// back what is too much for that, to be [learnt](DataModels::learn).
+    pub fn note(
+        &self,
+        tenant: &Tenant,
+        device: &DeviceId,
+        observations: Vec<Observation>,
+        at: Timestamp,
+    ) -> Option<Vec<Observation>> {
+        self.behind.add(tenant, device, observations, at)
+    }
+
+    /// Writes what was noted and has waited long enough by `now`; all of it when that is `None`.
+    pub async fn write_behind(&self, now: Option<Timestamp>, at: Timestamp) {
+        let due = now.map_or_else(|| self.behind.all(), |now| self.behind.due(now));
+        let write = |(tenant, device): (Tenant, DeviceId)| async move {
+            let lesson = Lesson::nothing(&tenant, &device, at);
+            if let Err(error) = self.save(lesson).await {
+                debug!(%device, %error, "what was noted of a data model is not written");
+            }
+        };
+        stream::iter(due).for_each_concurrent(SAVES_MAX, write).await;
+    }
+
     /// As [`DataModels::learn`], at the end of a discovery that the device answered to its end: from
     /// now on [`DataModels::is_kept`].
     pub async fn learn_whole(
@@ -129,6 +172,7 @@ impl DataModels {
     /// Forgets what is known of a device.
     pub async fn forget(&self, tenant: &Tenant, device: &DeviceId) -> Result<(), WriteError> {
         let _turn = self.turn(tenant, device).lock().await;
+        self.behind.forget(tenant, device);
         let remove = Operation::RemoveDataModel { tenant: tenant.clone(), device: device.clone() };
         self.writer.transact(vec![remove]).await?;
         self.registry.set_data_model(tenant, device, Kept::Nothing);
@@ -155,11 +199,12 @@ impl DataModels {
             return Err(WriteError::Full);
         }
         // What cannot be read now must not be replaced by the little that was just learnt.
-        let kept = self.load(tenant, device).await.map_err(|error| {
+        let kept = self.read(tenant, device).await.map_err(|error| {
             warn!(%device, %error, "the store cannot be read, what the device taught is lost");
             WriteError::Closed
         })?;
         let mut model = kept.unwrap_or_default();
+        self.behind.settle(tenant, device, &mut model);
         for observation in &observations {
             model.learn(observation, at);
         }
@@ -208,6 +253,13 @@ struct Lesson<'a> {
     at: Timestamp,
     /// Whether all that it has is known with this.
     is_whole: bool,
+}
+
+impl<'a> Lesson<'a> {
+    /// Beyond what was noted before.
+    fn nothing(tenant: &'a Tenant, device: &'a DeviceId, at: Timestamp) -> Self {
+        Self { tenant, device, observations: Vec::new(), at, is_whole: false }
+    }
 }
 
 fn compress(bytes: &[u8]) -> Vec<u8> {

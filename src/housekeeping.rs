@@ -2,6 +2,7 @@
 
 use crate::clock::Clock;
 use crate::commands::Desk;
+use crate::data_models::DataModels;
 use crate::metrics::Metrics;
 use crate::pipeline::{Pipeline, Recorded};
 use crate::registry::Registry;
@@ -30,6 +31,8 @@ pub struct Housekeeping {
     pub desk: Arc<Desk>,
     /// Facts in.
     pub pipeline: Arc<Pipeline>,
+    /// For what devices taught in passing.
+    pub data_models: Arc<DataModels>,
     /// For what is only seen.
     pub writer: Writer,
     /// What is counted.
@@ -54,11 +57,14 @@ impl Housekeeping {
             self.notice_silence(&mut silent).await;
             if count.is_multiple_of(WRITE_BEHIND_TICKS) {
                 self.write_behind().await;
+                let now = self.clock.now().wall;
+                self.data_models.write_behind(Some(now), now).await;
             }
             self.metrics.devices.set(i64::try_from(self.registry.len()).unwrap_or(i64::MAX));
             self.metrics.commands_open.set(i64::try_from(self.desk.len()).unwrap_or(i64::MAX));
         }
         self.write_behind().await;
+        self.data_models.write_behind(None, self.clock.now().wall).await;
     }
 
     async fn expire(&self) {

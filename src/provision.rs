@@ -6,7 +6,7 @@ use crate::secrets::{self, Vault};
 use crate::store::{Operation, WriteError, Writer};
 use crate::wake::{Bindings, SignIn};
 use model::{CommandKind, DeviceId, Redacted, Tenant};
-use provisioning::{BaseProfile, ConnectionRequest, Known, Stun};
+use provisioning::{BaseProfile, ConnectionRequest, Known, Part, Stun};
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 
@@ -70,7 +70,7 @@ impl Provision {
 
     /// What the profile demands of a device now, and the credentials among it, which are to be
     /// [kept](Self::keep) once the device took them.
-    pub fn set_up(&self, subject: Subject<'_>) -> Option<(CommandKind, SignIn)> {
+    pub fn set_up(&self, subject: Subject<'_>) -> Option<(Vec<Part>, SignIn)> {
         let known = self.known(subject, false);
         if known.can_be_woken && !known.is_bootstrap {
             return None;
@@ -78,9 +78,9 @@ impl Provision {
         let password = secrets::new_secret();
         let credentials = ConnectionRequest { username: WAKE_USERNAME, password: &password };
         let phase = self.phase(subject.device);
-        let kind = provisioning::decide(known, &self.profile, credentials, &phase)?;
+        let parts = provisioning::decide(known, &self.profile, credentials, &phase);
         let password = Redacted(password.expose().as_str().into());
-        Some((kind, SignIn { username: WAKE_USERNAME.into(), password, knows_stun: false }))
+        Some((parts, SignIn { username: WAKE_USERNAME.into(), password, knows_stun: false }))
     }
 
     /// What a device is to be told of the STUN server now; to be given as work named [`STUN`], and

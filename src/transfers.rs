@@ -96,8 +96,8 @@ pub enum TransferError {
     /// The catalogue has no such image.
     #[error("there is no image `{0}` in the catalogue")]
     NoSuchImage(Box<str>),
-    /// We do not know how devices reach us.
-    #[error("it is not known where devices reach us for files: set `public.url`")]
+    /// We do not know how devices reach us: nobody says, and the device named no host of ours.
+    #[error("it is not known where the device reaches us for files: set `public.url`")]
     NoAddress,
     /// What is asked of a device is no kind of file.
     #[error("{0}")]
@@ -120,7 +120,7 @@ pub enum LoadError {
 pub struct Transfers {
     key: TicketKey,
     /// How devices reach the public listener; known once it listens.
-    base: OnceLock<Box<str>>,
+    base: OnceLock<Base>,
     catalogue: RwLock<BTreeMap<(Tenant, ImageName), Arc<ImageRow>>>,
     images: Arc<Shelf>,
     uploads: Arc<Shelf>,
@@ -130,6 +130,38 @@ pub struct Transfers {
     pub(crate) metrics: Metrics,
     pub(crate) options: TransferOptions,
     parts: Parts,
+}
+
+/// How devices reach the public listener.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Base {
+    /// At this address, without a slash at its end.
+    Url(Box<str>),
+    /// At the host at which a device calls us, at this port: nobody said where.
+    Called(u16),
+}
+
+impl Base {
+    /// As one device reaches it, which called us at `host`.
+    fn url(&self, host: Option<&str>) -> Option<String> {
+        match self {
+            Self::Url(url) => Some(url.to_string()),
+            Self::Called(port) => host.map(|host| format!("http://{host}:{port}")),
+        }
+    }
+}
+
+/// For whom an address is.
+#[derive(Clone, Copy, Debug)]
+pub struct Recipient<'a> {
+    /// Whose.
+    pub tenant: &'a Tenant,
+    /// The device.
+    pub device: &'a DeviceId,
+    /// What it is to do.
+    pub command: &'a CommandId,
+    /// The host at which it called us, with the brackets of an IPv6 address, where it said.
+    pub called_at: Option<&'a str>,
 }
 
 /// What transfers work with.
@@ -211,9 +243,14 @@ impl Transfers {
         Ok(())
     }
 
-    /// Sets how devices reach the public listener, without a slash at its end. The first one stays.
-    pub fn set_base(&self, url: &str) {
-        let _ = self.base.set(url.into());
+    /// Sets how devices reach the public listener. The first one stays.
+    pub fn set_base(&self, base: Base) {
+        let _ = self.base.set(base);
+    }
+
+    fn base(&self, to: Recipient<'_>) -> Result<String, TransferError> {
+        let base = self.base.get().and_then(|base| base.url(to.called_at));
+        base.ok_or(TransferError::NoAddress)
     }
 
     /// How long an address is good when a command does not end earlier (`firmware.link_valid`).
@@ -225,18 +262,16 @@ impl Transfers {
     /// nothing from disk.
     pub fn offer(
         &self,
-        tenant: &Tenant,
-        device: &DeviceId,
-        command: &CommandId,
+        to: Recipient<'_>,
         image: &str,
         valid: Duration,
     ) -> Result<SupportedFile, TransferError> {
-        let row = ImageName::new(image).ok().and_then(|name| self.image(tenant, &name));
+        let row = ImageName::new(image).ok().and_then(|name| self.image(to.tenant, &name));
         let row = row.ok_or_else(|| TransferError::NoSuchImage(image.into()))?;
         let image = &row.image;
-        let base = self.base.get().ok_or(TransferError::NoAddress)?;
+        let base = self.base(to)?;
         let purpose = Purpose::image(image.name.clone(), image.sha256);
-        let token = self.ticket(tenant, device, command, purpose, valid).seal(&self.key);
+        let token = self.ticket(to, purpose, valid).seal(&self.key);
         let url = format!("{base}/firmware/{token}/{}", image.name);
         Ok(SupportedFile {
             address: address(url),
@@ -249,16 +284,14 @@ impl Transfers {
     /// Where a device sends a file that a command asks for, by HTTP PUT or POST.
     pub fn inbox(
         &self,
-        tenant: &Tenant,
-        device: &DeviceId,
-        command: &CommandId,
+        to: Recipient<'_>,
         file_type: &str,
         valid: Duration,
     ) -> Result<SupportedFile, TransferError> {
         let file_type = FileType::new(file_type)?;
-        let base = self.base.get().ok_or(TransferError::NoAddress)?;
+        let base = self.base(to)?;
         let purpose = Purpose::Inbox { file_type: file_type.clone() };
-        let token = self.ticket(tenant, device, command, purpose, valid).seal(&self.key);
+        let token = self.ticket(to, purpose, valid).seal(&self.key);
         Ok(SupportedFile {
             address: address(format!("{base}/uploads/{token}")),
             file_type: file_type.as_str().into(),
@@ -266,17 +299,11 @@ impl Transfers {
         })
     }
 
-    fn ticket(
-        &self,
-        tenant: &Tenant,
-        device: &DeviceId,
-        command: &CommandId,
-        purpose: Purpose,
-        valid: Duration,
-    ) -> Ticket {
+    fn ticket(&self, to: Recipient<'_>, purpose: Purpose, valid: Duration) -> Ticket {
         let now = self.parts.clock.now().wall;
         let valid = SignedDuration::try_from(valid).unwrap_or(SignedDuration::MAX);
         let expires_at = now.checked_add(valid).unwrap_or(Timestamp::MAX);
+        let Recipient { tenant, device, command, called_at: _ } = to;
         let (tenant, device, command) = (tenant.clone(), device.clone(), command.clone());
         Ticket { tenant, device, command, purpose, expires_at }
     }

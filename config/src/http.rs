@@ -12,7 +12,9 @@ section! {
     Public "[public]" "public." {
         /// Where they connect. Put a proxy with TLS in front: the secret is part of the URL.
         restart listen: SocketAddr = "0.0.0.0:8080",
-        /// How the world reaches us, for callbacks and download links. From `listen` by default.
+        /// How the world reaches us, for callbacks and download links. By default the host of `cwmp.url`,
+        /// else the address in `listen`, with the port of `listen`; where that is every address, each
+        /// device is told the host at which it calls us itself, which no proxy of `trusted_proxies` can say.
         restart url: Option<HttpUrl> = none,
         /// Largest request. A hop of a USSD dialogue is some hundred bytes.
         restart body_max: Size<KIB, { 16 * MIB }> = "64 KiB",

@@ -62,7 +62,22 @@ pub struct ConnectionRequest<'a> {
     pub password: &'a Redacted<String>,
 }
 
-/// Says what a CPE must be told for the base profile to hold; `None` when it holds.
+/// One part of what a CPE is told: what stands or falls together. A device that refuses one part may
+/// take the others.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// Its name, which begins with `base/`.
+    pub name: &'static str,
+    /// What to do.
+    pub kind: CommandKind,
+}
+
+impl Part {
+    /// The name of the part with the connection request credentials.
+    pub const CREDENTIALS: &str = "base/credentials";
+}
+
+/// Says what a CPE must be told for the base profile to hold; nothing when it holds.
 ///
 /// Whenever something is to be told, `credentials` are among it, and the caller keeps them once the
 /// CPE took them. So is `phase`, an `xsd:dateTime` for PeriodicInformTime (TR-098 ManagementServer):
@@ -73,26 +88,42 @@ pub fn decide(
     profile: &BaseProfile,
     credentials: ConnectionRequest<'_>,
     phase: &str,
-) -> Option<CommandKind> {
+) -> Vec<Part> {
     if known.can_be_woken && !known.is_bootstrap {
-        return None;
+        return Vec::new();
     }
-    let mut values = Values { root: known.root, values: BTreeMap::new() };
-    values.set("ConnectionRequestUsername", credentials.username.to_owned(), "xsd:string");
-    let password = credentials.password.expose().clone();
-    values.set("ConnectionRequestPassword", password, "xsd:string");
-
+    let part = |name, values: &[(&str, &str, &str)]| {
+        let mut part = Values { root: known.root, values: BTreeMap::new() };
+        for (name, value, xsd_type) in values {
+            part.set(name, (*value).to_owned(), xsd_type);
+        }
+        Part { name, kind: part.command() }
+    };
+    let ConnectionRequest { username, password } = credentials;
+    let mut parts = Vec::with_capacity(4);
+    parts.push(part(
+        Part::CREDENTIALS,
+        &[
+            ("ConnectionRequestUsername", username, "xsd:string"),
+            ("ConnectionRequestPassword", password.expose(), "xsd:string"),
+        ],
+    ));
     if let Some(url) = profile.server_url.as_deref().filter(|_| known.is_bootstrap) {
-        values.set("URL", url.to_owned(), "xsd:string");
+        parts.push(part("base/server", &[("URL", url, "xsd:string")]));
     }
     let interval_s = profile.inform_interval.as_secs();
     let is_right = known.inform_interval_s.is_some_and(|said| u64::from(said) == interval_s);
     if known.is_bootstrap || !is_right {
-        values.set("PeriodicInformEnable", "1".to_owned(), "xsd:boolean");
-        values.set("PeriodicInformInterval", interval_s.to_string(), "xsd:unsignedInt");
+        parts.push(part(
+            "base/inform",
+            &[
+                ("PeriodicInformEnable", "1", "xsd:boolean"),
+                ("PeriodicInformInterval", &interval_s.to_string(), "xsd:unsignedInt"),
+            ],
+        ));
     }
-    values.set("PeriodicInformTime", phase.to_owned(), "xsd:dateTime");
-    Some(values.command())
+    parts.push(part("base/phase", &[("PeriodicInformTime", phase, "xsd:dateTime")]));
+    parts
 }
 
 /// Says what a CPE must be told so that it keeps a hole open for us; `None` when it was told.
@@ -145,28 +176,34 @@ mod tests {
         inform_interval_s: Some(300),
     };
 
-    fn decided(known: Known<'_>) -> Option<Vec<String>> {
+    fn decided(known: Known<'_>) -> Vec<String> {
         let password = Redacted("hunter2".to_owned());
         let credentials = ConnectionRequest { username: "lastmile", password: &password };
-        let kind = decide(
+        let parts = decide(
             known,
             &BaseProfile { server_url: Some("http://acs".into()), ..BaseProfile::default() },
             credentials,
             "2026-01-01T00:00:00Z",
-        )?;
-        assert!(!format!("{kind:?}").contains("hunter2"), "the password is not printed");
-        let CommandKind::SetParameters { values } = kind else { panic!("{kind:?}") };
-        Some(values.into_keys().collect())
+        );
+        assert!(!format!("{parts:?}").contains("hunter2"), "the password is not printed");
+        let paths = |part: Part| {
+            assert!(part.name.starts_with("base/"), "they are told together");
+            let CommandKind::SetParameters { values } = part.kind else { panic!() };
+            let are_credentials = values.keys().any(|path| path.contains("ConnectionRequest"));
+            assert_eq!(are_credentials, part.name == Part::CREDENTIALS);
+            values.into_keys()
+        };
+        parts.into_iter().flat_map(paths).collect()
     }
 
     #[test]
     fn a_settled_device_is_left_alone() {
-        assert_eq!(decided(SETTLED), None);
+        assert_eq!(decided(SETTLED), Vec::<String>::new());
     }
 
     #[test]
     fn factory_settings_get_everything() {
-        let paths = decided(Known { is_bootstrap: true, ..SETTLED }).unwrap();
+        let paths = decided(Known { is_bootstrap: true, ..SETTLED });
         assert_eq!(paths.len(), 6, "with the server's address");
         assert!(
             paths.iter().all(|path| path.starts_with("InternetGatewayDevice.ManagementServer."))
@@ -176,15 +213,11 @@ mod tests {
     #[test]
     fn an_unwakeable_device_gets_credentials_and_keeps_a_right_interval() {
         let known = Known { can_be_woken: false, inform_interval_s: Some(3_600), ..SETTLED };
-        let told = decided(known).unwrap();
+        let told = decided(known);
         assert_eq!(told.len(), 3, "{told:?}");
         assert!(told.iter().any(|path| path.ends_with(".PeriodicInformTime")), "its own moment");
-        assert_eq!(
-            decided(Known { inform_interval_s: None, ..known }).unwrap().len(),
-            5,
-            "not said"
-        );
-        assert_eq!(decided(Known { inform_interval_s: Some(60), ..known }).unwrap().len(), 5);
+        assert_eq!(decided(Known { inform_interval_s: None, ..known }).len(), 5, "not said");
+        assert_eq!(decided(Known { inform_interval_s: Some(60), ..known }).len(), 5);
     }
 
     fn told_of_stun(known: Known<'_>, host: Option<&str>) -> Option<Vec<(String, String)>> {

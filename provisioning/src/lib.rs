@@ -6,4 +6,4 @@
 
 mod base;
 
-pub use base::{BaseProfile, ConnectionRequest, Known, Stun, decide, decide_stun};
+pub use base::{BaseProfile, ConnectionRequest, Known, Part, Stun, decide, decide_stun};

@@ -51,7 +51,8 @@ pub(super) struct CredentialView {
 }
 
 /// Gives a device credentials of its own. Those that it uses stay until it has used the new ones;
-/// what it was given before and has not used yet is replaced.
+/// what it was given before and has not used yet is replaced. A device that lastmile puts them on is
+/// woken for it.
 #[utoipa::path(put, path = "/api/v1/devices/{id}/credentials", tag = "devices",
     operation_id = "put_credentials",
     security(("token" = ["credentials.write"])),
@@ -73,7 +74,7 @@ pub(super) async fn put(
     let id = device.id.clone();
     let detail = json!({ "protocol": id.protocol().as_str() });
     let line = state.audit(&caller, "device.credential.put", id.as_str(), &detail);
-    let made = body.password.is_none();
+    let (made, tenant) = (body.password.is_none(), device.tenant.clone());
     let credentials = Arc::clone(&state.credentials);
     let put = async move {
         let CredentialRequest { username, password, push } = body;
@@ -81,6 +82,10 @@ pub(super) async fn put(
         credentials.put(&device.tenant, &device.id, new, vec![line]).await
     };
     let Given { username, password, push } = to_its_end(put).await??;
+    if push {
+        // Where it cannot be woken, its next session brings them.
+        let _ = state.wakes.ask(&tenant, &id);
+    }
     let (username, password) = (username.into_string(), made.then_some(password));
     Ok(Json(CredentialView { username, password, push }))
 }

@@ -13,6 +13,7 @@ use crate::provision::{Provision, StunServer};
 use crate::quirks::Rule;
 use crate::settings::{self, Settings};
 use crate::shutdown::Stage;
+use crate::transfers::Base;
 use crate::wake::{Bindings, UdpCaller};
 use arc_swap::ArcSwap;
 use config::{Auth, BackendKind, ClientCertificates, Config, Discovery, HostPort, HttpUrl};
@@ -306,12 +307,7 @@ async fn public(
         .url
         .as_ref()
         .map_or_else(|| format!("http://{address}"), |url| url.as_str().to_owned());
-    match public_base(config, address) {
-        Some(base) => core.transfers.set_base(&base),
-        None => tracing::warn!(
-            "devices cannot fetch or send files: set `public.url`, or an address in `public.listen`"
-        ),
-    }
+    core.transfers.set_base(public_base(config, address));
     for service in services.load().keys() {
         tracing::info!("aggregators call {url}/ussd/{service}/<secret>");
     }
@@ -328,17 +324,20 @@ async fn public(
 }
 
 /// How devices reach the public listener: as the operator says, else at the host at which they reach
-/// CWMP, else at the address that it listens on, where that is one.
-fn public_base(config: &Config, address: SocketAddr) -> Option<String> {
+/// CWMP, else at the address that it listens on, where that is one; else where each device calls.
+fn public_base(config: &Config, address: SocketAddr) -> Base {
     if let Some(url) = &config.public.url {
-        return Some(url.as_str().to_owned());
+        return Base::Url(url.as_str().into());
     }
     if let Some(url) = &config.cwmp.url {
         let host = url.host();
         let bracketed = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-        return Some(format!("http://{bracketed}:{}", address.port()));
+        return Base::Url(format!("http://{bracketed}:{}", address.port()).into());
     }
-    (!address.ip().is_unspecified()).then(|| format!("http://{address}"))
+    if address.ip().is_unspecified() {
+        return Base::Called(address.port());
+    }
+    Base::Url(format!("http://{address}").into())
 }
 
 fn household(settings: &Settings, core: &Core) -> Result<Household, StartError> {

@@ -206,3 +206,48 @@ fn five_thousand_parameters_take_some_twenty_thousand_bytes() {
     // 19,158 when this was written. Two real gateways with as many took 28,101 and 32,058.
     assert!((15_000..25_000).contains(&packed.len()), "{}", packed.len());
 }
+
+#[tokio::test]
+async fn what_is_taught_in_passing_is_known_at_once_and_written_later() {
+    let scene = Scene::new().await;
+    let note = |path: &str, value: &str, second| {
+        scene.models.note(&tenant(), &device(), vec![told(path, value)], at(second))
+    };
+    assert!(note("A.B", "1", 10).is_none() && note("A.B", "2", 20).is_none());
+    let stored = scene.store.data_model(&tenant(), &device()).await.unwrap();
+    assert!(stored.is_none(), "nothing is written for it");
+    let known = scene.models.load(&tenant(), &device()).await.unwrap().unwrap();
+    assert_eq!(known.get("A.B").unwrap().value, Some(Redacted("2")));
+    assert_eq!(known.get("A.B").unwrap().read_at, Some(at(20)), "when it was read");
+
+    scene.models.write_behind(Some(at(300)), at(300)).await;
+    assert!(scene.store.data_model(&tenant(), &device()).await.unwrap().is_none(), "it waits");
+    scene.models.write_behind(Some(at(310)), at(310)).await;
+    let scene = scene.again(7).await;
+    let known = scene.models.load(&tenant(), &device()).await.unwrap().unwrap();
+    assert_eq!(known.get("A.B").unwrap().read_at, Some(at(20)));
+}
+
+#[tokio::test]
+async fn what_waits_goes_along_in_its_order() {
+    let scene = Scene::new().await;
+    let noted = scene.models.note(&tenant(), &device(), vec![told("A.B", "1")], at(10));
+    assert!(noted.is_none());
+    scene.learn(told("A.B", "2"), 20).await.unwrap();
+    let scene = scene.again(7).await;
+    let known = scene.models.load(&tenant(), &device()).await.unwrap().unwrap();
+    assert_eq!(known.get("A.B").unwrap().value, Some(Redacted("2")), "the later one");
+}
+
+#[tokio::test]
+async fn what_is_much_does_not_wait() {
+    let scene = Scene::new().await;
+    let many = (0..300).map(|number| told(&format!("A.{number}"), "1")).collect();
+    assert!(scene.models.note(&tenant(), &device(), many, at(10)).is_some());
+    // Nor does what would make it much.
+    for number in 0..128 {
+        let few = vec![told(&format!("A.{number}"), "1")];
+        assert!(scene.models.note(&tenant(), &device(), few, at(10)).is_none(), "{number}");
+    }
+    assert!(scene.models.note(&tenant(), &device(), vec![told("A.B", "1")], at(10)).is_some());
+}

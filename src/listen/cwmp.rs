@@ -156,6 +156,8 @@ struct Post {
     session: Option<SessionKey>,
     caller: Option<Caller>,
     from: IpAddr,
+    /// The host of ours that it was sent to.
+    called_at: Option<Box<str>>,
     line: Arc<Line>,
     content_type: Option<hyper::header::HeaderValue>,
 }
@@ -262,12 +264,16 @@ impl CwmpListener {
                 }
             }
         };
+        // What a proxy calls us is not what the device does.
+        let is_direct = from == line.peer.to_canonical();
+        let called_at = is_direct.then(|| proxy::called_at(&head)).flatten();
         let encoding = head.headers.get(hyper::header::CONTENT_ENCODING);
         let unpacked = body::read(body, encoding, &self.options).await;
         let request = Post {
             session,
             caller,
             from,
+            called_at,
             line,
             content_type: head.headers.get(CONTENT_TYPE).cloned(),
         };
@@ -281,7 +287,7 @@ impl CwmpListener {
 
     /// Serves a request whose body is here.
     async fn post(self: &Arc<Self>, unpacked: Result<Bytes, BodyError>, request: Post) -> Answer {
-        let Post { session, caller, from, line, content_type } = request;
+        let Post { session, caller, from, called_at, line, content_type } = request;
         let session = session.and_then(|key| self.sessions.take(key));
         let bytes = match unpacked {
             Ok(bytes) => bytes,
@@ -300,7 +306,7 @@ impl CwmpListener {
         metrics.oddities("parameter_dropped", message.oddities.parameters_dropped);
         metrics.oddities("header_ignored", message.oddities.headers_ignored);
         match (message.inform().is_some(), session) {
-            (true, session) => self.begin(message, caller, session, from, &line).await,
+            (true, session) => self.begin(message, caller, session, (from, called_at), &line).await,
             (false, Some(owned)) => self.turn(owned, message, &line).await,
             // A CPE that waits for a 401 before it sends anything has it, certificate or not.
             (false, None) if message.body == ::cwmp::Body::Empty => match caller {
@@ -337,7 +343,7 @@ impl CwmpListener {
         message: Message,
         caller: Option<Caller>,
         resting: Option<Box<Owned>>,
-        from: IpAddr,
+        (from, called_at): (IpAddr, Option<Box<str>>),
         line: &Line,
     ) -> Answer {
         let Some(inform) = message.inform() else { return empty() };
@@ -381,7 +387,8 @@ impl CwmpListener {
             Err(TooManySessions) => return self.no_room(),
         }
         self.parts.pipeline.take_up(&self.tenant, &device).await;
-        let owned = self.open(key, device, inform, from);
+        let mut owned = self.open(key, device, inform, from);
+        owned.inform.called_at = called_at;
         *line.session.lock().unwrap_or_else(PoisonError::into_inner) = Some(key);
         let mut answer = self.turn(owned, message, line).await;
         let cookie = format!("{COOKIE_NAME}={key}; Path=/; HttpOnly");
@@ -405,6 +412,7 @@ impl CwmpListener {
             root: inform.root().map_or("InternetGatewayDevice.", ::cwmp::Root::as_str),
             is_bootstrap: inform.has_event(::cwmp::EventStruct::BOOTSTRAP),
             from,
+            called_at: None,
         };
         Box::new(Owned {
             key,

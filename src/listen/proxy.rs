@@ -1,11 +1,16 @@
-//! Whom a request comes from when a proxy that we trust stands in between.
+//! Whom a request comes from when a proxy that we trust stands in between, and where it was sent.
 
 use config::Cidr;
 use hyper::HeaderMap;
+use hyper::header::HOST;
+use hyper::http::request::Parts;
+use hyper::http::uri::Authority;
 use std::net::IpAddr;
 
 /// Most addresses of a chain that are looked at.
 const HOPS_MAX: usize = 16;
+/// Longest name of a host, in bytes (RFC 1035 2.3.4).
+const HOST_MAX: usize = 253;
 
 /// The client's address: the last in `X-Forwarded-For` that is not a trusted proxy, if the
 /// connection itself comes from one; else the connection's own.
@@ -28,9 +33,42 @@ pub(crate) fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[Cidr]) -> IpA
     client
 }
 
+/// The host of ours that a request names, with the brackets of an IPv6 address. It is the sender's
+/// own word: good for telling the same sender where we are, and for nothing else.
+pub(crate) fn called_at(head: &Parts) -> Option<Box<str>> {
+    let said = head.headers.get(HOST).and_then(|host| host.to_str().ok());
+    let authority = match head.uri.authority() {
+        Some(authority) => authority.clone(),
+        None => said?.parse::<Authority>().ok()?,
+    };
+    let host = authority.host();
+    (!host.is_empty() && host.len() <= HOST_MAX).then(|| host.into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_is_told_without_its_port() {
+        let called_at = |uri: &str, host: Option<&str>| {
+            let mut request = hyper::Request::post(uri);
+            if let Some(host) = host {
+                request = request.header(HOST, host);
+            }
+            called_at(&request.body(()).unwrap().into_parts().0)
+        };
+        let host = |host| called_at("/acs", Some(host));
+        assert_eq!(host("acs.example:7547").as_deref(), Some("acs.example"));
+        assert_eq!(host("192.0.2.1").as_deref(), Some("192.0.2.1"));
+        assert_eq!(host("[2001:db8::1]:7547").as_deref(), Some("[2001:db8::1]"));
+        let absolute = called_at("http://acs.example:80/acs", Some("other.example"));
+        assert_eq!(absolute.as_deref(), Some("acs.example"), "RFC 9112 3.2.2");
+        for bad in ["", "a b", "a/b", ":7547", &"a".repeat(254)] {
+            assert_eq!(host(bad), None, "{bad:?}");
+        }
+        assert_eq!(called_at("/acs", None), None);
+    }
 
     fn client_of(peer: &str, chain: &str) -> String {
         let mut headers = HeaderMap::new();

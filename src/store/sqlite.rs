@@ -33,6 +33,7 @@ use column::read_error;
 use connection::{WriterConnection, commit_error};
 use jiff::Timestamp;
 use model::{Command, CommandId, DeviceId, Redacted, Tenant};
+use prometheus::IntCounter;
 use sqlx::sqlite::SqlitePool;
 use std::fs::File;
 use std::path::PathBuf;
@@ -79,6 +80,8 @@ impl SqliteOptions {
 pub struct SqliteStore {
     options: SqliteOptions,
     readers: SqlitePool,
+    /// How often it was asked, beside for its room.
+    reads: IntCounter,
     /// The mutex is the queue for the one writing connection: the writer, trimming and the
     /// ballast take turns. `None` once closed.
     writer: Mutex<Option<Open>>,
@@ -102,13 +105,29 @@ impl SqliteStore {
     pub async fn open(options: SqliteOptions) -> Result<Self, OpenError> {
         let (connection, readers, lock) = open::open(&options).await?;
         let (head, trimmed) = (connection.head(), connection.trimmed());
+        let reads = IntCounter::new(
+            "lastmile_store_reads_total",
+            "Questions to the store: a device's steady session asks none.",
+        );
+        let reads = reads.expect("the name of a metric");
         Ok(Self {
             options,
             readers,
+            reads,
             writer: Mutex::new(Some(Open { connection, _lock: lock })),
             head: AtomicU64::new(head),
             trimmed: AtomicU64::new(trimmed),
         })
+    }
+
+    /// Shows in `registry` how often the store is asked.
+    pub fn count_reads(&self, registry: &prometheus::Registry) -> Result<(), prometheus::Error> {
+        registry.register(Box::new(self.reads.clone()))
+    }
+
+    fn readers(&self) -> &SqlitePool {
+        self.reads.inc();
+        &self.readers
     }
 
     fn trimmed(&self) -> u64 {
@@ -146,11 +165,11 @@ impl Store for SqliteStore {
         if after.shard != 0 || after.sequence >= self.head.load(Ordering::Acquire) {
             return Ok(Vec::new());
         }
-        events::after(&self.readers, after.sequence, rows_max, bytes_max, || self.trimmed()).await
+        events::after(self.readers(), after.sequence, rows_max, bytes_max, || self.trimmed()).await
     }
 
     async fn cursors(&self) -> Result<Vec<Cursor>, ReadError> {
-        readers::cursors(&self.readers).await.map_err(read_error)
+        readers::cursors(self.readers()).await.map_err(read_error)
     }
 
     async fn devices(
@@ -158,23 +177,23 @@ impl Store for SqliteStore {
         after: Option<(Tenant, DeviceId)>,
         rows_max: usize,
     ) -> Result<Vec<DeviceRow>, ReadError> {
-        devices::list(&self.readers, after, rows_max).await.map_err(read_error)
+        devices::list(self.readers(), after, rows_max).await.map_err(read_error)
     }
 
     async fn customers(&self) -> Result<Vec<CustomerRow>, ReadError> {
-        people::customers(&self.readers).await.map_err(read_error)
+        people::customers(self.readers()).await.map_err(read_error)
     }
 
     async fn credentials(&self) -> Result<Vec<CredentialRow>, ReadError> {
-        credentials::all(&self.readers).await.map_err(read_error)
+        credentials::all(self.readers()).await.map_err(read_error)
     }
 
     async fn tokens(&self) -> Result<Vec<TokenRow>, ReadError> {
-        people::tokens(&self.readers).await.map_err(read_error)
+        people::tokens(self.readers()).await.map_err(read_error)
     }
 
     async fn command(&self, tenant: &Tenant, id: &CommandId) -> Result<Option<Command>, ReadError> {
-        commands::get(&self.readers, tenant, id).await.map_err(read_error)
+        commands::get(self.readers(), tenant, id).await.map_err(read_error)
     }
 
     async fn commands_of(
@@ -184,7 +203,7 @@ impl Store for SqliteStore {
         before: Option<CommandId>,
         rows_max: usize,
     ) -> Result<Vec<Command>, ReadError> {
-        commands::of_device(&self.readers, tenant, device, before, rows_max)
+        commands::of_device(self.readers(), tenant, device, before, rows_max)
             .await
             .map_err(read_error)
     }
@@ -194,11 +213,11 @@ impl Store for SqliteStore {
         tenant: &Tenant,
         key: &str,
     ) -> Result<Option<Command>, ReadError> {
-        commands::of_key(&self.readers, tenant, key).await.map_err(read_error)
+        commands::of_key(self.readers(), tenant, key).await.map_err(read_error)
     }
 
     async fn open_commands(&self) -> Result<Vec<Command>, ReadError> {
-        commands::open(&self.readers).await.map_err(read_error)
+        commands::open(self.readers()).await.map_err(read_error)
     }
 
     async fn data_model(
@@ -206,11 +225,11 @@ impl Store for SqliteStore {
         tenant: &Tenant,
         device: &DeviceId,
     ) -> Result<Option<Redacted<Vec<u8>>>, ReadError> {
-        data_models::get(&self.readers, tenant, device).await.map_err(read_error)
+        data_models::get(self.readers(), tenant, device).await.map_err(read_error)
     }
 
     async fn audit(&self, tenant: &Tenant, page: Page) -> Result<Vec<AuditEntry>, ReadError> {
-        people::audit(&self.readers, tenant, page).await.map_err(read_error)
+        people::audit(self.readers(), tenant, page).await.map_err(read_error)
     }
 
     async fn dead_letters(
@@ -219,15 +238,15 @@ impl Store for SqliteStore {
         sink: Option<&str>,
         page: Page,
     ) -> Result<Vec<DeadLetter>, ReadError> {
-        readers::dead_letters(&self.readers, tenant, sink, page).await
+        readers::dead_letters(self.readers(), tenant, sink, page).await
     }
 
     async fn images(&self) -> Result<Vec<ImageRow>, ReadError> {
-        files::images(&self.readers).await.map_err(read_error)
+        files::images(self.readers()).await.map_err(read_error)
     }
 
     async fn uploads(&self, which: &Uploads, rows_max: usize) -> Result<Vec<UploadRow>, ReadError> {
-        files::uploads(&self.readers, which, rows_max).await.map_err(read_error)
+        files::uploads(self.readers(), which, rows_max).await.map_err(read_error)
     }
 
     async fn usage(&self) -> Result<Usage, ReadError> {

@@ -52,7 +52,7 @@ impl Scene {
         let metrics = prometheus::Registry::new();
         let transfers = Transfers::new(parts, folder.path(), options(), &metrics).unwrap();
         transfers.load().await.unwrap();
-        transfers.set_base("http://gateway.example");
+        transfers.set_base(Base::Url("http://gateway.example".into()));
         let registry = Arc::new(Registry::new());
         let (wake, _) = mpsc::channel(8);
         let lines = Arc::new(Lines::default());
@@ -112,7 +112,7 @@ impl Scene {
     fn inbox(&self) -> Ticket {
         let valid = Duration::from_secs(60);
         let file_type = "1 Vendor Configuration File";
-        let inbox = self.transfers.inbox(&tenant(), &device(), &command(), file_type, valid);
+        let inbox = to(None, |to| self.transfers.inbox(to, file_type, valid));
         let url = inbox.unwrap().address.url;
         let token = url.expose().strip_prefix("http://gateway.example/uploads/").unwrap();
         self.transfers.open_inbox(token).unwrap()
@@ -154,6 +154,11 @@ fn device() -> DeviceId {
     DeviceId::cwmp("00259E", "HG8245", "1").unwrap()
 }
 
+fn to<T>(called_at: Option<&str>, tell: impl FnOnce(Recipient<'_>) -> T) -> T {
+    let (tenant, device, command) = (tenant(), device(), command());
+    tell(Recipient { tenant: &tenant, device: &device, command: &command, called_at })
+}
+
 fn command() -> CommandId {
     CommandId::new("01HZZZZZZZZZZZZZZZZZZZZZZZ").unwrap()
 }
@@ -163,7 +168,7 @@ async fn an_image_is_offered_by_an_address_of_its_own() {
     let scene = Scene::new().await;
     scene.put("fw.bin", b"one", false).await.unwrap();
     let valid = Duration::from_secs(60);
-    let offer = |image| scene.transfers.offer(&tenant(), &device(), &command(), image, valid);
+    let offer = |image| to(None, |to| scene.transfers.offer(to, image, valid));
     let file = offer("fw.bin").unwrap();
     assert_eq!((file.file_bytes, &*file.file_type), (3, "1 Firmware Upgrade Image"));
     assert_eq!(&*file.target_file_name, "fw.bin");
@@ -355,6 +360,11 @@ async fn where_devices_cannot_reach_us_nothing_is_offered() {
     let metrics = prometheus::Registry::new();
     let transfers = Transfers::new(parts, folder.path(), options(), &metrics).unwrap();
     let valid = Duration::from_secs(60);
-    let inbox = transfers.inbox(&tenant(), &device(), &command(), "2 Vendor Log File", valid);
-    assert_eq!(inbox, Err(TransferError::NoAddress));
+    let inbox = |called_at| to(called_at, |to| transfers.inbox(to, "2 Vendor Log File", valid));
+    assert_eq!(inbox(Some("acs.example")), Err(TransferError::NoAddress), "before it listens");
+    transfers.set_base(Base::Called(8080));
+    assert_eq!(inbox(None), Err(TransferError::NoAddress));
+    let url = |host| inbox(Some(host)).unwrap().address.url.0;
+    assert!(url("acs.example").starts_with("http://acs.example:8080/uploads/"));
+    assert!(url("[2001:db8::1]").starts_with("http://[2001:db8::1]:8080/uploads/"));
 }

@@ -15,6 +15,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         crate::trial("rpcs::objects_come_and_go", objects_come_and_go),
         crate::trial("rpcs::a_factory_reset_ends_with_its_bootstrap", a_factory_reset),
         crate::trial("rpcs::transfers_end_when_they_are_told_of", transfers_end_when_told),
+        crate::trial("rpcs::files_are_where_the_device_calls", files_where_it_calls),
+        crate::trial("rpcs::half_a_base_profile_is_better_than_none", half_a_base_profile),
         crate::trial("rpcs::a_transfer_is_withdrawn", a_transfer_is_withdrawn),
         crate::trial("rpcs::an_unknown_image_is_not_sent", an_unknown_image_is_not_sent),
         crate::trial("rpcs::modules_change", modules_change),
@@ -239,6 +241,46 @@ fn a_transfer_is_withdrawn() {
     assert_eq!(ended["state"], "failed", "{ended}");
     let path = format!("/api/v1/devices/{}/commands", scene.cpe.id());
     assert_eq!(scene.daemon.api("POST", &path, &cancel).status, 422, "it is under way no more");
+}
+
+/// As it is configured by default: on every address, and nobody says how devices reach us.
+fn files_where_it_calls() {
+    let mut daemon = Daemon::prepare(None, &[("cwmp", "auth = \"open\"")]);
+    let public = daemon.ports.public;
+    let text = std::fs::read_to_string(daemon.config()).unwrap();
+    let everywhere = text.replace(&format!("127.0.0.1:{public}"), &format!("0.0.0.0:{public}"));
+    std::fs::write(daemon.config(), everywhere).unwrap();
+    daemon.spawn();
+    assert!(daemon.is_ready_within(PATIENCE), "{}", daemon.log());
+    let cpe = Cpe::new(daemon.ports.cwmp, "WHERE001", "");
+    cpe.visit(&[("0 BOOTSTRAP", "")]).unwrap();
+    let scene = Scene { daemon, cpe };
+    scene.put_image("router.bin");
+    let id = scene.command(&json!({"kind": "download", "image": "router.bin"}));
+    let visit = scene.cpe.visit(&[("2 PERIODIC", "")]).unwrap();
+    let [Request::Download(it)] = visit.requests.as_slice() else {
+        panic!("{:?}", scene.show(&id))
+    };
+    // Its requests say `Host: gateway`.
+    let path = it.address.url.expose().strip_prefix(&format!("http://gateway:{public}"));
+    let image = http::once(public, "GET", path.unwrap(), &[], &[]).unwrap();
+    assert_eq!((image.status, image.body.len()), (200, 8));
+}
+
+/// A device that refuses to be told when to call, and does not say that it is this, can be woken.
+fn half_a_base_profile() {
+    let daemon = Daemon::start(None, &[("cwmp", "auth = \"open\"\ndiscovery = \"off\"")]);
+    let cpe = Cpe::new(daemon.ports.cwmp, "HALFBASE", "");
+    cpe.model.lock().unwrap().remove("InternetGatewayDevice.ManagementServer.PeriodicInformTime");
+    let visit = cpe.visit(&[("0 BOOTSTRAP", "")]).unwrap();
+    let calls = visit.calls.iter().filter(|it| *it == "SetParameterValues").count();
+    assert_eq!(calls, 4, "together, then in its three parts: {:?}", visit.calls);
+    assert_eq!(cpe.value("ManagementServer.PeriodicInformInterval"), "3600");
+    let wakes = cpe.listen();
+    let visit = cpe.visit(&[("1 BOOT", "")]).unwrap();
+    assert_eq!(visit.calls, Vec::<String>::new(), "it is not told with every session");
+    daemon.call("POST", &format!("/api/v1/devices/{}/wake?wait=10s", cpe.id()), &Value::Null);
+    wakes.recv_timeout(PATIENCE).expect("it is woken, by the credentials that it took");
 }
 
 fn an_unknown_image_is_not_sent() {

@@ -26,6 +26,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         crate::trial("sign_in::a_router_is_given_its_password", a_router_is_given_its_password),
         crate::trial("sign_in::a_boards_new_password", a_boards_new_password),
         crate::trial("sign_in::known_pairs_open_nothing", known_pairs_open_nothing),
+        crate::trial("sign_in::a_steady_session_asks_the_store_nothing", steady_session),
         crate::trial("sign_in::what_a_router_refuses_changes_nothing", refused_changes_nothing),
     ]
 }
@@ -314,6 +315,38 @@ fn a_router_is_given_its_password() {
     assert!(matches!(cpe.visit(&[("2 PERIODIC", "")]), Err(NoVisit::Refused(_))));
     let trail = daemon.call("GET", "/api/v1/audit", &Value::Null).to_string();
     assert!(!trail.contains("a-password-2") && !daemon.log().contains("a-password-2"));
+}
+
+/// Neither a look-up nor a commit, by whichever of the two ways in which a router proves itself.
+fn steady_session() {
+    const SESSIONS: u32 = 40;
+    let daemon = Daemon::start(None, &[]);
+    let own = grown(&daemon, "STEADY01");
+    let enrolled = Cpe::new(daemon.ports.cwmp, "STEADY02", &daemon.enrolment());
+    enrolled.visit(&[("0 BOOTSTRAP", "")]).unwrap();
+    // What the base profile changed of the device is its last news.
+    for cpe in [&own, &enrolled] {
+        cpe.visit(&[("2 PERIODIC", "")]).unwrap();
+    }
+    let counts = || {
+        let acknowledged = "lastmile_pipeline_ack_seconds_count";
+        let reads = daemon.counted("lastmile_store_reads_total", &[]);
+        (reads, daemon.counted(acknowledged, &["protocol=\"cwmp\""]))
+    };
+    let commits = || daemon.counted("lastmile_store_commits_total", &[]);
+    let (before, commits_before) = (counts(), commits());
+    for _ in 0..SESSIONS {
+        for cpe in [&own, &enrolled] {
+            assert_eq!(cpe.visit(&[("2 PERIODIC", "")]).unwrap().calls, Vec::<String>::new());
+        }
+    }
+    assert_eq!(counts(), before, "reads of the store, and facts that were waited for");
+    // When devices were last heard is written behind, of all at once.
+    let written = commits() - commits_before;
+    assert!(written < f64::from(SESSIONS) / 4.0, "{written} commits");
+    own.set("DeviceInfo.SoftwareVersion", "2.0");
+    own.visit(&[("2 PERIODIC", "")]).unwrap();
+    assert!(counts().1 > before.1, "news are waited for: it is counted");
 }
 
 /// Half a credential would shut the device out: it is told the whole of it, or nothing.

@@ -5,6 +5,7 @@ mod udp;
 
 use crate::cpe::Cpe;
 use crate::daemon::{Daemon, free_port};
+use crate::http::PATIENCE;
 use digest_auth::{AuthContext, AuthorizationHeader};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
@@ -19,6 +20,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         crate::trial("wake::resets_and_busy_devices", resets_and_busy_devices),
         crate::trial("wake::basic_only_where_allowed", basic_only_where_allowed),
         crate::trial("wake::over_tls_of_its_own_making", over_tls_of_its_own_making),
+        crate::trial("wake::new_credentials_wake_the_device", new_credentials_wake),
         crate::trial("wake::nobody_else_is_called", nobody_else_is_called),
     ];
     trials.extend(udp::trials());
@@ -70,6 +72,21 @@ impl Woken {
     fn heads(&self) -> Vec<String> {
         self.heads.lock().unwrap().clone()
     }
+}
+
+/// Whoever changes a password does not wait for an hour.
+fn new_credentials_wake() {
+    let daemon = Daemon::start(None, &[]);
+    let cpe = Cpe::new(daemon.ports.cwmp, "PUSHWAKE", &daemon.enrolment());
+    let wakes = cpe.listen();
+    cpe.visit(&[("0 BOOTSTRAP", "")]).unwrap();
+    let path = format!("/api/v1/devices/{}/credentials", cpe.id());
+    daemon.call("PUT", &path, &json!({"push": false}));
+    assert!(wakes.try_recv().is_err(), "somebody else brings them");
+    let given = daemon.call("PUT", &path, &json!({"push": true}));
+    wakes.recv_timeout(PATIENCE).expect("it is woken");
+    cpe.visit(&[("6 CONNECTION REQUEST", "")]).unwrap();
+    assert_eq!(cpe.value("ManagementServer.Password"), given["password"].as_str().unwrap());
 }
 
 fn credentials(cpe: &Cpe) -> (String, String) {

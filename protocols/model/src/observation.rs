@@ -45,6 +45,21 @@ pub enum Observation {
     },
 }
 
+impl Observation {
+    /// How much it holds: its entries, and one for itself.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let held = match self {
+            Self::Names { entries, .. } => entries.len(),
+            Self::Values { asked, values } => asked.len() + values.len(),
+            Self::Attributes(attributes) => attributes.len(),
+            Self::Written(values) => values.len(),
+            Self::Added { .. } | Self::Deleted { .. } | Self::Forgotten { .. } => 0,
+        };
+        held + 1
+    }
+}
+
 /// A name and whether it may be written, or objects added below it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct NameEntry {

@@ -4,19 +4,18 @@
 use super::CwmpListener;
 use super::sessions::Owned;
 use crate::provision;
-use crate::transfers::TransferError;
+use crate::transfers::{Recipient, TransferError};
 use crate::wake::SignIn;
 use cwmp::{SetupOutcome, Support, SupportedFile, Work, XsdType};
 use model::{
     Command, CommandChange, CommandKind, CommandState, DataModel, DeploymentOperation, Fact,
     ParameterValue,
 };
+use provisioning::Part;
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::{debug, info};
 
-/// The name of what the base profile demands.
-const BASE: &str = "base";
 /// The name of learning a data model.
 const DISCOVERY: &str = "discovery";
 
@@ -29,9 +28,10 @@ impl CwmpListener {
         if is_first {
             owned.is_set_up = true;
             let set_up = self.parts.provision.set_up(owned.subject());
-            if let Some((kind, sign_in)) = set_up {
+            if let Some((parts, sign_in)) = set_up {
                 owned.offered = Some(sign_in);
-                work.push(Work::Setup { name: BASE.into(), kind });
+                let setup = |Part { name, kind }| Work::Setup { name: name.into(), kind };
+                work.extend(parts.into_iter().map(setup));
             }
             if let Some(kind) = self.parts.provision.set_up_stun(owned.subject()) {
                 work.push(Work::Setup { name: provision::STUN.into(), kind });
@@ -76,7 +76,8 @@ impl CwmpListener {
                 let is_whole = path.is_empty() && depth.is_none();
                 owned.refreshes.push((command.id.clone(), is_whole));
             }
-            match self.support(&command, model.as_ref()) {
+            let called_at = owned.inform.called_at.as_deref();
+            match self.support(&command, model.as_ref(), called_at) {
                 Ok(support) => {
                     let Command { id, kind, .. } = command;
                     work.push(Work::Command { id, kind, support });
@@ -106,6 +107,7 @@ impl CwmpListener {
         &self,
         command: &Command,
         model: Option<&DataModel>,
+        called_at: Option<&str>,
     ) -> Result<Support, TransferError> {
         let mut support = Support::default();
         if let (CommandKind::SetParameters { values }, Some(model)) = (&command.kind, model) {
@@ -115,15 +117,20 @@ impl CwmpListener {
             let read_only = model.read_only(values.keys().map(String::as_str));
             support.read_only = read_only.map(Into::into).collect();
         }
-        support.files = self.files(command)?;
+        support.files = self.files(command, called_at)?;
         Ok(support)
     }
 
     /// Where the files of a transfer are, in the order in which the command names them. The addresses
     /// are good from when the transfer may begin for as long as the operator says, and never longer
     /// than the command.
-    fn files(&self, command: &Command) -> Result<Vec<SupportedFile>, TransferError> {
+    fn files(
+        &self,
+        command: &Command,
+        called_at: Option<&str>,
+    ) -> Result<Vec<SupportedFile>, TransferError> {
         let Command { tenant, device, id, .. } = command;
+        let to = Recipient { tenant, device, command: id, called_at };
         let transfers = &self.parts.transfers;
         let valid = |begins_s: u32| {
             let valid = transfers.link_valid() + Duration::from_secs(begins_s.into());
@@ -131,8 +138,7 @@ impl CwmpListener {
             let left = command.expires_at.map(|end| end.duration_since(now));
             left.map_or(valid, |left| valid.min(left.try_into().unwrap_or_default()))
         };
-        let offer =
-            |image: &str, begins_s| transfers.offer(tenant, device, id, image, valid(begins_s));
+        let offer = |image: &str, begins_s| transfers.offer(to, image, valid(begins_s));
         match &command.kind {
             CommandKind::Download { image, delay_s } => Ok(vec![offer(image, *delay_s)?]),
             CommandKind::ScheduleDownload { image, windows } => {
@@ -140,8 +146,7 @@ impl CwmpListener {
                 Ok(vec![offer(image, end_s)?])
             }
             CommandKind::Upload { file_type, delay_s } => {
-                let inbox = transfers.inbox(tenant, device, id, file_type, valid(*delay_s));
-                Ok(vec![inbox?])
+                Ok(vec![transfers.inbox(to, file_type, valid(*delay_s))?])
             }
             CommandKind::ChangeDuState { operations } => {
                 let images = operations.iter().filter_map(|operation| match operation {
@@ -175,12 +180,12 @@ impl CwmpListener {
         if name == Work::CREDENTIALS {
             return self.told_credentials(owned, &outcome);
         }
-        let sign_in = owned.offered.take();
+        let sign_in = owned.offered.take_if(|_| name == Part::CREDENTIALS);
         match (outcome, sign_in) {
             (SetupOutcome::Done { .. }, Some(sign_in)) => self.keep(owned, &sign_in).await,
             (SetupOutcome::Done { .. }, None) => {}
             (SetupOutcome::Failed { cause, applied, .. }, sign_in) => {
-                info!(device = %owned.device, profile = name, %cause, "profile not applied");
+                info!(device = %owned.device, part = name, %cause, "profile not applied");
                 // What it took is in force: forgetting it would shut us out.
                 if let Some(sign_in) = sign_in.filter(|_| takes_credentials(&applied)) {
                     self.keep(owned, &sign_in).await;
@@ -242,6 +247,21 @@ impl CwmpListener {
         if is_whole || !owned.lessons.is_empty() {
             // It fails only by a panic, which ends the process.
             let _ = self.turns.spawn(self.learning(owned, is_whole)).await;
+        }
+    }
+
+    /// Leaves the little that a session was told to be written later; false when it is too much.
+    pub(super) fn note_lessons(&self, owned: &mut Owned) -> bool {
+        if owned.lessons.is_empty() {
+            return true;
+        }
+        let (observations, at) = (owned.lessons.take(), self.parts.clock.now().wall);
+        match self.parts.data_models.note(&owned.tenant, &owned.device, observations, at) {
+            None => true,
+            Some(much) => {
+                owned.lessons.add(much);
+                false
+            }
         }
     }
 

@@ -80,7 +80,7 @@ impl CwmpListener {
     }
 
     fn ended(&self, owned: &mut Owned, reason: CloseReason) {
-        if !owned.lessons.is_empty() {
+        if !self.note_lessons(owned) {
             // The device does not wait for it.
             self.turns.spawn(self.learning(owned, false));
         }

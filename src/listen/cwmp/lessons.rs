@@ -14,7 +14,7 @@ pub(super) struct Lessons {
 
 impl Lessons {
     pub(super) fn add(&mut self, learned: Vec<Observation>) {
-        self.entries += learned.iter().map(entries).sum::<usize>();
+        self.entries += learned.iter().map(Observation::weight).sum::<usize>();
         if self.observations.is_empty() {
             self.observations = learned;
         } else {
@@ -35,20 +35,6 @@ impl Lessons {
         self.entries = 0;
         std::mem::take(&mut self.observations)
     }
-}
-
-/// How much it holds; at least one, so that none is without weight.
-fn entries(observation: &Observation) -> usize {
-    let held = match observation {
-        Observation::Names { entries, .. } => entries.len(),
-        Observation::Values { asked, values } => asked.len() + values.len(),
-        Observation::Attributes(attributes) => attributes.len(),
-        Observation::Written(values) => values.len(),
-        Observation::Added { .. } | Observation::Deleted { .. } | Observation::Forgotten { .. } => {
-            0
-        }
-    };
-    held + 1
 }
 
 #[cfg(test)]

@@ -65,6 +65,8 @@ pub(crate) struct Introduction {
     pub(crate) is_bootstrap: bool,
     /// Where it came from.
     pub(crate) from: std::net::IpAddr,
+    /// At which host of ours, as it said.
+    pub(crate) called_at: Option<Box<str>>,
 }
 
 impl Owned {
@@ -148,11 +150,13 @@ impl Sessions {
 
     /// Puts a session back to rest; gives it back when the device has begun another meanwhile.
     pub(crate) fn rest(&self, owned: Box<Owned>) -> Option<Box<Owned>> {
-        if !self.is_current(&owned) {
-            return Some(owned);
+        let (key, place) = (owned.key, (owned.tenant.clone(), owned.device.clone()));
+        self.resting.insert(key, owned);
+        // In this order: whoever supersedes it from now on finds it at rest.
+        if self.current.get(&place).is_some_and(|current| *current == key) {
+            return None;
         }
-        self.resting.insert(owned.key, owned);
-        None
+        self.take(key)
     }
 
     /// Forgets a session that is over.
@@ -178,11 +182,6 @@ impl Sessions {
     /// How many devices are in a session.
     pub(crate) fn len(&self) -> usize {
         self.count.load(Ordering::Acquire)
-    }
-
-    fn is_current(&self, owned: &Owned) -> bool {
-        let place = (owned.tenant.clone(), owned.device.clone());
-        self.current.get(&place).is_some_and(|key| *key == owned.key)
     }
 }
 

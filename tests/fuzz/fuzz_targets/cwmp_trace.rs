@@ -17,14 +17,14 @@ fuzz_target!(|around: (String, String, bool)| {
     }
     // The parameter is whole; what is before and after it is not.
     let parameter = format!("<P><Name>Device.Password</Name><Value>{SECRET}</Value></P>");
-    for body in [
-        format!("<E>{parameter}{after}</E>"),
-        format!("<E>{parameter}</E>{after}"),
-        format!("{before}{parameter}{after}"),
+    // A name that goes on is another one, and one that something stands within is none.
+    let is_plain = !before.contains(['<', '&']);
+    for (body, is_whole) in [
+        (format!("<E>{parameter}{after}</E>"), true),
+        (format!("<E>{parameter}</E>{after}"), true),
+        (format!("{before}{parameter}{after}"), is_plain),
     ] {
         let shown = blanked(None, body.as_bytes(), repeats, &options).text;
-        // A name that goes on is another one, and one that something stands within is none.
-        let is_whole = body.starts_with("<E><P>") || !before.contains(['<', '&']);
         assert!(!is_whole || !shown.contains(SECRET), "{body}\n{shown}");
     }
 });

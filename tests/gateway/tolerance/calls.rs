@@ -17,6 +17,7 @@ pub(super) const ROWS: Rows = &[
     ("call_answered_by_an_empty_post", answered_by_nothing),
     ("call_answered_by_closing", answered_by_closing),
     ("call_answered_by_a_call", answered_by_a_call),
+    ("fault_written_as_a_status", fault_as_status),
     ("fault_of_single_parameters", fault_of_single_parameters),
 ];
 
@@ -167,6 +168,21 @@ fn answered_by_a_call(scene: &Scene) {
     assert!(text.contains("GetRPCMethodsResponse") && text.contains("Inform"), "{text}");
     assert_eq!(peer.post("").status, 204);
     assert_eq!(ends(scene, &id)["cause"], "not answered");
+}
+
+/// What cwmp-sim 0.1.2 says to a table that it does not have.
+fn fault_as_status(scene: &Scene) {
+    let command = json!({"kind": "add_object", "path": "InternetGatewayDevice.Table."});
+    let (mut peer, call, id) = asked(scene, "STATUS01", &command);
+    assert_eq!(call.name, "AddObject");
+    let answer = "<InstanceNumber>0</InstanceNumber><Status>9005</Status>";
+    let mut next = peer.next(&call.answer(answer));
+    while let Some(call) = next {
+        next = peer.next(&call.fault(9005));
+    }
+    let shown = ends(scene, &id);
+    assert_eq!(shown["state"], "failed", "{shown}");
+    assert!(shown["cause"].as_str().unwrap().contains("9005"), "{shown}");
 }
 
 /// 9003 with the culprits inside: each hears its own cause, and the rest is set without them.

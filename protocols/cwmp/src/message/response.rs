@@ -1,6 +1,6 @@
 //! Answers of either side.
 
-use super::{Parameter, ParameterInfo};
+use super::{Fault, Parameter, ParameterInfo, fault_words};
 
 /// The answer to a call: first those of a device, then ours.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -105,6 +105,48 @@ pub enum Response {
 }
 
 impl Response {
+    /// The refusal that some devices write as an answer: a fault's code where the status belongs,
+    /// which is 0 or 1 (A.3.2.1, A.3.2.6 to A.3.2.8), or an instance without a number.
+    pub(crate) fn refusal(&self) -> Option<Fault> {
+        let code = match self {
+            Self::SetParameterValues { status }
+            | Self::DeleteObject { status }
+            | Self::Download { status }
+            | Self::Upload { status } => *status,
+            Self::AddObject { instance: 0, status } if *status <= 1 => 0,
+            Self::AddObject { status, .. } => *status,
+            Self::GetRpcMethods { .. }
+            | Self::GetParameterValues { .. }
+            | Self::GetParameterNames { .. }
+            | Self::Reboot
+            | Self::FactoryReset
+            | Self::GetParameterAttributes { .. }
+            | Self::SetParameterAttributes
+            | Self::ScheduleDownload
+            | Self::CancelTransfer
+            | Self::GetQueuedTransfers { .. }
+            | Self::GetAllQueuedTransfers { .. }
+            | Self::ScheduleInform
+            | Self::ChangeDuState
+            | Self::GetOptions { .. }
+            | Self::SetVouchers
+            | Self::Kicked { .. }
+            | Self::DuStateChangeComplete
+            | Self::AutonomousDuStateChangeComplete
+            | Self::Inform
+            | Self::TransferComplete
+            | Self::AutonomousTransferComplete
+            | Self::RequestDownload
+            | Self::Other => return None,
+        };
+        let is_nameless = matches!(self, Self::AddObject { instance: 0, .. });
+        if code < 9000 && !is_nameless {
+            return None;
+        }
+        let code = u16::try_from(code).unwrap_or_default();
+        Some(Fault { code, text: fault_words(code).into(), parameters: Vec::new() })
+    }
+
     /// The answer's name.
     #[must_use]
     pub const fn name(&self) -> &'static str {

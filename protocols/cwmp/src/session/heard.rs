@@ -47,7 +47,10 @@ impl Letter {
         let heard = match body {
             Body::Empty => Heard::Nothing,
             Body::Inform(inform) => Heard::Inform(inform),
-            Body::Response(answer) => Heard::Answer(answer),
+            Body::Response(answer) => match answer.refusal() {
+                Some(fault) => Heard::Fault(Box::new(fault)),
+                None => Heard::Answer(answer),
+            },
             Body::Fault(fault) => Heard::Fault(fault),
             Body::GetRpcMethods => Heard::Notice(Notice::Methods),
             Body::TransferComplete(it) => Heard::Notice(Notice::TransferComplete(it)),

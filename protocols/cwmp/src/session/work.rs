@@ -18,7 +18,9 @@ pub enum Work {
     /// What provisioning computed. Never stored: a crash costs the session, and the next one
     /// decides the same again.
     Setup {
-        /// Comes back in [`crate::Output::SetupDone`].
+        /// Comes back in [`crate::Output::SetupDone`]. Neighbours that set values and agree up to a
+        /// slash (`base/credentials`, `base/inform`) are parts of one thing: they are set together,
+        /// and each alone where the device refuses the whole without naming a culprit.
         name: Box<str>,
         /// What to do.
         kind: CommandKind,

@@ -38,14 +38,10 @@ pub(in crate::session) struct Begun {
 pub(in crate::session) fn begin(work: &mut VecDeque<Work>, context: &Context<'_>) -> Option<Begun> {
     let (assigned, kind) = open(work.pop_front()?);
     let mut begun = Begun::default();
-    let batch = match assigned.origin {
-        Origin::Command(_) => Some(work),
-        Origin::Setup(_) | Origin::Session => None,
-    };
     if let CommandKind::GetParameters { names } = kind {
-        begun.read(assigned, names, batch, context);
+        begun.read(assigned, names, work, context);
     } else if let CommandKind::SetParameters { .. } = kind {
-        begun.write(assigned, kind, batch, context);
+        begun.write(assigned, kind, work, context);
     } else {
         begun.one(assigned, kind, context);
     }
@@ -78,10 +74,11 @@ impl Begun {
         &mut self,
         assigned: Assigned,
         names: Vec<String>,
-        mut batch: Option<&mut VecDeque<Work>>,
+        work: &mut VecDeque<Work>,
         context: &Context<'_>,
     ) {
         let batch_max = context.options.batch_names_max;
+        let group = Group::of(&assigned.origin);
         let (mut parts, mut total) = (Vec::with_capacity(1), 0);
         let mut next = Some((assigned.origin, names));
         while let Some((origin, names)) = next.take() {
@@ -97,7 +94,7 @@ impl Begun {
                 total + names.len() <= batch_max
             };
             if let Some((assigned, CommandKind::GetParameters { names })) =
-                batch.as_deref_mut().and_then(|work| next_of(work, fits))
+                next_of(work, &group, fits)
             {
                 next = Some((assigned.origin, names));
             }
@@ -111,10 +108,11 @@ impl Begun {
         &mut self,
         assigned: Assigned,
         kind: CommandKind,
-        mut batch: Option<&mut VecDeque<Work>>,
+        work: &mut VecDeque<Work>,
         context: &Context<'_>,
     ) {
         let batch_max = context.options.batch_names_max;
+        let group = Group::of(&assigned.origin);
         let mut parts: Vec<Part> = Vec::with_capacity(1);
         let mut next = Some((assigned, kind));
         while let Some((assigned, CommandKind::SetParameters { values })) = next.take() {
@@ -131,7 +129,7 @@ impl Begun {
                 taken.len() + values.len() <= batch_max
                     && !values.keys().any(|path| taken.contains(path.as_str()))
             };
-            next = batch.as_deref_mut().and_then(|work| next_of(work, fits));
+            next = next_of(work, &group, fits);
         }
         if !parts.is_empty() {
             self.ask(Write::new(parts, context));
@@ -151,13 +149,50 @@ impl Begun {
     }
 }
 
-/// The next command, where it may be asked together with what came before.
+/// What may be asked together.
+#[derive(Debug, Eq, PartialEq)]
+enum Group {
+    Commands,
+    /// Parts of one thing, by what its name begins with.
+    Parts(Box<str>),
+    /// Alone.
+    None,
+}
+
+impl Group {
+    fn of(origin: &Origin) -> Self {
+        match origin {
+            Origin::Command(_) => Self::Commands,
+            Origin::Setup(name) => {
+                name.split_once('/').map_or(Self::None, |(whole, _)| Self::Parts(whole.into()))
+            }
+            Origin::Session => Self::None,
+        }
+    }
+
+    fn holds(&self, work: &Work) -> bool {
+        match (self, work) {
+            (Self::Commands, Work::Command { .. }) => true,
+            (Self::Parts(whole), Work::Setup { name, .. }) => {
+                name.split_once('/').is_some_and(|(it, _)| *it == **whole)
+            }
+            (Self::Commands | Self::None, Work::Setup { .. })
+            | (Self::Parts(_) | Self::None, Work::Command { .. }) => false,
+        }
+    }
+}
+
+/// The next work, where it may be asked together with what came before.
 fn next_of(
     work: &mut VecDeque<Work>,
+    group: &Group,
     fits: impl Fn(&CommandKind) -> bool,
 ) -> Option<(Assigned, CommandKind)> {
-    match work.front()? {
-        Work::Command { kind, .. } if fits(kind) => work.pop_front().map(open),
+    let next = work.front().filter(|next| group.holds(next))?;
+    match next {
+        Work::Command { kind, .. } | Work::Setup { kind, .. } if fits(kind) => {
+            work.pop_front().map(open)
+        }
         Work::Command { .. } | Work::Setup { .. } => None,
     }
 }

@@ -183,6 +183,44 @@ fn writes_that_are_refused_for_no_said_reason_are_tried_alone() {
     assert_eq!(keys, ["C2", "C1", "C2"]);
 }
 
+#[test]
+fn parts_of_one_thing_are_set_together_and_fail_apart() {
+    use crate::cwmp::Work;
+    let part = |name: &str, path: &str| {
+        let Work::Command { kind, .. } = typed("x", path) else { panic!() };
+        Work::Setup { name: name.into(), kind }
+    };
+    let parts = [("base/a", "Device.A"), ("base/b", "Device.B"), ("stun", "Device.C")];
+    let mut work: Vec<Work> = parts.iter().map(|(name, path)| part(name, path)).collect();
+    work.push(typed("C1", "Device.D"));
+    let mut it = assigned(work);
+    let lengths = |it: &Harness| -> Vec<usize> {
+        let count = |call: &Request| match call {
+            Request::SetParameterValues { parameters, .. } => parameters.len(),
+            other => panic!("{other:?}"),
+        };
+        it.calls.iter().map(count).collect()
+    };
+    it.receive(super::harness::fault(9002));
+    it.answer(Response::SetParameterValues { status: 0 });
+    it.receive(super::harness::fault(9003));
+    it.answer(Response::SetParameterValues { status: 0 });
+    it.commit();
+    let expected = [
+        "send SetParameterValues",
+        "send SetParameterValues",
+        "setup base/a done",
+        "send SetParameterValues",
+        "setup base/b failed: the device refused: 9003 invalid arguments",
+        "send SetParameterValues",
+        "setup stun done",
+        "C1 sent",
+        "send SetParameterValues",
+    ];
+    assert_eq!(it.take(), expected);
+    assert_eq!(lengths(&it), [2, 1, 1, 1, 1]);
+}
+
 fn key(call: &Request) -> &str {
     match call {
         Request::SetParameterValues { parameter_key, .. } => parameter_key,
