@@ -8,7 +8,7 @@
 
 mod behind;
 
-use self::behind::Behind;
+use self::behind::{Behind, Lessons};
 
 use crate::registry::Registry;
 use crate::secrets::Vault;
@@ -24,6 +24,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 use tokio::sync::{Mutex, Semaphore};
+use tokio::task::{JoinError, spawn_blocking};
 use tracing::{debug, warn};
 
 /// How many locks the devices are spread over, so that what one teaches is merged in turn.
@@ -34,6 +35,12 @@ const SAVES_MAX: usize = 64;
 /// Most bytes that a stored data model may grow to: its text, and 40 bytes for each entry.
 const ENCODED_BYTES_MAX: usize =
     model::data_model::TEXT_BYTES_MAX + 40 * model::data_model::ENTRIES_MAX;
+/// What is merged where it stands: a session's few values into a usual device's. More would hold up
+/// the other sessions of the thread (20,000 entries take some 25 ms), so it goes to a thread where
+/// nobody waits.
+const ENTRIES_AT_ONCE_MAX: usize = 2_000;
+/// The same of what is read, in bytes: as much as some 4,000 parameters take.
+const SEALED_AT_ONCE_MAX: usize = 16 * 1024;
 /// How hard it is tried: more takes longer than what it saves is worth (benches/data_model.rs).
 const LEVEL: u32 = 1;
 
@@ -92,28 +99,42 @@ impl DataModels {
         tenant: &Tenant,
         device: &DeviceId,
     ) -> Result<Option<DataModel>, ReadError> {
-        let mut model = self.read(tenant, device).await?;
-        self.behind.tell(tenant, device, &mut model);
+        let kept = self.sealed(tenant, device).await?;
+        let waiting = self.behind.waiting(tenant, device);
+        let (vault, is_long) = (self.vault.clone(), is_long(kept.as_ref()));
+        let told = move || {
+            let known = kept.map(|sealed| unpack(&vault, &sealed));
+            let is_unreadable = matches!(known, Some(None));
+            let mut model = known.flatten();
+            if !waiting.is_empty() {
+                waiting.teach(model.get_or_insert_default());
+            }
+            (model, is_unreadable)
+        };
+        let told = apart(is_long, told).await;
+        let (model, is_unreadable) = told.map_err(|error| ReadError::Failed(error.into()))?;
+        if is_unreadable {
+            self.unreadable(tenant, device);
+        }
         Ok(model)
     }
 
     /// What the store has of a device.
-    async fn read(
+    async fn sealed(
         &self,
         tenant: &Tenant,
         device: &DeviceId,
-    ) -> Result<Option<DataModel>, ReadError> {
-        if self.registry.data_model(tenant, device) == Kept::Nothing {
-            return Ok(None);
+    ) -> Result<Option<Redacted<Vec<u8>>>, ReadError> {
+        match self.registry.data_model(tenant, device) {
+            Kept::Nothing => Ok(None),
+            Kept::Part | Kept::Whole => self.store.data_model(tenant, device).await,
         }
-        let Some(sealed) = self.store.data_model(tenant, device).await? else { return Ok(None) };
-        let model = self.unpack(&sealed);
-        if model.is_none() {
-            self.metrics.unreadable.inc();
-            warn!(%device, "the kept data model cannot be read, the device will be asked anew");
-            self.registry.set_data_model(tenant, device, Kept::Nothing);
-        }
-        Ok(model)
+    }
+
+    fn unreadable(&self, tenant: &Tenant, device: &DeviceId) {
+        self.metrics.unreadable.inc();
+        warn!(%device, "the kept data model cannot be read, the device will be asked anew");
+        self.registry.set_data_model(tenant, device, Kept::Nothing);
     }
 
     /// Adds what a device taught to what is known of it, and keeps that.
@@ -199,30 +220,28 @@ impl DataModels {
             return Err(WriteError::Full);
         }
         // What cannot be read now must not be replaced by the little that was just learnt.
-        let kept = self.read(tenant, device).await.map_err(|error| {
+        let kept = self.sealed(tenant, device).await.map_err(|error| {
             warn!(%device, %error, "the store cannot be read, what the device taught is lost");
             WriteError::Closed
         })?;
-        let mut model = kept.unwrap_or_default();
-        self.behind.settle(tenant, device, &mut model);
-        for observation in &observations {
-            model.learn(observation, at);
+        let weight: usize = observations.iter().map(Observation::weight).sum();
+        let is_long = weight > ENTRIES_AT_ONCE_MAX || is_long(kept.as_ref());
+        let (vault, noted) = (self.vault.clone(), self.behind.settle(tenant, device));
+        let merge = move || merged(&vault, kept.as_ref(), &noted, &observations, at, is_whole);
+        let merged = apart(is_long, merge).await.map_err(|_| WriteError::Closed)?;
+        if merged.was_unreadable {
+            self.unreadable(tenant, device);
         }
-        if is_whole {
-            model.set_whole();
-        }
-        self.metrics.dropped.inc_by(model.dropped());
-        let sealed = self.pack(&model);
-        let bytes = u32::try_from(sealed.expose().len()).unwrap_or(u32::MAX);
+        self.metrics.dropped.inc_by(merged.dropped);
+        let bytes = u32::try_from(merged.sealed.expose().len()).unwrap_or(u32::MAX);
         let put = Operation::PutDataModel {
             tenant: tenant.clone(),
             device: device.clone(),
             at,
-            is_whole: model.is_whole(),
-            sealed,
+            is_whole: merged.is_whole,
+            sealed: merged.sealed,
         };
-        let kept = if model.is_whole() { Kept::Whole } else { Kept::Part };
-        drop(model);
+        let kept = if merged.is_whole { Kept::Whole } else { Kept::Part };
         self.writer.transact(vec![put]).await?;
         self.metrics.bytes.observe(bytes.into());
         self.registry.set_data_model(tenant, device, kept);
@@ -233,15 +252,6 @@ impl DataModels {
         let hash = self.hasher.hash_one((tenant.as_str(), device.as_str()));
         let place = usize::try_from(hash % TURNS as u64).unwrap_or(0);
         &self.turns[place]
-    }
-
-    fn pack(&self, model: &DataModel) -> Redacted<Vec<u8>> {
-        self.vault.seal(&compress(&model.encode()))
-    }
-
-    fn unpack(&self, sealed: &Redacted<Vec<u8>>) -> Option<DataModel> {
-        let packed = self.vault.open(sealed.expose())?;
-        DataModel::decode(&expand(packed.expose())?).ok()
     }
 }
 
@@ -260,6 +270,54 @@ impl<'a> Lesson<'a> {
     fn nothing(tenant: &'a Tenant, device: &'a DeviceId, at: Timestamp) -> Self {
         Self { tenant, device, observations: Vec::new(), at, is_whole: false }
     }
+}
+
+/// What comes of merging.
+struct Merged {
+    sealed: Redacted<Vec<u8>>,
+    is_whole: bool,
+    dropped: u64,
+    /// Whether what was kept could not be read, and is lost.
+    was_unreadable: bool,
+}
+
+fn merged(
+    vault: &Vault,
+    kept: Option<&Redacted<Vec<u8>>>,
+    noted: &Lessons,
+    observations: &[Observation],
+    at: Timestamp,
+    is_whole: bool,
+) -> Merged {
+    let known = kept.map(|sealed| unpack(vault, sealed));
+    let was_unreadable = matches!(known, Some(None));
+    let mut model = known.flatten().unwrap_or_default();
+    noted.teach(&mut model);
+    for observation in observations {
+        model.learn(observation, at);
+    }
+    if is_whole {
+        model.set_whole();
+    }
+    let sealed = vault.seal(&compress(&model.encode()));
+    Merged { sealed, is_whole: model.is_whole(), dropped: model.dropped(), was_unreadable }
+}
+
+fn unpack(vault: &Vault, sealed: &Redacted<Vec<u8>>) -> Option<DataModel> {
+    let packed = vault.open(sealed.expose())?;
+    DataModel::decode(&expand(packed.expose())?).ok()
+}
+
+fn is_long(kept: Option<&Redacted<Vec<u8>>>) -> bool {
+    kept.is_some_and(|sealed| sealed.expose().len() > SEALED_AT_ONCE_MAX)
+}
+
+/// Does long work on a thread for it, and short work at once. Fails while the process stops.
+async fn apart<T: Send + 'static>(
+    is_long: bool,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, JoinError> {
+    if is_long { spawn_blocking(work).await } else { Ok(work()) }
 }
 
 fn compress(bytes: &[u8]) -> Vec<u8> {

@@ -7,8 +7,7 @@ use super::problem::Problem;
 use axum::Json;
 use axum::extract::State;
 use jiff::Timestamp;
-use model::DataModelEntry;
-use model::data_model::is_secret;
+use model::{DataModelEntry, is_secret};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 

@@ -30,7 +30,7 @@ pub(super) struct Behind {
 /// What one device taught, in order.
 #[derive(Debug)]
 struct Taught {
-    lessons: Vec<(Timestamp, Vec<Observation>)>,
+    lessons: Lessons,
     entries: usize,
     since: Timestamp,
 }
@@ -48,29 +48,26 @@ impl Behind {
         if self.entries.load(Ordering::Relaxed) + entries > ENTRIES_MAX {
             return Some(observations);
         }
-        let new = || Taught { lessons: Vec::new(), entries: 0, since: at };
+        let new = || Taught { lessons: Lessons::default(), entries: 0, since: at };
         let mut taught = self.devices.entry((tenant.clone(), device.clone())).or_insert_with(new);
         if taught.entries + entries > ENTRIES_EACH_MAX {
             return Some(observations);
         }
         taught.entries += entries;
-        taught.lessons.push((at, observations));
+        taught.lessons.0.push((at, observations));
         self.entries.fetch_add(entries, Ordering::Relaxed);
         None
     }
 
-    /// Tells a copy of a device's data model what waits for it.
-    pub(super) fn tell(&self, tenant: &Tenant, device: &DeviceId, model: &mut Option<DataModel>) {
-        if let Some(taught) = self.devices.get(&(tenant.clone(), device.clone())) {
-            teach(&taught.lessons, model.get_or_insert_default());
-        }
+    /// What waits for a device, for a copy of its data model.
+    pub(super) fn waiting(&self, tenant: &Tenant, device: &DeviceId) -> Lessons {
+        let found = self.devices.get(&(tenant.clone(), device.clone()));
+        Lessons(found.map_or_else(Vec::new, |taught| taught.lessons.0.clone()))
     }
 
-    /// Takes out what waits for a device, and tells its data model, which is to be written now.
-    pub(super) fn settle(&self, tenant: &Tenant, device: &DeviceId, model: &mut DataModel) {
-        if let Some(taught) = self.take(tenant, device) {
-            teach(&taught.lessons, model);
-        }
+    /// Takes out what waits for a device, whose data model is to be written now.
+    pub(super) fn settle(&self, tenant: &Tenant, device: &DeviceId) -> Lessons {
+        self.take(tenant, device).map_or_else(Lessons::default, |taught| taught.lessons)
     }
 
     /// Forgets what waits for a device.
@@ -96,10 +93,20 @@ impl Behind {
     }
 }
 
-fn teach(lessons: &[(Timestamp, Vec<Observation>)], model: &mut DataModel) {
-    for (at, observations) in lessons {
-        for observation in observations {
-            model.learn(observation, *at);
+/// What was taught when, in order.
+#[derive(Debug, Default)]
+pub(super) struct Lessons(Vec<(Timestamp, Vec<Observation>)>);
+
+impl Lessons {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn teach(&self, model: &mut DataModel) {
+        for (at, observations) in &self.0 {
+            for observation in observations {
+                model.learn(observation, *at);
+            }
         }
     }
 }

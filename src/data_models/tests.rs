@@ -139,6 +139,31 @@ async fn what_one_device_teaches_at_once_is_merged_in_turn() {
     assert_eq!(scene.saves("kept"), 40);
 }
 
+/// A thread serves many devices: none waits while a large one's is merged.
+#[tokio::test]
+async fn what_takes_long_is_done_on_a_thread_for_it() {
+    let here = std::thread::current().id();
+    assert_eq!(apart(false, || std::thread::current().id()).await.unwrap(), here);
+    assert_ne!(apart(true, || std::thread::current().id()).await.unwrap(), here);
+
+    let scene = Scene::new().await;
+    let (names, values) = gateway::gateway(5_000, 7);
+    let asked = values.iter().map(|value| value.path.clone()).collect();
+    let path = "InternetGatewayDevice.".into();
+    let lesson = vec![
+        Observation::Names { path, next_level: false, entries: names },
+        Observation::Values { asked, values },
+    ];
+    scene.models.learn_whole(&tenant(), &device(), lesson, at(1)).await.unwrap();
+    let kept = scene.store.data_model(&tenant(), &device()).await.unwrap().unwrap();
+    assert!(kept.expose().len() > SEALED_AT_ONCE_MAX, "reading it takes long, too");
+    scene.learn(told("InternetGatewayDevice.X", "1"), 2).await.unwrap();
+    assert_eq!(scene.value("InternetGatewayDevice.X").await.as_deref(), Some("1"));
+    assert!(scene.models.is_kept(&tenant(), &device()));
+    let model = scene.models.load(&tenant(), &device()).await.unwrap().unwrap();
+    assert_eq!(model.below("").filter(|it| it.value.is_some()).count(), 5_001);
+}
+
 #[tokio::test]
 async fn values_are_sealed() {
     let scene = Scene::new().await;

@@ -56,21 +56,9 @@ pub fn blanked(
     Blanked { secrets: blanker.hidden.len(), text: shown(&text, &blanker.hidden, end) }
 }
 
-/// Whether nobody may read a parameter or an element of that name. The data models have most such
-/// parameters read as empty, and then they are not, on this device or that.
-#[must_use]
-pub fn is_secret_name(name: &str) -> bool {
-    const WITHIN: [&str; 8] =
-        ["password", "passwd", "passphrase", "secret", "psk", "key", "token", "credential"];
-    /// Names of calls and settings: they say what was asked last, and not by whom.
-    const KNOWN_KEYS: [&str; 2] = ["parameterkey", "commandkey"];
-    let last = name.trim_end_matches('.').rsplit('.').next().unwrap_or(name);
-    // In small letters `pin` is within `Mapping` and `Ping`.
-    if last.contains("PIN") || last.ends_with("Pin") || last == "pin" {
-        return true;
-    }
-    let last = last.to_ascii_lowercase();
-    !KNOWN_KEYS.contains(&&*last) && WITHIN.iter().any(|it| last.contains(it))
+/// Whether nobody may read what a parameter or an element of that name holds.
+fn is_secret_name(name: &str) -> bool {
+    model::is_secret(name.trim_end_matches('.'))
 }
 
 /// Elements of calls that hold where files are and how one signs in there, or vouchers.

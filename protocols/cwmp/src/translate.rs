@@ -207,12 +207,10 @@ fn event_parameters(told: &[Parameter]) -> (Map<String, Value>, usize) {
     (parameters, left_out)
 }
 
-/// Whether nobody may read it: the data models have such parameters read as empty, but netcwmp puts
-/// the password that it signs in with into its Inform, and with it the secret of a whole fleet.
+/// Whether nobody may read it: netcwmp puts the password that it signs in with into its Inform, and
+/// with it the secret of a whole fleet. That there is none may be told.
 fn is_secret(parameter: &Parameter) -> bool {
-    const ENDS: [&str; 5] = ["password", "passphrase", "presharedkey", "wepkey", "secret"];
-    let name = parameter.name.to_ascii_lowercase();
-    !parameter.value.expose().is_empty() && ENDS.iter().any(|end| name.ends_with(end))
+    !parameter.value.expose().is_empty() && model::is_secret(&parameter.name)
 }
 
 /// The event of a transfer's end.

@@ -10,10 +10,8 @@
 mod code;
 mod learn;
 mod news;
-mod secret;
 
 pub use code::DecodeError;
-pub use secret::is_secret;
 
 use crate::Redacted;
 use jiff::Timestamp;

@@ -18,6 +18,9 @@ use tracing::{debug, info};
 
 /// The name of learning a data model.
 const DISCOVERY: &str = "discovery";
+/// How deep a data model is asked for level by level, once asking for whole objects has failed: the
+/// device fell silent over one, or its answer was larger than a body may be. Deeper than TR-181 goes.
+const LEVELS_MAX: u8 = 24;
 
 impl CwmpListener {
     /// Says what the device should do. In a session that brings no work nothing is read, and nothing
@@ -43,8 +46,9 @@ impl CwmpListener {
             self.take_up_commands(owned, commands, &mut work).await;
         }
         // Last: who asked for something must not wait for what nobody asked for.
-        if is_first && self.is_to_be_discovered(owned) {
-            let kind = CommandKind::Refresh { path: String::new(), depth: None };
+        if is_first && let Some(failed) = self.is_to_be_discovered(owned) {
+            let depth = (failed > 0).then_some(LEVELS_MAX);
+            let kind = CommandKind::Refresh { path: String::new(), depth };
             work.push(Work::Setup { name: DISCOVERY.into(), kind });
         }
         owned.session.assign(work, self.parts.clock.now());
@@ -161,12 +165,13 @@ impl CwmpListener {
     }
 
     /// Whether the data model is to be learned: when nothing whole is kept of it, and when the device
-    /// comes from factory settings.
-    fn is_to_be_discovered(&self, owned: &Owned) -> bool {
+    /// comes from factory settings. How often that failed before.
+    fn is_to_be_discovered(&self, owned: &Owned) -> Option<u32> {
         let (tenant, device) = (&owned.tenant, &owned.device);
-        self.options.discovers
-            && (owned.inform.is_bootstrap || !self.parts.data_models.is_kept(tenant, device))
-            && self.discoveries.begin(tenant, device, self.parts.clock.now().monotonic)
+        let is_due = self.options.discovers
+            && (owned.inform.is_bootstrap || !self.parts.data_models.is_kept(tenant, device));
+        let now = self.parts.clock.now().monotonic;
+        is_due.then(|| self.discoveries.begin(tenant, device, now)).flatten()
     }
 
     /// A piece of setting up has ended.

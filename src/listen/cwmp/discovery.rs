@@ -26,17 +26,18 @@ struct Begun {
 
 impl Discoveries {
     /// Begins one, unless it is too early; it counts as failed until it has [ended](Self::ended).
-    pub(super) fn begin(&self, tenant: &Tenant, device: &DeviceId, now: Monotonic) -> bool {
+    /// Says how many failed before.
+    pub(super) fn begin(&self, tenant: &Tenant, device: &DeviceId, now: Monotonic) -> Option<u32> {
         let place = (tenant.clone(), device.clone());
         let times = match self.0.get(&place) {
-            Some(begun) if now < begun.again => return false,
+            Some(begun) if now < begun.again => return None,
             Some(begun) => begun.times,
-            None if self.0.len() >= REMEMBERED_MAX => return true,
+            None if self.0.len() >= REMEMBERED_MAX => return Some(0),
             None => 0,
         };
         let pause = PAUSE_MIN.saturating_mul(1 << times.min(16)).min(PAUSE_MAX);
         self.0.insert(place, Begun { times: times.saturating_add(1), again: now + pause });
-        true
+        Some(times)
     }
 
     /// One came to its end.
@@ -55,12 +56,18 @@ mod tests {
         let (tenant, device) = (Tenant::default(), DeviceId::cwmp("00259E", "X", "1").unwrap());
         let hour = |hours: u64| Monotonic::ZERO + Duration::from_secs(hours * 3_600);
         let begin = |hours| discoveries.begin(&tenant, &device, hour(hours));
-        let begun: Vec<u64> = (0..100).filter(|hours| begin(*hours)).collect();
-        assert_eq!(begun, [0, 1, 3, 7, 15, 31, 55, 79]);
+        let begun: Vec<(u64, u32)> =
+            (0..100).filter_map(|hours| Some((hours, begin(hours)?))).collect();
+        let expected = [(0, 0), (1, 1), (3, 2), (7, 3), (15, 4), (31, 5), (55, 6), (79, 7)];
+        assert_eq!(begun, expected);
         let other = DeviceId::cwmp("00259E", "X", "2").unwrap();
-        assert!(discoveries.begin(&tenant, &other, hour(1)), "others do not wait for it");
-        assert!(!begin(100));
+        assert_eq!(
+            discoveries.begin(&tenant, &other, hour(1)),
+            Some(0),
+            "others do not wait for it"
+        );
+        assert_eq!(begin(100), None);
         discoveries.ended(&tenant, &device);
-        assert!(begin(100), "after a factory reset it is learned at once");
+        assert_eq!(begin(100), Some(0), "after a factory reset it is learned at once");
     }
 }

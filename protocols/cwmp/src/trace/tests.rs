@@ -1,4 +1,4 @@
-use super::{blanked, is_secret_name};
+use super::blanked;
 use crate::Options;
 
 fn shown(body: &str) -> String {
@@ -7,35 +7,6 @@ fn shown(body: &str) -> String {
 
 fn parameter(name: &str, value: &str) -> String {
     format!("<P><Name>{name}</Name>{value}</P>")
-}
-
-#[test]
-fn names_that_say_secret() {
-    for name in [
-        "Device.ManagementServer.Password",
-        "Device.ManagementServer.ConnectionRequestPassword",
-        "Device.WiFi.AccessPoint.1.Security.KeyPassphrase",
-        "Device.WiFi.AccessPoint.1.Security.PreSharedKey",
-        "X.WEPKey.1.WEPKey",
-        "A.X_VENDOR_wpaPsk",
-        "A.SIM.PIN",
-        "A.UserPin",
-        "A.RadiusSecret",
-        "Password",
-    ] {
-        assert!(is_secret_name(name), "{name}");
-    }
-    for name in [
-        "Device.ManagementServer.ParameterKey",
-        "Device.NAT.PortMapping",
-        "Device.IP.Diagnostics.IPPing",
-        "Device.ManagementServer.URL",
-        "Device.Password.Enable",
-        "CommandKey",
-        "",
-    ] {
-        assert!(!is_secret_name(name), "{name}");
-    }
 }
 
 #[test]

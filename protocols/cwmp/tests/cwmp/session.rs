@@ -27,6 +27,8 @@ fn secrets_that_an_inform_tells_are_no_event() {
         (path("Password"), "hunter2"),
         (path("ConnectionRequestPassword"), "hunter3"),
         ("Device.WiFi.AccessPoint.1.Security.KeyPassphrase".to_owned(), "hunter4"),
+        ("Device.WiFi.AccessPoint.1.WPS.PIN".to_owned(), "hunter5"),
+        ("Device.WiFi.AccessPoint.1.Security.X_EN_WEPKey1".to_owned(), "hunter6"),
         (path("Username"), "enrol"),
         (path("STUNPassword"), ""),
     ];
