@@ -64,11 +64,7 @@ pub(super) async fn apply(
             on_device(connection, claim.bind(tenant.as_str()).bind(device.as_str())).await
         }
         Operation::SetConnectionRequest { tenant, device, sealed } => {
-            let set = sqlx::query(
-                "UPDATE device SET connection_request = ?3 WHERE tenant = ?1 AND id = ?2",
-            );
-            let set = set.bind(tenant.as_str()).bind(device.as_str());
-            on_device(connection, set.bind(sealed.expose().as_slice())).await
+            set_connection_request(connection, tenant, device, sealed.expose()).await
         }
         Operation::PutDataModel { tenant, device, at, is_whole, sealed } => {
             let put = Put { tenant, device, at: *at, is_whole: *is_whole, body: sealed };
@@ -105,6 +101,18 @@ pub(super) async fn apply(
 /// What became of the one thing that was asked for.
 fn only(outcomes: Vec<Result<(), OperationError>>) -> Result<(), Fault> {
     outcomes.into_iter().try_for_each(|outcome| Ok(outcome?))
+}
+
+async fn set_connection_request(
+    connection: &mut SqliteConnection,
+    tenant: &Tenant,
+    device: &DeviceId,
+    sealed: &[u8],
+) -> Result<(), Fault> {
+    let set =
+        sqlx::query("UPDATE device SET connection_request = ?3 WHERE tenant = ?1 AND id = ?2");
+    on_device(connection, set.bind(tenant.as_str()).bind(device.as_str()).bind(sealed.to_vec()))
+        .await
 }
 
 type Statement = sqlx::query::Query<'static, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
