@@ -5,19 +5,25 @@ use crate::metrics::ListenerMetrics;
 use crate::shutdown::Stage;
 use cwmp::auth::CertificateNames;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{self, AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Sleep, sleep};
+use tokio::time::error::Elapsed;
+use tokio::time::{Sleep, sleep, timeout};
 use tokio_rustls::server::TlsStream;
 use tracing::{debug, warn};
 
 /// How long a peer may take to finish its TLS handshake: a slow link needs three round trips.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+/// TLS handshakes under way at once, first come first served: a fleet that comes back together would
+/// else advance in step, and all of it be late. Two round trips of 100 ms let 640 through in a second.
+const HANDSHAKES_MAX: usize = 128;
+/// How long one that waits for its peer keeps the others waiting.
+const HANDSHAKE_TURN: Duration = Duration::from_secs(1);
 /// Pause after the system refused a connection (out of file descriptors): trying at once would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -54,6 +60,7 @@ pub(crate) async fn accept<F>(
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
+    let turns = Arc::new(Semaphore::new(HANDSHAKES_MAX));
     loop {
         let accepted = tokio::select! {
             accepted = port.socket.accept() => accepted,
@@ -78,8 +85,9 @@ pub(crate) async fn accept<F>(
             Some(certificate) => {
                 let handshake = certificate.acceptor().accept(socket);
                 let (serve, metrics) = (serve.clone(), port.metrics.clone());
+                let turns = Arc::clone(&turns);
                 stage.spawn(async move {
-                    match tokio::time::timeout(HANDSHAKE_MAX, handshake).await {
+                    match in_turn(&turns, handshake).await {
                         Ok(Ok(stream)) => {
                             let stream = Stream::tls(stream);
                             serve(Connection { stream, peer, place }).await;
@@ -94,6 +102,18 @@ pub(crate) async fn accept<F>(
             }
         }
     }
+}
+
+/// Completes a handshake when it is its turn. The time of a peer that is slow begins then; after a
+/// moment the next one's turn begins beside it.
+async fn in_turn<T>(turns: &Semaphore, handshake: impl Future<Output = T>) -> Result<T, Elapsed> {
+    let turn = turns.acquire().await;
+    let mut handshake = pin!(handshake);
+    if let Ok(done) = timeout(HANDSHAKE_TURN, &mut handshake).await {
+        return Ok(done);
+    }
+    drop(turn);
+    timeout(HANDSHAKE_MAX.saturating_sub(HANDSHAKE_TURN), handshake).await
 }
 
 /// A connection's bytes, plain or decrypted. Who does not read what we write for half a minute is
@@ -223,5 +243,29 @@ impl AsyncWrite for Stream {
             Bytes::Plain(bytes) => bytes.is_write_vectored(),
             Bytes::Tls(bytes) => bytes.is_write_vectored(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn handshakes_take_turns_and_the_slow_hold_nobody_up() {
+        let turns = Semaphore::new(1);
+        let slow = in_turn(&turns, std::future::pending::<()>());
+        let quick = async {
+            tokio::task::yield_now().await;
+            let begun = tokio::time::Instant::now();
+            in_turn(&turns, std::future::ready(())).await.unwrap();
+            begun.elapsed()
+        };
+        let (slow, waited) = tokio::join!(slow, quick);
+        assert!(slow.is_err(), "it has its ten seconds and no more");
+        assert_eq!(
+            waited.as_secs(),
+            HANDSHAKE_TURN.as_secs(),
+            "and keeps the next waiting for one"
+        );
     }
 }

@@ -142,7 +142,22 @@ impl Writer {
         }
         let (settled, outcome) = oneshot::channel();
         self.jobs.send(Job { write, settled }).await.map_err(|_| WriteError::Closed)?;
-        outcome.await.unwrap_or(Err(WriteError::Closed))
+        self.settled(outcome).await
+    }
+
+    /// Waits for a job's outcome, or for the end of the writer. A job that is put into the queue
+    /// while the writer drops its end stays in it for as long as there are handles, this one
+    /// among them: its outcome alone would be waited for for ever.
+    async fn settled(
+        &self,
+        mut outcome: oneshot::Receiver<Result<(), WriteError>>,
+    ) -> Result<(), WriteError> {
+        tokio::select! {
+            biased;
+            settled = &mut outcome => settled.unwrap_or(Err(WriteError::Closed)),
+            // What was committed was also told before the queue went.
+            () = self.jobs.closed() => outcome.try_recv().unwrap_or(Err(WriteError::Closed)),
+        }
     }
 }
 

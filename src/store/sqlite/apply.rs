@@ -1,6 +1,8 @@
 //! Operations, each of which refuses before it writes.
 
 use super::column::{nanos, parsed};
+use super::commands::Step;
+use super::data_models::Put;
 use super::devices::{self, Said, document, kind_number};
 use super::{commands, credentials, data_models, files, readers};
 use crate::store::{AuditEntry, CustomerRow, Operation, OperationError, TokenRow};
@@ -37,7 +39,9 @@ pub(super) async fn apply(
         Operation::CreateCommand { command, key } => {
             commands::create(connection, command, key.as_deref()).await
         }
-        Operation::ChangeCommand { change, at } => commands::change(connection, change, *at).await,
+        Operation::ChangeCommand { change, at } => {
+            only(commands::change(connection, &[Step { change, at: *at }]).await?)
+        }
         Operation::PutCustomer(customer) => put_customer(connection, customer).await,
         Operation::SetOwner { tenant, device, customer, at } => {
             set_owner(connection, tenant, device, customer.as_deref(), *at).await
@@ -67,7 +71,8 @@ pub(super) async fn apply(
             on_device(connection, set.bind(sealed.expose().as_slice())).await
         }
         Operation::PutDataModel { tenant, device, at, is_whole, sealed } => {
-            data_models::put(connection, tenant, device, *at, *is_whole, sealed).await
+            let put = Put { tenant, device, at: *at, is_whole: *is_whole, body: sealed };
+            only(data_models::put(connection, &[put]).await?)
         }
         Operation::RemoveDataModel { tenant, device } => {
             data_models::remove(connection, tenant, device).await
@@ -95,6 +100,11 @@ pub(super) async fn apply(
         | Operation::SettleDeadLetters { .. }
         | Operation::RefuseDeadLetters { .. } => readers::apply(connection, operation, head).await,
     }
+}
+
+/// What became of the one thing that was asked for.
+fn only(outcomes: Vec<Result<(), OperationError>>) -> Result<(), Fault> {
+    outcomes.into_iter().try_for_each(|outcome| Ok(outcome?))
 }
 
 type Statement = sqlx::query::Query<'static, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;

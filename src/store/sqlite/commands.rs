@@ -2,11 +2,14 @@
 
 use super::apply::Fault;
 use super::column::{self, nanos, parsed, text_if_any};
+use super::multi_row::{MultiRow, Values};
 use crate::store::OperationError;
 use jiff::Timestamp;
 use model::{Command, CommandChange, CommandId, CommandKind, CommandState, DeviceId, Json, Tenant};
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 const COLUMNS: &str = "id, tenant, device, kind, state, cause, result, created_at, updated_at, \
@@ -58,44 +61,115 @@ pub(super) async fn create(
     Ok(())
 }
 
-/// Moves a command on, unless it is at its end or would be withdrawn after it left. Each time that
-/// it is sent counts as a try.
+/// A step of a command, and when it was.
+#[derive(Clone, Copy)]
+pub(super) struct Step<'a> {
+    pub(super) change: &'a CommandChange,
+    pub(super) at: Timestamp,
+}
+
+/// How a command stands before a step.
+struct Standing {
+    kind: CommandKind,
+    has_ended: bool,
+    state: Box<str>,
+}
+
+static SELECT_STANDING: LazyLock<MultiRow> = LazyLock::new(|| {
+    MultiRow::new(
+        "WITH wanted (id) AS (VALUES ",
+        "(?)",
+        ") SELECT command.id, kind, ended, state FROM wanted CROSS JOIN command \
+         ON command.id = wanted.id",
+    )
+});
+
+static UPDATE: LazyLock<MultiRow> = LazyLock::new(|| {
+    MultiRow::new(
+        "WITH step (id, state, ended, cause, result, at, sent, retry_at) AS (VALUES ",
+        "(?,?,?,?,?,?,?,?)",
+        ") UPDATE command SET state = step.state, ended = step.ended, cause = step.cause, \
+         result = ifnull(step.result, command.result), updated_at = step.at, \
+         attempts = attempts + step.sent, retry_at = step.retry_at \
+         FROM step WHERE command.id = step.id",
+    )
+});
+
+/// Moves commands on, each unless it is at its end or would be withdrawn after it left: says of
+/// each whether it was. Each time that one is sent counts as a try.
 pub(super) async fn change(
     connection: &mut SqliteConnection,
-    change: &CommandChange,
-    at: Timestamp,
-) -> Result<(), Fault> {
-    let row = sqlx::query("SELECT kind, ended, state FROM command WHERE id = ?")
-        .bind(change.id.as_str())
-        .fetch_optional(&mut *connection)
-        .await?
-        .ok_or(OperationError::Missing("command"))?;
-    if row.try_get(1)? {
-        return Err(OperationError::Conflict("the command is at its end").into());
+    steps: &[Step<'_>],
+) -> Result<Vec<Result<(), OperationError>>, sqlx::Error> {
+    let mut outcomes = Vec::with_capacity(steps.len());
+    let mut rest = steps;
+    while !rest.is_empty() {
+        // The second step of a command begins where the first one ends.
+        let mut seen = HashSet::new();
+        let len = rest.iter().take_while(|step| seen.insert(step.change.id.as_str())).count();
+        let (now, later) = rest.split_at(len);
+        change_each(connection, now, &mut outcomes).await?;
+        rest = later;
     }
-    let state: &str = row.try_get(2)?;
+    Ok(outcomes)
+}
+
+/// One step of each of some commands.
+async fn change_each(
+    connection: &mut SqliteConnection,
+    steps: &[Step<'_>],
+    outcomes: &mut Vec<Result<(), OperationError>>,
+) -> Result<(), sqlx::Error> {
+    let mut standing = standing(connection, steps).await?;
+    let mut taken = Vec::with_capacity(steps.len());
+    for step in steps {
+        let outcome = match standing.remove(step.change.id.as_str()) {
+            None => Err(OperationError::Missing("command")),
+            Some(before) => may_change(&before, step.change).map(|()| taken.push((step, before))),
+        };
+        outcomes.push(outcome);
+    }
+    let update =
+        UPDATE.execute_padded(connection, &taken, |(Step { change, at }, before), values| {
+            values.push(Arc::<str>::from(change.id.as_str()));
+            values.push(change.state.as_str());
+            values.push(change.state.is_final(&before.kind));
+            values.push(change.cause.as_deref().map(Arc::<str>::from));
+            values.push(change.result.as_ref().map(|result| Arc::<str>::from(result.as_str())));
+            values.push(nanos(*at));
+            values.push(change.state == CommandState::Sent);
+            values.push(change.retry_at.map(nanos));
+        });
+    update.await
+}
+
+fn may_change(before: &Standing, change: &CommandChange) -> Result<(), OperationError> {
+    if before.has_ended {
+        return Err(OperationError::Conflict("the command is at its end"));
+    }
     let may_be_withdrawn = [CommandState::Queued, CommandState::Unknown];
     if change.state == CommandState::Cancelled
-        && !may_be_withdrawn.iter().any(|may| may.as_str() == state)
+        && !may_be_withdrawn.iter().any(|may| may.as_str() == &*before.state)
     {
-        return Err(OperationError::Conflict("the command is under way").into());
+        return Err(OperationError::Conflict("the command is under way"));
     }
-    let kind: CommandKind = parsed(&row, 0)?;
-    sqlx::query(
-        "UPDATE command SET state = ?, ended = ?, cause = ?, result = ifnull(?, result), \
-         updated_at = ?, attempts = attempts + ?, retry_at = ? WHERE id = ?",
-    )
-    .bind(change.state.as_str())
-    .bind(change.state.is_final(&kind))
-    .bind(change.cause.as_deref())
-    .bind(change.result.as_ref().map(Json::as_str))
-    .bind(nanos(at))
-    .bind(change.state == CommandState::Sent)
-    .bind(change.retry_at.map(nanos))
-    .bind(change.id.as_str())
-    .execute(connection)
-    .await?;
     Ok(())
+}
+
+async fn standing(
+    connection: &mut SqliteConnection,
+    steps: &[Step<'_>],
+) -> Result<HashMap<String, Standing>, sqlx::Error> {
+    let bind = |step: &Step<'_>, values: &mut Values| {
+        values.push(Arc::<str>::from(step.change.id.as_str()));
+    };
+    let found = SELECT_STANDING.fetch(connection, steps, bind).await?;
+    let read = |row: &SqliteRow| {
+        let kind = parsed(row, 1)?;
+        let standing = Standing { kind, has_ended: row.try_get(2)?, state: column::text(row, 3)? };
+        Ok((row.try_get(0)?, standing))
+    };
+    found.iter().map(read).collect()
 }
 
 /// Removes commands at their end that last changed before `older_than`, oldest first.

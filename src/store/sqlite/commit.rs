@@ -1,8 +1,9 @@
 //! A group in one transaction.
 
 use super::apply::{Fault, apply};
-use super::commands;
+use super::commands::{self, Step};
 use super::connection::WriterConnection;
+use super::data_models::{self, Put};
 use super::devices::{self, Said};
 use super::events::{self, Placed};
 use super::room;
@@ -39,15 +40,16 @@ async fn try_commit(
     let mut pages = PAGES_PER_COMMIT;
     let mut outcomes = Vec::with_capacity(group.len());
     let mut events: Vec<&Event> = Vec::with_capacity(group.len());
-    for run in
-        group.chunk_by(|left, right| operations(left).is_empty() && operations(right).is_empty())
-    {
-        if operations(&run[0]).is_empty() {
-            let facts: Vec<_> = run.iter().flat_map(events_of).filter_map(said).collect();
-            let changed = devices::merge(connection.inner(), &facts).await?;
+    for run in group.chunk_by(|left, right| joins_others(left) && joins_others(right)) {
+        if joins_others(&run[0]) {
+            let (settled, changed) = apply_together(connection, run).await?;
             pages += PAGES_PER_CHANGE * changed as u64;
-            outcomes.extend(run.iter().map(|_| Ok(())));
-            events.extend(run.iter().flat_map(events_of));
+            for (write, outcome) in run.iter().zip(&settled) {
+                if outcome.is_ok() {
+                    events.extend(events_of(write));
+                }
+            }
+            outcomes.extend(settled);
         } else {
             for write in run {
                 let head = connection.head() + events.len() as u64;
@@ -56,11 +58,11 @@ async fn try_commit(
                     events.extend(events_of(write));
                 }
                 outcomes.push(outcome);
-                let bodies: usize = operations(write).iter().map(Operation::body_bytes).sum();
-                pages += PAGES_PER_CHANGE * operations(write).len() as u64;
-                pages += bodies as u64 / room::PAGE_BYTES;
             }
         }
+        let bodies = run.iter().flat_map(operations).map(Operation::body_bytes);
+        pages += PAGES_PER_CHANGE * run.iter().flat_map(operations).count() as u64;
+        pages += bodies.sum::<usize>() as u64 / room::PAGE_BYTES;
     }
     let first = connection.head() + 1;
     let placed: Vec<_> =
@@ -70,6 +72,52 @@ async fn try_commit(
     pages += bytes as u64 / BYTES_PER_PAGE;
     connection.commit(connection.head() + events.len() as u64, pages).await?;
     Ok(outcomes)
+}
+
+/// Whether a write may be applied together with its neighbours: facts alone, or one of the
+/// operations that come many at a time, each of which is of one device and refuses for itself.
+fn joins_others(write: &Write) -> bool {
+    match operations(write) {
+        [] => true,
+        [Operation::ChangeCommand { .. } | Operation::PutDataModel { .. }] => {
+            events_of(write).iter().all(|event| event.facts.is_none())
+        }
+        _ => false,
+    }
+}
+
+/// Applies writes of which each [`joins_others`]. What one says of a device comes before what others
+/// keep of it. Returns how many rows the facts changed, too.
+async fn apply_together(
+    connection: &mut WriterConnection,
+    run: &[Write],
+) -> Result<(Vec<Outcome>, usize), sqlx::Error> {
+    let connection = connection.inner();
+    let facts: Vec<_> = run.iter().flat_map(events_of).filter_map(said).collect();
+    let changed = devices::merge(connection, &facts).await?;
+    let (mut steps, mut puts) = (Vec::new(), Vec::new());
+    for (place, write) in run.iter().enumerate() {
+        match operations(write) {
+            [Operation::ChangeCommand { change, at }] => {
+                steps.push((place, Step { change, at: *at }));
+            }
+            [Operation::PutDataModel { tenant, device, at, is_whole, sealed }] => {
+                let put = Put { tenant, device, at: *at, is_whole: *is_whole, body: sealed };
+                puts.push((place, put));
+            }
+            _ => {}
+        }
+    }
+    let mut outcomes: Vec<Outcome> = run.iter().map(|_| Ok(())).collect();
+    let (places, steps): (Vec<_>, Vec<_>) = steps.into_iter().unzip();
+    for (place, outcome) in places.into_iter().zip(commands::change(connection, &steps).await?) {
+        outcomes[place] = outcome;
+    }
+    let (places, puts): (Vec<_>, Vec<_>) = puts.into_iter().unzip();
+    for (place, outcome) in places.into_iter().zip(data_models::put(connection, &puts).await?) {
+        outcomes[place] = outcome;
+    }
+    Ok((outcomes, changed))
 }
 
 /// Applies one write's facts and operations: all of them, or none and the reason.

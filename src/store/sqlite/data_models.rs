@@ -1,40 +1,95 @@
 //! What is known of devices' data models, as bytes that only their keeper reads.
 
 use super::apply::Fault;
-use super::column::{nanos, undecodable};
+use super::column::{self, nanos, undecodable};
+use super::multi_row::{MultiRow, Values};
 use crate::store::{Kept, OperationError};
 use jiff::Timestamp;
 use model::{DeviceId, Redacted, Tenant};
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
 
 /// How much is kept, as the device's row has it.
 const NOTHING: i64 = 0;
 const PART: i64 = 1;
 const WHOLE: i64 = 2;
 
-/// Keeps a data model in place of the one before.
-pub(super) async fn put(
-    connection: &mut SqliteConnection,
-    tenant: &Tenant,
-    device: &DeviceId,
-    at: Timestamp,
-    is_whole: bool,
-    body: &Redacted<Vec<u8>>,
-) -> Result<(), Fault> {
-    // The foreign key would refuse, too, but as a fault of the store.
-    let put = sqlx::query(
-        "INSERT INTO data_model (tenant, device, changed_at, body) \
-         SELECT tenant, id, ?3, ?4 FROM device WHERE tenant = ?1 AND id = ?2 \
+/// What is to be kept of a device.
+pub(super) struct Put<'a> {
+    pub(super) tenant: &'a Tenant,
+    pub(super) device: &'a DeviceId,
+    pub(super) at: Timestamp,
+    pub(super) is_whole: bool,
+    pub(super) body: &'a Redacted<Vec<u8>>,
+}
+
+static SELECT_MARKS: LazyLock<MultiRow> = LazyLock::new(|| {
+    MultiRow::new(
+        "WITH wanted (tenant, id) AS (VALUES ",
+        "(?,?)",
+        ") SELECT device.tenant, device.id, device.data_model FROM wanted CROSS JOIN device \
+         ON device.tenant = wanted.tenant AND device.id = wanted.id",
+    )
+});
+
+static UPSERT: LazyLock<MultiRow> = LazyLock::new(|| {
+    MultiRow::new(
+        "WITH put (tenant, device, at, body) AS (VALUES ",
+        "(?,?,?,?)",
+        ") INSERT INTO data_model (tenant, device, changed_at, body) \
+         SELECT tenant, device, at, body FROM put WHERE tenant IS NOT NULL \
          ON CONFLICT (tenant, device) DO UPDATE SET \
          changed_at = excluded.changed_at, body = excluded.body",
-    );
-    let put = put.bind(tenant.as_str()).bind(device.as_str()).bind(nanos(at));
-    let put = put.bind(body.expose().as_slice()).execute(&mut *connection).await?;
-    if put.rows_affected() == 0 {
-        return Err(OperationError::Missing("device").into());
+    )
+});
+
+/// Keeps data models in place of those before; says of each whether it was, as of a device that is
+/// not there none is kept.
+pub(super) async fn put(
+    connection: &mut SqliteConnection,
+    puts: &[Put<'_>],
+) -> Result<Vec<Result<(), OperationError>>, sqlx::Error> {
+    let mut marks = marks(connection, puts).await?;
+    let (mut outcomes, mut kept) = (Vec::with_capacity(puts.len()), Vec::with_capacity(puts.len()));
+    for put in puts {
+        // The foreign key would refuse, too, but as a fault of the store.
+        let Some(mark) = marks.get_mut(&(put.tenant.clone(), put.device.clone())) else {
+            outcomes.push(Err(OperationError::Missing("device")));
+            continue;
+        };
+        let now = if put.is_whole { Kept::Whole } else { Kept::Part };
+        // It changes once or twice in a device's life: the long row is not written for nothing.
+        if *mark != now {
+            self::mark(connection, put.tenant, put.device, now).await?;
+            *mark = now;
+        }
+        kept.push(put);
+        outcomes.push(Ok(()));
     }
-    Ok(mark(connection, tenant, device, if is_whole { Kept::Whole } else { Kept::Part }).await?)
+    let upsert = UPSERT.execute_padded(connection, &kept, |put, values| {
+        values.push(Arc::<str>::from(put.tenant.as_str()));
+        values.push(Arc::<str>::from(put.device.as_str()));
+        values.push(nanos(put.at));
+        values.push(Arc::<[u8]>::from(put.body.expose().as_slice()));
+    });
+    upsert.await?;
+    Ok(outcomes)
+}
+
+/// How much is kept of each device; of one that is not there, nothing is said.
+async fn marks(
+    connection: &mut SqliteConnection,
+    puts: &[Put<'_>],
+) -> Result<HashMap<(Tenant, DeviceId), Kept>, sqlx::Error> {
+    let bind = |put: &Put<'_>, values: &mut Values| {
+        values.push(Arc::<str>::from(put.tenant.as_str()));
+        values.push(Arc::<str>::from(put.device.as_str()));
+    };
+    let found = SELECT_MARKS.fetch(connection, puts, bind).await?;
+    let read = |row| Ok(((column::tenant(row, 0)?, column::device(row, 1)?), kept(row, 2)?));
+    found.iter().map(read).collect()
 }
 
 /// Notes in the device's row how much is kept.
@@ -44,7 +99,6 @@ async fn mark(
     device: &DeviceId,
     kept: Kept,
 ) -> Result<(), sqlx::Error> {
-    // It changes once or twice in a device's life: the long row is not written for nothing.
     sqlx::query(
         "UPDATE device SET data_model = ?3 WHERE tenant = ?1 AND id = ?2 AND data_model <> ?3",
     )

@@ -315,3 +315,18 @@ async fn a_failed_store_ends_the_writer_and_releases_nobody() {
     assert_eq!(writer.room(), Room::Failed);
     assert_eq!(writer.transact(cursor_move()).await, Err(WriteError::Closed));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_meets_the_end_of_the_writer_is_told() {
+    let fake = Fake::new();
+    let (writer, task) = start(&fake);
+    // Let in before the end, queued after it: what a sender on another thread may come to.
+    let place = writer.jobs.reserve().await.unwrap();
+    fake.script().commits.push_back(CommitError::Failed("sync".into()));
+    assert_eq!(writer.append(fact(), Vec::new()).await, Err(WriteError::Closed));
+    assert!(matches!(task.await.unwrap(), Err(CommitError::Failed(_))));
+    let (settled, outcome) = oneshot::channel();
+    place.send(Job { write: Write::Transact(cursor_move()), settled });
+    let told = tokio::time::timeout(Duration::from_secs(60), writer.settled(outcome)).await;
+    assert_eq!(told, Ok(Err(WriteError::Closed)));
+}
