@@ -3,10 +3,12 @@
 //! `lastmile_<part>_<thing>_<unit>[_total]`; labels are bounded words, never a device. The store,
 //! delivery and the API declare theirs where they are counted, in the same registry.
 
+mod maker;
+
+pub(crate) use self::maker::Maker;
+
 use model::Protocol;
-use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-};
+use prometheus::{Histogram, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
 /// Times from a tenth of a millisecond to the patience of an aggregator.
 const SECONDS: [f64; 14] =
@@ -66,60 +68,60 @@ impl Metrics {
     pub fn new(registry: Registry) -> Result<Self, prometheus::Error> {
         let make = Maker(&registry);
         let metrics = Self {
-            accepted: make.counter(
+            accepted: make.counters(
                 "lastmile_listen_connections_total",
                 "Connections accepted.",
                 &["protocol"],
             )?,
-            refused: make.counter(
+            refused: make.counters(
                 "lastmile_listen_refused_total",
                 "Connections and requests refused before any work, by reason.",
                 &["protocol", "reason"],
             )?,
-            requests: make.counter(
+            requests: make.counters(
                 "lastmile_listen_requests_total",
                 "Requests and packets understood, by kind.",
                 &["protocol", "kind"],
             )?,
-            faults: make.counter(
+            faults: make.counters(
                 "lastmile_listen_faults_total",
                 "Faults of peers that ended their session or request, by code.",
                 &["protocol", "code"],
             )?,
-            auth_failures: make.counter(
+            auth_failures: make.counters(
                 "lastmile_auth_failures_total",
                 "Sign-ins refused, by reason.",
                 &["protocol", "reason"],
             )?,
             cwmp_sessions: make.gauge("lastmile_cwmp_sessions", "CWMP sessions in progress.")?,
             cwmp_traces: make.gauge("lastmile_cwmp_traces", "CPEs that are traced.")?,
-            cwmp_sessions_ended: make.counter(
+            cwmp_sessions_ended: make.counters(
                 "lastmile_cwmp_sessions_ended_total",
                 "CWMP sessions ended, by reason.",
                 &["reason"],
             )?,
-            oddities: make.counter(
+            oddities: make.counters(
                 "lastmile_cwmp_oddities_total",
                 "Parts of CPEs' messages that were passed over, by kind.",
                 &["kind"],
             )?,
-            cwmp_calls: make.counter(
+            cwmp_calls: make.counters(
                 "lastmile_cwmp_calls_total",
                 "Calls made of CPEs, by call and outcome: answered, the code of a fault, other or \
                  not_answered.",
                 &["rpc", "outcome"],
             )?,
-            connection_requests: make.counter(
+            connection_requests: make.counters(
                 "lastmile_cwmp_connection_requests_total",
                 "Attempts to wake CPEs, by way and outcome.",
                 &["way", "outcome"],
             )?,
-            stun_requests: make.counter(
+            stun_requests: make.counters(
                 "lastmile_cwmp_stun_requests_total",
                 "Datagrams at the STUN server, by what became of them.",
                 &["outcome"],
             )?,
-            credential_pushes: make.counter(
+            credential_pushes: make.counters(
                 "lastmile_cwmp_credential_pushes_total",
                 "Credentials put on CPEs, by outcome.",
                 &["outcome"],
@@ -129,18 +131,18 @@ impl Metrics {
                 "CPEs that keep a hole open through which they can be woken by UDP.",
             )?,
             mqtt_sessions: make.gauge("lastmile_mqtt_sessions", "MQTT boards connected.")?,
-            mqtt_disconnects: make.counter(
+            mqtt_disconnects: make.counters(
                 "lastmile_mqtt_disconnects_total",
                 "MQTT connections ended, by reason.",
                 &["reason"],
             )?,
-            mqtt_messages: make.counter(
+            mqtt_messages: make.counters(
                 "lastmile_mqtt_messages_total",
                 "MQTT messages, by direction.",
                 &["direction"],
             )?,
             ussd_dialogues: make.gauge("lastmile_ussd_dialogues", "USSD dialogues in progress.")?,
-            ussd_hops: make.counter(
+            ussd_hops: make.counters(
                 "lastmile_ussd_hops_total",
                 "USSD hops, by outcome.",
                 &["outcome"],
@@ -148,11 +150,13 @@ impl Metrics {
             ussd_hop_seconds: make.histogram(
                 "lastmile_ussd_hop_seconds",
                 "Time from a USSD hop's arrival to its answer.",
+                &SECONDS,
             )?,
             ack_seconds: make.histograms(
                 "lastmile_pipeline_ack_seconds",
                 "Time from a fact to its acknowledgement, by protocol.",
                 &["protocol"],
+                &SECONDS,
             )?,
             devices: make.gauge("lastmile_registry_devices", "Devices in the registry.")?,
             commands_open: make
@@ -218,52 +222,5 @@ impl ListenerMetrics {
     /// A connection or request was refused before any work.
     pub fn refused(&self, reason: &str) {
         self.metrics.refused.with_label_values(&[self.protocol, reason]).inc();
-    }
-}
-
-/// Makes metrics and registers them.
-struct Maker<'a>(&'a Registry);
-
-impl Maker<'_> {
-    fn counter(
-        &self,
-        name: &str,
-        help: &str,
-        labels: &[&str],
-    ) -> prometheus::Result<IntCounterVec> {
-        let counter = IntCounterVec::new(Opts::new(name, help), labels)?;
-        self.0.register(Box::new(counter.clone()))?;
-        Ok(counter)
-    }
-
-    fn gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
-        let gauge = IntGauge::new(name, help)?;
-        self.0.register(Box::new(gauge.clone()))?;
-        Ok(gauge)
-    }
-
-    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
-        let gauge = IntGaugeVec::new(Opts::new(name, help), labels)?;
-        self.0.register(Box::new(gauge.clone()))?;
-        Ok(gauge)
-    }
-
-    fn histogram(&self, name: &str, help: &str) -> prometheus::Result<Histogram> {
-        let options = HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
-        let histogram = Histogram::with_opts(options)?;
-        self.0.register(Box::new(histogram.clone()))?;
-        Ok(histogram)
-    }
-
-    fn histograms(
-        &self,
-        name: &str,
-        help: &str,
-        labels: &[&str],
-    ) -> prometheus::Result<HistogramVec> {
-        let options = HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
-        let histogram = HistogramVec::new(options, labels)?;
-        self.0.register(Box::new(histogram.clone()))?;
-        Ok(histogram)
     }
 }

@@ -1,13 +1,13 @@
 //! What the operator side counts of itself, and the page that shows everyone's counts.
 
 use super::ApiState;
+use super::problem::{Code, Problem};
+use crate::metrics::Maker;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, TextEncoder};
-
-use super::problem::{Code, Problem};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, TextEncoder};
 
 /// Counters of the operator API. Labels are routes and statuses, never who or what was asked for.
 #[derive(Clone, Debug)]
@@ -25,24 +25,23 @@ pub struct Metrics {
 impl Metrics {
     /// Registers them.
     pub fn new(registry: &prometheus::Registry) -> Result<Self, prometheus::Error> {
-        let requests = Opts::new("lastmile_api_requests_total", "Requests to the operator API");
-        let metrics = Self {
-            requests: IntCounterVec::new(requests, &["route", "status"])?,
-            sign_ins_refused: IntCounter::new(
+        let make = Maker(registry);
+        Ok(Self {
+            requests: make.counters(
+                "lastmile_api_requests_total",
+                "Requests to the operator API",
+                &["route", "status"],
+            )?,
+            sign_ins_refused: make.counter(
                 "lastmile_api_sign_ins_refused_total",
                 "Requests to the operator API without a known token",
             )?,
-            streams: IntGauge::new("lastmile_api_streams", "Event streams that are open")?,
-            connections: IntGauge::new(
+            streams: make.gauge("lastmile_api_streams", "Event streams that are open")?,
+            connections: make.gauge(
                 "lastmile_api_connections",
                 "Connections to the operator API that are open",
             )?,
-        };
-        registry.register(Box::new(metrics.requests.clone()))?;
-        registry.register(Box::new(metrics.sign_ins_refused.clone()))?;
-        registry.register(Box::new(metrics.streams.clone()))?;
-        registry.register(Box::new(metrics.connections.clone()))?;
-        Ok(metrics)
+        })
     }
 }
 

@@ -1,9 +1,10 @@
 //! What delivery tells Prometheus. The label `sink` is a name of the configuration, never a device.
 
 use super::Outcome;
+use crate::metrics::Maker;
 use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry,
+    Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Registry,
 };
 use std::time::Duration;
 
@@ -26,40 +27,32 @@ pub struct Metrics {
 impl Metrics {
     /// Declares the metrics in `registry`.
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let counter = |name: &str, help: &str, labels: &[&str]| {
-            let metric = IntCounterVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(metric.clone()))?;
-            Ok::<_, prometheus::Error>(metric)
-        };
-        let gauge = |name: &str, help: &str| {
-            let metric = IntGaugeVec::new(Opts::new(name, help), &["sink"])?;
-            registry.register(Box::new(metric.clone()))?;
-            Ok::<_, prometheus::Error>(metric)
-        };
-        let batch = HistogramOpts::new(
-            "lastmile_delivery_batch_events",
-            "Events in a batch that a sink took.",
-        );
-        let batch = batch.buckets(vec![1.0, 4.0, 16.0, 64.0, 256.0, 1_024.0]);
-        let age = Opts::new(
-            "lastmile_delivery_oldest_age_seconds",
-            "Age of the oldest event that a sink has not taken.",
-        );
-        let metrics = Self {
-            events: counter(
+        let make = Maker(registry);
+        let gauge = |name, help| make.gauges(name, help, &["sink"]);
+        Ok(Self {
+            events: make.counters(
                 "lastmile_delivery_events_total",
                 "Events that a sink took.",
                 &["sink"],
             )?,
-            attempts: counter(
+            attempts: make.counters(
                 "lastmile_delivery_attempts_total",
                 "Attempts to deliver, by outcome.",
                 &["sink", "outcome"],
             )?,
-            batch: HistogramVec::new(batch, &["sink"])?,
+            batch: make.histograms(
+                "lastmile_delivery_batch_events",
+                "Events in a batch that a sink took.",
+                &["sink"],
+                &[1.0, 4.0, 16.0, 64.0, 256.0, 1_024.0],
+            )?,
             lag: gauge("lastmile_delivery_lag_events", "Events behind a sink's cursor.")?,
-            age: GaugeVec::new(age, &["sink"])?,
-            parked: counter(
+            age: make.float_gauges(
+                "lastmile_delivery_oldest_age_seconds",
+                "Age of the oldest event that a sink has not taken.",
+                &["sink"],
+            )?,
+            parked: make.counters(
                 "lastmile_delivery_dead_letters_total",
                 "Events parked as dead letters.",
                 &["sink"],
@@ -76,20 +69,16 @@ impl Metrics {
                 "lastmile_delivery_endpoint_refusing",
                 "1 while a sink's endpoint refuses whatever it is sent.",
             )?,
-            damaged: counter(
+            damaged: make.counters(
                 "lastmile_delivery_damaged_events_total",
                 "Events skipped because their checksum does not hold.",
                 &["sink"],
             )?,
-            trimmed: IntCounter::new(
+            trimmed: make.counter(
                 "lastmile_delivery_trimmed_events_total",
                 "Events removed after every required reader had them.",
             )?,
-        };
-        registry.register(Box::new(metrics.batch.clone()))?;
-        registry.register(Box::new(metrics.age.clone()))?;
-        registry.register(Box::new(metrics.trimmed.clone()))?;
-        Ok(metrics)
+        })
     }
 
     pub(super) fn of_sink(&self, sink: &str) -> SinkMetrics {

@@ -1,10 +1,8 @@
 //! What an operator sees of the store.
 
 use super::{Room, Usage};
-use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
-    exponential_buckets,
-};
+use crate::metrics::Maker;
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, Registry, exponential_buckets};
 use std::time::Duration;
 
 /// Counts and gauges of the writer. Clones share their values.
@@ -23,50 +21,35 @@ pub struct Metrics {
 impl Metrics {
     /// Declares them in `registry`.
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let gauge = |name, help| -> Result<IntGauge, prometheus::Error> {
-            let gauge = IntGauge::new(name, help)?;
-            registry.register(Box::new(gauge.clone()))?;
-            Ok(gauge)
-        };
-        let histogram = |name, help, buckets| -> Result<Histogram, prometheus::Error> {
-            let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets))?;
-            registry.register(Box::new(histogram.clone()))?;
-            Ok(histogram)
-        };
-        let commits =
-            IntCounter::new("lastmile_store_commits_total", "Groups that were made durable.")?;
-        registry.register(Box::new(commits.clone()))?;
-        let refused = IntCounterVec::new(
-            Opts::new(
+        let make = Maker(registry);
+        Ok(Self {
+            commits: make
+                .counter("lastmile_store_commits_total", "Groups that were made durable.")?,
+            // 1 to 2,048 writes.
+            group_writes: make.histogram(
+                "lastmile_store_group_writes",
+                "Writes that were committed together.",
+                &exponential_buckets(1.0, 2.0, 12)?,
+            )?,
+            // 0.25 ms to 1 s: from a fast disk's sync to a stall that callers notice.
+            commit_duration: make.histogram(
+                "lastmile_store_commit_duration_seconds",
+                "Time from handing a group to the engine until it was durable.",
+                &exponential_buckets(0.000_25, 2.0, 13)?,
+            )?,
+            refused: make.counters(
                 "lastmile_store_refused_total",
                 "Writes that were not made, by reason: the store was full, or an operation \
                  did not apply.",
-            ),
-            &["reason"],
-        )?;
-        registry.register(Box::new(refused.clone()))?;
-        Ok(Self {
-            commits,
-            // 1 to 2,048 writes.
-            group_writes: histogram(
-                "lastmile_store_group_writes",
-                "Writes that were committed together.",
-                exponential_buckets(1.0, 2.0, 12)?,
+                &["reason"],
             )?,
-            // 0.25 ms to 1 s: from a fast disk's sync to a stall that callers notice.
-            commit_duration: histogram(
-                "lastmile_store_commit_duration_seconds",
-                "Time from handing a group to the engine until it was durable.",
-                exponential_buckets(0.000_25, 2.0, 13)?,
-            )?,
-            refused,
-            room: gauge(
+            room: make.gauge(
                 "lastmile_store_room",
                 "Whether facts are taken: 1 there is room, 0 the store is full, -1 it has failed.",
             )?,
-            used: gauge("lastmile_store_used_bytes", "Room in use, the ballast included.")?,
-            quota: gauge("lastmile_store_quota_bytes", "Room that may be used at most.")?,
-            events: gauge("lastmile_store_events", "Events that wait or are retained.")?,
+            used: make.gauge("lastmile_store_used_bytes", "Room in use, the ballast included.")?,
+            quota: make.gauge("lastmile_store_quota_bytes", "Room that may be used at most.")?,
+            events: make.gauge("lastmile_store_events", "Events that wait or are retained.")?,
         })
     }
 

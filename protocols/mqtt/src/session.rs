@@ -287,14 +287,6 @@ impl Session {
         }
     }
 
-    /// Counts the silence from now on: for a driver that did not read the socket for a while for
-    /// reasons of its own.
-    pub fn forgive_silence(&mut self, now: Now) {
-        if matches!(self.state, State::ExpectPacket) {
-            self.heard = now.monotonic;
-        }
-    }
-
     /// Whether the session is at its end: nothing it is told matters any more.
     pub fn is_closed(&self) -> bool {
         matches!(self.state, State::Closed)

@@ -40,7 +40,7 @@ async fn what_axum_refuses_is_a_problem_too() {
 #[tokio::test]
 async fn bodies_are_bounded_declared_and_json() {
     let options = ApiOptions { body_bytes_max: 100, ..ApiOptions::default() };
-    let scene = Scene::with(64 << 20, options).await;
+    let scene = Scene::bounded(options).await;
     let long = format!("{{\"name\":\"{}\"}}", "x".repeat(100));
     for (content_type, body, code) in [
         ("application/json", long.as_str(), "body_too_large"),
@@ -63,7 +63,7 @@ async fn bodies_are_bounded_declared_and_json() {
 #[tokio::test]
 async fn a_slow_body_is_not_waited_for() {
     let options = ApiOptions { body_timeout: Duration::from_secs(3), ..ApiOptions::default() };
-    let scene = Scene::with(64 << 20, options).await;
+    let scene = Scene::bounded(options).await;
     let never = futures_util::stream::pending::<Result<Bytes, Infallible>>();
     let request = post(&scene, "application/json", Body::from_stream(never));
     // Only now: the store's threads do not know of virtual time.
@@ -132,7 +132,7 @@ async fn a_token_is_taken_in_one_form_only() {
 #[tokio::test]
 async fn a_full_store_refuses_changes_and_says_so() {
     // Any use is more than this quota: the store is full from the start.
-    let scene = Scene::with(1, ApiOptions::default()).await;
+    let scene = Scene::full().await;
     let row = crate::store::TokenRow {
         tenant: model::Tenant::default(),
         name: "admin".into(),

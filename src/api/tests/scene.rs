@@ -22,6 +22,8 @@ use tower::ServiceExt as _;
 
 /// Room enough for any test.
 const QUOTA: u64 = 64 << 20;
+/// Room for nothing.
+const NO_ROOM: u64 = 1;
 
 /// A router with every fact, as the tests name it.
 pub(super) const ROUTER: &str = "cwmp:00259E-HG%2D8245-48575443";
@@ -107,12 +109,33 @@ async fn no_files(
     transfers
 }
 
+fn no_credentials(
+    vault: Vault,
+    writer: Writer,
+    registry: Arc<Registry>,
+    clock: Clock,
+) -> Credentials {
+    let enrolment = Redacted("enrolment".to_owned());
+    Credentials::new(vault, writer, registry, clock, &enrolment, Vec::new(), [])
+}
+
 impl Scene {
     pub(super) async fn new() -> Self {
-        Self::with(QUOTA, ApiOptions::default()).await
+        Self::bounded(ApiOptions::default()).await
     }
 
-    pub(super) async fn with(quota_bytes: u64, options: ApiOptions) -> Self {
+    pub(super) async fn bounded(options: ApiOptions) -> Self {
+        let mut scene = Self::with(QUOTA, options).await;
+        scene.token = scene.make_token(&Tenant::default(), "admin").await;
+        scene
+    }
+
+    /// A full store: nobody is known, so such a test lets its callers in itself.
+    pub(super) async fn full() -> Self {
+        Self::with(NO_ROOM, ApiOptions::default()).await
+    }
+
+    async fn with(quota_bytes: u64, options: ApiOptions) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (store, writer) = open_store(folder.path(), quota_bytes).await;
         let registry = Arc::new(Registry::new());
@@ -134,15 +157,8 @@ impl Scene {
         let (wake, wakes) = mpsc::channel(8);
         let (of_store, of_registry) = (Arc::clone(&store), Arc::clone(&registry));
         let desk = Desk::new(of_store, writer.clone(), of_registry, Arc::default(), clock, wake);
-        let credentials = Credentials::new(
-            vault.clone(),
-            writer.clone(),
-            Arc::clone(&registry),
-            clock,
-            &Redacted("enrolment".to_owned()),
-            Vec::new(),
-            [],
-        );
+        let of_registry = Arc::clone(&registry);
+        let credentials = no_credentials(vault.clone(), writer.clone(), of_registry, clock);
         let (of_store, of_registry) = (Arc::clone(&store), Arc::clone(&registry));
         let counted = crate::data_models::Metrics::new(&prometheus).unwrap();
         let data_models =
@@ -173,13 +189,7 @@ impl Scene {
         });
         let app = router(state.clone());
         let peers = AtomicU32::new(1);
-        let mut scene =
-            Self { state, app, wakes, asked, token: String::new(), peers, _folder: folder };
-        // In a full store there is nobody: such a test lets its callers in itself.
-        if quota_bytes == QUOTA {
-            scene.token = scene.make_token(&Tenant::default(), "admin").await;
-        }
-        scene
+        Self { state, app, wakes, asked, token: String::new(), peers, _folder: folder }
     }
 
     /// A scene with a router, a board, a phone and a customer of the tenant `default`.

@@ -166,11 +166,8 @@ async fn a_devices_commands_are_listed_newest_first_in_pages() {
 
 #[tokio::test]
 async fn what_cannot_be_done_is_refused_with_its_reason() {
-    let scene = Scene::with(
-        64 << 20,
-        ApiOptions { wait_max: Duration::from_secs(60), ..ApiOptions::default() },
-    )
-    .await;
+    let options = ApiOptions { wait_max: Duration::from_secs(60), ..ApiOptions::default() };
+    let scene = Scene::bounded(options).await;
     scene.meet(&Tenant::default(), ROUTER, model::DeviceFacts::default()).await;
     scene.meet(&Tenant::default(), BOARD, model::DeviceFacts::default()).await;
     let lines = scene.audit_len(&Tenant::default()).await;

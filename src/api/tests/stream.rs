@@ -136,7 +136,7 @@ async fn a_stream_ends_with_its_token_and_with_the_daemon() {
 #[tokio::test]
 async fn only_so_many_streams_and_a_closed_one_makes_room() {
     let options = ApiOptions { streams_max: 1, ..ApiOptions::default() };
-    let scene = Scene::with(64 << 20, options).await;
+    let scene = Scene::bounded(options).await;
     let reader = Reader::open(&scene, &scene.token, "", None).await;
     let refused = scene.call("GET /api/v1/events", None).await;
     assert_eq!(refused.code(), "too_many_streams");
@@ -148,7 +148,7 @@ async fn only_so_many_streams_and_a_closed_one_makes_room() {
 #[tokio::test]
 async fn a_quiet_stream_says_that_it_lives() {
     let options = ApiOptions { keep_alive: Duration::from_secs(5), ..ApiOptions::default() };
-    let scene = Scene::with(64 << 20, options).await;
+    let scene = Scene::bounded(options).await;
     let mut reader = Reader::open(&scene, &scene.token, "", None).await;
     // Only now: the store's threads do not know of virtual time.
     tokio::time::pause();
