@@ -48,7 +48,7 @@ fn an_image() {
     let url = asked.address.url.expose();
     let answer = http::once(scene.daemon.ports.public, "GET", path(&scene, url), &[], b"").unwrap();
     assert_eq!((answer.status, answer.text().as_str()), (200, "an image"));
-    assert_eq!(u64::try_from(answer.body.len()).unwrap(), u64::from(asked.file_bytes));
+    assert_eq!(u64::try_from(answer.body.len()).unwrap(), asked.file_bytes);
     let over = ends(&scene, &id, None);
     assert_eq!(over["state"], "done", "{over}");
     let event = backend.wait_for("lastmile.transfer.completed", &scene.cpe.id());
