@@ -64,10 +64,8 @@ pub(super) async fn apply(
             on_device(connection, claim.bind(tenant.as_str()).bind(device.as_str())).await
         }
         Operation::SetConnectionRequest { tenant, device, sealed } => {
-            let set = sqlx::query(
-                "UPDATE device SET connection_request = ?3 WHERE tenant = ?1 AND id = ?2",
-            );
-            let set = set.bind(tenant.as_str()).bind(device.as_str());
+            let set = "UPDATE device SET connection_request = ?3 WHERE tenant = ?1 AND id = ?2";
+            let set = sqlx::query(set).bind(tenant.as_str()).bind(device.as_str());
             on_device(connection, set.bind(sealed.expose().as_slice())).await
         }
         Operation::PutDataModel { tenant, device, at, is_whole, sealed } => {
