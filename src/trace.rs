@@ -195,11 +195,15 @@ fn title(at: Timestamp, head: &str) -> String {
     entry
 }
 
-/// Each line behind its mark. A carriage return would hide one on a terminal.
+/// Each line behind its mark, and the mark alone for nothing: an empty POST is a word, too. A
+/// carriage return would hide a line on a terminal.
 fn quote(entry: &mut String, mark: char, text: &str) {
-    for line in text.lines() {
+    let lines = if text.is_empty() { "\n".lines() } else { text.lines() };
+    for line in lines {
         entry.push(mark);
-        entry.push(' ');
+        if !line.is_empty() {
+            entry.push(' ');
+        }
         entry
             .extend(line.chars().map(|c| if c.is_control() && c != '\t' { '\u{FFFD}' } else { c }));
         entry.push('\n');
@@ -238,7 +242,7 @@ mod tests {
              < <E><P><Name>D.Password</Name><Value>…</Value></P></E>\n\
              # 2026-01-01T00:00:00Z POST\n# Accept: a\n\
              > <E><Fault><FaultString>…</FaultString></Fault></E>\n\
-             # 2026-01-01T00:00:00Z answered 204\n";
+             # 2026-01-01T00:00:00Z answered 204\n<\n";
         assert_eq!(traces.transcript(&tenant, &it).as_deref(), Some(expected));
         assert!(traces.end(&tenant, &it, Monotonic::from_nanos(4)));
         assert!(!traces.is_any() && traces.transcript(&tenant, &it).is_none());
@@ -252,7 +256,7 @@ mod tests {
         traces.answered(&tenant, &it, now(60), 200, b"");
         traces.expire(now(61).monotonic);
         assert!(!traces.is_any());
-        assert_eq!(traces.transcript(&tenant, &it).unwrap().lines().count(), 1, "can be read yet");
+        assert_eq!(traces.transcript(&tenant, &it).unwrap().lines().count(), 2, "can be read yet");
     }
 
     #[test]

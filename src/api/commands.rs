@@ -14,8 +14,11 @@ use crate::commands::{NewCommand, SubmitError};
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
+use config::Permission;
 use jiff::Timestamp;
-use model::{Command, CommandId, CommandKind};
+use model::{
+    Command, CommandId, CommandKind, Json as KeptJson, ParameterValue, Redacted, is_secret,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::time::Duration;
@@ -91,6 +94,35 @@ impl From<Command> for CommandView {
             retry_at: command.retry_at,
         }
     }
+}
+
+impl CommandView {
+    /// What a caller may see of a command: who may send none could not have a device told its
+    /// secrets, nor may he read those that others wrote or asked for.
+    fn seen_by<N>(mut command: Command, caller: &Authorised<N>) -> Self {
+        if !caller.grant.permits(Permission::CommandsSend) {
+            hide_secrets(&mut command);
+        }
+        command.into()
+    }
+}
+
+fn hide_secrets(command: &mut Command) {
+    if let CommandKind::SetParameters { values } | CommandKind::AddObject { values, .. } =
+        &mut command.kind
+    {
+        for (_, value) in values.iter_mut().filter(|(path, _)| is_secret(path)) {
+            let (ParameterValue::Typed { value, .. } | ParameterValue::Bare(value)) = value;
+            *value = Redacted(Value::Null);
+        }
+    }
+    let Some(result) = &mut command.result else { return };
+    let Ok(mut told) = serde_json::from_str::<Value>(result.as_str()) else { return };
+    let Some(Value::Object(parameters)) = told.get_mut("parameters") else { return };
+    for (_, told) in parameters.iter_mut().filter(|(path, _)| is_secret(path)) {
+        *told = Value::Null;
+    }
+    *result = KeptJson::of(&told);
 }
 
 impl From<SubmitError> for Problem {
@@ -222,7 +254,7 @@ fn idempotency_key<N>(
     Ok(Some(format!("api/{}/{}/{key}", grant.tenant, grant.name).into()))
 }
 
-/// Shows a command.
+/// Shows a command. The secrets that it sets or has read are null to a caller who may send none.
 #[utoipa::path(get, path = "/api/v1/commands/{id}", tag = "commands",
     operation_id = "show_command",
     security(("token" = ["devices.read"])),
@@ -234,7 +266,8 @@ pub(super) async fn show(
     Segments(id): Segments<String>,
 ) -> Result<Json<CommandView>, Problem> {
     let id = CommandId::new(&id).ok_or(Code::NoSuchCommand)?;
-    Ok(Json(state.desk.command(caller.tenant(), &id).await?.into()))
+    let command = state.desk.command(caller.tenant(), &id).await?;
+    Ok(Json(CommandView::seen_by(command, &caller)))
 }
 
 /// Withdraws a command that has not left yet, or of which nobody knows whether it did. A transfer that
@@ -265,7 +298,8 @@ pub(super) struct PageQuery {
     pub(super) cursor: Option<String>,
 }
 
-/// Lists a device's commands, newest first.
+/// Lists a device's commands, newest first. The secrets that they set or have read are null to a
+/// caller who may send none.
 #[utoipa::path(get, path = "/api/v1/devices/{id}/commands", tag = "commands",
     operation_id = "list_commands",
     security(("token" = ["devices.read"])),
@@ -281,6 +315,6 @@ pub(super) async fn of_device(
     let limit = limit(query.limit)?;
     let before = cursor(query.cursor.as_deref(), CommandId::new)?;
     let commands = state.store.commands_of(caller.tenant(), &device.id, before, limit + 1).await?;
-    let commands = commands.into_iter().map(CommandView::from).collect();
+    let commands = commands.into_iter().map(|it| CommandView::seen_by(it, &caller)).collect();
     Ok(Json(Items::page(commands, limit, |command: &CommandView| command.id.clone())))
 }

@@ -1,9 +1,11 @@
 //! A CPE's data model is learned when it is first met; what single models get wrong; how many may
 //! be in a session.
 
+use crate::backend::Backend;
 use crate::cpe::{Cpe, TABLE, post};
 use crate::daemon::{Daemon, until};
 use crate::http::{Connection, PATIENCE};
+use crate::rpcs::Scene;
 use cwmp::Request;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
@@ -16,6 +18,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         crate::trial("discovery::off_where_it_is_not_wanted", off_where_it_is_not_wanted),
         crate::trial("discovery::what_breaks_is_not_tried_at_once", what_breaks),
         crate::trial("discovery::a_refresh_brings_what_is_new", a_refresh_brings_what_is_new),
+        crate::trial("discovery::attributes_are_kept_and_followed", attributes_are_followed),
         crate::trial("discovery::quirks_are_met_as_configured", quirks_are_met_as_configured),
         crate::trial("discovery::sessions_have_a_bound", sessions_have_a_bound),
     ]
@@ -89,6 +92,33 @@ fn a_refresh_brings_what_is_new() {
     // Who hears that it is done finds what it brought.
     let shown = parameters(&daemon, &cpe, code);
     assert!(shown.to_string().contains("villa-9"), "{shown}");
+}
+
+/// Attributes are kept as they are read and set; what a device then tells of its own accord is news,
+/// and is kept.
+fn attributes_are_followed() {
+    let backend = Backend::start();
+    let scene = Scene::start(Some(&backend), "NOTIFY01");
+    let code = "InternetGatewayDevice.DeviceInfo.ProvisioningCode";
+    let shown = |path: &str| parameters(&scene.daemon, &scene.cpe, path)["items"][0].clone();
+    let becomes = |path: &str, field: &str, value: Value| {
+        assert!(until(PATIENCE, || shown(path)[field] == value), "{field}: {}", shown(path));
+    };
+    assert_eq!(shown(code)["notification"], Value::Null, "nobody has asked yet");
+    scene.done(&json!({"kind": "get_parameter_attributes", "names": ["InternetGatewayDevice."]}));
+    becomes(code, "notification", json!(0));
+    becomes("InternetGatewayDevice.DeviceInfo.UpTime", "notification", json!(0));
+    let set = json!({"path": code, "notification": 2, "access_list": ["Subscriber"]});
+    scene.done(&json!({"kind": "set_parameter_attributes", "attributes": [set]}));
+    becomes(code, "notification", json!(2));
+    assert_eq!(shown(code)["access_list"], json!(["Subscriber"]));
+
+    scene.cpe.set("DeviceInfo.ProvisioningCode", "villa-9");
+    scene.cpe.visit(&[("4 VALUE CHANGE", "")]).unwrap();
+    let told = backend.wait_for("lastmile.device.values_changed", &scene.cpe.id());
+    assert_eq!(told.data["parameters"][code], "villa-9");
+    becomes(code, "value", json!("villa-9"));
+    assert_eq!(shown(code)["notification"], 2, "its attributes stay");
 }
 
 fn quirks_are_met_as_configured() {

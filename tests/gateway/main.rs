@@ -14,6 +14,7 @@
 mod architecture;
 mod backend;
 mod board;
+mod carried;
 mod configuration;
 mod cpe;
 mod daemon;
@@ -82,6 +83,7 @@ fn main() {
         store_files::trials(),
         tenants::trials(),
         files::trials(),
+        carried::trials(),
         refusals::trials(),
         full_store::trials(),
         kills::trials(),

@@ -58,8 +58,12 @@ fn without_secrets() {
     ] {
         assert!(text.contains(part), "{part} is not in {text}");
     }
-    let marked = |line: &str| ["> ", "< ", "# "].iter().any(|mark| line.starts_with(mark));
+    let marked = |line: &str| [">", "<", "#"].iter().any(|mark| line.starts_with(mark));
     assert!(text.lines().all(marked), "{text}");
+    assert!(
+        text.contains("\n>\n") && text.ends_with("\n<\n"),
+        "an empty POST, and its 204: {text}"
+    );
 
     assert_eq!(daemon.api("DELETE", &path, &Value::Null).status, 204);
     assert_eq!(daemon.api("GET", &path, &Value::Null).status, 404);

@@ -30,7 +30,8 @@ pub(in crate::api) enum KindDescription {
         /// Only the next level; everything below by default.
         next_level: Option<bool>,
     },
-    /// Read how parameters are notified and who may write them.
+    /// Read how parameters are notified and who may write them, into what
+    /// `GET /devices/{id}/parameters` shows.
     GetParameterAttributes {
         /// Parameter paths; a name that ends in a dot is a whole subtree.
         names: Vec<String>,

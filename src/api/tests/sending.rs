@@ -3,19 +3,63 @@
 use super::super::ApiOptions;
 use super::scene::{BOARD, ROUTER, ROUTER_URL, Scene};
 use axum::http::StatusCode;
+use config::Permission;
 use model::{CommandChange, CommandId, CommandState, Json, Tenant};
 use serde_json::{Value, json};
 use std::time::Duration;
 
 /// A device comes for its command and does it.
 async fn carry_out(scene: &Scene, id: &Value) {
+    carry_out_with(scene, id, &json!({ "A.B": "x" })).await;
+}
+
+async fn carry_out_with(scene: &Scene, id: &Value, result: &Value) {
     let id = CommandId::new(id.as_str().unwrap()).unwrap();
-    let result = Some(Json::of(&json!({ "A.B": "x" })));
+    let result = Some(Json::of(result));
     let change = CommandChange::new(id, CommandState::Done).with_result(result);
     let at = scene.state.clock.now().wall;
     let operation = crate::store::Operation::ChangeCommand { change: change.clone(), at };
     scene.commit(vec![operation]).await;
     scene.state.desk.apply(&change, at);
+}
+
+#[tokio::test]
+async fn who_may_send_no_command_reads_no_secret_in_one() {
+    let scene = Scene::furnished().await;
+    let path = "Device.WiFi.AccessPoint.1.Security.KeyPassphrase";
+    let typed = json!({ "value": "hunter2", "type": "xsd:string" });
+    let written = json!({ path: typed, "Device.A": "open" });
+    let bodies = [
+        json!({ "kind": "set_parameters", "values": written }),
+        json!({ "kind": "add_object", "path": "Device.Users.User.",
+            "values": { "Password": "hunter2", "Enable": true } }),
+        json!({ "kind": "get_parameters", "names": [path, "Device.A"] }),
+    ];
+    let mut ids = Vec::new();
+    for body in bodies {
+        let taken = scene.call(&format!("POST {ROUTER_URL}/commands"), Some(body)).await;
+        ids.push(taken.json["id"].clone());
+    }
+    let told = json!({ "parameters": {
+        path: { "type": "xsd:string", "value": "hunter2" },
+        "Device.A": { "type": "xsd:string", "value": "open" },
+    } });
+    carry_out_with(&scene, &ids[2], &told).await;
+
+    let only = Permission::ALL.iter().position(|it| *it == Permission::DevicesRead).unwrap();
+    let reader = scene.make_token(&Tenant::default(), &format!("only{only}")).await;
+    let show = |id: &Value| format!("GET /api/v1/commands/{}", id.as_str().unwrap());
+    let mut calls: Vec<String> = ids.iter().map(show).collect();
+    calls.push(format!("GET {ROUTER_URL}/commands"));
+    for call in &calls {
+        let seen = scene.call(call, None).await.text;
+        assert!(seen.contains("hunter2"), "{seen}");
+        let seen = scene.call_as(Some(&reader), call, None).await;
+        assert!(seen.status == StatusCode::OK && !seen.text.contains("hunter2"), "{seen:?}");
+    }
+    let seen = scene.call_as(Some(&reader), &calls[2], None).await.json;
+    let expected = json!({ path: null, "Device.A": { "type": "xsd:string", "value": "open" } });
+    assert_eq!(seen["result"]["parameters"], expected);
 }
 
 #[tokio::test]

@@ -1,12 +1,13 @@
 //! Data models that are not as they were told, or not as TR-106 has them.
 
-use super::peer::{Call, Peer, between, parameter};
+use super::peer::{Call, Inform, Peer, assert_informed, between, parameter};
 use super::{Rows, Scene, device};
 use crate::daemon::until;
 use crate::http::PATIENCE;
 use serde_json::{Value, json};
 
 pub(super) const ROWS: Rows = &[
+    ("discovery_begins_at_the_root_that_is_shown", discovery_begins_at_the_root),
     ("names_without_parents", names_without_parents),
     ("names_that_nobody_asked_for", names_unasked),
     ("fewer_values_and_more", fewer_values_and_more),
@@ -94,6 +95,25 @@ fn refreshed(scene: &Scene, serial: &str, names: &[&str]) -> Value {
         _ => call.answered(),
     });
     shown
+}
+
+/// One crashes on an empty path, and none has both roots.
+fn discovery_begins_at_the_root(scene: &Scene) {
+    for (serial, root) in [("ROOT0001", "InternetGatewayDevice."), ("ROOT0002", "Device.")] {
+        let inform = Inform::of(serial).envelope().replace("InternetGatewayDevice.", root);
+        let mut peer = scene.peer();
+        assert_informed(&peer.post(&inform));
+        let mut begins = Vec::new();
+        let mut call = peer.next("");
+        while let Some(asked) = call {
+            let path = between(&asked.body, "<ParameterPath>", "</ParameterPath>");
+            begins.extend(path.map(str::to_owned));
+            assert!(!asked.body.contains("<ParameterPath/>"), "{}", asked.body);
+            call = peer.next(&asked.answered());
+        }
+        assert!(begins.first().is_some_and(|it| it == root), "{begins:?}");
+        assert!(begins.iter().all(|it| it.starts_with(root)), "{begins:?}");
+    }
 }
 
 fn names_without_parents(scene: &Scene) {

@@ -51,7 +51,8 @@ pub enum CommandKind {
         /// The instance; ends in a dot.
         path: String,
     },
-    /// Learn names, values and attributes anew, into the kept data model.
+    /// Learn names and values anew, into the kept data model. Attributes are learnt by
+    /// [`CommandKind::GetParameterAttributes`].
     Refresh {
         /// Where to begin: an object, a parameter, or empty for everything.
         #[serde(default)]
