@@ -17,6 +17,7 @@ mod board;
 mod configuration;
 mod cpe;
 mod daemon;
+mod documents;
 mod http;
 mod ledger;
 mod load;
@@ -59,6 +60,7 @@ fn main() {
     arguments.test_threads.get_or_insert(TESTS_AT_ONCE);
     let trials = [
         architecture::trials(),
+        documents::trials(),
         configuration::trials(),
         end_to_end::trials(),
         commands::trials(),
