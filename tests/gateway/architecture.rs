@@ -85,7 +85,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
@@ -244,7 +244,7 @@ fn is_tests(file: &Path) -> bool {
 }
 
 /// Every Rust file of ours under a folder.
-fn sources(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap().flatten() {
         let (path, name) = (entry.path(), entry.file_name());

@@ -18,6 +18,7 @@ mod carried;
 mod configuration;
 mod cpe;
 mod daemon;
+mod documents;
 mod http;
 mod ledger;
 mod load;
@@ -60,6 +61,7 @@ fn main() {
     arguments.test_threads.get_or_insert(TESTS_AT_ONCE);
     let trials = [
         architecture::trials(),
+        documents::trials(),
         configuration::trials(),
         end_to_end::trials(),
         commands::trials(),

@@ -59,10 +59,7 @@ pub(super) async fn apply(
             devices::merge(connection, &[Said { tenant, device, facts, at: *at }]).await?;
             Ok(())
         }
-        Operation::Claim { tenant, device } => {
-            let claim = sqlx::query("UPDATE device SET claimed = 1 WHERE tenant = ? AND id = ?");
-            on_device(connection, claim.bind(tenant.as_str()).bind(device.as_str())).await
-        }
+        Operation::Claim { tenant, device } => claim(connection, tenant, device).await,
         Operation::SetConnectionRequest { tenant, device, sealed } => {
             set_connection_request(connection, tenant, device, sealed.expose()).await
         }
@@ -103,18 +100,6 @@ fn only(outcomes: Vec<Result<(), OperationError>>) -> Result<(), Fault> {
     outcomes.into_iter().try_for_each(|outcome| Ok(outcome?))
 }
 
-async fn set_connection_request(
-    connection: &mut SqliteConnection,
-    tenant: &Tenant,
-    device: &DeviceId,
-    sealed: &[u8],
-) -> Result<(), Fault> {
-    let set =
-        sqlx::query("UPDATE device SET connection_request = ?3 WHERE tenant = ?1 AND id = ?2");
-    on_device(connection, set.bind(tenant.as_str()).bind(device.as_str()).bind(sealed.to_vec()))
-        .await
-}
-
 type Statement = sqlx::query::Query<'static, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
 
 /// Runs a change of one device's row, which must exist.
@@ -123,6 +108,25 @@ async fn on_device(connection: &mut SqliteConnection, change: Statement) -> Resu
         return Err(OperationError::Missing("device").into());
     }
     Ok(())
+}
+
+async fn claim(
+    connection: &mut SqliteConnection,
+    tenant: &Tenant,
+    device: &DeviceId,
+) -> Result<(), Fault> {
+    let claim = sqlx::query("UPDATE device SET claimed = 1 WHERE tenant = ? AND id = ?");
+    on_device(connection, claim.bind(tenant.as_str()).bind(device.as_str())).await
+}
+
+async fn set_connection_request(
+    connection: &mut SqliteConnection,
+    tenant: &Tenant,
+    device: &DeviceId,
+    sealed: &[u8],
+) -> Result<(), Fault> {
+    let set = sqlx::query("UPDATE device SET connection_request = ? WHERE tenant = ? AND id = ?");
+    on_device(connection, set.bind(sealed).bind(tenant.as_str()).bind(device.as_str())).await
 }
 
 async fn put_customer(

@@ -1,4 +1,4 @@
-//! Bytes to messages. Lenient in everything but well-formedness and size: see `SPEC.md` §3.
+//! Bytes to messages. Lenient in everything but well-formedness and size: see `SPEC.md` §2.
 
 mod fault;
 mod notice;
