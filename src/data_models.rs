@@ -2,7 +2,7 @@
 //!
 //! A device's is some 10 KB in the store: encoded ([`DataModel::encode`]), compressed, and sealed,
 //! since a value may be a password. None is held in memory: a session that taught much reads, merges
-//! and writes once at its end, one that taught little leaves it to be [written behind](behind), and one
+//! and writes once at its end, one that taught little leaves it to be written behind, and one
 //! that taught nothing touches none of it. What cannot be kept, because the store is full, is lost
 //! without the device noticing: it is asked again.
 
