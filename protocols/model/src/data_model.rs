@@ -1,6 +1,6 @@
 //! What is known of one device's data model (TR-106): names, values, types, attributes.
 //!
-//! Learnt from [`Observation`]s, so that a session need not ask again what was answered before, and
+//! Learnt from [`crate::Observation`]s, so that a session need not ask again what was answered before, and
 //! an operator sees a device that is away. Built for thousands of parameters at a time: entries
 //! stand in the order of their paths and are merged in one pass; paths and values lie in one text.
 //! [`DataModel::encode`] makes it a few bytes a parameter, ready to be compressed.
