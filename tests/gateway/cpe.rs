@@ -2,14 +2,19 @@
 //! woken at. What it seldom says goes through the codec.
 
 mod rpcs;
+mod signing;
+mod words;
 
 pub(crate) use self::rpcs::More;
+pub(crate) use self::signing::digest_by_hand;
+pub(crate) use self::words::{bare_envelope, between, envelope};
 
+use self::signing::is_right_digest;
+use self::words::{each, fault, parameter, part_fault};
 use crate::daemon::free_port;
 use crate::http::{Answer, Connection};
 use cwmp::{Body, Message, Namespace, Request};
 use digest_auth::{AuthContext, HttpMethod};
-use md5::{Digest as _, Md5};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, BufRead as _, BufReader, Write as _};
@@ -352,31 +357,6 @@ fn answer_wake(
     if is_right { woken.send(()).ok() } else { Some(()) }
 }
 
-/// RFC 2617 with `qop=auth`, by hand.
-fn is_right_digest(header: &str, model: &Mutex<DataModel>) -> bool {
-    let field = |name: &str| {
-        let fields = header.trim_start_matches("Digest ").split(',');
-        let mut pairs = fields.filter_map(|it| it.trim().split_once('='));
-        pairs
-            .find(|(it, _)| *it == name)
-            .map_or("", |(_, value)| value.trim_matches('"'))
-            .to_owned()
-    };
-    let hash = |text: String| {
-        Md5::digest(text.as_bytes()).iter().fold(String::new(), |mut hex, byte| {
-            write!(hex, "{byte:02x}").unwrap();
-            hex
-        })
-    };
-    let username = value(model, "ManagementServer.ConnectionRequestUsername");
-    let password = value(model, "ManagementServer.ConnectionRequestPassword");
-    let ha1 = hash(format!("{username}:cpe:{password}"));
-    let ha2 = hash(format!("GET:{}", field("uri")));
-    let (nc, cnonce) = (field("nc"), field("cnonce"));
-    let expected = hash(format!("{ha1}:4f6e6365:{nc}:{cnonce}:auth:{ha2}"));
-    !password.is_empty() && field("username") == username && field("response") == expected
-}
-
 fn value(model: &Mutex<DataModel>, path: &str) -> String {
     model.lock().unwrap()[&format!("InternetGatewayDevice.{path}")].1.clone()
 }
@@ -392,86 +372,4 @@ pub(crate) fn post(
         all.push(("Content-Type", "text/xml; charset=utf-8"));
     }
     connection.request("POST", "/acs", &all, body.as_bytes())
-}
-
-/// A SOAP envelope around a body.
-pub(crate) fn envelope(id: &str, body: &str) -> String {
-    format!(
-        "<?xml version=\"1.0\"?><s:Envelope xmlns:s=\"http://schemas.xmlsoap.org/soap/envelope/\" \
-         xmlns:xsd=\"http://www.w3.org/2001/XMLSchema\" \
-         xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" \
-         xmlns:cwmp=\"urn:dslforum-org:cwmp-1-0\"><s:Header>\
-         <cwmp:ID s:mustUnderstand=\"1\">{id}</cwmp:ID></s:Header><s:Body>{body}</s:Body></s:Envelope>"
-    )
-}
-
-fn fault(code: u16, text: &str) -> String {
-    format!(
-        "<s:Fault><faultcode>Client</faultcode><faultstring>CWMP fault</faultstring><detail>\
-         <cwmp:Fault><FaultCode>{code}</FaultCode><FaultString>{text}</FaultString></cwmp:Fault>\
-         </detail></s:Fault>"
-    )
-}
-
-fn part_fault(name: &str, code: u32) -> String {
-    let part = format!(
-        "<SetParameterValuesFault><ParameterName>{name}</ParameterName><FaultCode>{code}</FaultCode>\
-         <FaultString>no</FaultString></SetParameterValuesFault></cwmp:Fault>"
-    );
-    fault(9003, "invalid arguments").replace("</cwmp:Fault>", &part)
-}
-
-/// The answer to a challenge as the RFCs say and libraries do not make it: RFC 2617 with a hash of
-/// choice, or without `qop` and client nonce, as RFC 2069 has it.
-pub(crate) fn digest_by_hand(
-    cpe: &Cpe,
-    challenge: &Answer,
-    algorithm: &str,
-    has_qop: bool,
-) -> String {
-    let hash = |text: String| {
-        let hex = |bytes: &[u8]| {
-            bytes.iter().fold(String::new(), |mut hex, byte| {
-                write!(hex, "{byte:02x}").unwrap();
-                hex
-            })
-        };
-        match algorithm {
-            "MD5" => hex(&Md5::digest(text.as_bytes())),
-            _ => hex(&sha2::Sha256::digest(text.as_bytes())),
-        }
-    };
-    let offered = format!("algorithm={algorithm},");
-    let challenge = challenge.all("www-authenticate").find(|it| it.contains(&offered)).unwrap();
-    let nonce = between(challenge, "nonce=\"", "\"").unwrap();
-    let Cpe { username, password, .. } = cpe;
-    let ha1 = hash(format!("{username}:lastmile:{password}"));
-    let ha2 = hash("POST:/acs".to_owned());
-    let (response, more) = if has_qop {
-        let response = hash(format!("{ha1}:{nonce}:00000001:c0ffee:auth:{ha2}"));
-        (response, ", qop=auth, nc=00000001, cnonce=\"c0ffee\"")
-    } else {
-        (hash(format!("{ha1}:{nonce}:{ha2}")), "")
-    };
-    format!(
-        "Digest username=\"{username}\", realm=\"lastmile\", nonce=\"{nonce}\", uri=\"/acs\", \
-         response=\"{response}\", algorithm={algorithm}{more}"
-    )
-}
-
-fn parameter(path: &str, kind: &str, value: &str) -> String {
-    format!(
-        "<ParameterValueStruct><Name>{path}</Name><Value xsi:type=\"{kind}\">{value}</Value>\
-         </ParameterValueStruct>"
-    )
-}
-
-fn between<'a>(text: &'a str, from: &str, to: &str) -> Option<&'a str> {
-    let start = text.find(from)? + from.len();
-    let end = text[start..].find(to)?;
-    Some(&text[start..start + end])
-}
-
-fn each<'a>(text: &'a str, from: &'a str, to: &'a str) -> Vec<&'a str> {
-    text.split(from).skip(1).filter_map(|it| it.split(to).next()).collect()
 }

@@ -1,5 +1,7 @@
 //! A device written by hand: bytes on a connection, and no help from anybody's library.
 
+pub(super) use crate::cpe::{bare_envelope as envelope, between};
+
 use crate::http::{Answer, Connection};
 use std::fmt::Write as _;
 
@@ -191,17 +193,6 @@ impl Inform {
     }
 }
 
-/// An envelope without a declaration.
-pub(super) fn envelope(id: &str, body: &str) -> String {
-    format!(
-        "<s:Envelope xmlns:s=\"http://schemas.xmlsoap.org/soap/envelope/\" \
-         xmlns:xsd=\"http://www.w3.org/2001/XMLSchema\" \
-         xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" \
-         xmlns:cwmp=\"urn:dslforum-org:cwmp-1-0\"><s:Header>\
-         <cwmp:ID s:mustUnderstand=\"1\">{id}</cwmp:ID></s:Header><s:Body>{body}</s:Body></s:Envelope>"
-    )
-}
-
 pub(super) fn parameter(name: &str, value: &str) -> String {
     format!(
         "<ParameterValueStruct><Name>{name}</Name><Value xsi:type=\"xsd:string\">{value}</Value>\
@@ -238,10 +229,4 @@ pub(super) fn call_of(answer: &Answer) -> Option<Call> {
     let name = name.split([' ', '/']).next().unwrap_or_default().to_owned();
     assert!(!name.is_empty(), "no call in {text}");
     Some(Call { name, id, body })
-}
-
-pub(super) fn between<'a>(text: &'a str, from: &str, to: &str) -> Option<&'a str> {
-    let start = text.find(from)? + from.len();
-    let end = text[start..].find(to)?;
-    Some(&text[start..start + end])
 }
