@@ -6,7 +6,7 @@ use crate::secrets::{self, Vault};
 use crate::store::{Operation, WriteError, Writer};
 use crate::wake::{Bindings, SignIn};
 use model::{CommandKind, DeviceId, Redacted, Tenant};
-use provisioning::{BaseProfile, ConnectionRequest, Known, Part, Stun};
+use provisioning::base::{self, BaseProfile, ConnectionRequest, Known, Part, Stun};
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 
@@ -78,7 +78,7 @@ impl Provision {
         let password = secrets::new_secret();
         let credentials = ConnectionRequest { username: WAKE_USERNAME, password: &password };
         let phase = self.phase(subject.device);
-        let parts = provisioning::decide(known, &self.profile, credentials, &phase);
+        let parts = base::decide(known, &self.profile, credentials, &phase);
         let password = Redacted(password.expose().as_str().into());
         Some((parts, SignIn { username: WAKE_USERNAME.into(), password, knows_stun: false }))
     }
@@ -96,7 +96,7 @@ impl Provision {
         let password = server.bindings.password(&username);
         let (host, port) = (server.host.as_deref(), server.port);
         let stun = Stun { host, port, username: &username, password: &password };
-        provisioning::decide_stun(known, stun)
+        base::decide_stun(known, stun)
     }
 
     /// A device answered what it was told of the STUN server, whatever it said: one that does not

@@ -1,9 +1,30 @@
 //! What a device should be, and the smallest way to make it so.
 //!
-//! A pure function of what is known of a device: no socket, no store, no clock. So far it knows the
-//! shipped base profile, which every CPE gets on first contact; profiles of an operator's own are
-//! decided by the same function.
+//! Pure functions: no socket, no store, no clock. In the order in which a device meets them:
+//!
+//! 1. [`base`]: what every CPE is told at first contact, so that it can be woken and calls by itself.
+//! 2. [`profile`]: which profiles are a device's, and in which order they lie on each other.
+//! 3. [`Equipment`]: the values that the business keeps for it.
+//! 4. [`Wanted`]: profiles and values together: what it should be.
+//! 5. [`decide`]: what is wanted against what is known: the fewest calls that make it so.
+//! 6. [`Held`]: what is remembered of it until the next session.
 
-mod base;
+pub mod base;
+pub mod equipment;
+mod held;
+mod plan;
+pub mod profile;
+mod subject;
+mod wanted;
 
-pub use base::{BaseProfile, ConnectionRequest, Known, Part, Stun, decide, decide_stun};
+pub use equipment::Equipment;
+pub use held::{Adding, Held, Refusal, Standing};
+pub use plan::{
+    Blocked, Change, Circumstances, Measured, Plan, Step, Why, Wish, aliases, decide, measured,
+};
+pub use profile::{Layers, Profile, ProfileFault, ProfileSet, Revision, Window};
+pub use subject::Subject;
+pub use wanted::{
+    Drift, Measure, Pattern, Presence, Rule, Scale, ValueKind, Wanted, WantedAlias, WantedFirmware,
+    WantedObject, WantedParameter, WantedRefresh,
+};

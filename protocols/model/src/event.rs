@@ -72,6 +72,23 @@ impl EventType {
     pub const USSD_ENDED: Self = Self("lastmile.ussd.ended");
     /// A caller's menu asked for something to be done.
     pub const USSD_REQUESTED: Self = Self("lastmile.ussd.requested");
+    /// A device holds all of its profile that could be applied, from factory settings or after a
+    /// change of what is wanted.
+    pub const DEVICE_PROVISIONED: Self = Self("lastmile.device.provisioned");
+    /// A device does not become as its profile says; `cause` says why.
+    pub const DEVICE_PROVISION_FAILED: Self = Self("lastmile.device.provision_failed");
+    /// Somebody changed on a device what its profile holds.
+    pub const DEVICE_DRIFTED: Self = Self("lastmile.device.drifted");
+    /// A device came whose serial the business does not know.
+    pub const DEVICE_UNKNOWN: Self = Self("lastmile.device.unknown");
+    /// What a profile reads again and again was read: addresses, optical levels, hosts, versions.
+    pub const DEVICE_MEASURED: Self = Self("lastmile.device.measured");
+    /// A device was offered an image.
+    pub const FIRMWARE_OFFERED: Self = Self("lastmile.firmware.offered");
+    /// A device reports the version that it was offered.
+    pub const FIRMWARE_CONFIRMED: Self = Self("lastmile.firmware.confirmed");
+    /// A device did not come to run the image that it was offered.
+    pub const FIRMWARE_FAILED: Self = Self("lastmile.firmware.failed");
     /// A command was carried out.
     pub const COMMAND_COMPLETED: Self = Self("lastmile.command.completed");
     /// A command failed, expired or was cancelled; `state` and `cause` say which and why.

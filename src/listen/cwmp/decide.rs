@@ -11,7 +11,7 @@ use model::{
     Command, CommandChange, CommandKind, CommandState, DataModel, DeploymentOperation, Fact,
     ParameterValue,
 };
-use provisioning::Part;
+use provisioning::base::Part;
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::{debug, info};
