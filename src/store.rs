@@ -5,6 +5,7 @@
 //! releases those who wait. Nothing in the trait may be true of SQLite only.
 
 mod error;
+mod firmware;
 mod metrics;
 mod operation;
 mod row;
@@ -12,6 +13,9 @@ mod sqlite;
 mod writer;
 
 pub use error::{CommitError, OpenError, ReadError, WriteError};
+pub use firmware::{
+    FirmwareOperation, FirmwareStep, GroupFirmwareRow, RolloutDevice, RolloutDevices, RolloutRow,
+};
 pub use metrics::Metrics;
 pub use operation::{Operation, OperationError};
 pub use row::{
@@ -127,6 +131,28 @@ pub trait Store: Send + Sync + 'static {
 
     /// Files that devices have sent.
     async fn uploads(&self, which: &Uploads, rows_max: usize) -> Result<Vec<UploadRow>, ReadError>;
+
+    /// Every rollout, without its devices.
+    async fn rollouts(&self) -> Result<Vec<RolloutRow>, ReadError>;
+
+    /// Devices of one rollout, in the order of their identities.
+    async fn rollout_devices(
+        &self,
+        which: &RolloutDevices,
+        rows_max: usize,
+    ) -> Result<Vec<RolloutDevice>, ReadError>;
+
+    /// What one device went through, newest first, before the step of that number.
+    async fn firmware_steps(
+        &self,
+        tenant: &Tenant,
+        device: &DeviceId,
+        before: Option<u64>,
+        rows_max: usize,
+    ) -> Result<Vec<FirmwareStep>, ReadError>;
+
+    /// What groups should run.
+    async fn group_firmware(&self) -> Result<Vec<GroupFirmwareRow>, ReadError>;
 
     /// How much room is taken and left.
     async fn usage(&self) -> Result<Usage, ReadError>;

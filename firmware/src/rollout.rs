@@ -353,24 +353,21 @@ impl Rollout {
         });
     }
 
-    /// What the clock does: gives up what took too long, at most `max` at a time (who moved is
-    /// returned), begins the next wave, ends.
-    pub fn tick(
+    /// At most `max` devices whose time is over; each is then to [`Rollout::expire`].
+    #[must_use]
+    pub fn late(&self, max: usize, now: Timestamp) -> Vec<DeviceId> {
+        self.members.due(now, max, |it| it.stage.is_under_way())
+    }
+
+    /// As [`Attempt::expire`].
+    pub fn expire(
         &mut self,
-        max: usize,
+        device: &DeviceId,
         policy: Policy,
         now: Timestamp,
         random: &mut dyn Random,
-    ) -> Vec<DeviceId> {
-        let late = self.members.due(now, usize::MAX, |it| it.stage.is_under_way());
-        let mut moved = Vec::new();
-        for device in late.into_iter().take(max) {
-            if self.change(&device, now, |it| it.expire(policy, now, random)) {
-                moved.push(device);
-            }
-        }
-        self.review(now);
-        moved
+    ) -> bool {
+        self.change(device, now, |it| it.expire(policy, now, random))
     }
 
     /// At most `max` devices that are to be woken because they have their turn and have not come;
@@ -506,8 +503,9 @@ impl Rollout {
         has_moved
     }
 
-    /// Looks whether too many failed, whether the next wave is to begin, and whether this is the end.
-    fn review(&mut self, now: Timestamp) {
+    /// Looks whether too many failed, whether the next wave is to begin, and whether this is the end:
+    /// after each step, and as time passes.
+    pub fn review(&mut self, now: Timestamp) {
         if !self.state().is_open() {
             return;
         }

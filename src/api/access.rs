@@ -208,7 +208,7 @@ pub mod need {
 
     needs! {
         DevicesRead, DevicesWrite, DevicesTrace, CredentialsWrite, CommandsSend, CustomersRead,
-        CustomersWrite, ImagesRead, ImagesWrite, UploadsRead, UploadsWrite, EventsRead,
+        CustomersWrite, ImagesRead, ImagesWrite, RolloutsWrite, UploadsRead, UploadsWrite, EventsRead,
         DeadLettersReplay, AuditRead, TokensWrite,
     }
 

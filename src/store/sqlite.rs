@@ -21,12 +21,14 @@ mod multi_row;
 mod open;
 mod people;
 mod readers;
+mod rollouts;
 mod room;
 
 use super::{
-    AuditEntry, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, ImageRow,
-    OpenError, OperationError, Page, Position, ReadError, Store, StoredEvent, TokenRow, UploadRow,
-    Uploads, Usage, Write,
+    AuditEntry, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow,
+    FirmwareStep, GroupFirmwareRow, ImageRow, OpenError, OperationError, Page, Position, ReadError,
+    RolloutDevice, RolloutDevices, RolloutRow, Store, StoredEvent, TokenRow, UploadRow, Uploads,
+    Usage, Write,
 };
 use async_trait::async_trait;
 use column::read_error;
@@ -247,6 +249,32 @@ impl Store for SqliteStore {
 
     async fn uploads(&self, which: &Uploads, rows_max: usize) -> Result<Vec<UploadRow>, ReadError> {
         files::uploads(self.readers(), which, rows_max).await.map_err(read_error)
+    }
+
+    async fn rollouts(&self) -> Result<Vec<RolloutRow>, ReadError> {
+        rollouts::all(self.readers()).await.map_err(read_error)
+    }
+
+    async fn rollout_devices(
+        &self,
+        which: &RolloutDevices,
+        rows_max: usize,
+    ) -> Result<Vec<RolloutDevice>, ReadError> {
+        rollouts::devices(self.readers(), which, rows_max).await.map_err(read_error)
+    }
+
+    async fn firmware_steps(
+        &self,
+        tenant: &Tenant,
+        device: &DeviceId,
+        before: Option<u64>,
+        rows_max: usize,
+    ) -> Result<Vec<FirmwareStep>, ReadError> {
+        rollouts::steps(self.readers(), tenant, device, before, rows_max).await.map_err(read_error)
+    }
+
+    async fn group_firmware(&self) -> Result<Vec<GroupFirmwareRow>, ReadError> {
+        rollouts::groups(self.readers()).await.map_err(read_error)
     }
 
     async fn usage(&self) -> Result<Usage, ReadError> {

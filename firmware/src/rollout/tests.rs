@@ -54,6 +54,14 @@ fn rollout(devices: usize, order: Order) -> Rollout {
     Rollout::new("r1", order, (0..devices).map(device), [], at(0))
 }
 
+/// What the daemon does every second.
+fn tick(rollout: &mut Rollout, max: usize, now: Timestamp, random: &mut dyn Random) {
+    for device in rollout.late(max, now) {
+        assert!(rollout.expire(&device, POLICY, now, random));
+    }
+    rollout.review(now);
+}
+
 fn of_wave(rollout: &Rollout, wave: u8) -> Vec<DeviceId> {
     let members = rollout.attempts().filter(|(_, it, _)| *it == wave);
     members.map(|(device, ..)| device.clone()).collect()
@@ -120,12 +128,12 @@ fn a_wave_begins_when_enough_of_the_one_before_is_confirmed() {
 fn devices_that_do_not_come_hold_nobody_up_for_long() {
     let mut rollout = rollout(1_000, order());
     let first = of_wave(&rollout, 1);
-    rollout.tick(100, POLICY, at(4_000), &mut Counter(1));
+    tick(&mut rollout, 100, at(4_000), &mut Counter(1));
     assert_eq!(rollout.progress().wave, 1, "nobody has shown that it goes well");
     confirm(&mut rollout, &first[0], at(4_001));
     assert_eq!(rollout.progress().wave, 2);
     assert!(rollout.may_offer(&first[1], at(80 * DAY_S)), "as long as it lives");
-    rollout.tick(100, POLICY, at(90 * DAY_S), &mut Counter(1));
+    tick(&mut rollout, 100, at(90 * DAY_S), &mut Counter(1));
     assert_eq!(rollout.state(), RolloutState::Done);
     assert_eq!(rollout.total().of(Stage::Waiting), 999);
     assert!(!rollout.may_offer(&first[1], at(90 * DAY_S)));
@@ -392,8 +400,7 @@ proptest! {
                 Happens::Calls(number) => world.calls(&device(number), behaviours[number]),
                 Happens::Hours(hours) => {
                     world.now += SignedDuration::from_hours(i64::from(hours));
-                    let (now, rollout) = (world.now, &mut world.rollout);
-                    for _ in rollout.tick(3, POLICY, now, &mut world.chance) {}
+                    tick(&mut world.rollout, 3, world.now, &mut world.chance);
                 }
                 Happens::Wakes => {
                     let due = world.rollout.due(5, world.now, &mut world.chance);
@@ -438,7 +445,7 @@ proptest! {
             }
             let _ = world.rollout.resume(world.now);
             world.now += SignedDuration::from_hours(1);
-            world.rollout.tick(usize::MAX, POLICY, world.now, &mut world.chance);
+            tick(&mut world.rollout, usize::MAX, world.now, &mut world.chance);
             for (number, behaviour) in behaviours.iter().enumerate() {
                 world.calls(&device(number), *behaviour);
             }

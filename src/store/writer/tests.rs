@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::store::{
-    AuditEntry, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, ImageRow, Page,
-    Position, ReadError, StoredEvent, TokenRow, UploadRow, Uploads, Usage,
+    AuditEntry, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, FirmwareStep,
+    GroupFirmwareRow, ImageRow, Page, Position, ReadError, RolloutDevice, RolloutDevices,
+    RolloutRow, StoredEvent, TokenRow, UploadRow, Uploads, Usage,
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -105,6 +106,32 @@ impl Store for Fake {
     async fn credentials(&self) -> Result<Vec<CredentialRow>, ReadError> {
         Ok(Vec::new())
     }
+    async fn rollouts(&self) -> Result<Vec<RolloutRow>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn rollout_devices(
+        &self,
+        _: &RolloutDevices,
+        _: usize,
+    ) -> Result<Vec<RolloutDevice>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn firmware_steps(
+        &self,
+        _: &Tenant,
+        _: &DeviceId,
+        _: Option<u64>,
+        _: usize,
+    ) -> Result<Vec<FirmwareStep>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn group_firmware(&self) -> Result<Vec<GroupFirmwareRow>, ReadError> {
+        Ok(Vec::new())
+    }
+
     async fn images(&self) -> Result<Vec<ImageRow>, ReadError> {
         Ok(Vec::new())
     }
