@@ -12,6 +12,7 @@
 pub mod base;
 pub mod equipment;
 mod held;
+mod kind;
 mod pattern;
 mod plan;
 pub mod profile;
