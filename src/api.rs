@@ -27,11 +27,13 @@ mod customers;
 mod dead_letters;
 mod devices;
 mod events;
+mod groups;
 mod images;
 mod input;
 mod naming;
 mod openapi;
 mod parameters;
+mod rollouts;
 mod sinks;
 mod tokens;
 mod trace;
@@ -59,6 +61,7 @@ use crate::registry::{Device, Registry};
 use crate::store::{AuditEntry, Operation, OperationError, ReadError, Store, WriteError, Writer};
 use crate::trace::Traces;
 use crate::transfers::{FileBody, Transfers};
+use crate::upgrades::Upgrades;
 use crate::wake::Wakes;
 use access::Authorised;
 use axum::body::Body;
@@ -138,6 +141,8 @@ pub struct Parts {
     pub credentials: Arc<Credentials>,
     /// Images, and what devices have sent.
     pub transfers: Arc<Transfers>,
+    /// Images on their way to devices.
+    pub upgrades: Arc<Upgrades>,
     /// Who is listened to.
     pub traces: Arc<Traces>,
     /// Wakes the sinks for dead letters.

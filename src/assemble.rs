@@ -36,6 +36,7 @@ use crate::shutdown::{Overdue, Stage};
 use crate::store::{self, CommitError, SqliteOptions, SqliteStore, Store, Writer, WriterOptions};
 use crate::trace::Traces;
 use crate::transfers::{self, TransferOptions, Transfers};
+use crate::upgrades::{self, UpgradeOptions, Upgrades};
 use crate::wake::{self, Ask, UdpCaller, WakeOptions, Waker, Wakes};
 use config::{Config, StoreUrl};
 use std::net::SocketAddr;
@@ -102,6 +103,7 @@ struct Core {
     data_models: Arc<DataModels>,
     transfers: Arc<Transfers>,
     wakes: Arc<Wakes>,
+    upgrades: Arc<Upgrades>,
 }
 
 impl Daemon {
@@ -247,6 +249,20 @@ fn join(
     };
     let (data_dir, options) = (&settings.config.data_dir, TransferOptions::from(&settings.config));
     let transfers = Transfers::new(parts, data_dir, options, metrics.registry())?;
+    let pipeline = Arc::new(pipeline);
+    let parts = upgrades::Parts {
+        store: Arc::clone(&store),
+        writer: writer.clone(),
+        registry: Arc::clone(&registry),
+        desk: Arc::clone(&desk),
+        pipeline: Arc::clone(&pipeline),
+        transfers: Arc::clone(&transfers),
+        holds: Arc::default(),
+        wakes: Arc::clone(&wakes),
+        clock,
+    };
+    let options = UpgradeOptions::new(&settings.config, settings.firmware_keys.clone());
+    let upgrades = Upgrades::new(parts, options, metrics.registry())?;
     Ok(Core {
         clock,
         vault,
@@ -256,13 +272,14 @@ fn join(
         registry,
         lines,
         desk,
-        pipeline: Arc::new(pipeline),
+        pipeline,
         credentials: Arc::new(credentials),
         traces: Arc::default(),
         access: Arc::new(access),
         wakes,
         data_models: Arc::new(data_models),
         transfers,
+        upgrades,
     })
 }
 
@@ -285,6 +302,7 @@ fn start_house(
     };
     stages.house.spawn(housekeeping.run(stages.house.clone()));
     stages.house.spawn(Arc::clone(&core.transfers).keep_house(stages.house.clone()));
+    stages.house.spawn(Arc::clone(&core.upgrades).run(stages.house.clone()));
     let waking = &config.cwmp.connection_request;
     let waker = Waker {
         registry: Arc::clone(&core.registry),
@@ -332,6 +350,7 @@ async fn operator(
         data_models: Arc::clone(&core.data_models),
         credentials: Arc::clone(&core.credentials),
         transfers: Arc::clone(&core.transfers),
+        upgrades: Arc::clone(&core.upgrades),
         traces: Arc::clone(&core.traces),
         replays: replays.clone(),
         wakes: Arc::clone(&core.wakes),

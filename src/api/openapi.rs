@@ -3,8 +3,8 @@
 use super::access::{Authorised, need};
 use super::problem::ProblemBody;
 use super::{
-    ApiState, audit, commands, credentials, customers, dead_letters, devices, events, health,
-    images, metrics, naming, parameters, sinks, tokens, trace, uploads, wake,
+    ApiState, audit, commands, credentials, customers, dead_letters, devices, events, groups,
+    health, images, metrics, naming, parameters, rollouts, sinks, tokens, trace, uploads, wake,
 };
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
@@ -50,6 +50,16 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(images::list))
         .routes(routes!(images::put, images::show, images::delete))
         .routes(routes!(images::fetch))
+        .routes(routes!(rollouts::create, rollouts::list))
+        .routes(routes!(rollouts::show))
+        .routes(routes!(rollouts::devices))
+        .routes(routes!(rollouts::pause))
+        .routes(routes!(rollouts::resume))
+        .routes(routes!(rollouts::next))
+        .routes(routes!(rollouts::abort))
+        .routes(routes!(rollouts::of_device))
+        .routes(routes!(groups::put_device, groups::delete_device))
+        .routes(routes!(groups::put, groups::show, groups::delete))
         .routes(routes!(uploads::of_device))
         .routes(routes!(uploads::show, uploads::delete))
         .routes(routes!(uploads::fetch))

@@ -184,6 +184,7 @@ async fn cwmp(
         provision: Arc::new(provision),
         data_models: Arc::clone(&core.data_models),
         transfers: Arc::clone(&core.transfers),
+        upgrades: Arc::clone(&core.upgrades),
         wakes: Arc::clone(&core.wakes),
         metrics: core.metrics.clone(),
         clock: core.clock,

@@ -33,6 +33,7 @@ use crate::registry::Registry;
 use crate::shutdown::Stage;
 use crate::trace::Traces;
 use crate::transfers::Transfers;
+use crate::upgrades::Upgrades;
 use crate::wake::Wakes;
 use ::cwmp::auth::CertificateNames;
 use ::cwmp::{CloseReason, Inform, Known, Message, Reply, Session};
@@ -110,6 +111,8 @@ pub struct CwmpParts {
     pub data_models: Arc<DataModels>,
     /// Files that devices fetch and send.
     pub transfers: Arc<Transfers>,
+    /// Images on their way to devices.
+    pub upgrades: Arc<Upgrades>,
     /// Who waits for a device's session.
     pub wakes: Arc<Wakes>,
     /// What is counted.
@@ -411,6 +414,7 @@ impl CwmpListener {
         let inform = Introduction {
             root: inform.root().map_or("InternetGatewayDevice.", ::cwmp::Root::as_str),
             is_bootstrap: inform.has_event(::cwmp::EventStruct::BOOTSTRAP),
+            is_booting: inform.has_event(::cwmp::EventStruct::BOOT),
             from,
             called_at: None,
         };

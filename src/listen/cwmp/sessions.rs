@@ -63,6 +63,8 @@ pub(crate) struct Owned {
 pub(crate) struct Introduction {
     pub(crate) root: &'static str,
     pub(crate) is_bootstrap: bool,
+    /// Whether the device has just restarted.
+    pub(crate) is_booting: bool,
     /// Where it came from.
     pub(crate) from: std::net::IpAddr,
     /// At which host of ours, as it said.
