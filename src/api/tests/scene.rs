@@ -3,9 +3,9 @@
 use super::super::access::Peer;
 use super::super::*;
 use crate::deliver::cloud_event;
+use crate::pipeline::Pipeline;
 use crate::secrets::{KEY_LEN, Vault, new_token};
 use crate::store::{CustomerRow, Page, SqliteOptions, SqliteStore, TokenRow, WriterOptions};
-use crate::pipeline::Pipeline;
 use crate::transfers::{self, TransferOptions};
 use crate::upgrades::{self, UpgradeOptions};
 use axum::Extension;
@@ -149,11 +149,7 @@ impl Scene {
         Self::made(quota_bytes, options, Vec::new()).await
     }
 
-    async fn made(
-        quota_bytes: u64,
-        options: ApiOptions,
-        keys: Vec<firmware::PublicKey>,
-    ) -> Self {
+    async fn made(quota_bytes: u64, options: ApiOptions, keys: Vec<firmware::PublicKey>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (store, writer) = open_store(folder.path(), quota_bytes).await;
         let registry = Arc::new(Registry::new());
