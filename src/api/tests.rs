@@ -2,6 +2,7 @@
 
 mod changes;
 mod files;
+mod firmware;
 mod listener;
 mod parameters;
 mod people;

@@ -49,6 +49,7 @@ mod tenants;
 mod tls;
 mod tolerance;
 mod trace;
+mod upgrades;
 mod wake;
 
 use libtest_mimic::{Arguments, Trial};
@@ -85,6 +86,7 @@ fn main() {
         store_files::trials(),
         tenants::trials(),
         files::trials(),
+        upgrades::trials(),
         carried::trials(),
         refusals::trials(),
         full_store::trials(),
