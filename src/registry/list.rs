@@ -69,6 +69,19 @@ impl Registry {
         }
     }
 
+    /// Whether a device passes a filter.
+    pub fn is_among(&self, tenant: &Tenant, id: &DeviceId, filter: &Filter) -> bool {
+        let search = Search::new(filter);
+        let passes = |record: &Record, table: &Table| search.passes(record, table);
+        if !self.read(tenant, id, passes).unwrap_or(false) {
+            return false;
+        }
+        // Who owns it is a list of the owner's.
+        filter.customer.as_ref().is_none_or(|customer| {
+            self.get(tenant, id).is_some_and(|device| device.customer.as_ref() == Some(customer))
+        })
+    }
+
     /// The next devices after `last` that may pass; none at the end.
     fn batch(&self, tenant: &Tenant, filter: &Filter, last: Option<&str>, out: &mut Vec<Handle>) {
         let is_done = |it: Handle| last.is_some_and(|last| self.compare(it, last).is_le());

@@ -263,6 +263,9 @@ impl Operation {
                 | Self::RemoveDataModel { .. }
                 | Self::RemoveImage { .. }
                 | Self::RemoveUpload { .. }
+                | Self::Firmware(
+                    FirmwareOperation::RemoveRollout { .. } | FirmwareOperation::Sweep { .. }
+                )
         )
     }
 

@@ -111,6 +111,28 @@ async fn no_files(
     transfers
 }
 
+fn desk(
+    store: &Arc<dyn Store>,
+    writer: &Writer,
+    registry: &Arc<Registry>,
+    clock: Clock,
+) -> (Arc<Desk>, mpsc::Receiver<(Tenant, DeviceId)>) {
+    let (wake, wakes) = mpsc::channel(8);
+    let (store, registry) = (Arc::clone(store), Arc::clone(registry));
+    let desk = Desk::new(store, writer.clone(), registry, Arc::default(), clock, wake);
+    (Arc::new(desk), wakes)
+}
+
+fn pipeline(
+    writer: &Writer,
+    registry: &Arc<Registry>,
+    desk: &Arc<Desk>,
+    clock: Clock,
+) -> Arc<Pipeline> {
+    let (registry, desk) = (Arc::clone(registry), Arc::clone(desk));
+    Arc::new(Pipeline::new(writer.clone(), registry, desk, clock))
+}
+
 fn no_credentials(
     vault: Vault,
     writer: Writer,
@@ -168,9 +190,7 @@ impl Scene {
         ];
         let (changes, task) = Changes::new(&writer, &mirrors);
         tokio::spawn(task);
-        let (wake, wakes) = mpsc::channel(8);
-        let (of_store, of_registry) = (Arc::clone(&store), Arc::clone(&registry));
-        let desk = Desk::new(of_store, writer.clone(), of_registry, Arc::default(), clock, wake);
+        let (desk, wakes) = desk(&store, &writer, &registry, clock);
         let of_registry = Arc::clone(&registry);
         let credentials = no_credentials(vault.clone(), writer.clone(), of_registry, clock);
         let (of_store, of_registry) = (Arc::clone(&store), Arc::clone(&registry));
@@ -178,15 +198,12 @@ impl Scene {
         let data_models =
             DataModels::new(of_store, writer.clone(), of_registry, vault.clone(), counted);
         let (waker, asked) = crate::wake::Wakes::new();
-        let desk = Arc::new(desk);
-        let (of_registry, of_desk) = (Arc::clone(&registry), Arc::clone(&desk));
-        let pipeline = Arc::new(Pipeline::new(writer.clone(), of_registry, of_desk, clock));
         let upgrades = upgrades::Parts {
             store: Arc::clone(&store),
             writer: writer.clone(),
             registry: Arc::clone(&registry),
             desk: Arc::clone(&desk),
-            pipeline,
+            pipeline: pipeline(&writer, &registry, &desk, clock),
             transfers: Arc::clone(&transfers),
             holds: Arc::default(),
             wakes: Arc::clone(&waker),
