@@ -71,7 +71,7 @@ impl Scene {
 
     async fn on(folder: TempDir, options: UpgradeOptions) -> Self {
         let file = folder.path().join("store.db");
-        let store = SqliteStore::open(SqliteOptions::new(file, 64 << 20)).await.unwrap();
+        let store = SqliteStore::open(SqliteOptions::new(file, 1 << 30)).await.unwrap();
         let store: Arc<dyn Store> = Arc::new(store);
         let (writer, task) = Writer::new(Arc::clone(&store), WriterOptions::default());
         tokio::spawn(task);
