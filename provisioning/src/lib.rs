@@ -12,11 +12,13 @@
 pub mod base;
 pub mod equipment;
 mod held;
+mod kind;
 mod pattern;
 mod plan;
 pub mod profile;
 mod subject;
 mod wanted;
+mod window;
 
 pub use equipment::Equipment;
 pub use held::{
@@ -27,9 +29,10 @@ pub use plan::{
     Blocked, BlockedView, Change, ChangeView, Circumstances, LearnView, Measured, ObjectView,
     Obstacle, Plan, PlanView, RuleView, Step, Why, Wish, aliases, decide, measured,
 };
-pub use profile::{Layers, Profile, ProfileFault, ProfileSet, Revision, Window};
+pub use profile::{Layers, Profile, ProfileFault, ProfileSet, Revision};
 pub use subject::Subject;
 pub use wanted::{
     Drift, Measure, Presence, Rule, Scale, ValueKind, Wanted, WantedAlias, WantedFirmware,
     WantedObject, WantedParameter, WantedRefresh,
 };
+pub use window::{Window, WindowError};

@@ -1,7 +1,6 @@
 //! What one device should be: profiles and values together, with nothing left to compute.
 
-use super::{Pattern, Revision};
-use crate::profile::Window;
+use super::{Pattern, Revision, Window};
 use jiff::Timestamp;
 use model::{AliasKind, Redacted};
 use std::time::Duration;
