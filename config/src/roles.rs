@@ -32,6 +32,14 @@ words! {
         UploadsRead = "uploads.read",
         /// Remove what devices have sent.
         UploadsWrite = "uploads.write",
+        /// See profiles as they are written, how a trial of them stands, and who must agree to what.
+        ProfilesRead = "profiles.read",
+        /// Load profiles, end their trial, and agree to changes of many devices that another made.
+        ProfilesWrite = "profiles.write",
+        /// See what would be sent to devices, and why.
+        PlansRead = "plans.read",
+        /// Stop every write to devices, and lift that again.
+        HoldsWrite = "holds.write",
         /// Read the stream of events.
         EventsRead = "events.read",
         /// See what a sink refused, and send it again.
@@ -58,13 +66,13 @@ const BUILTIN: [Builtin; 4] = [
     Builtin {
         path: "roles.admin",
         name: "admin",
-        default: r#"["devices.read", "devices.write", "devices.trace", "credentials.write", "commands.send", "customers.read", "customers.write", "images.read", "images.write", "uploads.read", "uploads.write", "events.read", "dead_letters.replay", "mqtt.connect", "audit.read", "tokens.write"]"#,
+        default: r#"["devices.read", "devices.write", "devices.trace", "credentials.write", "commands.send", "customers.read", "customers.write", "images.read", "images.write", "uploads.read", "uploads.write", "profiles.read", "profiles.write", "plans.read", "holds.write", "events.read", "dead_letters.replay", "mqtt.connect", "audit.read", "tokens.write"]"#,
         doc: " Who keeps the daemon. The token of the first start has this role, so it must keep\n `tokens.write`.\n",
     },
     Builtin {
         path: "roles.operator",
         name: "operator",
-        default: r#"["devices.read", "devices.write", "devices.trace", "credentials.write", "commands.send", "customers.read", "customers.write", "images.read", "images.write", "uploads.read", "uploads.write", "events.read", "dead_letters.replay", "audit.read"]"#,
+        default: r#"["devices.read", "devices.write", "devices.trace", "credentials.write", "commands.send", "customers.read", "customers.write", "images.read", "images.write", "uploads.read", "uploads.write", "profiles.read", "profiles.write", "plans.read", "holds.write", "events.read", "dead_letters.replay", "audit.read"]"#,
         doc: " Who serves customers: everything but making tokens.\n",
     },
     Builtin {
