@@ -208,7 +208,7 @@ pub mod need {
 
     needs! {
         DevicesRead, DevicesWrite, DevicesTrace, CredentialsWrite, CommandsSend, CustomersRead,
-        CustomersWrite, ImagesRead, ImagesWrite, UploadsRead, UploadsWrite, ProfilesRead,
+        CustomersWrite, ImagesRead, ImagesWrite, UploadsRead, UploadsWrite, EquipmentRead, EquipmentWrite, EquipmentSecrets, ProfilesRead,
         ProfilesWrite, PlansRead, HoldsWrite, EventsRead, DeadLettersReplay, AuditRead, TokensWrite,
     }
 
