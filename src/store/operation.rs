@@ -1,8 +1,8 @@
 //! Named conditional writes.
 
 use super::{
-    AuditEntry, CredentialRow, CustomerRow, ImageRow, NewDeadLetter, Position, Seen, TokenRow,
-    UploadRow,
+    AuditEntry, CredentialRow, CustomerRow, EquipmentChange, ImageRow, NewDeadLetter, Position,
+    Seen, TaskChange, TaskRow, TokenRow, UploadRow,
 };
 use firmware::ImageName;
 use jiff::Timestamp;
@@ -180,6 +180,19 @@ pub enum Operation {
         /// Which.
         id: Box<str>,
     },
+    /// Changes what is kept for equipment.
+    Equipment(EquipmentChange),
+    /// Makes a task. With a key that was used before, nothing happens and it is no error.
+    PutTask(TaskRow),
+    /// Moves a task on. Refused as [`OperationError::Conflict`] where it is past that.
+    ChangeTask(TaskChange),
+    /// Forgets tasks that were done before then, the oldest first.
+    TrimTasks {
+        /// Before when.
+        older_than: Timestamp,
+        /// How many at most.
+        rows_max: usize,
+    },
     /// Adds a line to the audit trail.
     Audit(AuditEntry),
     /// Writes behind what was only seen.
@@ -252,6 +265,8 @@ impl Operation {
                 | Self::RemoveDataModel { .. }
                 | Self::RemoveImage { .. }
                 | Self::RemoveUpload { .. }
+                | Self::ChangeTask(_)
+                | Self::TrimTasks { .. }
         )
     }
 
@@ -259,6 +274,9 @@ impl Operation {
     pub fn body_bytes(&self) -> usize {
         match self {
             Self::PutDataModel { sealed, .. } => sealed.expose().len(),
+            Self::Equipment(EquipmentChange::Put { row, .. }) => row.sealed.expose().len(),
+            Self::Equipment(EquipmentChange::KeepAnswer(row)) => row.sealed.expose().len(),
+            Self::PutTask(task) => task.body.as_str().len(),
             _ => 0,
         }
     }
