@@ -1,8 +1,8 @@
 //! Named conditional writes.
 
 use super::{
-    AuditEntry, CredentialRow, CustomerRow, ImageRow, NewDeadLetter, Position, Seen, TokenRow,
-    UploadRow,
+    AuditEntry, CredentialRow, CustomerRow, ImageRow, NewDeadLetter, Position, Seen, Steering,
+    TokenRow, UploadRow,
 };
 use firmware::ImageName;
 use jiff::Timestamp;
@@ -180,6 +180,8 @@ pub enum Operation {
         /// Which.
         id: Box<str>,
     },
+    /// Changes what steers the fleet as a whole: profiles, holds, the hour's changes.
+    Steer(Steering),
     /// Adds a line to the audit trail.
     Audit(AuditEntry),
     /// Writes behind what was only seen.
@@ -252,6 +254,7 @@ impl Operation {
                 | Self::RemoveDataModel { .. }
                 | Self::RemoveImage { .. }
                 | Self::RemoveUpload { .. }
+                | Self::Steer(Steering::RemoveHold { .. })
         )
     }
 
@@ -259,6 +262,7 @@ impl Operation {
     pub fn body_bytes(&self) -> usize {
         match self {
             Self::PutDataModel { sealed, .. } => sealed.expose().len(),
+            Self::Steer(Steering::PutProfiles(row)) => row.files.expose().len(),
             _ => 0,
         }
     }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::store::{
     AuditEntry, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, ImageRow, Page,
-    Position, ReadError, StoredEvent, TokenRow, UploadRow, Uploads, Usage,
+    Position, ReadError, SteeringRows, StoredEvent, TokenRow, UploadRow, Uploads, Usage,
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -131,6 +131,16 @@ impl Store for Fake {
     }
     async fn open_commands(&self) -> Result<Vec<Command>, ReadError> {
         Ok(Vec::new())
+    }
+    async fn data_models_of(
+        &self,
+        _: &Tenant,
+        _: &[DeviceId],
+    ) -> Result<Vec<(DeviceId, Redacted<Vec<u8>>)>, ReadError> {
+        Ok(Vec::new())
+    }
+    async fn steering(&self) -> Result<SteeringRows, ReadError> {
+        Ok(SteeringRows::default())
     }
     async fn data_model(
         &self,
