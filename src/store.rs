@@ -10,6 +10,7 @@ mod metrics;
 mod operation;
 mod row;
 mod sqlite;
+mod steering;
 mod task;
 mod writer;
 
@@ -24,6 +25,9 @@ pub use row::{
     NewDeadLetter, Page, Position, Seen, StoredEvent, TokenRow, UploadRow, Uploads, Usage,
 };
 pub use sqlite::{SqliteOptions, SqliteStore};
+pub use steering::{
+    ChangeHourRow, HoldRow, ProfileSetRow, SetRole, Steering, SteeringRows, TrialOutcome,
+};
 pub use task::{TaskChange, TaskRow, TaskState, TaskStep, Tasks};
 pub use writer::{Room, Writer, WriterOptions};
 
@@ -116,6 +120,16 @@ pub trait Store: Send + Sync + 'static {
         tenant: &Tenant,
         device: &DeviceId,
     ) -> Result<Option<Redacted<Vec<u8>>>, ReadError>;
+
+    /// As [`Store::data_model`], of many devices of a tenant at once; those without one are left out.
+    async fn data_models_of(
+        &self,
+        tenant: &Tenant,
+        devices: &[DeviceId],
+    ) -> Result<Vec<(DeviceId, Redacted<Vec<u8>>)>, ReadError>;
+
+    /// All that steers the fleet as a whole.
+    async fn steering(&self) -> Result<SteeringRows, ReadError>;
 
     /// The audit trail, newest first.
     async fn audit(&self, tenant: &Tenant, page: Page) -> Result<Vec<AuditEntry>, ReadError>;

@@ -115,6 +115,7 @@ impl Registry {
             | Operation::RemoveCredential { .. }
             | Operation::PutToken(_)
             | Operation::RevokeToken { .. }
+            | Operation::Steer(_)
             | Operation::Audit(_)
             | Operation::Seen(_)
             | Operation::PutCursor { .. }

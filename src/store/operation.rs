@@ -2,7 +2,7 @@
 
 use super::{
     AuditEntry, CredentialRow, CustomerRow, EquipmentChange, ImageRow, NewDeadLetter, Position,
-    Seen, TaskChange, TaskRow, TokenRow, UploadRow,
+    Seen, Steering, TaskChange, TaskRow, TokenRow, UploadRow,
 };
 use firmware::ImageName;
 use jiff::Timestamp;
@@ -193,6 +193,8 @@ pub enum Operation {
         /// How many at most.
         rows_max: usize,
     },
+    /// Changes what steers the fleet as a whole: profiles, holds, the hour's changes.
+    Steer(Steering),
     /// Adds a line to the audit trail.
     Audit(AuditEntry),
     /// Writes behind what was only seen.
@@ -267,6 +269,7 @@ impl Operation {
                 | Self::RemoveUpload { .. }
                 | Self::ChangeTask(_)
                 | Self::TrimTasks { .. }
+                | Self::Steer(Steering::RemoveHold { .. })
         )
     }
 
@@ -277,6 +280,7 @@ impl Operation {
             Self::Equipment(EquipmentChange::Put { row, .. }) => row.sealed.expose().len(),
             Self::Equipment(EquipmentChange::KeepAnswer(row)) => row.sealed.expose().len(),
             Self::PutTask(task) => task.body.as_str().len(),
+            Self::Steer(Steering::PutProfiles(row)) => row.files.expose().len(),
             _ => 0,
         }
     }

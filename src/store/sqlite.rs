@@ -23,12 +23,13 @@ mod open;
 mod people;
 mod readers;
 mod room;
+mod steering;
 mod tasks;
 
 use super::{
     AuditEntry, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow,
-    EquipmentRow, HubMemory, ImageRow, OpenError, OperationError, Page, Position, ReadError, Store,
-    StoredEvent, TaskRow, Tasks, TokenRow, UploadRow, Uploads, Usage, Write,
+    EquipmentRow, HubMemory, ImageRow, OpenError, OperationError, Page, Position, ReadError,
+    SteeringRows, Store, StoredEvent, TaskRow, Tasks, TokenRow, UploadRow, Uploads, Usage, Write,
 };
 use async_trait::async_trait;
 use column::read_error;
@@ -228,6 +229,18 @@ impl Store for SqliteStore {
         device: &DeviceId,
     ) -> Result<Option<Redacted<Vec<u8>>>, ReadError> {
         data_models::get(self.readers(), tenant, device).await.map_err(read_error)
+    }
+
+    async fn data_models_of(
+        &self,
+        tenant: &Tenant,
+        devices: &[DeviceId],
+    ) -> Result<Vec<(DeviceId, Redacted<Vec<u8>>)>, ReadError> {
+        data_models::of(self.readers(), tenant, devices).await.map_err(read_error)
+    }
+
+    async fn steering(&self) -> Result<SteeringRows, ReadError> {
+        steering::all(self.readers()).await.map_err(read_error)
     }
 
     async fn audit(&self, tenant: &Tenant, page: Page) -> Result<Vec<AuditEntry>, ReadError> {

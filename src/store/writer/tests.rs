@@ -3,8 +3,8 @@
 use super::*;
 use crate::store::{
     AuditEntry, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, EquipmentRow, HubMemory,
-    ImageRow, Page, Position, ReadError, StoredEvent, TaskRow, Tasks, TokenRow, UploadRow, Uploads,
-    Usage,
+    ImageRow, Page, Position, ReadError, SteeringRows, StoredEvent, TaskRow, Tasks, TokenRow,
+    UploadRow, Uploads, Usage,
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -164,6 +164,16 @@ impl Store for Fake {
     }
     async fn open_commands(&self) -> Result<Vec<Command>, ReadError> {
         Ok(Vec::new())
+    }
+    async fn data_models_of(
+        &self,
+        _: &Tenant,
+        _: &[DeviceId],
+    ) -> Result<Vec<(DeviceId, Redacted<Vec<u8>>)>, ReadError> {
+        Ok(Vec::new())
+    }
+    async fn steering(&self) -> Result<SteeringRows, ReadError> {
+        Ok(SteeringRows::default())
     }
     async fn data_model(
         &self,
