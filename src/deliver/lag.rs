@@ -12,6 +12,8 @@ pub(super) struct Lag {
     bytes: u64,
     /// Stretches are joined up to this, so that there are few.
     joined_bytes_max: u64,
+    /// Events counted at once: as many as make a stretch, which depends on how long they are.
+    step_events: u64,
 }
 
 #[derive(Debug)]
@@ -20,8 +22,8 @@ struct Stretch {
     bytes: u64,
 }
 
-/// Events counted at once, so that no stretch is much longer than the others.
-const STEP_EVENTS: u64 = 10_000;
+/// Most events counted at once: some milliseconds of a reader's time.
+const STEP_EVENTS_MAX: u64 = 10_000;
 /// Into how many stretches of equal weight what is allowed is divided at most.
 const STRETCHES: u64 = 64;
 
@@ -30,7 +32,8 @@ impl Lag {
     pub(super) fn new(bytes_max: u64) -> Self {
         let stretches = VecDeque::new();
         let joined_bytes_max = bytes_max / STRETCHES;
-        Self { stretches, counted_to: Position::default(), bytes: 0, joined_bytes_max }
+        let (counted_to, step_events) = (Position::default(), STEP_EVENTS_MAX);
+        Self { stretches, counted_to, bytes: 0, joined_bytes_max, step_events }
     }
 
     /// Bytes between `done` and `head`: exact but for the stretch that `done` lies in, which counts
@@ -46,9 +49,17 @@ impl Lag {
         }
         self.counted_to = self.counted_to.max(done);
         while self.counted_to < head {
-            let sequence = (self.counted_to.sequence + STEP_EVENTS).min(head.sequence);
+            let sequence = (self.counted_to.sequence + self.step_events).min(head.sequence);
             let to = Position { sequence, ..head };
             let bytes = store.bytes_between(self.counted_to, to).await?;
+            let events = sequence - self.counted_to.sequence;
+            if bytes > self.joined_bytes_max && events > 1 {
+                self.step_events = events / 2;
+                continue;
+            }
+            if bytes < self.joined_bytes_max / 4 {
+                self.step_events = (self.step_events * 2).min(STEP_EVENTS_MAX);
+            }
             self.counted_to = to;
             self.bytes += bytes;
             match self.stretches.back_mut() {
