@@ -72,6 +72,9 @@ pub trait Store: Send + Sync + 'static {
         bytes_max: usize,
     ) -> Result<Vec<StoredEvent>, ReadError>;
 
+    /// Bytes of data of the events of one shard after `after` and up to `to`.
+    async fn bytes_between(&self, after: Position, to: Position) -> Result<u64, ReadError>;
+
     /// Every reader's cursor.
     async fn cursors(&self) -> Result<Vec<Cursor>, ReadError>;
 

@@ -8,6 +8,7 @@
 //! and `config/lastmile.toml` is compared with the defaults by a test.
 
 mod bounded;
+mod broker;
 mod check;
 mod cidr;
 mod cwmp;
@@ -28,6 +29,7 @@ mod ussd;
 mod warn;
 
 pub use bounded::{Bounded, DAY, GIB, HOUR, KIB, MIB, MINUTE, Period, SECOND, Size, TIB};
+pub use broker::{Broker, ClientId, TopicPrefix};
 pub use cidr::{Cidr, CidrError};
 pub use cwmp::{ClientCertificates, ConnectionRequest, Credential, Cwmp, Discovery};
 pub use fault::{Cause, Fault, Faults, Warning};
@@ -38,7 +40,7 @@ pub use provisioning::Provisioning;
 pub use quirk::{Quirk, QuirkFlag, Said};
 pub use roles::{Permission, Roles};
 pub use section::{Entry, Reload};
-pub use sink::{Sink, SinkKind};
+pub use sink::{Bus, Sink, SinkKind};
 pub use store::{Events, Log, LogFormat, LogLevel, Shutdown, Store, StoreUrl};
 pub use text::{EventPattern, HostPort, HttpUrl, Name, UserName};
 pub use top::{Auth, Config};

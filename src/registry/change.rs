@@ -121,6 +121,7 @@ impl Registry {
             | Operation::PutCursor { .. }
             | Operation::PrepareBatch { .. }
             | Operation::AdvanceCursor { .. }
+            | Operation::CountSkipped { .. }
             | Operation::DropCursor { .. }
             | Operation::ReplayDeadLetter { .. }
             | Operation::SettleDeadLetters { .. }

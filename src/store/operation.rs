@@ -226,6 +226,13 @@ pub enum Operation {
         /// When.
         at: Timestamp,
     },
+    /// Counts events that a reader passed over because it could not keep up.
+    CountSkipped {
+        /// The reader.
+        name: Box<str>,
+        /// How many.
+        events: u64,
+    },
     /// Forgets a reader, so that the outbox no longer waits for it; its dead letters go too.
     DropCursor {
         /// The reader.
@@ -255,12 +262,15 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// Whether a full store must still take it: it moves a cursor or frees space.
+    /// Whether a full store must still take it: it moves a cursor or frees space, or has the outbox
+    /// no longer wait for a reader.
     pub fn frees_space(&self) -> bool {
         matches!(
             self,
-            Self::PrepareBatch { .. }
+            Self::PutCursor { required: false, .. }
+                | Self::PrepareBatch { .. }
                 | Self::AdvanceCursor { .. }
+                | Self::CountSkipped { .. }
                 | Self::DropCursor { .. }
                 | Self::SettleDeadLetters { .. }
                 | Self::RefuseDeadLetters { .. }

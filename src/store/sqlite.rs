@@ -171,6 +171,11 @@ impl Store for SqliteStore {
         events::after(self.readers(), after.sequence, rows_max, bytes_max, || self.trimmed()).await
     }
 
+    async fn bytes_between(&self, after: Position, to: Position) -> Result<u64, ReadError> {
+        let (after, to) = (after.sequence, to.sequence);
+        events::bytes_between(self.readers(), after, to).await.map_err(read_error)
+    }
+
     async fn cursors(&self) -> Result<Vec<Cursor>, ReadError> {
         readers::cursors(self.readers()).await.map_err(read_error)
     }

@@ -51,7 +51,7 @@ impl Kept {
                 let sequence = if self.trimmed == 0 { 0 } else { self.head };
                 let done = Position { shard: 0, sequence };
                 let (name, required) = (name.clone(), *required);
-                self.cursors.push(Cursor { name, done, batch_end: None, required });
+                self.cursors.push(Cursor { name, done, batch_end: None, required, skipped: 0 });
             }
             Operation::PrepareBatch { name, end } => self.cursor(name)?.batch_end = Some(*end),
             Operation::AdvanceCursor { name, to, parked, at } => {
@@ -73,6 +73,7 @@ impl Kept {
                     });
                 }
             }
+            Operation::CountSkipped { name, events } => self.cursor(name)?.skipped += events,
             Operation::DropCursor { name } => {
                 self.cursor(name)?;
                 self.cursors.retain(|cursor| cursor.name != *name);
@@ -163,6 +164,12 @@ impl Store for MemoryStore {
             Some(event) => Err(ReadError::Damaged(event.position)),
             None => Ok(found),
         }
+    }
+
+    async fn bytes_between(&self, after: Position, to: Position) -> Result<u64, ReadError> {
+        let kept = self.kept();
+        let between = kept.events.iter().filter(|it| it.position > after && it.position <= to);
+        Ok(between.map(|event| event.data.as_str().len() as u64).sum())
     }
 
     async fn cursors(&self) -> Result<Vec<Cursor>, ReadError> {

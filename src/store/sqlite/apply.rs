@@ -95,6 +95,7 @@ pub(super) async fn apply(
         Operation::PutCursor { .. }
         | Operation::PrepareBatch { .. }
         | Operation::AdvanceCursor { .. }
+        | Operation::CountSkipped { .. }
         | Operation::DropCursor { .. }
         | Operation::ReplayDeadLetter { .. }
         | Operation::SettleDeadLetters { .. }

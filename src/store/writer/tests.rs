@@ -67,6 +67,10 @@ impl Store for Fake {
         Ok(group.iter().map(refused).collect())
     }
 
+    async fn bytes_between(&self, _: Position, _: Position) -> Result<u64, ReadError> {
+        unreachable!("the writer counts no bytes")
+    }
+
     async fn usage(&self) -> Result<Usage, ReadError> {
         let mut script = self.script();
         script.usage_asked += 1;
