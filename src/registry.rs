@@ -134,6 +134,11 @@ impl Registry {
         })
     }
 
+    /// The group that a device is in.
+    pub fn group(&self, tenant: &Tenant, id: &DeviceId) -> Option<Box<str>> {
+        self.read(tenant, id, |record, table| record.packed.group(table).map(Into::into))?
+    }
+
     /// Whether `newer` says nothing that is not known, so that it is no event; `None` when the
     /// device is unknown. An alias that another device holds is no news: it would not be given.
     pub fn covers(&self, tenant: &Tenant, id: &DeviceId, newer: &DeviceFacts) -> Option<bool> {
@@ -323,6 +328,7 @@ impl Registry {
             facts: parts.facts,
             customer: parts.customer,
             tags: parts.tags,
+            group: parts.group,
             created_at: timestamp(record.created_at),
             last_seen_at: record.last_seen_at.map(timestamp),
             address: record.address,

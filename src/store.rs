@@ -6,6 +6,7 @@
 
 mod equipment;
 mod error;
+mod firmware;
 mod metrics;
 mod operation;
 mod row;
@@ -18,6 +19,9 @@ pub use equipment::{
     EquipmentChange, EquipmentRow, EquipmentStatus, Expect, HubAnswerRow, HubMemory, WifiOverlayRow,
 };
 pub use error::{CommitError, OpenError, ReadError, WriteError};
+pub use firmware::{
+    FirmwareOperation, FirmwareStep, GroupFirmwareRow, RolloutDevice, RolloutDevices, RolloutRow,
+};
 pub use metrics::Metrics;
 pub use operation::{Operation, OperationError};
 pub use row::{
@@ -185,6 +189,27 @@ pub trait Store: Send + Sync + 'static {
 
     /// What is to be done later.
     async fn tasks(&self, which: &Tasks, rows_max: usize) -> Result<Vec<TaskRow>, ReadError>;
+    /// Every rollout, without its devices.
+    async fn rollouts(&self) -> Result<Vec<RolloutRow>, ReadError>;
+
+    /// Devices of one rollout, in the order of their identities.
+    async fn rollout_devices(
+        &self,
+        which: &RolloutDevices,
+        rows_max: usize,
+    ) -> Result<Vec<RolloutDevice>, ReadError>;
+
+    /// What one device went through, newest first, before the step of that number.
+    async fn firmware_steps(
+        &self,
+        tenant: &Tenant,
+        device: &DeviceId,
+        before: Option<u64>,
+        rows_max: usize,
+    ) -> Result<Vec<FirmwareStep>, ReadError>;
+
+    /// What groups should run.
+    async fn group_firmware(&self) -> Result<Vec<GroupFirmwareRow>, ReadError>;
 
     /// How much room is taken and left.
     async fn usage(&self) -> Result<Usage, ReadError>;

@@ -10,8 +10,7 @@ use std::path::Path;
 
 /// Values for keys that have no default, as an operator would write them. The lines are commented
 /// out in `lastmile.toml`.
-const EXAMPLES: [(&str, &str); 30] = [
-const EXAMPLES: [(&str, &str); 33] = [
+const EXAMPLES: [(&str, &str); 35] = [
     ("store.url", r#""sqlite:/var/lib/lastmile/store.db""#),
     ("store.key_file", r#""/run/credentials/lastmile.service/store.key""#),
     ("cwmp.tls_listen", r#""0.0.0.0:7548""#),

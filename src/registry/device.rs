@@ -18,6 +18,8 @@ pub struct Device {
     pub customer: Option<Box<str>>,
     /// Labels given by the operator.
     pub tags: Vec<Box<str>>,
+    /// The one group that it is in.
+    pub group: Option<Box<str>>,
     /// When it was met first; in microseconds.
     pub created_at: Timestamp,
     /// When it was last heard; in microseconds.
@@ -49,6 +51,8 @@ pub struct Filter {
     pub q: Option<Box<str>>,
     /// Who owns it.
     pub customer: Option<Box<str>>,
+    /// The group that it is in.
+    pub group: Option<Box<str>>,
 }
 
 /// Without `q`: it may be a subscriber's number.
@@ -60,6 +64,7 @@ impl fmt::Debug for Filter {
             .field("model", &self.model)
             .field("q", &self.q.as_ref().map(Redacted))
             .field("customer", &self.customer)
+            .field("group", &self.group)
             .finish()
     }
 }

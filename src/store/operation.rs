@@ -1,8 +1,8 @@
 //! Named conditional writes.
 
 use super::{
-    AuditEntry, CredentialRow, CustomerRow, EquipmentChange, ImageRow, NewDeadLetter, Position,
-    Seen, Steering, TaskChange, TaskRow, TokenRow, UploadRow,
+    AuditEntry, CredentialRow, CustomerRow, EquipmentChange, FirmwareOperation, ImageRow,
+    NewDeadLetter, Position, Seen, Steering, TaskChange, TaskRow, TokenRow, UploadRow,
 };
 use firmware::ImageName;
 use jiff::Timestamp;
@@ -71,6 +71,17 @@ pub enum Operation {
         /// Whether it is set.
         present: bool,
     },
+    /// Puts a device into a group, or takes it out of the one that it is in.
+    SetGroup {
+        /// Whose.
+        tenant: Tenant,
+        /// Which device.
+        device: DeviceId,
+        /// The group; `None` takes it out.
+        group: Option<Box<str>>,
+    },
+    /// Keeps something of rollouts, or of what groups should run.
+    Firmware(FirmwareOperation),
     /// Makes a device before it is met, or adds facts to it.
     PutDevice {
         /// Whose.

@@ -22,14 +22,16 @@ mod multi_row;
 mod open;
 mod people;
 mod readers;
+mod rollouts;
 mod room;
 mod steering;
 mod tasks;
 
 use super::{
     AuditEntry, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow,
-    EquipmentRow, HubMemory, ImageRow, OpenError, OperationError, Page, Position, ReadError,
-    SteeringRows, Store, StoredEvent, TaskRow, Tasks, TokenRow, UploadRow, Uploads, Usage, Write,
+    EquipmentRow, FirmwareStep, GroupFirmwareRow, HubMemory, ImageRow, OpenError, OperationError,
+    Page, Position, ReadError, RolloutDevice, RolloutDevices, RolloutRow, SteeringRows, Store,
+    StoredEvent, TaskRow, Tasks, TokenRow, UploadRow, Uploads, Usage, Write,
 };
 use async_trait::async_trait;
 use column::read_error;
@@ -308,6 +310,32 @@ impl Store for SqliteStore {
 
     async fn tasks(&self, which: &Tasks, rows_max: usize) -> Result<Vec<TaskRow>, ReadError> {
         tasks::list(self.readers(), which, rows_max).await.map_err(read_error)
+    }
+
+    async fn rollouts(&self) -> Result<Vec<RolloutRow>, ReadError> {
+        rollouts::all(self.readers()).await.map_err(read_error)
+    }
+
+    async fn rollout_devices(
+        &self,
+        which: &RolloutDevices,
+        rows_max: usize,
+    ) -> Result<Vec<RolloutDevice>, ReadError> {
+        rollouts::devices(self.readers(), which, rows_max).await.map_err(read_error)
+    }
+
+    async fn firmware_steps(
+        &self,
+        tenant: &Tenant,
+        device: &DeviceId,
+        before: Option<u64>,
+        rows_max: usize,
+    ) -> Result<Vec<FirmwareStep>, ReadError> {
+        rollouts::steps(self.readers(), tenant, device, before, rows_max).await.map_err(read_error)
+    }
+
+    async fn group_firmware(&self) -> Result<Vec<GroupFirmwareRow>, ReadError> {
+        rollouts::groups(self.readers()).await.map_err(read_error)
     }
 
     async fn usage(&self) -> Result<Usage, ReadError> {

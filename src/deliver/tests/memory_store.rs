@@ -2,8 +2,9 @@
 
 use crate::store::{
     AuditEntry, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow,
-    EquipmentRow, HubMemory, ImageRow, Operation, OperationError, Page, Position, ReadError,
-    SteeringRows, Store, StoredEvent, TaskRow, Tasks, TokenRow, UploadRow, Uploads, Usage, Write,
+    EquipmentRow, FirmwareStep, GroupFirmwareRow, HubMemory, ImageRow, Operation, OperationError,
+    Page, Position, ReadError, RolloutDevice, RolloutDevices, RolloutRow, SteeringRows, Store,
+    StoredEvent, TaskRow, Tasks, TokenRow, UploadRow, Uploads, Usage, Write,
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -294,6 +295,32 @@ impl Store for MemoryStore {
     ) -> Result<Option<Redacted<Vec<u8>>>, ReadError> {
         Ok(None)
     }
+    async fn rollouts(&self) -> Result<Vec<RolloutRow>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn rollout_devices(
+        &self,
+        _: &RolloutDevices,
+        _: usize,
+    ) -> Result<Vec<RolloutDevice>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn firmware_steps(
+        &self,
+        _: &Tenant,
+        _: &DeviceId,
+        _: Option<u64>,
+        _: usize,
+    ) -> Result<Vec<FirmwareStep>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn group_firmware(&self) -> Result<Vec<GroupFirmwareRow>, ReadError> {
+        Ok(Vec::new())
+    }
+
     async fn images(&self) -> Result<Vec<ImageRow>, ReadError> {
         Ok(Vec::new())
     }

@@ -4,7 +4,9 @@ use super::column::{nanos, parsed};
 use super::commands::Step;
 use super::data_models::Put;
 use super::devices::{self, Said, document, kind_number};
-use super::{commands, credentials, data_models, equipment, files, readers, steering, tasks};
+use super::{
+    commands, credentials, data_models, equipment, files, readers, rollouts, steering, tasks,
+};
 use crate::store::{AuditEntry, CustomerRow, Operation, OperationError, TokenRow};
 use jiff::Timestamp;
 use model::{Alias, DeviceFacts, DeviceId, Tenant};
@@ -55,6 +57,12 @@ pub(super) async fn apply(
         Operation::SetTag { tenant, device, tag, present } => {
             set_tag(connection, tenant, device, tag, *present).await
         }
+        Operation::SetGroup { tenant, device, group } => {
+            let set = sqlx::query("UPDATE device SET device_group = ? WHERE tenant = ? AND id = ?");
+            let set = set.bind(group.as_deref().map(str::to_owned));
+            on_device(connection, set.bind(tenant.as_str()).bind(device.as_str())).await
+        }
+        Operation::Firmware(operation) => rollouts::apply(connection, operation).await,
         Operation::PutDevice { tenant, device, facts, at } => {
             devices::merge(connection, &[Said { tenant, device, facts, at: *at }]).await?;
             Ok(())

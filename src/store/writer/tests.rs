@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::store::{
-    AuditEntry, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, EquipmentRow, HubMemory,
-    ImageRow, Page, Position, ReadError, SteeringRows, StoredEvent, TaskRow, Tasks, TokenRow,
-    UploadRow, Uploads, Usage,
+    AuditEntry, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, EquipmentRow,
+    FirmwareStep, GroupFirmwareRow, HubMemory, ImageRow, Page, Position, ReadError, RolloutDevice,
+    RolloutDevices, RolloutRow, SteeringRows, StoredEvent, TaskRow, Tasks, TokenRow, UploadRow,
+    Uploads, Usage,
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -142,6 +143,32 @@ impl Store for Fake {
     async fn credentials(&self) -> Result<Vec<CredentialRow>, ReadError> {
         Ok(Vec::new())
     }
+    async fn rollouts(&self) -> Result<Vec<RolloutRow>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn rollout_devices(
+        &self,
+        _: &RolloutDevices,
+        _: usize,
+    ) -> Result<Vec<RolloutDevice>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn firmware_steps(
+        &self,
+        _: &Tenant,
+        _: &DeviceId,
+        _: Option<u64>,
+        _: usize,
+    ) -> Result<Vec<FirmwareStep>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn group_firmware(&self) -> Result<Vec<GroupFirmwareRow>, ReadError> {
+        Ok(Vec::new())
+    }
+
     async fn images(&self) -> Result<Vec<ImageRow>, ReadError> {
         Ok(Vec::new())
     }
