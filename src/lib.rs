@@ -27,6 +27,7 @@ pub mod logging;
 pub mod menus;
 pub mod metrics;
 pub mod pipeline;
+pub mod plans;
 pub mod profiles;
 pub mod provision;
 pub mod quirks;

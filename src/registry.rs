@@ -112,6 +112,13 @@ impl Registry {
         self.len() == 0
     }
 
+    /// The tenants that have a device or a customer, in order.
+    pub fn tenants(&self) -> Vec<Tenant> {
+        let mut tenants: Vec<_> = self.realms.read().keys().cloned().collect();
+        tenants.sort_unstable();
+        tenants
+    }
+
     /// How often a device said an alias that another holds, and was not given it.
     pub fn alias_conflicts(&self) -> u64 {
         self.alias_conflicts.load(Ordering::Relaxed)
