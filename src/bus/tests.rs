@@ -158,9 +158,8 @@ async fn a_broker_that_falls_is_replaced_and_consumers_come_back() {
 
 /// Threads of this process whose names begin so, as the system has them: 15 bytes.
 fn threads(beginning: &str) -> usize {
-    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
-    let names =
-        tasks.flatten().filter_map(|it| std::fs::read_to_string(it.path().join("comm")).ok());
+    let tasks = crate::files::list(std::path::Path::new("/proc/self/task")).unwrap();
+    let names = tasks.iter().filter_map(|it| crate::files::read_text(&it.join("comm")).ok());
     names.filter(|name| name.starts_with(beginning)).count()
 }
 

@@ -22,10 +22,12 @@ mod documents;
 mod http;
 mod ledger;
 mod load;
+mod mosquitto;
 mod phone;
 mod programs;
 
 mod bad_input;
+mod brokers;
 mod certificates;
 mod commands;
 mod dials;
@@ -72,6 +74,7 @@ fn main() {
         identity::trials(),
         sign_in::trials(),
         sinks::trials(),
+        brokers::trials(),
         tls::trials(),
         certificates::trials(),
         trace::trials(),
