@@ -36,7 +36,9 @@ pub use feed::{Feed, FeedItem, FeedStart, Positions};
 pub use filter::{Filter, FilterError};
 pub use keeper::{Keeper, KeeperOptions};
 pub use metrics::Metrics;
-pub(crate) use mqtt::{Connection as MqttConnection, Fault as MqttFault, SignIn as MqttSignIn};
+pub(crate) use mqtt::{
+    Connection as MqttConnection, Fault as MqttFault, SignIn as MqttSignIn, reach_inside,
+};
 pub use mqtt::{Inside, Mqtt, MqttBroker, MqttOptions, MqttTask, ReachError, broker_tls};
 pub use options::{Optional, SinkOptions};
 pub use replays::{Replays, drop_sink};

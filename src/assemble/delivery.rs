@@ -1,10 +1,11 @@
 //! Sinks as they are configured, and who trims behind them.
 
-use super::{Core, StartError};
+use super::{Core, StartError, first_start};
+use crate::bus::{Bus, BusMetrics, BusOptions};
 use crate::clock::SystemRandom;
 use crate::deliver::{
-    self, Carrier, EgressGuard, Filter, Inside, Keeper, KeeperOptions, Mqtt, MqttBroker,
-    MqttOptions, Optional, Replays, Sink, SinkContext, SinkError, SinkOptions, Webhook,
+    self, Carrier, EgressGuard, Filter, Keeper, KeeperOptions, Mqtt, MqttBroker, MqttOptions,
+    Optional, Replays, Sink, SinkContext, SinkError, SinkOptions, Webhook,
 };
 use crate::settings::{Settings, SinkSecret};
 use crate::shutdown::Stage;
@@ -13,7 +14,7 @@ use config::{Broker, Cidr, Config};
 use model::{Redacted, Tenant};
 use std::net::IpAddr;
 use std::sync::Arc;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 /// Starts every sink and the keeper.
 pub(super) async fn start(
@@ -34,7 +35,7 @@ pub(super) async fn start(
         replays: replays.clone(),
     };
     let cursors = core.store.cursors().await?;
-    let bus = bus(settings, stage)?;
+    let bus = bus(config, core, stage).await?;
     for (configured, secret) in config.sink.iter().zip(&settings.sink_secrets) {
         let options = options(configured)?;
         make_cursor(core, &options, &cursors).await?;
@@ -110,20 +111,27 @@ fn guard(sink: &config::Sink) -> Arc<dyn EgressGuard> {
     Arc::new(Networks(sink.networks.clone()))
 }
 
-/// The broker inside, where a sink names it.
-fn bus(
-    settings: &Settings,
-    stage: &Stage,
-) -> Result<Option<watch::Receiver<Option<Inside>>>, StartError> {
-    let _ = (settings, stage);
-    Ok(None)
+/// Starts the broker inside, where a sink names it.
+async fn bus(config: &Config, core: &Core, stage: &Stage) -> Result<Option<Bus>, StartError> {
+    if !config.has_bus() {
+        return Ok(None);
+    }
+    let options = BusOptions {
+        listen: config.bus.listen,
+        consumers_max: config.bus.consumers_max.as_usize(),
+        filters_max: config.bus.filters_max.as_usize(),
+        probe_every: config.bus.probe_every.get(),
+        secret: first_start::bus_secret(config)?,
+    };
+    let metrics = BusMetrics::new(core.metrics.registry())?;
+    Ok(Some(Bus::start(options, metrics, stage).await?))
 }
 
 fn broker(
     config: &Config,
     sink: &config::Sink,
     (password, tls): (&Option<Redacted<String>>, &Option<Arc<rustls::ClientConfig>>),
-    bus: Option<&watch::Receiver<Option<Inside>>>,
+    bus: Option<&Bus>,
 ) -> Result<MqttBroker, StartError> {
     let (node, name) = (config.node.as_str(), sink.name.as_str());
     match (&sink.broker, bus) {
@@ -141,9 +149,9 @@ fn broker(
                 guard: guard(sink),
             })
         }
-        (Some(Broker::Embedded), Some(inside)) => {
+        (Some(Broker::Embedded), Some(bus)) => {
             let client_id = format!("lastmile-sink-{name}").into();
-            Ok(MqttBroker::Embedded { inside: inside.clone(), client_id })
+            Ok(MqttBroker::Embedded { inside: bus.inside(), client_id })
         }
         (Some(Broker::Embedded) | None, _) => Err(format!("sink `{name}` has no broker").into()),
     }

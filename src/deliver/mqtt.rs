@@ -12,6 +12,7 @@ mod connection;
 mod stream;
 mod topics;
 
+pub(crate) use stream::reach_inside;
 pub use stream::{ReachError, broker_tls};
 
 use super::{Carrier, EgressGuard, FailureClass, Message, Outcome};
@@ -200,7 +201,7 @@ async fn connect(broker: &MqttBroker) -> Result<Connection, Fault> {
         }
         MqttBroker::Embedded { inside, client_id } => {
             let inside = inside.borrow().clone().ok_or(Fault::NotThere)?;
-            let stream = stream::reach_inside(inside.address).await?;
+            let stream = reach_inside(inside.address).await?;
             let login = Some((inside.username, &inside.password));
             Connection::open(stream, SignIn { client_id, login }).await
         }
