@@ -31,6 +31,7 @@ pub mod pipeline;
 pub mod plans;
 pub mod profiles;
 pub mod provision;
+pub mod provisioner;
 pub mod quirks;
 pub mod registry;
 pub mod secrets;

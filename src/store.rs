@@ -9,6 +9,7 @@ mod error;
 mod firmware;
 mod metrics;
 mod operation;
+mod provision;
 mod row;
 mod sqlite;
 mod steering;
@@ -24,6 +25,7 @@ pub use firmware::{
 };
 pub use metrics::Metrics;
 pub use operation::{Operation, OperationError};
+pub use provision::{ProvisionMark, ProvisionRow};
 pub use row::{
     AuditEntry, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, ImageRow, Kept,
     NewDeadLetter, Page, Position, Seen, StoredEvent, TokenRow, UploadRow, Uploads, Usage,
@@ -137,6 +139,20 @@ pub trait Store: Send + Sync + 'static {
 
     /// All that steers the fleet as a whole.
     async fn steering(&self) -> Result<SteeringRows, ReadError>;
+    /// How devices stand to what they should be, in the order of (tenant, id), for rebuilding the
+    /// registry.
+    async fn provision_marks(
+        &self,
+        after: Option<(Tenant, DeviceId)>,
+        rows_max: usize,
+    ) -> Result<Vec<(Tenant, DeviceId, ProvisionMark)>, ReadError>;
+
+    /// What is remembered of how a device stands, as [`Operation::PutProvision`] brought it.
+    async fn provision(
+        &self,
+        tenant: &Tenant,
+        device: &DeviceId,
+    ) -> Result<Option<Box<str>>, ReadError>;
 
     /// The audit trail, newest first.
     async fn audit(&self, tenant: &Tenant, page: Page) -> Result<Vec<AuditEntry>, ReadError>;

@@ -21,6 +21,7 @@ mod files;
 mod multi_row;
 mod open;
 mod people;
+mod provision;
 mod readers;
 mod rollouts;
 mod room;
@@ -29,9 +30,7 @@ mod tasks;
 
 use super::{
     AuditEntry, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow,
-    EquipmentRow, FirmwareStep, GroupFirmwareRow, HubMemory, ImageRow, OpenError, OperationError,
-    Page, Position, ReadError, RolloutDevice, RolloutDevices, RolloutRow, SteeringRows, Store,
-    StoredEvent, TaskRow, Tasks, TokenRow, UploadRow, Uploads, Usage, Write,
+    EquipmentRow, FirmwareStep, GroupFirmwareRow, HubMemory, ImageRow, OpenError, OperationError, Page, Position, ProvisionMark, ReadError, RolloutDevice, RolloutDevices, RolloutRow, SteeringRows, Store, StoredEvent, TaskRow, Tasks, TokenRow, UploadRow, Uploads, Usage, Write,
 };
 use async_trait::async_trait;
 use column::read_error;
@@ -248,6 +247,20 @@ impl Store for SqliteStore {
 
     async fn steering(&self) -> Result<SteeringRows, ReadError> {
         steering::all(self.readers()).await.map_err(read_error)
+    async fn provision_marks(
+        &self,
+        after: Option<(Tenant, DeviceId)>,
+        rows_max: usize,
+    ) -> Result<Vec<(Tenant, DeviceId, ProvisionMark)>, ReadError> {
+        provision::marks(self.readers(), after, rows_max).await.map_err(read_error)
+    }
+
+    async fn provision(
+        &self,
+        tenant: &Tenant,
+        device: &DeviceId,
+    ) -> Result<Option<Box<str>>, ReadError> {
+        provision::get(self.readers(), tenant, device).await.map_err(read_error)
     }
 
     async fn audit(&self, tenant: &Tenant, page: Page) -> Result<Vec<AuditEntry>, ReadError> {
