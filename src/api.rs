@@ -20,6 +20,7 @@ pub mod metrics;
 pub mod problem;
 pub mod serve;
 
+mod approvals;
 mod audit;
 mod commands;
 mod credentials;
@@ -27,11 +28,14 @@ mod customers;
 mod dead_letters;
 mod devices;
 mod events;
+mod holds;
 mod images;
 mod input;
 mod naming;
 mod openapi;
 mod parameters;
+mod plans;
+mod profiles;
 mod sinks;
 mod tokens;
 mod trace;
@@ -55,6 +59,9 @@ use crate::credentials::Credentials;
 use crate::data_models::DataModels;
 use crate::deliver::Replays;
 use crate::files::FileError;
+use crate::holds::Holds;
+use crate::plans::Plans;
+use crate::profiles::Keeper;
 use crate::registry::{Device, Registry};
 use crate::store::{AuditEntry, Operation, OperationError, ReadError, Store, WriteError, Writer};
 use crate::trace::Traces;
@@ -144,6 +151,12 @@ pub struct Parts {
     pub replays: Replays,
     /// What became of waking devices, and the way to ask for it.
     pub wakes: Arc<Wakes>,
+    /// Who loads profiles and looks after their trial.
+    pub keeper: Arc<Keeper>,
+    /// What must not be written to, and the hour's changes.
+    pub holds: Arc<Holds>,
+    /// What would be sent to devices.
+    pub plans: Arc<Plans>,
     /// The CloudEvents `source` of this node ([`crate::deliver::cloud_event::source`]).
     pub source: Box<str>,
     /// The sinks of the configuration.
@@ -262,6 +275,7 @@ impl From<WriteError> for Problem {
                 "dead letter" => Code::NoSuchDeadLetter.into(),
                 "upload" => Code::NoSuchUpload.into(),
                 "image" => Code::NoSuchImage.into(),
+                "hold" => Code::NoSuchHold.into(),
                 "cursor" | "sink" => Code::NoSuchSink.into(),
                 other => Self::new(Code::Conflict, format!("there is no such {other}")),
             },

@@ -22,7 +22,7 @@ pub use sweep::Touched;
 pub use texts::{Loaded, Source, Texts, fault_line};
 pub use trial::{Fared, Trial, TrialOptions, TrialState};
 
-pub(crate) use sweep::{each_device, subject};
+pub(crate) use sweep::subject;
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;

@@ -6,6 +6,7 @@ use crate::deliver::{self, SigningSecret};
 use crate::files;
 use crate::listen::tls::{Certificate, ClientCertificates};
 use crate::menus;
+use crate::profiles::{Loaded, Texts, fault_line};
 use crate::secrets;
 use config::{BackendKind, Broker, Config, SinkKind};
 use model::Redacted;
@@ -25,6 +26,8 @@ pub struct Settings {
     pub sink_secrets: Vec<SinkSecret>,
     /// The token for the business backend.
     pub backend_token: Option<Redacted<String>>,
+    /// The profiles, shipped and of the folder.
+    pub profiles: Loaded,
 }
 
 /// What a sink needs of files.
@@ -82,12 +85,19 @@ impl Settings {
         if let Err(error) = menus::services(&config.ussd, has_backend, None) {
             faults.push(format!("ussd: {}", chain(&error)));
         }
-        if !faults.is_empty() {
+        let profiles = profiles(&config).map_err(|found| faults.extend(found)).ok();
+        let Some(profiles) = profiles.filter(|_| faults.is_empty()) else {
             return Err(SettingsError { faults });
-        }
+        };
         let file = file.map(Path::to_owned);
-        Ok(Self { config, file, shared_credentials, sink_secrets, backend_token })
+        Ok(Self { config, file, shared_credentials, sink_secrets, backend_token, profiles })
     }
+}
+
+/// The profiles, or a line for each fault.
+fn profiles(config: &Config) -> Result<Loaded, Vec<String>> {
+    let loaded = Texts::read(&config.provisioning).and_then(Texts::load);
+    loaded.map_err(|faults| faults.iter().map(fault_line).collect())
 }
 
 /// Which certificates of CPEs are believed; `None` when they are not asked for any.

@@ -3,8 +3,9 @@
 use super::access::{Authorised, need};
 use super::problem::ProblemBody;
 use super::{
-    ApiState, audit, commands, credentials, customers, dead_letters, devices, events, health,
-    images, metrics, naming, parameters, sinks, tokens, trace, uploads, wake,
+    ApiState, approvals, audit, commands, credentials, customers, dead_letters, devices, events,
+    health, holds, images, metrics, naming, parameters, plans, profiles, sinks, tokens, trace,
+    uploads, wake,
 };
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
@@ -53,6 +54,16 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(uploads::of_device))
         .routes(routes!(uploads::show, uploads::delete))
         .routes(routes!(uploads::fetch))
+        .routes(routes!(profiles::list))
+        .routes(routes!(profiles::show))
+        .routes(routes!(profiles::reload))
+        .routes(routes!(profiles::promote))
+        .routes(routes!(profiles::rollback))
+        .routes(routes!(plans::make))
+        .routes(routes!(holds::list, holds::make))
+        .routes(routes!(holds::lift))
+        .routes(routes!(approvals::list))
+        .routes(routes!(approvals::agree))
         .routes(routes!(tokens::create, tokens::list))
         .routes(routes!(tokens::revoke))
         .routes(routes!(audit::list))

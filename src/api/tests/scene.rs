@@ -3,6 +3,8 @@
 use super::super::access::Peer;
 use super::super::*;
 use crate::deliver::cloud_event;
+use crate::plans::{Plans, PlansParts};
+use crate::profiles::{self, Keeper, KeeperParts, Profiles};
 use crate::secrets::{KEY_LEN, Vault, new_token};
 use crate::store::{CustomerRow, Page, SqliteOptions, SqliteStore, TokenRow, WriterOptions};
 use crate::transfers::{self, TransferOptions};
@@ -109,6 +111,39 @@ async fn no_files(
     transfers
 }
 
+/// A planner and a keeper of no profiles at all.
+async fn no_profiles(
+    store: &Arc<dyn Store>,
+    writer: &Writer,
+    registry: &Arc<Registry>,
+    data_models: &Arc<DataModels>,
+    holds: &Arc<Holds>,
+    vault: &Vault,
+    prometheus: &prometheus::Registry,
+) -> (Arc<Plans>, Arc<Keeper>) {
+    let (clock, profiles) = (Clock::start(), Arc::<Profiles>::default());
+    let plans = Plans::new(PlansParts {
+        store: Arc::clone(store),
+        registry: Arc::clone(registry),
+        data_models: Arc::clone(data_models),
+        profiles: Arc::clone(&profiles),
+        fingerprint_key: [7; 32],
+        clock,
+    });
+    let parts = KeeperParts {
+        profiles,
+        registry: Arc::clone(registry),
+        plans: Arc::clone(&plans),
+        holds: Arc::clone(holds),
+        writer: writer.clone(),
+        vault: vault.clone(),
+        clock,
+        metrics: profiles::Metrics::new(prometheus).unwrap(),
+    };
+    let keeper = Keeper::new(parts, Config::default().provisioning);
+    (plans, keeper)
+}
+
 fn no_credentials(
     vault: Vault,
     writer: Writer,
@@ -147,7 +182,9 @@ impl Scene {
         let parts =
             transfers::Parts { store: of_store, writer: of_writer, vault: vault.clone(), clock };
         let transfers = no_files(parts, folder.path(), &prometheus).await;
-        let mirrors: [Arc<dyn Mirror>; 3] = [
+        let holds = Arc::new(Holds::default());
+        let mirrors: [Arc<dyn Mirror>; 4] = [
+            Arc::<Holds>::clone(&holds),
             Arc::<Registry>::clone(&registry),
             Arc::<Access>::clone(&access),
             Arc::<Transfers>::clone(&transfers),
@@ -157,12 +194,16 @@ impl Scene {
         let (wake, wakes) = mpsc::channel(8);
         let (of_store, of_registry) = (Arc::clone(&store), Arc::clone(&registry));
         let desk = Desk::new(of_store, writer.clone(), of_registry, Arc::default(), clock, wake);
+        let desk = desk.with_holds(Arc::clone(&holds));
         let of_registry = Arc::clone(&registry);
         let credentials = no_credentials(vault.clone(), writer.clone(), of_registry, clock);
         let (of_store, of_registry) = (Arc::clone(&store), Arc::clone(&registry));
         let counted = crate::data_models::Metrics::new(&prometheus).unwrap();
         let data_models =
             DataModels::new(of_store, writer.clone(), of_registry, vault.clone(), counted);
+        let data_models = Arc::new(data_models);
+        let (plans, keeper) =
+            no_profiles(&store, &writer, &registry, &data_models, &holds, &vault, &prometheus).await;
         let (waker, asked) = crate::wake::Wakes::new();
         let state = ApiState::new(Parts {
             store,
@@ -171,7 +212,10 @@ impl Scene {
             desk: Arc::new(desk),
             access,
             vault,
-            data_models: Arc::new(data_models),
+            data_models,
+            keeper,
+            holds,
+            plans,
             credentials: Arc::new(credentials),
             transfers,
             traces: Arc::default(),
