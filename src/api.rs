@@ -27,6 +27,7 @@ mod credentials;
 mod customers;
 mod dead_letters;
 mod devices;
+mod equipment;
 mod events;
 mod holds;
 mod images;
@@ -36,11 +37,14 @@ mod openapi;
 mod parameters;
 mod plans;
 mod profiles;
+mod push;
 mod sinks;
+mod tasks;
 mod tokens;
 mod trace;
 mod uploads;
 mod wake;
+mod wifi;
 
 #[cfg(test)]
 mod tests;
@@ -58,12 +62,14 @@ use crate::commands::Desk;
 use crate::credentials::Credentials;
 use crate::data_models::DataModels;
 use crate::deliver::Replays;
+use crate::equipment::Equipments;
 use crate::files::FileError;
 use crate::holds::Holds;
 use crate::plans::Plans;
 use crate::profiles::Keeper;
 use crate::registry::{Device, Registry};
 use crate::store::{AuditEntry, Operation, OperationError, ReadError, Store, WriteError, Writer};
+use crate::tasks::Tasks;
 use crate::trace::Traces;
 use crate::transfers::{FileBody, Transfers};
 use crate::wake::Wakes;
@@ -141,6 +147,10 @@ pub struct Parts {
     pub vault: crate::secrets::Vault,
     /// What is known of devices' data models.
     pub data_models: Arc<DataModels>,
+    /// What the business keeps for devices.
+    pub equipments: Arc<Equipments>,
+    /// What is to be done later.
+    pub tasks: Arc<Tasks>,
     /// What devices present.
     pub credentials: Arc<Credentials>,
     /// Images, and what devices have sent.
@@ -276,6 +286,8 @@ impl From<WriteError> for Problem {
                 "upload" => Code::NoSuchUpload.into(),
                 "image" => Code::NoSuchImage.into(),
                 "hold" => Code::NoSuchHold.into(),
+                "equipment" => Code::NoSuchEquipment.into(),
+                "task" => Code::NoSuchTask.into(),
                 "cursor" | "sink" => Code::NoSuchSink.into(),
                 other => Self::new(Code::Conflict, format!("there is no such {other}")),
             },

@@ -25,6 +25,7 @@ use crate::credentials::Credentials;
 use crate::data_models::{self, DataModels};
 use crate::deliver::{self, Replays};
 use crate::holds::{self, Holds, wake::Release};
+use crate::equipment::{self, Carrier, Equipments, HttpCarrier, HubOptions};
 use crate::housekeeping::Housekeeping;
 use crate::lines::Lines;
 use crate::logging::Logging;
@@ -38,12 +39,13 @@ use crate::secrets::Vault;
 use crate::settings::Settings;
 use crate::shutdown::{Overdue, Stage};
 use crate::store::{
-    self, CommitError, SqliteOptions, SqliteStore, SteeringRows, Store, Writer, WriterOptions,
+    CommitError, SqliteOptions, SqliteStore, SteeringRows, Store, Tasks, Writer, WriterOptions, crate::tasks::, self, use,
 };
 use crate::trace::Traces;
 use crate::transfers::{self, TransferOptions, Transfers};
 use crate::wake::{self, Ask, UdpCaller, WakeOptions, Waker, Wakes};
-use config::{Config, StoreUrl};
+use config::{BackendKind, Config, StoreUrl};
+use delivery::Networks;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -116,6 +118,8 @@ struct Core {
     profiles: Arc<Profiles>,
     holds: Arc<Holds>,
     plans: Arc<Plans>,
+    tasks: Arc<Tasks>,
+    equipments: Arc<Equipments>,
 }
 
 impl Daemon {
@@ -278,6 +282,19 @@ fn join(
         vault: vault.clone(),
         clock,
     };
+    let counted = tasks::Metrics::new(metrics.registry())?;
+    let tasks = Tasks::new(Arc::clone(&store), writer.clone(), clock, counted);
+    let equipments = Equipments::new(equipment::Parts {
+        store: Arc::clone(&store),
+        writer: writer.clone(),
+        registry: Arc::clone(&registry),
+        vault: vault.clone(),
+        clock,
+        tasks: Arc::clone(&tasks),
+        metrics: equipment::Metrics::new(metrics.registry())?,
+        claim_networks: settings.config.provisioning.claim_networks.clone(),
+        hub: hub(settings, clock)?,
+    });
     let (data_dir, options) = (&settings.config.data_dir, TransferOptions::from(&settings.config));
     let transfers = Transfers::new(parts, data_dir, options, metrics.registry())?;
     let parts = provisioner::Parts {
@@ -356,6 +373,28 @@ fn start_steering(
     };
     stage.spawn(release.run(stage.clone()));
     wakes_per_second
+        tasks,
+        equipments: Arc::new(equipments),
+    })
+}
+
+/// The business's hub, where it has one.
+fn hub(
+    settings: &Settings,
+    clock: Clock,
+) -> Result<Option<(Arc<dyn Carrier>, HubOptions)>, StartError> {
+    let backend = &settings.config.backend;
+    let url = backend.url.as_ref().filter(|_| backend.kind == BackendKind::Http);
+    let Some(url) = url else { return Ok(None) };
+    let options = HubOptions {
+        timeout: backend.timeout.get(),
+        parallel_max: backend.parallel_max.as_usize(),
+        ttl: backend.ttl.get(),
+    };
+    let guard = Arc::new(Networks(backend.networks.clone()));
+    let token = settings.backend_token.as_ref();
+    let carrier = HttpCarrier::new(url.as_str(), token, options.timeout, guard, clock)?;
+    Ok(Some((Arc::new(carrier), options)))
 }
 
 /// What runs by itself: housekeeping and waking.
@@ -377,6 +416,8 @@ fn start_house(
         clock: core.clock,
     };
     stages.house.spawn(housekeeping.run(stages.house.clone()));
+    // With the listeners: a call that is cut off here is made again after the next start.
+    stages.listeners.spawn(Arc::clone(&core.tasks).run(stages.listeners.clone()));
     stages.house.spawn(Arc::clone(&core.transfers).keep_house(stages.house.clone()));
     let waking = &config.cwmp.connection_request;
     let waker = Waker {
@@ -410,6 +451,10 @@ async fn operator(
     let transfers = Arc::clone(&core.transfers) as Arc<dyn api::Mirror>;
     let holds = Arc::clone(&core.holds) as Arc<dyn api::Mirror>;
     let (changes, lanes) = Changes::new(&core.writer, &[registry, access, transfers, holds]);
+    let equipments = Arc::clone(&core.equipments) as Arc<dyn api::Mirror>;
+    let tasks = Arc::clone(&core.tasks) as Arc<dyn api::Mirror>;
+    let mirrors = [registry, access, transfers, equipments, tasks];
+    let (changes, lanes) = Changes::new(&core.writer, &mirrors);
     tokio::spawn(lanes);
     let sinks = config.sink.iter().map(|sink| api::ConfiguredSink {
         name: sink.name.as_str().into(),
@@ -425,6 +470,8 @@ async fn operator(
         vault: core.vault.clone(),
         data_models: Arc::clone(&core.data_models),
         credentials: Arc::clone(&core.credentials),
+        equipments: Arc::clone(&core.equipments),
+        tasks: Arc::clone(&core.tasks),
         transfers: Arc::clone(&core.transfers),
         traces: Arc::clone(&core.traces),
         replays: replays.clone(),

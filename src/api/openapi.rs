@@ -3,9 +3,7 @@
 use super::access::{Authorised, need};
 use super::problem::ProblemBody;
 use super::{
-    ApiState, approvals, audit, commands, credentials, customers, dead_letters, devices, events,
-    health, holds, images, metrics, naming, parameters, plans, profiles, sinks, tokens, trace,
-    uploads, wake,
+    ApiState, approvals, audit, commands, credentials, customers, dead_letters, devices, equipment, events, health, holds, images, metrics, naming, parameters, plans, profiles, sinks, tasks, tokens, trace, uploads, wake, wifi,
 };
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
@@ -44,6 +42,16 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(naming::put_tag, naming::delete_tag))
         .routes(routes!(credentials::put, credentials::show, credentials::delete))
         .routes(routes!(credentials::allow_enrolment))
+        .routes(routes!(equipment::list))
+        .routes(routes!(equipment::put, equipment::show, equipment::delete))
+        .routes(routes!(equipment::put_status))
+        .routes(routes!(equipment::schema))
+        .routes(routes!(equipment::activated_schema))
+        .routes(routes!(wifi::of_device))
+        .routes(routes!(wifi::of_customer))
+        .routes(routes!(tasks::list))
+        .routes(routes!(tasks::delete))
+        .routes(routes!(tasks::retry))
         .routes(routes!(trace::begin, trace::show, trace::end))
         .routes(routes!(customers::put, customers::show))
         .routes(routes!(customers::devices_of))

@@ -53,6 +53,14 @@ pub enum Code {
     NoSuchHold,
     /// Nothing of that name waits for someone to agree.
     NoSuchApproval,
+    /// Nothing is kept for equipment of that name.
+    NoSuchEquipment,
+    /// No task has that name.
+    NoSuchTask,
+    /// Equipment is kept by the business's hub and not here.
+    KeptByHub,
+    /// What is changed is not what the caller saw.
+    PreconditionFailed,
     /// The device does not belong to that customer.
     NotTheOwner,
     /// What is asked stands against what is.
@@ -110,6 +118,7 @@ pub enum Code {
 impl Code {
     /// Every word.
     pub const ALL: [Self; 46] = [
+    pub const ALL: [Self; 42] = [
         Self::Unauthorised,
         Self::Forbidden,
         Self::TooManyTries,
@@ -127,9 +136,7 @@ impl Code {
         Self::NoSuchDeadLetter,
         Self::NoSuchImage,
         Self::NoSuchUpload,
-        Self::NoSuchProfile,
-        Self::NoSuchHold,
-        Self::NoSuchApproval,
+    Self::KeptByHub, Self::NoSuchApproval, Self::NoSuchEquipment, Self::NoSuchHold, Self::NoSuchProfile, Self::NoSuchTask, Self::PreconditionFailed,
         Self::NotTheOwner,
         Self::Conflict,
         Self::NoTrial,
@@ -213,6 +220,13 @@ impl Code {
             Self::TooManyHolds => (S::TOO_MANY_REQUESTS, "too_many_holds", "There are too many holds"),
             Self::FaultyProfiles => {
                 (S::UNPROCESSABLE_ENTITY, "faulty_profiles", "Profiles are faulty")
+            Self::NoSuchEquipment => {
+                (S::NOT_FOUND, "no_such_equipment", "Nothing is kept for such equipment")
+            }
+            Self::NoSuchTask => (S::NOT_FOUND, "no_such_task", "There is no such task"),
+            Self::KeptByHub => (S::CONFLICT, "kept_by_hub", "The business's hub keeps equipment"),
+            Self::PreconditionFailed => {
+                (S::PRECONDITION_FAILED, "precondition_failed", "It is not as the caller saw it")
             }
             Self::NotTheOwner => (S::NOT_FOUND, "not_the_owner", "The customer does not own it"),
             Self::Conflict => (S::CONFLICT, "conflict", "This stands against what is"),

@@ -22,6 +22,8 @@ pub(super) async fn rebuild(core: &Core) -> Result<SteeringRows, StartError> {
     let steering = core.store.steering().await?;
     core.holds.load(&steering);
     Ok(steering)
+    core.equipments.load().await?;
+    Ok(())
 }
 
 /// One page is read while the one before is taken in.

@@ -142,6 +142,29 @@ async fn no_profiles(
     };
     let keeper = Keeper::new(parts, Config::default().provisioning);
     (plans, keeper)
+/// The embedded backend, and tasks that nobody carries out.
+fn business(
+    store: &Arc<dyn Store>,
+    writer: &Writer,
+    registry: &Arc<Registry>,
+    vault: &Vault,
+    clock: Clock,
+    prometheus: &prometheus::Registry,
+) -> (Arc<Tasks>, Arc<Equipments>) {
+    let counted = crate::tasks::Metrics::new(prometheus).unwrap();
+    let tasks = Tasks::new(Arc::clone(store), writer.clone(), clock, counted);
+    let equipments = Equipments::new(crate::equipment::Parts {
+        store: Arc::clone(store),
+        writer: writer.clone(),
+        registry: Arc::clone(registry),
+        vault: vault.clone(),
+        clock,
+        tasks: Arc::clone(&tasks),
+        metrics: crate::equipment::Metrics::new(prometheus).unwrap(),
+        claim_networks: Vec::new(),
+        hub: None,
+    });
+    (tasks, Arc::new(equipments))
 }
 
 fn no_credentials(
@@ -185,9 +208,13 @@ impl Scene {
         let holds = Arc::new(Holds::default());
         let mirrors: [Arc<dyn Mirror>; 4] = [
             Arc::<Holds>::clone(&holds),
+        let (tasks, equipments) = business(&store, &writer, &registry, &vault, clock, &prometheus);
+        let mirrors: [Arc<dyn Mirror>; 5] = [
             Arc::<Registry>::clone(&registry),
             Arc::<Access>::clone(&access),
             Arc::<Transfers>::clone(&transfers),
+            Arc::<Equipments>::clone(&equipments),
+            Arc::<Tasks>::clone(&tasks),
         ];
         let (changes, task) = Changes::new(&writer, &mirrors);
         tokio::spawn(task);
@@ -217,6 +244,8 @@ impl Scene {
             holds,
             plans,
             credentials: Arc::new(credentials),
+            tasks,
+            equipments,
             transfers,
             traces: Arc::default(),
             replays: Replays::default(),
