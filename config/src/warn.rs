@@ -38,6 +38,12 @@ pub(crate) fn warnings(config: &Config) -> Vec<Warning> {
             warn(&format!("sink[{index}].broker"), "sends events in plain text: use mqtts");
         }
     }
+    if config.firmware.keys.is_empty() {
+        warn(
+            "firmware.keys",
+            "is empty: images are taken without a signature, and devices run what is there",
+        );
+    }
     if config.tls.self_signed {
         warn("tls.self_signed", "proves nothing to a device: for a lab only");
     }

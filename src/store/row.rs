@@ -77,6 +77,8 @@ pub struct DeviceRow {
     pub customer: Option<Box<str>>,
     /// Labels given by the operator.
     pub tags: Vec<Box<str>>,
+    /// The one group that it is in.
+    pub group: Option<Box<str>>,
     /// When it was met first.
     pub created_at: Timestamp,
     /// When it was last heard; written behind, so it may lag by the write-behind interval.

@@ -134,10 +134,7 @@ fn cost(bytes: u64) -> u64 {
 
 /// A name for a file: a ULID, so that names sort by their making.
 pub(super) fn new_id(now: jiff::Timestamp) -> Box<str> {
-    let mut random = [0; 16];
-    SystemRandom.fill(&mut random);
-    let millis = u64::try_from(now.as_millisecond()).unwrap_or(0);
-    ulid::Ulid::from_parts(millis, u128::from_ne_bytes(random)).to_string().into()
+    crate::clock::new_name(now)
 }
 
 fn remove_in_background(path: PathBuf) {

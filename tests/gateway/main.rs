@@ -20,11 +20,16 @@ mod cpe;
 mod daemon;
 mod documents;
 mod http;
+mod hub;
 mod ledger;
 mod load;
 mod mosquitto;
 mod phone;
 mod programs;
+mod router;
+#[path = "../../loadtest/src/tree.rs"]
+#[allow(dead_code, unused_imports, reason = "the load uses what these tests do not")]
+mod tree;
 
 mod bad_input;
 mod brokers;
@@ -37,6 +42,7 @@ mod files;
 mod full_store;
 mod identity;
 mod kills;
+mod provisioning;
 mod recorded;
 mod refusals;
 mod rpc_crashes;
@@ -70,6 +76,7 @@ fn main() {
         rpcs::trials(),
         rpc_crashes::trials(),
         discovery::trials(),
+        provisioning::trials(),
         dials::trials(),
         identity::trials(),
         sign_in::trials(),

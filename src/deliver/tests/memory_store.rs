@@ -1,9 +1,8 @@
 //! A store in memory: what delivery asks of one, and no more.
 
 use crate::store::{
-    AuditEntry, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, ImageRow,
-    Operation, OperationError, Page, Position, ReadError, Store, StoredEvent, TokenRow, UploadRow,
-    Uploads, Usage, Write,
+    AuditEntry, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow,
+    EquipmentRow, FirmwareStep, GroupFirmwareRow, HubMemory, ImageRow, Operation, OperationError, Page, Position, ProvisionMark, ReadError, RolloutDevice, RolloutDevices, RolloutRow, SteeringRows, Store, StoredEvent, TaskRow, Tasks, TokenRow, UploadRow, Uploads, Usage, Write,
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -277,6 +276,16 @@ impl Store for MemoryStore {
         Ok(Vec::new())
     }
 
+    async fn data_models_of(
+        &self,
+        _: &Tenant,
+        _: &[DeviceId],
+    ) -> Result<Vec<(DeviceId, Redacted<Vec<u8>>)>, ReadError> {
+        Ok(Vec::new())
+    }
+    async fn steering(&self) -> Result<SteeringRows, ReadError> {
+        Ok(SteeringRows::default())
+    }
     async fn data_model(
         &self,
         _: &Tenant,
@@ -284,6 +293,32 @@ impl Store for MemoryStore {
     ) -> Result<Option<Redacted<Vec<u8>>>, ReadError> {
         Ok(None)
     }
+    async fn rollouts(&self) -> Result<Vec<RolloutRow>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn rollout_devices(
+        &self,
+        _: &RolloutDevices,
+        _: usize,
+    ) -> Result<Vec<RolloutDevice>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn firmware_steps(
+        &self,
+        _: &Tenant,
+        _: &DeviceId,
+        _: Option<u64>,
+        _: usize,
+    ) -> Result<Vec<FirmwareStep>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn group_firmware(&self) -> Result<Vec<GroupFirmwareRow>, ReadError> {
+        Ok(Vec::new())
+    }
+
     async fn images(&self) -> Result<Vec<ImageRow>, ReadError> {
         Ok(Vec::new())
     }
@@ -292,7 +327,52 @@ impl Store for MemoryStore {
         Ok(Vec::new())
     }
 
+    async fn provision_marks(
+        &self,
+        _: Option<(Tenant, DeviceId)>,
+        _: usize,
+    ) -> Result<Vec<(Tenant, DeviceId, ProvisionMark)>, ReadError> {
+        unreachable!()
+    }
+
+    async fn provision(&self, _: &Tenant, _: &DeviceId) -> Result<Option<Box<str>>, ReadError> {
+        unreachable!()
+    }
+
     async fn audit(&self, _: &Tenant, _: Page) -> Result<Vec<AuditEntry>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn equipment(&self, _: &Tenant, _: &str) -> Result<Option<EquipmentRow>, ReadError> {
+        Ok(None)
+    }
+
+    async fn equipment_page(
+        &self,
+        _: &Tenant,
+        _: Option<&str>,
+        _: usize,
+    ) -> Result<Vec<EquipmentRow>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn equipment_keys(
+        &self,
+        _: Option<(Tenant, Box<str>)>,
+        _: usize,
+    ) -> Result<Vec<(Tenant, Box<str>)>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn equipment_holder(&self, _: &Tenant, _: &str) -> Result<Option<DeviceId>, ReadError> {
+        Ok(None)
+    }
+
+    async fn hub_memory(&self, _: &Tenant, _: &DeviceId) -> Result<HubMemory, ReadError> {
+        Ok(HubMemory::default())
+    }
+
+    async fn tasks(&self, _: &Tasks, _: usize) -> Result<Vec<TaskRow>, ReadError> {
         Ok(Vec::new())
     }
 }
