@@ -284,7 +284,7 @@ fn join(
     };
     let counted = tasks::Metrics::new(metrics.registry())?;
     let tasks = Tasks::new(Arc::clone(&store), writer.clone(), clock, counted);
-    let equipments = Equipments::new(equipment::Parts {
+    let equipments = Arc::new(Equipments::new(equipment::Parts {
         store: Arc::clone(&store),
         writer: writer.clone(),
         registry: Arc::clone(&registry),
@@ -294,7 +294,7 @@ fn join(
         metrics: equipment::Metrics::new(metrics.registry())?,
         claim_networks: settings.config.provisioning.claim_networks.clone(),
         hub: hub(settings, clock)?,
-    });
+    }));
     let (data_dir, options) = (&settings.config.data_dir, TransferOptions::from(&settings.config));
     let transfers = Transfers::new(parts, data_dir, options, metrics.registry())?;
     let parts = provisioner::Parts {
@@ -304,7 +304,7 @@ fn join(
         data_models: Arc::clone(&data_models),
         profiles: Arc::default(),
         holds: Arc::default(),
-        equipments: Arc::default(),
+        equipments: Arc::clone(&equipments),
         upgrades: Arc::default(),
         wakes: Arc::clone(&wakes),
         clock,
@@ -374,7 +374,7 @@ fn start_steering(
     stage.spawn(release.run(stage.clone()));
     wakes_per_second
         tasks,
-        equipments: Arc::new(equipments),
+        equipments,
     })
 }
 
