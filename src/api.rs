@@ -30,6 +30,7 @@ mod devices;
 mod equipment;
 mod events;
 mod holds;
+mod groups;
 mod images;
 mod input;
 mod naming;
@@ -38,6 +39,7 @@ mod parameters;
 mod plans;
 mod profiles;
 mod push;
+mod rollouts;
 mod sinks;
 mod tasks;
 mod tokens;
@@ -72,6 +74,7 @@ use crate::store::{AuditEntry, Operation, OperationError, ReadError, Store, Writ
 use crate::tasks::Tasks;
 use crate::trace::Traces;
 use crate::transfers::{FileBody, Transfers};
+use crate::upgrades::Upgrades;
 use crate::wake::Wakes;
 use access::Authorised;
 use axum::body::Body;
@@ -155,6 +158,8 @@ pub struct Parts {
     pub credentials: Arc<Credentials>,
     /// Images, and what devices have sent.
     pub transfers: Arc<Transfers>,
+    /// Images on their way to devices.
+    pub upgrades: Arc<Upgrades>,
     /// Who is listened to.
     pub traces: Arc<Traces>,
     /// Wakes the sinks for dead letters.

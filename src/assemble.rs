@@ -43,6 +43,7 @@ use crate::store::{
 };
 use crate::trace::Traces;
 use crate::transfers::{self, TransferOptions, Transfers};
+use crate::upgrades::{self, UpgradeOptions, Upgrades};
 use crate::wake::{self, Ask, UdpCaller, WakeOptions, Waker, Wakes};
 use config::{BackendKind, Config, StoreUrl};
 use delivery::Networks;
@@ -120,6 +121,7 @@ struct Core {
     plans: Arc<Plans>,
     tasks: Arc<Tasks>,
     equipments: Arc<Equipments>,
+    upgrades: Arc<Upgrades>,
 }
 
 impl Daemon {
@@ -311,6 +313,20 @@ fn join(
     };
     let counted = provisioner::Metrics::new(metrics.registry())?;
     let provisioner = Provisioner::new(parts, &vault, ROUNDS_MAX, counted);
+    let pipeline = Arc::new(pipeline);
+    let parts = upgrades::Parts {
+        store: Arc::clone(&store),
+        writer: writer.clone(),
+        registry: Arc::clone(&registry),
+        desk: Arc::clone(&desk),
+        pipeline: Arc::clone(&pipeline),
+        transfers: Arc::clone(&transfers),
+        holds: Arc::default(),
+        wakes: Arc::clone(&wakes),
+        clock,
+    };
+    let options = UpgradeOptions::new(&settings.config, settings.firmware_keys.clone());
+    let upgrades = Upgrades::new(parts, options, metrics.registry())?;
     Ok(Core {
         clock,
         vault,
@@ -320,7 +336,7 @@ fn join(
         registry,
         lines,
         desk,
-        pipeline: Arc::new(pipeline),
+        pipeline,
         credentials: Arc::new(credentials),
         traces: Arc::default(),
         access: Arc::new(access),
@@ -328,9 +344,7 @@ fn join(
         provisioner: Arc::new(provisioner),
         data_models,
         transfers,
-        profiles,
-        holds,
-        plans,
+    holds, plans, profiles, upgrades,
     })
 }
 
@@ -419,6 +433,7 @@ fn start_house(
     // With the listeners: a call that is cut off here is made again after the next start.
     stages.listeners.spawn(Arc::clone(&core.tasks).run(stages.listeners.clone()));
     stages.house.spawn(Arc::clone(&core.transfers).keep_house(stages.house.clone()));
+    stages.house.spawn(Arc::clone(&core.upgrades).run(stages.house.clone()));
     let waking = &config.cwmp.connection_request;
     let waker = Waker {
         registry: Arc::clone(&core.registry),
@@ -473,6 +488,7 @@ async fn operator(
         equipments: Arc::clone(&core.equipments),
         tasks: Arc::clone(&core.tasks),
         transfers: Arc::clone(&core.transfers),
+        upgrades: Arc::clone(&core.upgrades),
         traces: Arc::clone(&core.traces),
         replays: replays.clone(),
         wakes: Arc::clone(&core.wakes),

@@ -245,7 +245,7 @@ fn read(mut body: Map<String, Value>) -> Result<(CommandKind, Terms), Problem> {
 }
 
 /// The caller's key, made his own: two programs may count from 1.
-fn idempotency_key<N>(
+pub(super) fn idempotency_key<N>(
     caller: &Authorised<N>,
     headers: &HeaderMap,
 ) -> Result<Option<Box<str>>, Problem> {

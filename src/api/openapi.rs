@@ -3,7 +3,7 @@
 use super::access::{Authorised, need};
 use super::problem::ProblemBody;
 use super::{
-    ApiState, approvals, audit, commands, credentials, customers, dead_letters, devices, equipment, events, health, holds, images, metrics, naming, parameters, plans, profiles, sinks, tasks, tokens, trace, uploads, wake, wifi,
+    ApiState, approvals, audit, commands, credentials, customers, dead_letters, devices, equipment, events, groups, health, holds, images, metrics, naming, parameters, plans, profiles, rollouts, sinks, tasks, tokens, trace, uploads, wake, wifi,
 };
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
@@ -59,6 +59,16 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(images::list))
         .routes(routes!(images::put, images::show, images::delete))
         .routes(routes!(images::fetch))
+        .routes(routes!(rollouts::create, rollouts::list))
+        .routes(routes!(rollouts::show))
+        .routes(routes!(rollouts::devices))
+        .routes(routes!(rollouts::pause))
+        .routes(routes!(rollouts::resume))
+        .routes(routes!(rollouts::next))
+        .routes(routes!(rollouts::abort))
+        .routes(routes!(rollouts::of_device))
+        .routes(routes!(groups::put_device, groups::delete_device))
+        .routes(routes!(groups::put, groups::show, groups::delete))
         .routes(routes!(uploads::of_device))
         .routes(routes!(uploads::show, uploads::delete))
         .routes(routes!(uploads::fetch))

@@ -71,8 +71,20 @@ pub enum Code {
     SamePerson,
     /// The sink is still in the configuration.
     SinkConfigured,
-    /// A command that has not ended names the image.
+    /// A command or rollout that has not ended names the image.
     ImageInUse,
+    /// Nobody whose signature is demanded has signed the image.
+    NotSigned,
+    /// The image is given to nobody, or not without force.
+    ImageRefused,
+    /// The rollout is not known.
+    NoSuchRollout,
+    /// The rollout does not stand so that this could be done.
+    RolloutState,
+    /// As many rollouts are open as may be.
+    TooManyRollouts,
+    /// Nothing is wanted of the group.
+    NoSuchWish,
     /// The command is under way or at its end.
     CommandUnderWay,
     /// A device of this protocol does not take this.
@@ -119,6 +131,7 @@ impl Code {
     /// Every word.
     pub const ALL: [Self; 46] = [
     pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 44] = [
         Self::Unauthorised,
         Self::Forbidden,
         Self::TooManyTries,
@@ -143,6 +156,12 @@ impl Code {
         Self::SamePerson,
         Self::SinkConfigured,
         Self::ImageInUse,
+        Self::NotSigned,
+        Self::ImageRefused,
+        Self::NoSuchRollout,
+        Self::RolloutState,
+        Self::TooManyRollouts,
+        Self::NoSuchWish,
         Self::CommandUnderWay,
         Self::WrongProtocol,
         Self::TooManyCommands,
@@ -231,7 +250,23 @@ impl Code {
             Self::NotTheOwner => (S::NOT_FOUND, "not_the_owner", "The customer does not own it"),
             Self::Conflict => (S::CONFLICT, "conflict", "This stands against what is"),
             Self::SinkConfigured => (S::CONFLICT, "sink_configured", "The sink is in use"),
-            Self::ImageInUse => (S::CONFLICT, "image_in_use", "A command needs the image"),
+            Self::ImageInUse => {
+                (S::CONFLICT, "image_in_use", "A command or rollout needs the image")
+            }
+            Self::NotSigned => (
+                S::UNPROCESSABLE_ENTITY,
+                "not_signed",
+                "No key of `firmware.keys` signed the image",
+            ),
+            Self::ImageRefused => {
+                (S::CONFLICT, "image_refused", "The image is not given to devices")
+            }
+            Self::NoSuchRollout => (S::NOT_FOUND, "no_such_rollout", "There is no such rollout"),
+            Self::RolloutState => (S::CONFLICT, "rollout_state", "The rollout does not stand so"),
+            Self::TooManyRollouts => {
+                (S::TOO_MANY_REQUESTS, "too_many_rollouts", "Too many rollouts are open")
+            }
+            Self::NoSuchWish => (S::NOT_FOUND, "no_such_wish", "Nothing is wanted of the group"),
             Self::CommandUnderWay => {
                 (S::CONFLICT, "command_under_way", "The command cannot be withdrawn")
             }

@@ -23,6 +23,7 @@ pub(super) async fn rebuild(core: &Core) -> Result<SteeringRows, StartError> {
     core.holds.load(&steering);
     Ok(steering)
     core.equipments.load().await?;
+    core.upgrades.load().await?;
     Ok(())
 }
 

@@ -7,7 +7,9 @@ use crate::plans::{Plans, PlansParts};
 use crate::profiles::{self, Keeper, KeeperParts, Profiles};
 use crate::secrets::{KEY_LEN, Vault, new_token};
 use crate::store::{CustomerRow, Page, SqliteOptions, SqliteStore, TokenRow, WriterOptions};
+use crate::pipeline::Pipeline;
 use crate::transfers::{self, TransferOptions};
+use crate::upgrades::{self, UpgradeOptions};
 use axum::Extension;
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode};
@@ -193,7 +195,23 @@ impl Scene {
         Self::with(NO_ROOM, ApiOptions::default()).await
     }
 
+    /// One that takes only images that this key has signed.
+    pub(super) async fn signed_by(key: &str) -> Self {
+        let keys = vec![firmware::PublicKey::parse(key).unwrap()];
+        let mut scene = Self::made(QUOTA, ApiOptions::default(), keys).await;
+        scene.token = scene.make_token(&Tenant::default(), "admin").await;
+        scene
+    }
+
     async fn with(quota_bytes: u64, options: ApiOptions) -> Self {
+        Self::made(quota_bytes, options, Vec::new()).await
+    }
+
+    async fn made(
+        quota_bytes: u64,
+        options: ApiOptions,
+        keys: Vec<firmware::PublicKey>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (store, writer) = open_store(folder.path(), quota_bytes).await;
         let registry = Arc::new(Registry::new());
@@ -232,11 +250,27 @@ impl Scene {
         let (plans, keeper) =
             no_profiles(&store, &writer, &registry, &data_models, &holds, &vault, &prometheus).await;
         let (waker, asked) = crate::wake::Wakes::new();
+        let desk = Arc::new(desk);
+        let (of_registry, of_desk) = (Arc::clone(&registry), Arc::clone(&desk));
+        let pipeline = Arc::new(Pipeline::new(writer.clone(), of_registry, of_desk, clock));
+        let upgrades = upgrades::Parts {
+            store: Arc::clone(&store),
+            writer: writer.clone(),
+            registry: Arc::clone(&registry),
+            desk: Arc::clone(&desk),
+            pipeline,
+            transfers: Arc::clone(&transfers),
+            holds: Arc::default(),
+            wakes: Arc::clone(&waker),
+            clock,
+        };
+        let bounds = UpgradeOptions::new(&Config::default(), keys);
+        let upgrades = Upgrades::new(upgrades, bounds, &prometheus).unwrap();
         let state = ApiState::new(Parts {
             store,
             changes,
             registry,
-            desk: Arc::new(desk),
+            desk,
             access,
             vault,
             data_models,
@@ -247,6 +281,7 @@ impl Scene {
             tasks,
             equipments,
             transfers,
+            upgrades,
             traces: Arc::default(),
             replays: Replays::default(),
             wakes: waker,
