@@ -49,9 +49,6 @@ use tracing::{info, warn};
 /// What every stage gets to stop, however late the ones before it were.
 const LAST_GRACE: Duration = Duration::from_secs(1);
 
-/// Rounds of writing that one session may have until the configuration says.
-const ROUNDS_MAX: u8 = 5;
-
 /// Why the daemon does not start, or cannot go on.
 pub type StartError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -258,15 +255,17 @@ fn join(
         writer: writer.clone(),
         registry: Arc::clone(&registry),
         data_models: Arc::clone(&data_models),
-        profiles: Arc::default(),
+        profiles: profiles(&settings.config)?,
         holds: Arc::default(),
         equipments: Arc::default(),
         upgrades: Arc::default(),
         wakes: Arc::clone(&wakes),
         clock,
     };
+    let rounds_max = settings.config.provisioning.rounds_max.get();
+    let rounds_max = u8::try_from(rounds_max).unwrap_or(u8::MAX);
     let counted = provisioner::Metrics::new(metrics.registry())?;
-    let provisioner = Provisioner::new(parts, &vault, ROUNDS_MAX, counted);
+    let provisioner = Provisioner::new(parts, &vault, rounds_max, counted);
     Ok(Core {
         clock,
         vault,
@@ -381,4 +380,16 @@ async fn operator(
     let address = socket.local_addr()?;
     stage.spawn(api::serve(socket, state, options, stage.stop().clone()));
     Ok(address)
+}
+
+fn profiles(config: &Config) -> Result<Arc<crate::profiles::Profiles>, StartError> {
+    let Some(folder) = &config.provisioning.profiles else { return Ok(Arc::default()) };
+    let mut texts = Vec::new();
+    for file in crate::files::list(folder)? {
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        texts.push((name, crate::files::read_text(&file)?));
+    }
+    let set = provisioning::ProfileSet::parse(texts.iter().map(|(n, t)| (n.as_str(), t.as_str())));
+    let set = set.map_err(|faults| format!("{faults:?}"))?;
+    Ok(Arc::new(crate::profiles::Profiles::of(set)))
 }
