@@ -24,6 +24,7 @@ use crate::commands::Desk;
 use crate::credentials::Credentials;
 use crate::data_models::{self, DataModels};
 use crate::deliver::{self, Replays};
+use crate::equipment::{self, Carrier, Equipments, HttpCarrier, HubOptions};
 use crate::housekeeping::Housekeeping;
 use crate::lines::Lines;
 use crate::logging::Logging;
@@ -35,10 +36,12 @@ use crate::secrets::Vault;
 use crate::settings::Settings;
 use crate::shutdown::{Overdue, Stage};
 use crate::store::{self, CommitError, SqliteOptions, SqliteStore, Store, Writer, WriterOptions};
+use crate::tasks::{self, Tasks};
 use crate::trace::Traces;
 use crate::transfers::{self, TransferOptions, Transfers};
 use crate::wake::{self, Ask, UdpCaller, WakeOptions, Waker, Wakes};
-use config::{Config, StoreUrl};
+use config::{BackendKind, Config, StoreUrl};
+use delivery::Networks;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,6 +107,8 @@ struct Core {
     transfers: Arc<Transfers>,
     wakes: Arc<Wakes>,
     provisioner: Arc<Provisioner>,
+    tasks: Arc<Tasks>,
+    equipments: Arc<Equipments>,
 }
 
 impl Daemon {
@@ -248,6 +253,20 @@ fn join(
         vault: vault.clone(),
         clock,
     };
+    let counted = tasks::Metrics::new(metrics.registry())?;
+    let tasks = Tasks::new(Arc::clone(&store), writer.clone(), clock, counted);
+    let equipments = Equipments::new(equipment::Parts {
+        store: Arc::clone(&store),
+        writer: writer.clone(),
+        registry: Arc::clone(&registry),
+        vault: vault.clone(),
+        clock,
+        tasks: Arc::clone(&tasks),
+        metrics: equipment::Metrics::new(metrics.registry())?,
+        claim_networks: settings.config.provisioning.claim_networks.clone(),
+        hub: hub(settings, clock)?,
+    });
+    let equipments = Arc::new(equipments);
     let (data_dir, options) = (&settings.config.data_dir, TransferOptions::from(&settings.config));
     let transfers = Transfers::new(parts, data_dir, options, metrics.registry())?;
     let parts = provisioner::Parts {
@@ -257,7 +276,7 @@ fn join(
         data_models: Arc::clone(&data_models),
         profiles: profiles(&settings.config)?,
         holds: Arc::default(),
-        equipments: Arc::default(),
+        equipments: Arc::clone(&equipments),
         upgrades: Arc::default(),
         wakes: Arc::clone(&wakes),
         clock,
@@ -283,7 +302,28 @@ fn join(
         provisioner: Arc::new(provisioner),
         data_models,
         transfers,
+        tasks,
+        equipments,
     })
+}
+
+/// The business's hub, where it has one.
+fn hub(
+    settings: &Settings,
+    clock: Clock,
+) -> Result<Option<(Arc<dyn Carrier>, HubOptions)>, StartError> {
+    let backend = &settings.config.backend;
+    let url = backend.url.as_ref().filter(|_| backend.kind == BackendKind::Http);
+    let Some(url) = url else { return Ok(None) };
+    let options = HubOptions {
+        timeout: backend.timeout.get(),
+        parallel_max: backend.parallel_max.as_usize(),
+        ttl: backend.ttl.get(),
+    };
+    let guard = Arc::new(Networks(backend.networks.clone()));
+    let token = settings.backend_token.as_ref();
+    let carrier = HttpCarrier::new(url.as_str(), token, options.timeout, guard, clock)?;
+    Ok(Some((Arc::new(carrier), options)))
 }
 
 /// What runs by itself: housekeeping and waking.
@@ -305,6 +345,8 @@ fn start_house(
         clock: core.clock,
     };
     stages.house.spawn(housekeeping.run(stages.house.clone()));
+    // With the listeners: a call that is cut off here is made again after the next start.
+    stages.listeners.spawn(Arc::clone(&core.tasks).run(stages.listeners.clone()));
     stages.house.spawn(Arc::clone(&core.transfers).keep_house(stages.house.clone()));
     let waking = &config.cwmp.connection_request;
     let waker = Waker {
@@ -336,7 +378,10 @@ async fn operator(
     let registry = Arc::clone(&core.registry) as Arc<dyn api::Mirror>;
     let access = Arc::clone(&core.access) as Arc<dyn api::Mirror>;
     let transfers = Arc::clone(&core.transfers) as Arc<dyn api::Mirror>;
-    let (changes, lanes) = Changes::new(&core.writer, &[registry, access, transfers]);
+    let equipments = Arc::clone(&core.equipments) as Arc<dyn api::Mirror>;
+    let tasks = Arc::clone(&core.tasks) as Arc<dyn api::Mirror>;
+    let mirrors = [registry, access, transfers, equipments, tasks];
+    let (changes, lanes) = Changes::new(&core.writer, &mirrors);
     tokio::spawn(lanes);
     let sinks = config.sink.iter().map(|sink| api::ConfiguredSink {
         name: sink.name.as_str().into(),
@@ -352,10 +397,13 @@ async fn operator(
         vault: core.vault.clone(),
         data_models: Arc::clone(&core.data_models),
         credentials: Arc::clone(&core.credentials),
+        equipments: Arc::clone(&core.equipments),
+        tasks: Arc::clone(&core.tasks),
         transfers: Arc::clone(&core.transfers),
         traces: Arc::clone(&core.traces),
         replays: replays.clone(),
         wakes: Arc::clone(&core.wakes),
+        provisioner: Arc::clone(&core.provisioner),
         source: deliver::cloud_event::source(config.node.as_str()).into(),
         sinks: sinks.collect(),
         health: Arc::clone(health),
