@@ -69,6 +69,7 @@ use crate::files::FileError;
 use crate::holds::Holds;
 use crate::plans::Plans;
 use crate::profiles::Keeper;
+use crate::provisioner::Provisioner;
 use crate::registry::{Device, Registry};
 use crate::store::{AuditEntry, Operation, OperationError, ReadError, Store, WriteError, Writer};
 use crate::tasks::Tasks;
@@ -172,6 +173,8 @@ pub struct Parts {
     pub holds: Arc<Holds>,
     /// What would be sent to devices.
     pub plans: Arc<Plans>,
+    /// Brings devices to what they should be.
+    pub provisioner: Arc<Provisioner>,
     /// The CloudEvents `source` of this node ([`crate::deliver::cloud_event::source`]).
     pub source: Box<str>,
     /// The sinks of the configuration.

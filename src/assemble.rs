@@ -58,9 +58,6 @@ use tracing::{info, warn};
 /// What every stage gets to stop, however late the ones before it were.
 const LAST_GRACE: Duration = Duration::from_secs(1);
 
-/// Rounds of writing that one session may have until the configuration says.
-const ROUNDS_MAX: u8 = 5;
-
 /// Why the daemon does not start, or cannot go on.
 pub type StartError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -297,6 +294,8 @@ fn join(
         claim_networks: settings.config.provisioning.claim_networks.clone(),
         hub: hub(settings, clock)?,
     }));
+    });
+    let equipments = Arc::new(equipments);
     let (data_dir, options) = (&settings.config.data_dir, TransferOptions::from(&settings.config));
     let transfers = Transfers::new(parts, data_dir, options, metrics.registry())?;
     let parts = provisioner::Parts {
@@ -304,13 +303,15 @@ fn join(
         writer: writer.clone(),
         registry: Arc::clone(&registry),
         data_models: Arc::clone(&data_models),
-        profiles: Arc::default(),
+        profiles: profiles(&settings.config)?,
         holds: Arc::default(),
         equipments: Arc::clone(&equipments),
         upgrades: Arc::default(),
         wakes: Arc::clone(&wakes),
         clock,
     };
+    let rounds_max = settings.config.provisioning.rounds_max.get();
+    let rounds_max = u8::try_from(rounds_max).unwrap_or(u8::MAX);
     let counted = provisioner::Metrics::new(metrics.registry())?;
     let provisioner = Provisioner::new(parts, &vault, ROUNDS_MAX, counted);
     let pipeline = Arc::new(pipeline);
@@ -327,6 +328,7 @@ fn join(
     };
     let options = UpgradeOptions::new(&settings.config, settings.firmware_keys.clone());
     let upgrades = Upgrades::new(parts, options, metrics.registry())?;
+    let provisioner = Provisioner::new(parts, &vault, rounds_max, counted);
     Ok(Core {
         clock,
         vault,
@@ -495,6 +497,7 @@ async fn operator(
         keeper: Arc::clone(keeper),
         holds: Arc::clone(&core.holds),
         plans: Arc::clone(&core.plans),
+        provisioner: Arc::clone(&core.provisioner),
         source: deliver::cloud_event::source(config.node.as_str()).into(),
         sinks: sinks.collect(),
         health: Arc::clone(health),
@@ -519,4 +522,16 @@ async fn operator(
     let address = socket.local_addr()?;
     stage.spawn(api::serve(socket, state, options, stage.stop().clone()));
     Ok(address)
+}
+
+fn profiles(config: &Config) -> Result<Arc<crate::profiles::Profiles>, StartError> {
+    let Some(folder) = &config.provisioning.profiles else { return Ok(Arc::default()) };
+    let mut texts = Vec::new();
+    for file in crate::files::list(folder)? {
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        texts.push((name, crate::files::read_text(&file)?));
+    }
+    let set = provisioning::ProfileSet::parse(texts.iter().map(|(n, t)| (n.as_str(), t.as_str())));
+    let set = set.map_err(|faults| format!("{faults:?}"))?;
+    Ok(Arc::new(crate::profiles::Profiles::of(set)))
 }
