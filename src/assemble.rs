@@ -29,6 +29,7 @@ use crate::lines::Lines;
 use crate::logging::Logging;
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
+use crate::provisioner::{self, Provisioner};
 use crate::registry::Registry;
 use crate::secrets::Vault;
 use crate::settings::Settings;
@@ -47,6 +48,9 @@ use tracing::{info, warn};
 
 /// What every stage gets to stop, however late the ones before it were.
 const LAST_GRACE: Duration = Duration::from_secs(1);
+
+/// Rounds of writing that one session may have until the configuration says.
+const ROUNDS_MAX: u8 = 5;
 
 /// Why the daemon does not start, or cannot go on.
 pub type StartError = Box<dyn std::error::Error + Send + Sync>;
@@ -102,6 +106,7 @@ struct Core {
     data_models: Arc<DataModels>,
     transfers: Arc<Transfers>,
     wakes: Arc<Wakes>,
+    provisioner: Arc<Provisioner>,
 }
 
 impl Daemon {
@@ -239,6 +244,7 @@ fn join(
         vault.clone(),
         data_models::Metrics::new(metrics.registry())?,
     );
+    let data_models = Arc::new(data_models);
     let parts = transfers::Parts {
         store: Arc::clone(&store),
         writer: writer.clone(),
@@ -247,6 +253,20 @@ fn join(
     };
     let (data_dir, options) = (&settings.config.data_dir, TransferOptions::from(&settings.config));
     let transfers = Transfers::new(parts, data_dir, options, metrics.registry())?;
+    let parts = provisioner::Parts {
+        store: Arc::clone(&store),
+        writer: writer.clone(),
+        registry: Arc::clone(&registry),
+        data_models: Arc::clone(&data_models),
+        profiles: Arc::default(),
+        holds: Arc::default(),
+        equipments: Arc::default(),
+        upgrades: Arc::default(),
+        wakes: Arc::clone(&wakes),
+        clock,
+    };
+    let counted = provisioner::Metrics::new(metrics.registry())?;
+    let provisioner = Provisioner::new(parts, &vault, ROUNDS_MAX, counted);
     Ok(Core {
         clock,
         vault,
@@ -261,7 +281,8 @@ fn join(
         traces: Arc::default(),
         access: Arc::new(access),
         wakes,
-        data_models: Arc::new(data_models),
+        provisioner: Arc::new(provisioner),
+        data_models,
         transfers,
     })
 }
@@ -279,6 +300,7 @@ fn start_house(
         desk: Arc::clone(&core.desk),
         pipeline: Arc::clone(&core.pipeline),
         data_models: Arc::clone(&core.data_models),
+        provisioner: Arc::clone(&core.provisioner),
         writer: core.writer.clone(),
         metrics: core.metrics.clone(),
         clock: core.clock,

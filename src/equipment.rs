@@ -41,6 +41,17 @@ pub enum Values {
 }
 
 impl Equipments {
+    /// The version of the values that are known and need not be asked for, and until when; a version
+    /// of 0 says that the business has none. `None`: they are to be asked for.
+    pub fn fresh(
+        &self,
+        _tenant: &Tenant,
+        _device: &DeviceId,
+        now: model::Now,
+    ) -> Option<(u64, Timestamp)> {
+        Some((0, now.wall))
+    }
+
     /// What the business says of a device: from memory while that is fresh, else asked for, within the
     /// operator's timeout. A first 200 of a hub claims the equipment.
     pub async fn values(
@@ -51,6 +62,9 @@ impl Equipments {
     ) -> Values {
         Values::Unknown
     }
+
+    /// A device has another name: what was believed of it is asked for anew.
+    pub fn forget(&self, _tenant: &Tenant, _device: &DeviceId) {}
 
     /// Has the business told that the device is as its profile says; kept before this returns, and
     /// delivered once for each `key`.

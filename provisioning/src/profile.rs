@@ -1,7 +1,6 @@
 //! Profiles: files that say which devices they are for, and what those should be.
 
 use super::{Equipment, Subject, Wanted};
-use jiff::Timestamp;
 use model::DataModel;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -59,25 +58,6 @@ pub struct Layers {
     pub profiles: Vec<Arc<Profile>>,
     /// Of all of them together.
     pub revision: Revision,
-}
-
-/// When something may begin: days of the week and hours in a time zone.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Window {}
-
-impl Window {
-    /// Whether it is open.
-    #[must_use]
-    pub fn is_open(&self, now: Timestamp) -> bool {
-        let _ = now;
-        true
-    }
-
-    /// When it opens next, or `now` while it is open.
-    #[must_use]
-    pub fn opens_at(&self, now: Timestamp) -> Timestamp {
-        now
-    }
 }
 
 impl ProfileSet {

@@ -1,10 +1,8 @@
 //! What one device should be: profiles and values together, with nothing left to compute.
 
-use super::Revision;
-use crate::profile::Window;
+use super::{Pattern, Revision, Window};
 use jiff::Timestamp;
 use model::{AliasKind, Redacted};
-use std::fmt;
 use std::time::Duration;
 
 /// What one device should be. Made by [`super::Layers::render`], read by [`super::decide`].
@@ -191,24 +189,5 @@ impl Wanted {
     pub fn first_due(&self, read_at: Timestamp) -> Option<Timestamp> {
         let _ = read_at;
         None
-    }
-}
-
-/// A path of which some segments stand for several: `*` for every instance,
-/// `[SSIDReference=Device.WiFi.SSID.1.]` for those in which a parameter has a value.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct Pattern(pub(crate) Box<str>);
-
-impl Pattern {
-    /// The text as it was written.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Pattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }

@@ -1,8 +1,8 @@
 //! Named conditional writes.
 
 use super::{
-    AuditEntry, CredentialRow, CustomerRow, ImageRow, NewDeadLetter, Position, Seen, TokenRow,
-    UploadRow,
+    AuditEntry, CredentialRow, CustomerRow, ImageRow, NewDeadLetter, Position, ProvisionRow, Seen,
+    TokenRow, UploadRow,
 };
 use firmware::ImageName;
 use jiff::Timestamp;
@@ -180,6 +180,9 @@ pub enum Operation {
         /// Which.
         id: Box<str>,
     },
+    /// Keeps how a device stands to what it should be, in place of what was. A device that is not
+    /// there is passed over.
+    PutProvision(ProvisionRow),
     /// Adds a line to the audit trail.
     Audit(AuditEntry),
     /// Writes behind what was only seen.
@@ -259,6 +262,7 @@ impl Operation {
     pub fn body_bytes(&self) -> usize {
         match self {
             Self::PutDataModel { sealed, .. } => sealed.expose().len(),
+            Self::PutProvision(row) => row.body.len(),
             _ => 0,
         }
     }
