@@ -97,6 +97,11 @@ impl Pattern {
         Ok(Self(text.into()))
     }
 
+    /// A name below an instance, such as `Enable`: no whole path, it matches and stands for itself.
+    pub(crate) fn below_instance(name: &str) -> Self {
+        Self(name.into())
+    }
+
     /// The text as it was written.
     #[must_use]
     pub fn as_str(&self) -> &str {
