@@ -28,6 +28,7 @@ mod sink;
 mod webhook;
 
 pub use carrier::{Carrier, FailureClass, Message, Outcome};
+pub(crate) use egress::GuardedResolver;
 pub use egress::{Anywhere, EgressGuard};
 pub use feed::{Feed, FeedItem, FeedStart, Positions};
 pub use filter::{Filter, FilterError};
@@ -37,6 +38,7 @@ pub use options::SinkOptions;
 pub use replays::{Replays, drop_sink};
 pub use signature::{SecretError, SigningSecret};
 pub use sink::{Sink, SinkContext, SinkError};
+pub(crate) use webhook::parse_retry_after;
 pub use webhook::{Webhook, WebhookError};
 
 #[cfg(test)]

@@ -37,6 +37,7 @@ pub mod settings;
 pub mod shutdown;
 pub mod sign_ins;
 pub mod store;
+pub mod tasks;
 pub mod trace;
 pub mod transfers;
 pub mod upgrades;

@@ -4,14 +4,19 @@
 //! arrived into a group, has the engine commit the group in one durable transaction, and only then
 //! releases those who wait. Nothing in the trait may be true of SQLite only.
 
+mod equipment;
 mod error;
 mod metrics;
 mod operation;
 mod provision;
 mod row;
 mod sqlite;
+mod task;
 mod writer;
 
+pub use equipment::{
+    EquipmentChange, EquipmentRow, EquipmentStatus, Expect, HubAnswerRow, HubMemory, WifiOverlayRow,
+};
 pub use error::{CommitError, OpenError, ReadError, WriteError};
 pub use metrics::Metrics;
 pub use operation::{Operation, OperationError};
@@ -21,6 +26,7 @@ pub use row::{
     NewDeadLetter, Page, Position, Seen, StoredEvent, TokenRow, UploadRow, Uploads, Usage,
 };
 pub use sqlite::{SqliteOptions, SqliteStore};
+pub use task::{TaskChange, TaskRow, TaskState, TaskStep, Tasks};
 pub use writer::{Room, Writer, WriterOptions};
 
 use async_trait::async_trait;
@@ -144,6 +150,41 @@ pub trait Store: Send + Sync + 'static {
 
     /// Files that devices have sent.
     async fn uploads(&self, which: &Uploads, rows_max: usize) -> Result<Vec<UploadRow>, ReadError>;
+
+    /// What the embedded backend keeps for one piece of equipment, by its name in the one spelling.
+    async fn equipment(
+        &self,
+        tenant: &Tenant,
+        serial: &str,
+    ) -> Result<Option<EquipmentRow>, ReadError>;
+
+    /// What it keeps for a tenant, in the order of the names.
+    async fn equipment_page(
+        &self,
+        tenant: &Tenant,
+        after: Option<&str>,
+        rows_max: usize,
+    ) -> Result<Vec<EquipmentRow>, ReadError>;
+
+    /// The names of all that it keeps, in the order of (tenant, name).
+    async fn equipment_keys(
+        &self,
+        after: Option<(Tenant, Box<str>)>,
+        rows_max: usize,
+    ) -> Result<Vec<(Tenant, Box<str>)>, ReadError>;
+
+    /// The device that is given the secrets of a serial.
+    async fn equipment_holder(
+        &self,
+        tenant: &Tenant,
+        serial: &str,
+    ) -> Result<Option<DeviceId>, ReadError>;
+
+    /// What is kept of a device beside the hub.
+    async fn hub_memory(&self, tenant: &Tenant, device: &DeviceId) -> Result<HubMemory, ReadError>;
+
+    /// What is to be done later.
+    async fn tasks(&self, which: &Tasks, rows_max: usize) -> Result<Vec<TaskRow>, ReadError>;
 
     /// How much room is taken and left.
     async fn usage(&self) -> Result<Usage, ReadError>;

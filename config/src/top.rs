@@ -7,6 +7,7 @@ use crate::fault::{Cause, Fault, Faults, Warning};
 use crate::files::{Files, Firmware};
 use crate::http::{Backend, Operator, Public, Tls};
 use crate::mqtt::Mqtt;
+use crate::provisioning::Provisioning;
 use crate::read::{Reader, Value};
 use crate::roles::Roles;
 use crate::section::{Entry, Section, section, words};
@@ -55,6 +56,8 @@ section! {
         section cwmp: Cwmp = {},
         /// Boards.
         section mqtt: Mqtt = {},
+        /// What devices should be.
+        section provisioning: Provisioning = {},
         /// What aggregators, providers and devices call over HTTP.
         section public: Public = {},
         /// Images that devices fetch.

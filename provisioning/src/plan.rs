@@ -162,4 +162,3 @@ pub enum Why {
     /// It belongs to a new object.
     New,
 }
-

@@ -208,8 +208,8 @@ pub mod need {
 
     needs! {
         DevicesRead, DevicesWrite, DevicesTrace, CredentialsWrite, CommandsSend, CustomersRead,
-        CustomersWrite, ImagesRead, ImagesWrite, UploadsRead, UploadsWrite, EventsRead,
-        DeadLettersReplay, AuditRead, TokensWrite,
+        CustomersWrite, ImagesRead, ImagesWrite, UploadsRead, UploadsWrite, EquipmentRead, EquipmentWrite, EquipmentSecrets, ProfilesRead,
+        ProfilesWrite, PlansRead, HoldsWrite, EventsRead, DeadLettersReplay, AuditRead, TokensWrite,
     }
 
     /// Needs a valid token and no permission.

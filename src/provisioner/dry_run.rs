@@ -87,7 +87,10 @@ impl Provisioner {
         let subject = subject(&device, root(&model, &device));
         let equipment = match self.parts.equipments.values(tenant, &subject, now).await {
             Values::Known { equipment, .. } => Some(equipment),
-            Values::Unknown | Values::NotReady { .. } | Values::Unavailable { .. } => None,
+            Values::Unknown
+            | Values::NotReady { .. }
+            | Values::Unavailable { .. }
+            | Values::Taken { .. } => None,
         };
         let tenant_values = self.parts.profiles.tenant_values(tenant);
         Ok(Some(plan(&DryRun {

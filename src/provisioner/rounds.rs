@@ -134,7 +134,7 @@ impl Provisioner {
             Values::Known { equipment, serial, version, .. } => {
                 (Known::Values { serial, version }, Some(equipment))
             }
-            Values::Unknown => (Known::Nothing, None),
+            Values::Unknown | Values::Taken { .. } => (Known::Nothing, None),
             Values::NotReady { retry_at } | Values::Unavailable { retry_at } => {
                 (Known::Later(retry_at), None)
             }

@@ -130,7 +130,11 @@ impl Registry {
             | Operation::PutImage { .. }
             | Operation::RemoveImage { .. }
             | Operation::PutUpload(_)
-            | Operation::RemoveUpload { .. } => {}
+            | Operation::RemoveUpload { .. }
+            | Operation::Equipment(_)
+            | Operation::PutTask(_)
+            | Operation::ChangeTask(_)
+            | Operation::TrimTasks { .. } => {}
         }
     }
 

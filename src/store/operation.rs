@@ -1,8 +1,8 @@
 //! Named conditional writes.
 
 use super::{
-    AuditEntry, CredentialRow, CustomerRow, ImageRow, NewDeadLetter, Position, ProvisionRow, Seen,
-    TokenRow, UploadRow,
+    AuditEntry, CredentialRow, CustomerRow, EquipmentChange, ImageRow, NewDeadLetter, Position,
+    ProvisionRow, Seen, TaskChange, TaskRow, TokenRow, UploadRow,
 };
 use firmware::ImageName;
 use jiff::Timestamp;
@@ -183,6 +183,19 @@ pub enum Operation {
     /// Keeps how a device stands to what it should be, in place of what was. A device that is not
     /// there is passed over.
     PutProvision(ProvisionRow),
+    /// Changes what is kept for equipment.
+    Equipment(EquipmentChange),
+    /// Makes a task. With a key that was used before, nothing happens and it is no error.
+    PutTask(TaskRow),
+    /// Moves a task on. Refused as [`OperationError::Conflict`] where it is past that.
+    ChangeTask(TaskChange),
+    /// Forgets tasks that were done before then, the oldest first.
+    TrimTasks {
+        /// Before when.
+        older_than: Timestamp,
+        /// How many at most.
+        rows_max: usize,
+    },
     /// Adds a line to the audit trail.
     Audit(AuditEntry),
     /// Writes behind what was only seen.
@@ -255,6 +268,8 @@ impl Operation {
                 | Self::RemoveDataModel { .. }
                 | Self::RemoveImage { .. }
                 | Self::RemoveUpload { .. }
+                | Self::ChangeTask(_)
+                | Self::TrimTasks { .. }
         )
     }
 
@@ -263,6 +278,9 @@ impl Operation {
         match self {
             Self::PutDataModel { sealed, .. } => sealed.expose().len(),
             Self::PutProvision(row) => row.body.len(),
+            Self::Equipment(EquipmentChange::Put { row, .. }) => row.sealed.expose().len(),
+            Self::Equipment(EquipmentChange::KeepAnswer(row)) => row.sealed.expose().len(),
+            Self::PutTask(task) => task.body.as_str().len(),
             _ => 0,
         }
     }

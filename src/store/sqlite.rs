@@ -15,6 +15,7 @@ mod connection;
 mod credentials;
 mod data_models;
 mod devices;
+mod equipment;
 mod events;
 mod files;
 mod multi_row;
@@ -23,11 +24,12 @@ mod people;
 mod provision;
 mod readers;
 mod room;
+mod tasks;
 
 use super::{
-    AuditEntry, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, ImageRow,
-    OpenError, OperationError, Page, Position, ProvisionMark, ReadError, Store, StoredEvent,
-    TokenRow, UploadRow, Uploads, Usage, Write,
+    AuditEntry, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow,
+    EquipmentRow, HubMemory, ImageRow, OpenError, OperationError, Page, Position, ProvisionMark,
+    ReadError, Store, StoredEvent, TaskRow, Tasks, TokenRow, UploadRow, Uploads, Usage, Write,
 };
 use async_trait::async_trait;
 use column::read_error;
@@ -264,6 +266,47 @@ impl Store for SqliteStore {
 
     async fn uploads(&self, which: &Uploads, rows_max: usize) -> Result<Vec<UploadRow>, ReadError> {
         files::uploads(self.readers(), which, rows_max).await.map_err(read_error)
+    }
+
+    async fn equipment(
+        &self,
+        tenant: &Tenant,
+        serial: &str,
+    ) -> Result<Option<EquipmentRow>, ReadError> {
+        equipment::get(self.readers(), tenant, serial).await.map_err(read_error)
+    }
+
+    async fn equipment_page(
+        &self,
+        tenant: &Tenant,
+        after: Option<&str>,
+        rows_max: usize,
+    ) -> Result<Vec<EquipmentRow>, ReadError> {
+        equipment::page(self.readers(), tenant, after, rows_max).await.map_err(read_error)
+    }
+
+    async fn equipment_keys(
+        &self,
+        after: Option<(Tenant, Box<str>)>,
+        rows_max: usize,
+    ) -> Result<Vec<(Tenant, Box<str>)>, ReadError> {
+        equipment::keys(self.readers(), after, rows_max).await.map_err(read_error)
+    }
+
+    async fn equipment_holder(
+        &self,
+        tenant: &Tenant,
+        serial: &str,
+    ) -> Result<Option<DeviceId>, ReadError> {
+        equipment::holder(self.readers(), tenant, serial).await.map_err(read_error)
+    }
+
+    async fn hub_memory(&self, tenant: &Tenant, device: &DeviceId) -> Result<HubMemory, ReadError> {
+        equipment::hub_memory(self.readers(), tenant, device).await.map_err(read_error)
+    }
+
+    async fn tasks(&self, which: &Tasks, rows_max: usize) -> Result<Vec<TaskRow>, ReadError> {
+        tasks::list(self.readers(), which, rows_max).await.map_err(read_error)
     }
 
     async fn usage(&self) -> Result<Usage, ReadError> {

@@ -212,7 +212,11 @@ impl Router {
             let visit = self.once();
             let is_done = matches!(visit.end, End::Done);
             visits.push(visit);
-            assert!(visits.len() < SESSIONS_MAX, "{} never comes to rest: {visits:#?}", self.serial);
+            assert!(
+                visits.len() < SESSIONS_MAX,
+                "{} never comes to rest: {visits:#?}",
+                self.serial
+            );
             if !is_done || !self.carry_out() {
                 return visits;
             }

@@ -4,7 +4,7 @@ use super::column::{nanos, parsed};
 use super::commands::Step;
 use super::data_models::Put;
 use super::devices::{self, Said, document, kind_number};
-use super::{commands, credentials, data_models, files, provision, readers};
+use super::{commands, credentials, data_models, equipment, files, provision, readers, tasks};
 use crate::store::{AuditEntry, CustomerRow, Operation, OperationError, TokenRow};
 use jiff::Timestamp;
 use model::{Alias, DeviceFacts, DeviceId, Tenant};
@@ -82,6 +82,12 @@ pub(super) async fn apply(
         Operation::RevokeToken { tenant, name } => revoke_token(connection, tenant, name).await,
         Operation::Audit(entry) => audit(connection, entry).await,
         Operation::Seen(seen) => Ok(devices::see(connection, seen).await?),
+        Operation::Equipment(change) => equipment::apply(connection, change).await,
+        Operation::PutTask(task) => tasks::put(connection, task).await,
+        Operation::ChangeTask(change) => tasks::change(connection, change).await,
+        Operation::TrimTasks { older_than, rows_max } => {
+            tasks::trim(connection, *older_than, *rows_max).await
+        }
         Operation::PutImage { .. }
         | Operation::RemoveImage { .. }
         | Operation::PutUpload(_)

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::store::{
-    AuditEntry, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, ImageRow, Page,
-    Position, ReadError, StoredEvent, TokenRow, UploadRow, Uploads, Usage,
+    AuditEntry, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, EquipmentRow, HubMemory,
+    ImageRow, Page, Position, ReadError, StoredEvent, TaskRow, Tasks, TokenRow, UploadRow, Uploads,
+    Usage,
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -78,6 +79,38 @@ impl Store for Fake {
         if held && script.no_room { Err(CommitError::Full) } else { Ok(()) }
     }
 
+    async fn equipment(&self, _: &Tenant, _: &str) -> Result<Option<EquipmentRow>, ReadError> {
+        Ok(None)
+    }
+
+    async fn equipment_page(
+        &self,
+        _: &Tenant,
+        _: Option<&str>,
+        _: usize,
+    ) -> Result<Vec<EquipmentRow>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn equipment_keys(
+        &self,
+        _: Option<(Tenant, Box<str>)>,
+        _: usize,
+    ) -> Result<Vec<(Tenant, Box<str>)>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn equipment_holder(&self, _: &Tenant, _: &str) -> Result<Option<DeviceId>, ReadError> {
+        Ok(None)
+    }
+
+    async fn hub_memory(&self, _: &Tenant, _: &DeviceId) -> Result<HubMemory, ReadError> {
+        Ok(HubMemory::default())
+    }
+
+    async fn tasks(&self, _: &Tasks, _: usize) -> Result<Vec<TaskRow>, ReadError> {
+        Ok(Vec::new())
+    }
     async fn head(&self) -> Result<Vec<Position>, ReadError> {
         Ok(Vec::new())
     }

@@ -173,7 +173,8 @@ fn no_secret_before_the_claim() {
     let visits = thief.live(&UNPACKED);
     let secrets = [passphrase("CLAIM001"), super::sip_password("CLAIM001")];
     let told = visits.iter().flat_map(|it| it.told());
-    let leaked: Vec<_> = told.filter(|(_, value)| secrets.iter().any(|it| value.starts_with(it))).collect();
+    let leaked: Vec<_> =
+        told.filter(|(_, value)| secrets.iter().any(|it| value.starts_with(it))).collect();
     assert!(leaked.is_empty(), "{:?}", leaked.iter().map(|(path, _)| path).collect::<Vec<_>>());
     assert_eq!(thief.value(KEY), "");
     assert_eq!(thief.value(UPNP), "true", "nothing that its business did not say");

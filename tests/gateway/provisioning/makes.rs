@@ -96,7 +96,8 @@ fn six_devices() {
     stranger.live(&UNPACKED);
     scene.backend.wait_for("lastmile.device.unknown", &stranger.id());
     let foreign = |path: &&String| !path.contains("ManagementServer.");
-    let changed: Vec<_> = stranger.values().into_iter().filter(|it| before.get(&it.0) != Some(&it.1)).collect();
+    let changed: Vec<_> =
+        stranger.values().into_iter().filter(|it| before.get(&it.0) != Some(&it.1)).collect();
     assert!(!changed.iter().any(|(path, _)| foreign(&path)), "{changed:?}");
     assert_eq!(stranger.periodic().posts, 2);
 

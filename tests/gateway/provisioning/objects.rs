@@ -72,7 +72,10 @@ fn made_once_and_removed() {
     router.live(&["1 BOOT"]);
     assert_eq!(router.instances(VLANS).len(), 2, "found again, not made again");
     // No longer wanted to be there.
-    scene.load("tplink-xx230v", &OBJECTS.replace("ensure = \"present\"\nset", "ensure = \"absent\"\n# set"));
+    scene.load(
+        "tplink-xx230v",
+        &OBJECTS.replace("ensure = \"present\"\nset", "ensure = \"absent\"\n# set"),
+    );
     router.live(&["2 PERIODIC"]);
     assert_eq!(router.instances(VLANS).len(), 1);
     scene.assert_converged(&router);
@@ -96,8 +99,9 @@ fn found_by_its_keys() {
 /// Made, and nobody heard of it: the gateway dies, or the router does, before AddObject is answered.
 fn made_once_over_a_kill() {
     let mut scene = scene();
-    for (number, trick) in
-        [Trick::SilenceAfter, Trick::CutAfter, Trick::Silence, Trick::CutBefore].into_iter().enumerate()
+    for (number, trick) in [Trick::SilenceAfter, Trick::CutAfter, Trick::Silence, Trick::CutBefore]
+        .into_iter()
+        .enumerate()
     {
         for is_killed in [true, false] {
             let router = scene.router("tplink-xx230v", &format!("OBJKILL{number}{is_killed}"));
