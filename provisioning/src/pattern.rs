@@ -8,6 +8,7 @@
 mod expand;
 
 pub use expand::Expansion;
+pub(crate) use expand::numbers;
 
 use model::data_model::PATH_BYTES_MAX;
 use std::fmt;
