@@ -64,7 +64,7 @@ impl Scene {
         let token = dir.path().join("hub.token");
         fs::write(&token, Hub::token()).unwrap();
         let of_hub = format!(
-            "kind = \"http\"\nurl = \"{}\"\ntoken_file = \"{}\"\nconnect_timeout = \"1s\"",
+            "kind = \"http\"\nurl = \"{}\"\ntoken_file = \"{}\"",
             hub.url(),
             token.display()
         );

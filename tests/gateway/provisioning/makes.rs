@@ -78,7 +78,7 @@ fn of_make(make: &str, serial: &str) -> Value {
 
 fn six_devices() {
     let scene = Scene::start();
-    let routers: Vec<_> = MAKES.iter().zip(1..).map(|(make, number)| {
+    let routers = MAKES.iter().zip(1..).map(|(make, number)| {
         let serial = format!("SIX{number:05}");
         (*make, Router::new(&scene.daemon, make, &serial))
     });
