@@ -26,17 +26,21 @@ mod credentials;
 mod customers;
 mod dead_letters;
 mod devices;
+mod equipment;
 mod events;
 mod images;
 mod input;
 mod naming;
 mod openapi;
 mod parameters;
+mod push;
 mod sinks;
+mod tasks;
 mod tokens;
 mod trace;
 mod uploads;
 mod wake;
+mod wifi;
 
 #[cfg(test)]
 mod tests;
@@ -54,9 +58,12 @@ use crate::commands::Desk;
 use crate::credentials::Credentials;
 use crate::data_models::DataModels;
 use crate::deliver::Replays;
+use crate::equipment::Equipments;
 use crate::files::FileError;
+use crate::provisioner::Provisioner;
 use crate::registry::{Device, Registry};
 use crate::store::{AuditEntry, Operation, OperationError, ReadError, Store, WriteError, Writer};
+use crate::tasks::Tasks;
 use crate::trace::Traces;
 use crate::transfers::{FileBody, Transfers};
 use crate::wake::Wakes;
@@ -134,6 +141,10 @@ pub struct Parts {
     pub vault: crate::secrets::Vault,
     /// What is known of devices' data models.
     pub data_models: Arc<DataModels>,
+    /// What the business keeps for devices.
+    pub equipments: Arc<Equipments>,
+    /// What is to be done later.
+    pub tasks: Arc<Tasks>,
     /// What devices present.
     pub credentials: Arc<Credentials>,
     /// Images, and what devices have sent.
@@ -144,6 +155,8 @@ pub struct Parts {
     pub replays: Replays,
     /// What became of waking devices, and the way to ask for it.
     pub wakes: Arc<Wakes>,
+    /// Brings devices to what they should be.
+    pub provisioner: Arc<Provisioner>,
     /// The CloudEvents `source` of this node ([`crate::deliver::cloud_event::source`]).
     pub source: Box<str>,
     /// The sinks of the configuration.
@@ -262,6 +275,8 @@ impl From<WriteError> for Problem {
                 "dead letter" => Code::NoSuchDeadLetter.into(),
                 "upload" => Code::NoSuchUpload.into(),
                 "image" => Code::NoSuchImage.into(),
+                "equipment" => Code::NoSuchEquipment.into(),
+                "task" => Code::NoSuchTask.into(),
                 "cursor" | "sink" => Code::NoSuchSink.into(),
                 other => Self::new(Code::Conflict, format!("there is no such {other}")),
             },

@@ -24,6 +24,7 @@ use crate::commands::Desk;
 use crate::credentials::Credentials;
 use crate::data_models::{self, DataModels};
 use crate::deliver::{self, Replays};
+use crate::equipment::{self, Carrier, Equipments, HttpCarrier, HubOptions};
 use crate::housekeeping::Housekeeping;
 use crate::lines::Lines;
 use crate::logging::Logging;
@@ -35,10 +36,12 @@ use crate::secrets::Vault;
 use crate::settings::Settings;
 use crate::shutdown::{Overdue, Stage};
 use crate::store::{self, CommitError, SqliteOptions, SqliteStore, Store, Writer, WriterOptions};
+use crate::tasks::{self, Tasks};
 use crate::trace::Traces;
 use crate::transfers::{self, TransferOptions, Transfers};
 use crate::wake::{self, Ask, UdpCaller, WakeOptions, Waker, Wakes};
-use config::{Config, StoreUrl};
+use config::{BackendKind, Config, StoreUrl};
+use delivery::Networks;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,9 +51,6 @@ use tracing::{info, warn};
 
 /// What every stage gets to stop, however late the ones before it were.
 const LAST_GRACE: Duration = Duration::from_secs(1);
-
-/// Rounds of writing that one session may have until the configuration says.
-const ROUNDS_MAX: u8 = 5;
 
 /// Why the daemon does not start, or cannot go on.
 pub type StartError = Box<dyn std::error::Error + Send + Sync>;
@@ -107,6 +107,8 @@ struct Core {
     transfers: Arc<Transfers>,
     wakes: Arc<Wakes>,
     provisioner: Arc<Provisioner>,
+    tasks: Arc<Tasks>,
+    equipments: Arc<Equipments>,
 }
 
 impl Daemon {
@@ -251,6 +253,20 @@ fn join(
         vault: vault.clone(),
         clock,
     };
+    let counted = tasks::Metrics::new(metrics.registry())?;
+    let tasks = Tasks::new(Arc::clone(&store), writer.clone(), clock, counted);
+    let equipments = Equipments::new(equipment::Parts {
+        store: Arc::clone(&store),
+        writer: writer.clone(),
+        registry: Arc::clone(&registry),
+        vault: vault.clone(),
+        clock,
+        tasks: Arc::clone(&tasks),
+        metrics: equipment::Metrics::new(metrics.registry())?,
+        claim_networks: settings.config.provisioning.claim_networks.clone(),
+        hub: hub(settings, clock)?,
+    });
+    let equipments = Arc::new(equipments);
     let (data_dir, options) = (&settings.config.data_dir, TransferOptions::from(&settings.config));
     let transfers = Transfers::new(parts, data_dir, options, metrics.registry())?;
     let parts = provisioner::Parts {
@@ -258,15 +274,17 @@ fn join(
         writer: writer.clone(),
         registry: Arc::clone(&registry),
         data_models: Arc::clone(&data_models),
-        profiles: Arc::default(),
+        profiles: profiles(&settings.config)?,
         holds: Arc::default(),
-        equipments: Arc::default(),
+        equipments: Arc::clone(&equipments),
         upgrades: Arc::default(),
         wakes: Arc::clone(&wakes),
         clock,
     };
+    let rounds_max = settings.config.provisioning.rounds_max.get();
+    let rounds_max = u8::try_from(rounds_max).unwrap_or(u8::MAX);
     let counted = provisioner::Metrics::new(metrics.registry())?;
-    let provisioner = Provisioner::new(parts, &vault, ROUNDS_MAX, counted);
+    let provisioner = Provisioner::new(parts, &vault, rounds_max, counted);
     Ok(Core {
         clock,
         vault,
@@ -284,7 +302,28 @@ fn join(
         provisioner: Arc::new(provisioner),
         data_models,
         transfers,
+        tasks,
+        equipments,
     })
+}
+
+/// The business's hub, where it has one.
+fn hub(
+    settings: &Settings,
+    clock: Clock,
+) -> Result<Option<(Arc<dyn Carrier>, HubOptions)>, StartError> {
+    let backend = &settings.config.backend;
+    let url = backend.url.as_ref().filter(|_| backend.kind == BackendKind::Http);
+    let Some(url) = url else { return Ok(None) };
+    let options = HubOptions {
+        timeout: backend.timeout.get(),
+        parallel_max: backend.parallel_max.as_usize(),
+        ttl: backend.ttl.get(),
+    };
+    let guard = Arc::new(Networks(backend.networks.clone()));
+    let token = settings.backend_token.as_ref();
+    let carrier = HttpCarrier::new(url.as_str(), token, options.timeout, guard, clock)?;
+    Ok(Some((Arc::new(carrier), options)))
 }
 
 /// What runs by itself: housekeeping and waking.
@@ -306,6 +345,8 @@ fn start_house(
         clock: core.clock,
     };
     stages.house.spawn(housekeeping.run(stages.house.clone()));
+    // With the listeners: a call that is cut off here is made again after the next start.
+    stages.listeners.spawn(Arc::clone(&core.tasks).run(stages.listeners.clone()));
     stages.house.spawn(Arc::clone(&core.transfers).keep_house(stages.house.clone()));
     let waking = &config.cwmp.connection_request;
     let waker = Waker {
@@ -337,7 +378,10 @@ async fn operator(
     let registry = Arc::clone(&core.registry) as Arc<dyn api::Mirror>;
     let access = Arc::clone(&core.access) as Arc<dyn api::Mirror>;
     let transfers = Arc::clone(&core.transfers) as Arc<dyn api::Mirror>;
-    let (changes, lanes) = Changes::new(&core.writer, &[registry, access, transfers]);
+    let equipments = Arc::clone(&core.equipments) as Arc<dyn api::Mirror>;
+    let tasks = Arc::clone(&core.tasks) as Arc<dyn api::Mirror>;
+    let mirrors = [registry, access, transfers, equipments, tasks];
+    let (changes, lanes) = Changes::new(&core.writer, &mirrors);
     tokio::spawn(lanes);
     let sinks = config.sink.iter().map(|sink| api::ConfiguredSink {
         name: sink.name.as_str().into(),
@@ -353,10 +397,13 @@ async fn operator(
         vault: core.vault.clone(),
         data_models: Arc::clone(&core.data_models),
         credentials: Arc::clone(&core.credentials),
+        equipments: Arc::clone(&core.equipments),
+        tasks: Arc::clone(&core.tasks),
         transfers: Arc::clone(&core.transfers),
         traces: Arc::clone(&core.traces),
         replays: replays.clone(),
         wakes: Arc::clone(&core.wakes),
+        provisioner: Arc::clone(&core.provisioner),
         source: deliver::cloud_event::source(config.node.as_str()).into(),
         sinks: sinks.collect(),
         health: Arc::clone(health),
@@ -381,4 +428,16 @@ async fn operator(
     let address = socket.local_addr()?;
     stage.spawn(api::serve(socket, state, options, stage.stop().clone()));
     Ok(address)
+}
+
+fn profiles(config: &Config) -> Result<Arc<crate::profiles::Profiles>, StartError> {
+    let Some(folder) = &config.provisioning.profiles else { return Ok(Arc::default()) };
+    let mut texts = Vec::new();
+    for file in crate::files::list(folder)? {
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        texts.push((name, crate::files::read_text(&file)?));
+    }
+    let set = provisioning::ProfileSet::parse(texts.iter().map(|(n, t)| (n.as_str(), t.as_str())));
+    let set = set.map_err(|faults| format!("{faults:?}"))?;
+    Ok(Arc::new(crate::profiles::Profiles::of(set)))
 }

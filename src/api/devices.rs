@@ -4,6 +4,7 @@ use super::ApiState;
 use super::access::{Authorised, need};
 use super::input::{DeviceName, Items, Params, cursor, limit};
 use super::problem::{Code, Problem};
+use super::push;
 use super::wake::WakeView;
 use crate::registry::{Device, Filter};
 use crate::store::Operation;
@@ -296,7 +297,8 @@ pub(super) async fn show(
 
 /// Claims a device's equipment, so that secret values may be sent to it.
 ///
-/// Claiming it again changes nothing.
+/// It is given the secrets of its serials from then on, whoever held them: two boxes that say the same
+/// serial are a copy and its original, and an operator says which is which.
 #[utoipa::path(post, path = "/api/v1/devices/{id}/claim", tag = "devices",
     operation_id = "claim_device",
     security(("token" = ["devices.write"])),
@@ -308,11 +310,11 @@ pub(super) async fn claim(
     name: DeviceName,
 ) -> Result<Json<DeviceView>, Problem> {
     let device = state.device(caller.tenant(), &name)?;
-    if !device.claimed {
-        let (tenant, id) = (caller.tenant().clone(), device.id.clone());
-        let operations = vec![Operation::Claim { tenant, device: id }];
-        let nothing = serde_json::json!({});
-        state.change(&caller, "device.claim", device.id.as_str(), &nothing, operations).await?;
-    }
+    let (tenant, id) = (caller.tenant(), &device.id);
+    let mut operations = state.equipments.take_over(tenant, id, &device.facts);
+    operations.push(Operation::Claim { tenant: tenant.clone(), device: id.clone() });
+    let nothing = serde_json::json!({});
+    state.change(&caller, "device.claim", id.as_str(), &nothing, operations).await?;
+    push::one(&state, tenant, id);
     Ok(Json(DeviceView { claimed: true, ..device.into() }))
 }

@@ -3,8 +3,8 @@
 use super::access::{Authorised, need};
 use super::problem::ProblemBody;
 use super::{
-    ApiState, audit, commands, credentials, customers, dead_letters, devices, events, health,
-    images, metrics, naming, parameters, sinks, tokens, trace, uploads, wake,
+    ApiState, audit, commands, credentials, customers, dead_letters, devices, equipment, events,
+    health, images, metrics, naming, parameters, sinks, tasks, tokens, trace, uploads, wake, wifi,
 };
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
@@ -43,6 +43,16 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(naming::put_tag, naming::delete_tag))
         .routes(routes!(credentials::put, credentials::show, credentials::delete))
         .routes(routes!(credentials::allow_enrolment))
+        .routes(routes!(equipment::list))
+        .routes(routes!(equipment::put, equipment::show, equipment::delete))
+        .routes(routes!(equipment::put_status))
+        .routes(routes!(equipment::schema))
+        .routes(routes!(equipment::activated_schema))
+        .routes(routes!(wifi::of_device))
+        .routes(routes!(wifi::of_customer))
+        .routes(routes!(tasks::list))
+        .routes(routes!(tasks::delete))
+        .routes(routes!(tasks::retry))
         .routes(routes!(trace::begin, trace::show, trace::end))
         .routes(routes!(customers::put, customers::show))
         .routes(routes!(customers::devices_of))

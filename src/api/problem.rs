@@ -46,6 +46,14 @@ pub enum Code {
     NoSuchImage,
     /// No upload has that name.
     NoSuchUpload,
+    /// Nothing is kept for equipment of that name.
+    NoSuchEquipment,
+    /// No task has that name.
+    NoSuchTask,
+    /// Equipment is kept by the business's hub and not here.
+    KeptByHub,
+    /// What is changed is not what the caller saw.
+    PreconditionFailed,
     /// The device does not belong to that customer.
     NotTheOwner,
     /// What is asked stands against what is.
@@ -92,7 +100,7 @@ pub enum Code {
 
 impl Code {
     /// Every word.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 42] = [
         Self::Unauthorised,
         Self::Forbidden,
         Self::TooManyTries,
@@ -110,6 +118,10 @@ impl Code {
         Self::NoSuchDeadLetter,
         Self::NoSuchImage,
         Self::NoSuchUpload,
+        Self::NoSuchEquipment,
+        Self::NoSuchTask,
+        Self::KeptByHub,
+        Self::PreconditionFailed,
         Self::NotTheOwner,
         Self::Conflict,
         Self::SinkConfigured,
@@ -175,6 +187,14 @@ impl Code {
             }
             Self::NoSuchImage => (S::NOT_FOUND, "no_such_image", "There is no such image"),
             Self::NoSuchUpload => (S::NOT_FOUND, "no_such_upload", "There is no such upload"),
+            Self::NoSuchEquipment => {
+                (S::NOT_FOUND, "no_such_equipment", "Nothing is kept for such equipment")
+            }
+            Self::NoSuchTask => (S::NOT_FOUND, "no_such_task", "There is no such task"),
+            Self::KeptByHub => (S::CONFLICT, "kept_by_hub", "The business's hub keeps equipment"),
+            Self::PreconditionFailed => {
+                (S::PRECONDITION_FAILED, "precondition_failed", "It is not as the caller saw it")
+            }
             Self::NotTheOwner => (S::NOT_FOUND, "not_the_owner", "The customer does not own it"),
             Self::Conflict => (S::CONFLICT, "conflict", "This stands against what is"),
             Self::SinkConfigured => (S::CONFLICT, "sink_configured", "The sink is in use"),

@@ -18,6 +18,7 @@ pub(super) async fn rebuild(core: &Core) -> Result<(), StartError> {
     core.access.load(core.store.tokens().await?);
     core.desk.load().await?;
     core.transfers.load().await?;
+    core.equipments.load().await?;
     Ok(())
 }
 

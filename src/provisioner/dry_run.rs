@@ -3,7 +3,6 @@
 use super::kept::Kept;
 use super::rounds::subject;
 use super::{Provisioner, seed};
-use crate::equipment::Values;
 use crate::registry::Device;
 use crate::store::ReadError;
 use jiff::Timestamp;
@@ -85,13 +84,8 @@ impl Provisioner {
         let model = self.parts.data_models.load(tenant, &device.id).await?.unwrap_or_default();
         let now = self.parts.clock.now();
         let subject = subject(&device, root(&model, &device));
-        let equipment = match self.parts.equipments.values(tenant, &subject, now).await {
-            Values::Known { equipment, .. } => Some(equipment),
-            Values::Unknown
-            | Values::NotReady { .. }
-            | Values::Unavailable { .. }
-            | Values::Taken { .. } => None,
-        };
+        // Without asking the hub: that would claim the equipment.
+        let equipment = self.parts.equipments.peek(tenant, &subject, now).await;
         let tenant_values = self.parts.profiles.tenant_values(tenant);
         Ok(Some(plan(&DryRun {
             set,

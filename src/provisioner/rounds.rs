@@ -134,14 +134,16 @@ impl Provisioner {
             Values::Known { equipment, serial, version, .. } => {
                 (Known::Values { serial, version }, Some(equipment))
             }
-            Values::Unknown | Values::Taken { .. } => (Known::Nothing, None),
+            Values::Unknown => (Known::Nothing, None),
+            Values::Taken { .. } => (Known::Taken, None),
             Values::NotReady { retry_at } | Values::Unavailable { retry_at } => {
                 (Known::Later(retry_at), None)
             }
         };
         run.known = known;
         // Asking the business is what claims it.
-        run.is_claimed = registry.is_claimed(&run.it.tenant, &run.it.device);
+        run.is_claimed = registry.is_claimed(&run.it.tenant, &run.it.device)
+            && !matches!(run.known, Known::Taken);
         let set = profiles.set_for(&run.it.tenant, &run.it.device);
         let tenant_values = profiles.tenant_values(&run.it.tenant);
         let layers = set.layers(&subject, equipment.as_deref());

@@ -42,6 +42,8 @@ pub(super) enum Known {
     Values { serial: Box<str>, version: u64 },
     /// It does not know it.
     Nothing,
+    /// Another device holds the claim of its serial.
+    Taken,
     /// It is to be asked again.
     Later(Timestamp),
 }

@@ -148,7 +148,7 @@ impl Provisioner {
                 });
                 events.push(event(EventType::DEVICE_PROVISION_FAILED, Json::of(&data)));
             }
-            Standing::Unknown if is_news => {
+            Standing::Unknown if is_news && matches!(run.known, Known::Nothing) => {
                 let data = json!({
                     "serial": device.facts.serial,
                     "aliases": device.facts.aliases,
@@ -195,6 +195,10 @@ fn stand(run: &mut Run, barred: Option<Standing>, now: Timestamp) {
                 held.standing = Standing::Unknown;
                 held.cause = "the business does not know it".into();
             }
+            Known::Taken => {
+                held.standing = Standing::Unknown;
+                held.cause = "another device holds the claim of its serial".into();
+            }
             Known::Later(at) => {
                 held.standing = Standing::AwaitingValues;
                 held.cause = "the business has no values for it yet".into();
@@ -211,7 +215,7 @@ fn stand(run: &mut Run, barred: Option<Standing>, now: Timestamp) {
     held.since = if held.standing == before.standing { before.since } else { now };
     run.kept.values = match run.known {
         Known::Values { version, .. } => version,
-        Known::Nothing | Known::Later(_) => 0,
+        Known::Nothing | Known::Taken | Known::Later(_) => 0,
     };
 }
 

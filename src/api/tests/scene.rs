@@ -109,6 +109,31 @@ async fn no_files(
     transfers
 }
 
+/// The embedded backend, and tasks that nobody carries out.
+fn business(
+    store: &Arc<dyn Store>,
+    writer: &Writer,
+    registry: &Arc<Registry>,
+    vault: &Vault,
+    clock: Clock,
+    prometheus: &prometheus::Registry,
+) -> (Arc<Tasks>, Arc<Equipments>) {
+    let counted = crate::tasks::Metrics::new(prometheus).unwrap();
+    let tasks = Tasks::new(Arc::clone(store), writer.clone(), clock, counted);
+    let equipments = Equipments::new(crate::equipment::Parts {
+        store: Arc::clone(store),
+        writer: writer.clone(),
+        registry: Arc::clone(registry),
+        vault: vault.clone(),
+        clock,
+        tasks: Arc::clone(&tasks),
+        metrics: crate::equipment::Metrics::new(prometheus).unwrap(),
+        claim_networks: Vec::new(),
+        hub: None,
+    });
+    (tasks, Arc::new(equipments))
+}
+
 fn no_credentials(
     vault: Vault,
     writer: Writer,
@@ -147,10 +172,13 @@ impl Scene {
         let parts =
             transfers::Parts { store: of_store, writer: of_writer, vault: vault.clone(), clock };
         let transfers = no_files(parts, folder.path(), &prometheus).await;
-        let mirrors: [Arc<dyn Mirror>; 3] = [
+        let (tasks, equipments) = business(&store, &writer, &registry, &vault, clock, &prometheus);
+        let mirrors: [Arc<dyn Mirror>; 5] = [
             Arc::<Registry>::clone(&registry),
             Arc::<Access>::clone(&access),
             Arc::<Transfers>::clone(&transfers),
+            Arc::<Equipments>::clone(&equipments),
+            Arc::<Tasks>::clone(&tasks),
         ];
         let (changes, task) = Changes::new(&writer, &mirrors);
         tokio::spawn(task);
@@ -173,6 +201,8 @@ impl Scene {
             vault,
             data_models: Arc::new(data_models),
             credentials: Arc::new(credentials),
+            tasks,
+            equipments,
             transfers,
             traces: Arc::default(),
             replays: Replays::default(),
