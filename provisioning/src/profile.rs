@@ -12,6 +12,7 @@ mod read;
 mod render;
 mod rule;
 mod scope;
+mod spelling;
 mod template;
 mod words;
 
@@ -280,7 +281,7 @@ impl ProfileSet {
                     layers.retain(|it| it.name != named.name);
                     layers.push(named);
                 }
-                None => missing = Some(read::shown(name).into()),
+                None => missing = Some(spelling::shown(name).into()),
             }
         }
         let above = layers.len().saturating_sub(LAYERS_MAX);
