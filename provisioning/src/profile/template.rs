@@ -50,7 +50,6 @@ static LANGUAGE: LazyLock<Environment<'static>> = LazyLock::new(|| {
 });
 
 /// The templates of one profile, compiled.
-#[derive(Debug)]
 pub(super) struct Templates {
     compiled: Environment<'static>,
     count: usize,
