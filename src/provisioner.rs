@@ -245,3 +245,6 @@ pub const fn word(standing: Standing) -> &'static str {
         Standing::AwaitingApproval => "awaiting_approval",
     }
 }
+
+#[cfg(test)]
+mod tests;
