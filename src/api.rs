@@ -33,6 +33,7 @@ mod input;
 mod naming;
 mod openapi;
 mod parameters;
+mod provision;
 mod push;
 mod sinks;
 mod tasks;

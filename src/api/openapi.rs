@@ -4,7 +4,8 @@ use super::access::{Authorised, need};
 use super::problem::ProblemBody;
 use super::{
     ApiState, audit, commands, credentials, customers, dead_letters, devices, equipment, events,
-    health, images, metrics, naming, parameters, sinks, tasks, tokens, trace, uploads, wake, wifi,
+    health, images, metrics, naming, parameters, provision, sinks, tasks, tokens, trace, uploads,
+    wake, wifi,
 };
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
@@ -37,6 +38,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(devices::claim))
         .routes(routes!(parameters::list))
         .routes(routes!(wake::wake))
+        .routes(routes!(provision::provision))
         .routes(routes!(commands::submit, commands::of_device))
         .routes(routes!(commands::show, commands::cancel))
         .routes(routes!(naming::put_alias, naming::delete_alias))
