@@ -38,6 +38,7 @@ mod openapi;
 mod parameters;
 mod plans;
 mod profiles;
+mod provision;
 mod push;
 mod rollouts;
 mod sinks;
