@@ -24,7 +24,7 @@ use crate::commands::Desk;
 use crate::credentials::Credentials;
 use crate::data_models::{self, DataModels};
 use crate::deliver::{self, Replays};
-use crate::equipment::{self, Carrier, Equipments, HttpCarrier, HubOptions};
+use crate::equipment::{self, Equipments, HttpCarrier, HubOptions};
 use crate::housekeeping::Housekeeping;
 use crate::lines::Lines;
 use crate::logging::Logging;
@@ -287,10 +287,7 @@ fn join(
 }
 
 /// The business's hub, where it has one.
-fn hub(
-    settings: &Settings,
-    clock: Clock,
-) -> Result<Option<(Arc<dyn Carrier>, HubOptions)>, StartError> {
+fn hub(settings: &Settings, clock: Clock) -> Result<Option<equipment::HubParts>, StartError> {
     let backend = &settings.config.backend;
     let url = backend.url.as_ref().filter(|_| backend.kind == BackendKind::Http);
     let Some(url) = url else { return Ok(None) };
