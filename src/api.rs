@@ -60,6 +60,7 @@ use crate::data_models::DataModels;
 use crate::deliver::Replays;
 use crate::equipment::Equipments;
 use crate::files::FileError;
+use crate::provisioner::Provisioner;
 use crate::registry::{Device, Registry};
 use crate::store::{AuditEntry, Operation, OperationError, ReadError, Store, WriteError, Writer};
 use crate::tasks::Tasks;
@@ -154,6 +155,8 @@ pub struct Parts {
     pub replays: Replays,
     /// What became of waking devices, and the way to ask for it.
     pub wakes: Arc<Wakes>,
+    /// Brings devices to what they should be.
+    pub provisioner: Arc<Provisioner>,
     /// The CloudEvents `source` of this node ([`crate::deliver::cloud_event::source`]).
     pub source: Box<str>,
     /// The sinks of the configuration.

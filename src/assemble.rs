@@ -30,6 +30,7 @@ use crate::lines::Lines;
 use crate::logging::Logging;
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
+use crate::provisioner::{self, Provisioner};
 use crate::registry::Registry;
 use crate::secrets::Vault;
 use crate::settings::Settings;
@@ -105,6 +106,7 @@ struct Core {
     data_models: Arc<DataModels>,
     transfers: Arc<Transfers>,
     wakes: Arc<Wakes>,
+    provisioner: Arc<Provisioner>,
     tasks: Arc<Tasks>,
     equipments: Arc<Equipments>,
 }
@@ -244,6 +246,7 @@ fn join(
         vault.clone(),
         data_models::Metrics::new(metrics.registry())?,
     );
+    let data_models = Arc::new(data_models);
     let parts = transfers::Parts {
         store: Arc::clone(&store),
         writer: writer.clone(),
@@ -263,8 +266,25 @@ fn join(
         claim_networks: settings.config.provisioning.claim_networks.clone(),
         hub: hub(settings, clock)?,
     });
+    let equipments = Arc::new(equipments);
     let (data_dir, options) = (&settings.config.data_dir, TransferOptions::from(&settings.config));
     let transfers = Transfers::new(parts, data_dir, options, metrics.registry())?;
+    let parts = provisioner::Parts {
+        store: Arc::clone(&store),
+        writer: writer.clone(),
+        registry: Arc::clone(&registry),
+        data_models: Arc::clone(&data_models),
+        profiles: profiles(&settings.config)?,
+        holds: Arc::default(),
+        equipments: Arc::clone(&equipments),
+        upgrades: Arc::default(),
+        wakes: Arc::clone(&wakes),
+        clock,
+    };
+    let rounds_max = settings.config.provisioning.rounds_max.get();
+    let rounds_max = u8::try_from(rounds_max).unwrap_or(u8::MAX);
+    let counted = provisioner::Metrics::new(metrics.registry())?;
+    let provisioner = Provisioner::new(parts, &vault, rounds_max, counted);
     Ok(Core {
         clock,
         vault,
@@ -279,10 +299,11 @@ fn join(
         traces: Arc::default(),
         access: Arc::new(access),
         wakes,
-        data_models: Arc::new(data_models),
+        provisioner: Arc::new(provisioner),
+        data_models,
         transfers,
         tasks,
-        equipments: Arc::new(equipments),
+        equipments,
     })
 }
 
@@ -315,6 +336,7 @@ fn start_house(
         desk: Arc::clone(&core.desk),
         pipeline: Arc::clone(&core.pipeline),
         data_models: Arc::clone(&core.data_models),
+        provisioner: Arc::clone(&core.provisioner),
         writer: core.writer.clone(),
         metrics: core.metrics.clone(),
         clock: core.clock,
@@ -378,6 +400,7 @@ async fn operator(
         traces: Arc::clone(&core.traces),
         replays: replays.clone(),
         wakes: Arc::clone(&core.wakes),
+        provisioner: Arc::clone(&core.provisioner),
         source: deliver::cloud_event::source(config.node.as_str()).into(),
         sinks: sinks.collect(),
         health: Arc::clone(health),
@@ -402,4 +425,16 @@ async fn operator(
     let address = socket.local_addr()?;
     stage.spawn(api::serve(socket, state, options, stage.stop().clone()));
     Ok(address)
+}
+
+fn profiles(config: &Config) -> Result<Arc<crate::profiles::Profiles>, StartError> {
+    let Some(folder) = &config.provisioning.profiles else { return Ok(Arc::default()) };
+    let mut texts = Vec::new();
+    for file in crate::files::list(folder)? {
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        texts.push((name, crate::files::read_text(&file)?));
+    }
+    let set = provisioning::ProfileSet::parse(texts.iter().map(|(n, t)| (n.as_str(), t.as_str())));
+    let set = set.map_err(|faults| format!("{faults:?}"))?;
+    Ok(Arc::new(crate::profiles::Profiles::of(set)))
 }

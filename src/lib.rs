@@ -29,6 +29,7 @@ pub mod metrics;
 pub mod pipeline;
 pub mod profiles;
 pub mod provision;
+pub mod provisioner;
 pub mod quirks;
 pub mod registry;
 pub mod secrets;

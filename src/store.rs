@@ -8,6 +8,7 @@ mod equipment;
 mod error;
 mod metrics;
 mod operation;
+mod provision;
 mod row;
 mod sqlite;
 mod task;
@@ -19,6 +20,7 @@ pub use equipment::{
 pub use error::{CommitError, OpenError, ReadError, WriteError};
 pub use metrics::Metrics;
 pub use operation::{Operation, OperationError};
+pub use provision::{ProvisionMark, ProvisionRow};
 pub use row::{
     AuditEntry, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, ImageRow, Kept,
     NewDeadLetter, Page, Position, Seen, StoredEvent, TokenRow, UploadRow, Uploads, Usage,
@@ -116,6 +118,21 @@ pub trait Store: Send + Sync + 'static {
         tenant: &Tenant,
         device: &DeviceId,
     ) -> Result<Option<Redacted<Vec<u8>>>, ReadError>;
+
+    /// How devices stand to what they should be, in the order of (tenant, id), for rebuilding the
+    /// registry.
+    async fn provision_marks(
+        &self,
+        after: Option<(Tenant, DeviceId)>,
+        rows_max: usize,
+    ) -> Result<Vec<(Tenant, DeviceId, ProvisionMark)>, ReadError>;
+
+    /// What is remembered of how a device stands, as [`Operation::PutProvision`] brought it.
+    async fn provision(
+        &self,
+        tenant: &Tenant,
+        device: &DeviceId,
+    ) -> Result<Option<Box<str>>, ReadError>;
 
     /// The audit trail, newest first.
     async fn audit(&self, tenant: &Tenant, page: Page) -> Result<Vec<AuditEntry>, ReadError>;

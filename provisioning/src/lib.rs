@@ -11,20 +11,29 @@
 
 pub mod base;
 pub mod equipment;
+mod fingerprint;
 mod held;
+mod kind;
+mod pattern;
 mod plan;
 pub mod profile;
 mod subject;
 mod wanted;
+mod window;
 
 pub use equipment::Equipment;
-pub use held::{Adding, Held, Refusal, Standing};
-pub use plan::{
-    Blocked, Change, Circumstances, Measured, Plan, Step, Why, Wish, aliases, decide, measured,
+pub use held::{
+    Adding, Held, Refreshed, Refusal, Standing, StepOutcome, StepRefusal, Told,
 };
-pub use profile::{Layers, Profile, ProfileFault, ProfileSet, Revision, Window};
+pub use pattern::{Expansion, Pattern, PatternError, Segment};
+pub use plan::{
+    Blocked, BlockedView, Change, ChangeView, Circumstances, LearnView, Measured, ObjectView,
+    Obstacle, Plan, PlanView, RuleView, Step, Why, Wish, aliases, decide, measured,
+};
+pub use profile::{Layers, Profile, ProfileFault, ProfileSet, Revision};
 pub use subject::Subject;
 pub use wanted::{
-    Drift, Measure, Pattern, Presence, Rule, Scale, ValueKind, Wanted, WantedAlias, WantedFirmware,
+    Drift, Measure, Presence, Rule, Scale, ValueKind, Wanted, WantedAlias, WantedFirmware,
     WantedObject, WantedParameter, WantedRefresh,
 };
+pub use window::{Window, WindowError};

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use model::{DeviceFacts, DeviceId, Protocol, Redacted, Tenant};
+use provisioning::Standing;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -49,6 +50,8 @@ pub struct Filter {
     pub q: Option<Box<str>>,
     /// Who owns it.
     pub customer: Option<Box<str>>,
+    /// How it stands to what it should be.
+    pub standing: Option<Standing>,
 }
 
 /// Without `q`: it may be a subscriber's number.
@@ -60,6 +63,7 @@ impl fmt::Debug for Filter {
             .field("model", &self.model)
             .field("q", &self.q.as_ref().map(Redacted))
             .field("customer", &self.customer)
+            .field("standing", &self.standing)
             .finish()
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     AuditEntry, CredentialRow, CustomerRow, EquipmentChange, ImageRow, NewDeadLetter, Position,
-    Seen, TaskChange, TaskRow, TokenRow, UploadRow,
+    ProvisionRow, Seen, TaskChange, TaskRow, TokenRow, UploadRow,
 };
 use firmware::ImageName;
 use jiff::Timestamp;
@@ -180,6 +180,9 @@ pub enum Operation {
         /// Which.
         id: Box<str>,
     },
+    /// Keeps how a device stands to what it should be, in place of what was. A device that is not
+    /// there is passed over.
+    PutProvision(ProvisionRow),
     /// Changes what is kept for equipment.
     Equipment(EquipmentChange),
     /// Makes a task. With a key that was used before, nothing happens and it is no error.
@@ -274,6 +277,7 @@ impl Operation {
     pub fn body_bytes(&self) -> usize {
         match self {
             Self::PutDataModel { sealed, .. } => sealed.expose().len(),
+            Self::PutProvision(row) => row.body.len(),
             Self::Equipment(EquipmentChange::Put { row, .. }) => row.sealed.expose().len(),
             Self::Equipment(EquipmentChange::KeepAnswer(row)) => row.sealed.expose().len(),
             Self::PutTask(task) => task.body.as_str().len(),

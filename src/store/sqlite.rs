@@ -21,14 +21,15 @@ mod files;
 mod multi_row;
 mod open;
 mod people;
+mod provision;
 mod readers;
 mod room;
 mod tasks;
 
 use super::{
     AuditEntry, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow,
-    EquipmentRow, HubMemory, ImageRow, OpenError, OperationError, Page, Position, ReadError, Store,
-    StoredEvent, TaskRow, Tasks, TokenRow, UploadRow, Uploads, Usage, Write,
+    EquipmentRow, HubMemory, ImageRow, OpenError, OperationError, Page, Position, ProvisionMark,
+    ReadError, Store, StoredEvent, TaskRow, Tasks, TokenRow, UploadRow, Uploads, Usage, Write,
 };
 use async_trait::async_trait;
 use column::read_error;
@@ -228,6 +229,22 @@ impl Store for SqliteStore {
         device: &DeviceId,
     ) -> Result<Option<Redacted<Vec<u8>>>, ReadError> {
         data_models::get(self.readers(), tenant, device).await.map_err(read_error)
+    }
+
+    async fn provision_marks(
+        &self,
+        after: Option<(Tenant, DeviceId)>,
+        rows_max: usize,
+    ) -> Result<Vec<(Tenant, DeviceId, ProvisionMark)>, ReadError> {
+        provision::marks(self.readers(), after, rows_max).await.map_err(read_error)
+    }
+
+    async fn provision(
+        &self,
+        tenant: &Tenant,
+        device: &DeviceId,
+    ) -> Result<Option<Box<str>>, ReadError> {
+        provision::get(self.readers(), tenant, device).await.map_err(read_error)
     }
 
     async fn audit(&self, tenant: &Tenant, page: Page) -> Result<Vec<AuditEntry>, ReadError> {

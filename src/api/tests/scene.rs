@@ -3,6 +3,7 @@
 use super::super::access::Peer;
 use super::super::*;
 use crate::deliver::cloud_event;
+use crate::provisioner::{self, Provisioner};
 use crate::secrets::{KEY_LEN, Vault, new_token};
 use crate::store::{CustomerRow, Page, SqliteOptions, SqliteStore, TokenRow, WriterOptions};
 use crate::transfers::{self, TransferOptions};
@@ -191,7 +192,22 @@ impl Scene {
         let counted = crate::data_models::Metrics::new(&prometheus).unwrap();
         let data_models =
             DataModels::new(of_store, writer.clone(), of_registry, vault.clone(), counted);
+        let data_models = Arc::new(data_models);
         let (waker, asked) = crate::wake::Wakes::new();
+        let parts = provisioner::Parts {
+            store: Arc::clone(&store),
+            writer: writer.clone(),
+            registry: Arc::clone(&registry),
+            data_models: Arc::clone(&data_models),
+            profiles: Arc::default(),
+            holds: Arc::default(),
+            equipments: Arc::clone(&equipments),
+            upgrades: Arc::default(),
+            wakes: Arc::clone(&waker),
+            clock,
+        };
+        let counted = provisioner::Metrics::new(&prometheus).unwrap();
+        let provisioner = Arc::new(Provisioner::new(parts, &vault, 5, counted));
         let state = ApiState::new(Parts {
             store,
             changes,
@@ -199,14 +215,15 @@ impl Scene {
             desk: Arc::new(desk),
             access,
             vault,
-            data_models: Arc::new(data_models),
+            data_models,
             credentials: Arc::new(credentials),
             tasks,
             equipments,
             transfers,
             traces: Arc::default(),
             replays: Replays::default(),
-            wakes: waker,
+            wakes: Arc::clone(&waker),
+            provisioner,
             source: cloud_event::source("test").into(),
             sinks: vec![ConfiguredSink { name: "erp".into(), tenant: Tenant::default() }],
             health: Arc::new(Health::new(writer.room_changes())),

@@ -2,8 +2,8 @@
 
 use crate::store::{
     AuditEntry, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow,
-    EquipmentRow, HubMemory, ImageRow, Operation, OperationError, Page, Position, ReadError, Store,
-    StoredEvent, TaskRow, Tasks, TokenRow, UploadRow, Uploads, Usage, Write,
+    EquipmentRow, HubMemory, ImageRow, Operation, OperationError, Page, Position, ProvisionMark,
+    ReadError, Store, StoredEvent, TaskRow, Tasks, TokenRow, UploadRow, Uploads, Usage, Write,
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -283,6 +283,18 @@ impl Store for MemoryStore {
 
     async fn uploads(&self, _: &Uploads, _: usize) -> Result<Vec<UploadRow>, ReadError> {
         Ok(Vec::new())
+    }
+
+    async fn provision_marks(
+        &self,
+        _: Option<(Tenant, DeviceId)>,
+        _: usize,
+    ) -> Result<Vec<(Tenant, DeviceId, ProvisionMark)>, ReadError> {
+        unreachable!()
+    }
+
+    async fn provision(&self, _: &Tenant, _: &DeviceId) -> Result<Option<Box<str>>, ReadError> {
+        unreachable!()
     }
 
     async fn audit(&self, _: &Tenant, _: Page) -> Result<Vec<AuditEntry>, ReadError> {

@@ -97,6 +97,7 @@ fn filter() -> impl Strategy<Value = Filter> {
     let protocol = prop::option::of(prop::sample::select(protocols));
     let rare = || prop::option::weighted(0.2, word());
     (protocol, rare(), rare(), q, rare()).prop_map(|(protocol, tag, model, q, customer)| Filter {
+        standing: None,
         protocol,
         tag,
         model,

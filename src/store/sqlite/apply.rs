@@ -4,7 +4,7 @@ use super::column::{nanos, parsed};
 use super::commands::Step;
 use super::data_models::Put;
 use super::devices::{self, Said, document, kind_number};
-use super::{commands, credentials, data_models, equipment, files, readers, tasks};
+use super::{commands, credentials, data_models, equipment, files, provision, readers, tasks};
 use crate::store::{AuditEntry, CustomerRow, Operation, OperationError, TokenRow};
 use jiff::Timestamp;
 use model::{Alias, DeviceFacts, DeviceId, Tenant};
@@ -70,6 +70,7 @@ pub(super) async fn apply(
         Operation::RemoveDataModel { tenant, device } => {
             data_models::remove(connection, tenant, device).await
         }
+        Operation::PutProvision(row) => Ok(provision::put(connection, &[row]).await?),
         Operation::PutCredential(credential) => credentials::put(connection, credential).await,
         Operation::ConfirmCredential { protocol, username, verifier } => {
             credentials::confirm(connection, *protocol, username, verifier).await

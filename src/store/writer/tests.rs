@@ -3,8 +3,8 @@
 use super::*;
 use crate::store::{
     AuditEntry, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, EquipmentRow, HubMemory,
-    ImageRow, Page, Position, ReadError, StoredEvent, TaskRow, Tasks, TokenRow, UploadRow, Uploads,
-    Usage,
+    ImageRow, Page, Position, ProvisionMark, ReadError, StoredEvent, TaskRow, Tasks, TokenRow,
+    UploadRow, Uploads, Usage,
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -172,6 +172,18 @@ impl Store for Fake {
     ) -> Result<Option<Redacted<Vec<u8>>>, ReadError> {
         Ok(None)
     }
+    async fn provision_marks(
+        &self,
+        _: Option<(Tenant, DeviceId)>,
+        _: usize,
+    ) -> Result<Vec<(Tenant, DeviceId, ProvisionMark)>, ReadError> {
+        unreachable!()
+    }
+
+    async fn provision(&self, _: &Tenant, _: &DeviceId) -> Result<Option<Box<str>>, ReadError> {
+        unreachable!()
+    }
+
     async fn audit(&self, _: &Tenant, _: Page) -> Result<Vec<AuditEntry>, ReadError> {
         Ok(Vec::new())
     }
