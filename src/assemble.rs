@@ -24,8 +24,9 @@ use crate::commands::Desk;
 use crate::credentials::Credentials;
 use crate::data_models::{self, DataModels};
 use crate::deliver::{self, Replays};
-use crate::equipment::{self, Carrier, Equipments, HttpCarrier, HubOptions};
-use crate::holds::{self, Holds, wake::Release};
+use crate::equipment::{
+    Carrier, Equipments, Holds, HttpCarrier, HubOptions, crate::holds::, self, use, wake::Release,
+};
 use crate::housekeeping::Housekeeping;
 use crate::lines::Lines;
 use crate::logging::Logging;
@@ -395,10 +396,7 @@ fn start_steering(
 }
 
 /// The business's hub, where it has one.
-fn hub(
-    settings: &Settings,
-    clock: Clock,
-) -> Result<Option<(Arc<dyn Carrier>, HubOptions)>, StartError> {
+fn hub(settings: &Settings, clock: Clock) -> Result<Option<equipment::HubParts>, StartError> {
     let backend = &settings.config.backend;
     let url = backend.url.as_ref().filter(|_| backend.kind == BackendKind::Http);
     let Some(url) = url else { return Ok(None) };
