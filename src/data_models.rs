@@ -119,6 +119,11 @@ impl DataModels {
         Ok(model)
     }
 
+    /// What was read from the store by others; `None` where it cannot be read.
+    pub(crate) fn unseal(&self, sealed: &Redacted<Vec<u8>>) -> Option<DataModel> {
+        unpack(&self.vault, sealed)
+    }
+
     /// What the store has of a device.
     async fn sealed(
         &self,

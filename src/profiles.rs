@@ -22,7 +22,7 @@ pub use sweep::Touched;
 pub use texts::{Loaded, Source, Texts, fault_line};
 pub use trial::{Fared, Trial, TrialOptions, TrialState};
 
-pub(crate) use sweep::{each_device, subject};
+pub(crate) use sweep::subject;
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
@@ -110,6 +110,11 @@ pub struct Profiles {
 }
 
 impl Profiles {
+    /// With one set for all.
+    pub fn of(set: ProfileSet) -> Self {
+        Self { settled: Arc::new(set) }
+    }
+
     /// Rises whenever a device may have to be decided anew: files changed, a trial began or ended.
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)

@@ -6,6 +6,7 @@ use crate::deliver::{self, SigningSecret};
 use crate::files;
 use crate::listen::tls::{Certificate, ClientCertificates};
 use crate::menus;
+use crate::profiles::{Loaded, Texts, fault_line};
 use crate::secrets;
 use config::{BackendKind, Broker, Config, SinkKind};
 use model::Redacted;
@@ -23,8 +24,14 @@ pub struct Settings {
     pub shared_credentials: Vec<(Box<str>, Redacted<String>)>,
     /// What each sink needs of files, in the order of the configuration.
     pub sink_secrets: Vec<SinkSecret>,
+    /// The signing secret of each sink, in the order of the configuration.
+    pub sink_secrets: Vec<SigningSecret>,
+    /// Whose signatures are demanded of images.
+    pub firmware_keys: Vec<firmware::PublicKey>,
     /// The token for the business backend.
     pub backend_token: Option<Redacted<String>>,
+    /// The profiles, shipped and of the folder.
+    pub profiles: Loaded,
 }
 
 /// What a sink needs of files.
@@ -59,6 +66,7 @@ impl Settings {
         let mut faults = Vec::new();
         let shared_credentials = shared_credentials(&config, &mut faults);
         let sink_secrets = sink_secrets(&config, &mut faults);
+        let firmware_keys = firmware_keys(&config, &mut faults);
         let backend_token = config.backend.token_file.as_deref().and_then(|file| {
             let token = files::read_secret(file);
             token
@@ -82,12 +90,20 @@ impl Settings {
         if let Err(error) = menus::services(&config.ussd, has_backend, None) {
             faults.push(format!("ussd: {}", chain(&error)));
         }
-        if !faults.is_empty() {
+        let profiles = profiles(&config).map_err(|found| faults.extend(found)).ok();
+        let Some(profiles) = profiles.filter(|_| faults.is_empty()) else {
             return Err(SettingsError { faults });
-        }
+        };
         let file = file.map(Path::to_owned);
-        Ok(Self { config, file, shared_credentials, sink_secrets, backend_token })
+        Ok(Self { config, file, shared_credentials, sink_secrets, backend_token, profiles })
+        Ok(Self { config, file, shared_credentials, sink_secrets, firmware_keys, backend_token })
     }
+}
+
+/// The profiles, or a line for each fault.
+fn profiles(config: &Config) -> Result<Loaded, Vec<String>> {
+    let loaded = Texts::read(&config.provisioning).and_then(Texts::load);
+    loaded.map_err(|faults| faults.iter().map(fault_line).collect())
 }
 
 /// Which certificates of CPEs are believed; `None` when they are not asked for any.
@@ -130,6 +146,25 @@ fn shared_credentials(
 }
 
 fn sink_secrets(config: &Config, faults: &mut Vec<String>) -> Vec<SinkSecret> {
+/// Each key is written out or in a file; what is base64 of a key is no path.
+fn firmware_keys(config: &Config, faults: &mut Vec<String>) -> Vec<firmware::PublicKey> {
+    let mut keys = Vec::new();
+    for (index, key) in config.firmware.keys.iter().enumerate() {
+        let key = firmware::PublicKey::parse(key.as_str()).map_err(|error| error.to_string());
+        let key = key.or_else(|error| {
+            let text = files::read_text(Path::new(config.firmware.keys[index].as_str()));
+            let text = text.map_err(|unreadable| format!("{error}; {}", chain(&unreadable)))?;
+            firmware::PublicKey::parse(&text).map_err(|error| error.to_string())
+        });
+        match key {
+            Ok(key) => keys.push(key),
+            Err(error) => faults.push(format!("firmware.keys[{index}]: {error}")),
+        }
+    }
+    keys
+}
+
+fn sink_secrets(config: &Config, faults: &mut Vec<String>) -> Vec<SigningSecret> {
     let mut secrets = Vec::new();
     for sink in &config.sink {
         let read = match sink.kind {

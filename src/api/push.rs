@@ -1,6 +1,7 @@
 //! Bringing changed values to their device: at once where it can be woken, else at its next session.
 
 use super::ApiState;
+use crate::provisioner::{self, Lacking, Reason};
 use model::{DeviceId, Tenant};
 use serde::Serialize;
 use std::time::Duration;
@@ -34,9 +35,7 @@ pub(super) struct PushView {
 
 /// Has a device looked at; with what names the request.
 pub(super) fn one(state: &ApiState, tenant: &Tenant, device: &DeviceId) -> Option<Box<str>> {
-    // Who cannot be woken comes by itself.
-    drop(state.wakes.ask(tenant, device));
-    None
+    state.provisioner.request(tenant, device, Reason::Values)
 }
 
 /// The same for every device that a name of equipment may mean.
@@ -48,26 +47,32 @@ pub(super) fn all(state: &ApiState, tenant: &Tenant, key: &str) {
 
 /// Listens from now on for the end of a device's next provisioning.
 pub(super) fn listen(
-    _state: &ApiState,
-    _tenant: &Tenant,
-    _device: &DeviceId,
-    _within: Duration,
+    state: &ApiState,
+    tenant: &Tenant,
+    device: &DeviceId,
+    within: Duration,
 ) -> impl Future<Output = bool> + Send + use<> {
-    std::future::ready(false)
+    state.provisioner.ends(tenant, device, within)
 }
 
 /// How a device stands now.
 pub(super) async fn standing(
-    _state: &ApiState,
-    _tenant: &Tenant,
+    state: &ApiState,
+    tenant: &Tenant,
     device: &DeviceId,
     request: Option<Box<str>>,
-    _has_ended: bool,
+    has_ended: bool,
 ) -> PushView {
+    let kept = match has_ended {
+        true => state.provisioner.kept(tenant, device).await.ok(),
+        false => None,
+    };
+    let state = kept.as_ref().map_or("pending", |kept| provisioner::word(kept.held.standing));
+    let refused = |it: Lacking| RefusedView { path: it.path.into(), cause: it.cause.into() };
     PushView {
         device: Some(device.as_str().to_owned()),
         request: request.map(Into::into),
-        state: "pending".to_owned(),
-        refused: Vec::new(),
+        state: state.to_owned(),
+        refused: kept.map_or_else(Vec::new, |it| it.lacking.into_iter().map(refused).collect()),
     }
 }

@@ -190,8 +190,10 @@ impl Hours {
 
     /// The hours that changed since they were written last.
     pub(super) fn take_dirty(&mut self) -> Vec<ChangeHourRow> {
-        let dirty = self.0.iter_mut().filter(|(_, hour)| std::mem::take(&mut hour.is_dirty));
-        dirty.map(|(tenant, hour)| hour.row(tenant, hour.approval.as_ref())).collect()
+        let row = |(tenant, hour): (&Tenant, &mut Hour)| {
+            std::mem::take(&mut hour.is_dirty).then(|| hour.row(tenant, hour.approval.as_ref()))
+        };
+        self.0.iter_mut().filter_map(row).collect()
     }
 
     pub(super) fn totals(&self) -> Totals {

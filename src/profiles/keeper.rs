@@ -98,8 +98,14 @@ pub enum EndError {
 }
 
 impl Keeper {
-    /// A keeper of what was read at start, and of what the store had; kept before this returns. What
-    /// was read is given back where it is not a first start: it is for [`Keeper::run`] to try.
+    /// A keeper of no profiles.
+    #[must_use]
+    pub fn new(parts: KeeperParts, config: config::Provisioning) -> Arc<Self> {
+        Arc::new(Self { parts, options: ArcSwap::from_pointee(config), turn: Mutex::default() })
+    }
+
+    /// Takes up what the store had; where that is nothing, what was read at start holds for all, and is
+    /// kept before this returns. Else it is given back: it is for [`Keeper::run`] to try.
     ///
     /// # Errors
     ///
@@ -111,8 +117,7 @@ impl Keeper {
         rows: &SteeringRows,
     ) -> Result<(Arc<Self>, Option<Loaded>), WriteError> {
         let restored = kept::restore(&parts.vault, rows);
-        let keeper =
-            Arc::new(Self { parts, options: ArcSwap::from_pointee(config), turn: Mutex::default() });
+        let keeper = Self::new(parts, config);
         let Some((settled, origin)) = restored.settled else {
             // Nothing to compare with: a first start, or kept profiles that mean nothing any more.
             let (trial, rejected) = (restored.trial, restored.rejected);

@@ -80,7 +80,7 @@ pub(crate) fn sweep(
 }
 
 /// Hands over every CPE of the tenants, in chunks between which nothing is locked.
-pub(crate) fn each_device(
+fn each_device(
     registry: &Registry,
     tenants: &[Tenant],
     is_cancelled: impl Fn() -> bool,

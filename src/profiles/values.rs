@@ -39,6 +39,7 @@ pub(super) fn parse(text: &str) -> Result<HashMap<Tenant, Arc<Value>>, Vec<Profi
             _ => faults.push(fault(at, "must be a table: a tenant's values".to_owned())),
         }
     }
+    faults.sort_by_key(|fault| fault.line);
     if faults.is_empty() { Ok(values) } else { Err(faults) }
 }
 

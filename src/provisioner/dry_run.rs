@@ -85,7 +85,7 @@ impl Provisioner {
         let now = self.parts.clock.now();
         let subject = subject(&device, root(&model, &device));
         // Without asking the hub: that would claim the equipment.
-        let equipment: Option<std::sync::Arc<Equipment>> = None;
+        let equipment = self.parts.equipments.peek(tenant, &subject, now).await;
         let tenant_values = self.parts.profiles.tenant_values(tenant);
         Ok(Some(plan(&DryRun {
             set,

@@ -4,11 +4,10 @@
 //! identity that we made. What a crash leaves half-written is swept at the next start.
 
 use super::sealed::{Sealer, Unsealer};
-use crate::clock::SystemRandom;
 use crate::files::{self, FileError};
 use crate::secrets::Vault;
 use firmware::Sha256;
-use model::{Random as _, Tenant};
+use model::Tenant;
 use sha2::Digest as _;
 use std::collections::HashSet;
 use std::fs::File;

@@ -34,6 +34,10 @@ impl CwmpListener {
         if is_first && is_held {
             self.remember_held(owned);
         } else if is_first {
+        if is_first {
+            owned.is_set_up = true;
+            let is_booting = owned.inform.is_booting;
+            self.parts.upgrades.called(&owned.tenant, &owned.device, is_booting).await;
             let set_up = self.parts.provision.set_up(owned.subject());
             if let Some((parts, sign_in)) = set_up {
                 owned.offered = Some(sign_in);
