@@ -47,6 +47,19 @@ pub struct Limits {
     pub reading_age_max: Duration,
 }
 
+/// What the receivers of GPON's class B+ are sure to hear (ITU-T G.984.2, amendment 1), with 2 dB to
+/// age; readings that profiles renew each hour.
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            optical_weak_dbm: -25.0,
+            optical_low_dbm: -27.0,
+            optical_high_dbm: -8.0,
+            reading_age_max: Duration::from_secs(3 * 3_600),
+        }
+    }
+}
+
 /// How something stands.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "snake_case")]

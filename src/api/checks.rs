@@ -189,7 +189,7 @@ async fn ask<N>(
     let request = NewCommand {
         tenant: caller.tenant().clone(),
         device: device.id.clone(),
-        kind: CommandKind::GetParameters { names },
+        kind: CommandKind::GetParameters { names: names.into_iter().map(Into::into).collect() },
         expires: Some(EXPIRES),
         retry: None,
         actor: caller.grant.name.clone(),
