@@ -453,6 +453,16 @@ fn start_house(
     stages.listeners.spawn(waker.run(named, asked, stages.listeners.clone()));
 }
 
+/// From where on a device is not well.
+fn limits(checks: &config::Checks) -> provisioning::checkup::Limits {
+    provisioning::checkup::Limits {
+        optical_weak_dbm: checks.optical_weak.get(),
+        optical_low_dbm: checks.optical_low.get(),
+        optical_high_dbm: checks.optical_high.get(),
+        reading_age_max: checks.reading_age_max.get(),
+    }
+}
+
 /// Opens the operator side. It stops with delivery: an operator may watch the daemon stop.
 async fn operator(
     config: &Config,
@@ -507,6 +517,7 @@ async fn operator(
             wait_max: config.operator.wait_max.get(),
             streams_max: config.operator.event_streams_max.as_usize(),
             trusted_proxies: config.trusted_proxies.clone(),
+            checks: limits(&config.checks),
             ..ApiOptions::default()
         },
     });

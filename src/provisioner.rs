@@ -8,6 +8,7 @@
 //!
 //! It never speaks to a device: the CWMP driver gives it what was answered, and takes what to ask.
 
+mod checkup;
 mod dry_run;
 mod kept;
 mod memory;

@@ -2,6 +2,7 @@
 
 mod changes;
 mod equipment;
+mod checks;
 mod files;
 mod listener;
 mod parameters;

@@ -34,6 +34,7 @@ mod tree;
 mod bad_input;
 mod brokers;
 mod certificates;
+mod checks;
 mod commands;
 mod dials;
 mod discovery;
@@ -82,6 +83,7 @@ fn main() {
         sign_in::trials(),
         sinks::trials(),
         brokers::trials(),
+        checks::trials(),
         tls::trials(),
         certificates::trials(),
         trace::trials(),
