@@ -4,6 +4,7 @@ mod changes;
 mod equipment;
 mod checks;
 mod files;
+mod firmware;
 mod listener;
 mod parameters;
 mod people;

@@ -58,6 +58,7 @@ mod tenants;
 mod tls;
 mod tolerance;
 mod trace;
+mod upgrades;
 mod wake;
 
 use libtest_mimic::{Arguments, Trial};
@@ -97,6 +98,7 @@ fn main() {
         store_files::trials(),
         tenants::trials(),
         files::trials(),
+        upgrades::trials(),
         carried::trials(),
         refusals::trials(),
         full_store::trials(),
