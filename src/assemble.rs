@@ -32,6 +32,7 @@ use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
 use crate::plans::{Plans, PlansParts};
 use crate::profiles::{self, Keeper, KeeperParts, Loaded, Profiles};
+use crate::provisioner::{self, Provisioner};
 use crate::registry::Registry;
 use crate::secrets::Vault;
 use crate::settings::Settings;
@@ -53,6 +54,9 @@ use tracing::{info, warn};
 
 /// What every stage gets to stop, however late the ones before it were.
 const LAST_GRACE: Duration = Duration::from_secs(1);
+
+/// Rounds of writing that one session may have until the configuration says.
+const ROUNDS_MAX: u8 = 5;
 
 /// Why the daemon does not start, or cannot go on.
 pub type StartError = Box<dyn std::error::Error + Send + Sync>;
@@ -111,6 +115,7 @@ struct Core {
     profiles: Arc<Profiles>,
     holds: Arc<Holds>,
     plans: Arc<Plans>,
+    provisioner: Arc<Provisioner>,
 }
 
 impl Daemon {
@@ -259,14 +264,6 @@ fn join(
     );
     let data_models = Arc::new(data_models);
     let profiles = Arc::new(Profiles::default());
-    let plans = Plans::new(PlansParts {
-        store: Arc::clone(&store),
-        registry: Arc::clone(&registry),
-        data_models: Arc::clone(&data_models),
-        profiles: Arc::clone(&profiles),
-        fingerprint_key: vault.derive("profile fingerprints"),
-        clock,
-    });
     let parts = transfers::Parts {
         store: Arc::clone(&store),
         writer: writer.clone(),
@@ -275,6 +272,28 @@ fn join(
     };
     let (data_dir, options) = (&settings.config.data_dir, TransferOptions::from(&settings.config));
     let transfers = Transfers::new(parts, data_dir, options, metrics.registry())?;
+    let parts = provisioner::Parts {
+        store: Arc::clone(&store),
+        writer: writer.clone(),
+        registry: Arc::clone(&registry),
+        data_models: Arc::clone(&data_models),
+        profiles: Arc::clone(&profiles),
+        holds: Arc::clone(&holds),
+        equipments: Arc::default(),
+        upgrades: Arc::default(),
+        wakes: Arc::clone(&wakes),
+        clock,
+    };
+    let counted = provisioner::Metrics::new(metrics.registry())?;
+    let provisioner = Provisioner::new(parts, &vault, ROUNDS_MAX, counted);
+    let plans = Plans::new(PlansParts {
+        store: Arc::clone(&store),
+        registry: Arc::clone(&registry),
+        data_models: Arc::clone(&data_models),
+        profiles: Arc::clone(&profiles),
+        fingerprint_key: *provisioner.key(),
+        clock,
+    });
     Ok(Core {
         clock,
         vault,
@@ -289,6 +308,7 @@ fn join(
         traces: Arc::default(),
         access: Arc::new(access),
         wakes,
+        provisioner: Arc::new(provisioner),
         data_models,
         transfers,
         profiles,
@@ -351,6 +371,7 @@ fn start_house(
         desk: Arc::clone(&core.desk),
         pipeline: Arc::clone(&core.pipeline),
         data_models: Arc::clone(&core.data_models),
+        provisioner: Arc::clone(&core.provisioner),
         writer: core.writer.clone(),
         metrics: core.metrics.clone(),
         clock: core.clock,

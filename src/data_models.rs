@@ -205,6 +205,11 @@ impl DataModels {
         Ok(())
     }
 
+    /// Forgets what was noted of a device and is not written yet.
+    pub fn forget_waiting(&self, tenant: &Tenant, device: &DeviceId) {
+        self.behind.forget(tenant, device);
+    }
+
     async fn save(&self, lesson: Lesson<'_>) -> Result<(), WriteError> {
         let outcome = self.merge(lesson).await;
         let word = match &outcome {

@@ -2,6 +2,7 @@
 //! changed before a second person agrees.
 
 use crate::bounded::{Bounded, DAY, Period};
+use crate::cidr::Cidr;
 use crate::section::section;
 use std::path::PathBuf;
 
@@ -30,6 +31,10 @@ section! {
         /// that come from factory settings are not counted. A thousand is a day's work of a repair, and
         /// a small part of a fleet that someone is about to break.
         live changes_per_hour_max: Bounded<0, 10_000_000> = 1_000,
+        /// Networks from which a device counts as claimed: its secrets are sent to it there without
+        /// anyone else's word. None by default, for whoever reaches such a network with the enrolment
+        /// secret of one leaked router gets the secrets of any that it names, once for each serial.
+        restart claim_networks: Vec<Cidr> = [],
         /// How many devices are woken in a second once a hold on them is lifted or their change is
         /// agreed to. Twenty bring 72,000 an hour back.
         live wakes_per_second: Bounded<1, 10_000> = 20,

@@ -176,7 +176,8 @@ pub(crate) struct Mixed {
     /// What a caller does between two keys.
     #[arg(long, value_parser = duration, default_value = "100ms")]
     pub(crate) think: Duration,
-    /// Data models of the routers, in turn: files, or `router`, `ont`, `generated:N`.
+    /// Data models of the routers, in turn: files, or `router`, `ont`, `generated:N`, or one of the
+    /// makes in `models/`: `tplink-xx230v`, …
     #[arg(long = "model", default_values = ["router", "ont"])]
     pub(crate) models: Vec<String>,
     /// Where the routers take connection requests; they answer on one port, each on its own path.

@@ -2,12 +2,10 @@
 
 mod device;
 mod errand;
-mod model;
 mod session;
 mod wake;
 
 pub(crate) use device::Device;
-pub(crate) use model::{Model, ModelError};
 pub(crate) use session::SessionError;
 pub(crate) use wake::{Door, Doors};
 

@@ -16,8 +16,8 @@ mod mqtt_qos1;
 mod ussd_hops;
 
 use crate::args::Scenario;
-use crate::cpe;
 use crate::report::Report;
+use crate::tree;
 use std::io;
 
 /// How a run ended.
@@ -54,7 +54,7 @@ pub(crate) enum Error {
     Model {
         name: String,
         #[source]
-        source: cpe::ModelError,
+        source: tree::ModelError,
     },
     #[error("the webhook's secret is no whsec_…")]
     Secret,

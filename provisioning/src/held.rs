@@ -141,6 +141,9 @@ pub struct Adding {
     pub table: Box<str>,
     /// Instances that were there before: one that was not, and does not say otherwise, is ours.
     pub before: Vec<u32>,
+    /// How often it was told.
+    #[serde(default)]
+    pub times: u8,
     /// The instance that the device said it is. Until its keys are read as wanted, it is found by this.
     pub instance: Option<u32>,
 }
@@ -152,4 +155,55 @@ pub struct Refreshed {
     pub path: Box<str>,
     /// When, whether or not the device answered.
     pub at: Timestamp,
+}
+
+impl Held {
+    /// Whether this session was begun.
+    pub(crate) fn is_in(&self, began: Timestamp) -> bool {
+        self.session.began == began
+    }
+
+    /// Whether a table was listed in the session that began then.
+    pub(crate) fn has_listed(&self, table: &str, began: Timestamp) -> bool {
+        self.is_in(began) && self.session.listed.contains(table)
+    }
+
+    /// Whether a parameter was asked for in the session that began then, and not set since.
+    pub(crate) fn has_read(&self, path: &str, began: Timestamp) -> bool {
+        self.is_in(began) && self.session.read.contains(path)
+    }
+
+    pub(crate) fn refusal(&self, path: &str, is_reading: bool) -> Option<&Refusal> {
+        let place = self.place_of_refusal(path, is_reading).ok()?;
+        self.refused.get(place)
+    }
+
+    fn place_of_refusal(&self, path: &str, is_reading: bool) -> Result<usize, usize> {
+        self.refused.binary_search_by(|it| (&*it.path, it.is_reading).cmp(&(path, is_reading)))
+    }
+
+    pub(crate) fn told(&self, path: &str) -> Option<&Told> {
+        let place = self.told.binary_search_by(|it| (*it.path).cmp(path)).ok()?;
+        self.told.get(place)
+    }
+
+    pub(crate) fn owes(&self, path: &str) -> bool {
+        has(&self.owed, path)
+    }
+
+    pub(crate) fn is_drifting(&self, path: &str) -> bool {
+        has(&self.drifting, path)
+    }
+
+    pub(crate) fn is_apart(&self, path: &str) -> bool {
+        has(&self.apart, path)
+    }
+
+    pub(crate) fn refreshed_at(&self, pattern: &str) -> Option<Timestamp> {
+        self.refreshed.iter().find(|it| *it.path == *pattern).map(|it| it.at)
+    }
+}
+
+fn has(paths: &[Box<str>], path: &str) -> bool {
+    paths.binary_search_by(|it| (**it).cmp(path)).is_ok()
 }

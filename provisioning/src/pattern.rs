@@ -8,6 +8,7 @@
 mod expand;
 
 pub use expand::Expansion;
+pub(crate) use expand::numbers;
 
 use model::data_model::PATH_BYTES_MAX;
 use std::fmt;
@@ -95,6 +96,11 @@ impl Pattern {
             return Err(PatternError::End);
         }
         Ok(Self(text.into()))
+    }
+
+    /// A name below an instance, such as `Enable`: no whole path, it matches and stands for itself.
+    pub(crate) fn below_instance(name: &str) -> Self {
+        Self(name.into())
     }
 
     /// The text as it was written.

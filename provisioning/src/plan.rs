@@ -1,13 +1,20 @@
 //! The decision: what is wanted against what is known, and the fewest calls that make it so.
 
 mod decide;
+mod look;
 mod measured;
+mod object;
 mod obstacle;
+mod parameter;
+mod refresh;
+mod steps;
+mod value;
 mod view;
 
 pub use decide::decide;
 pub use measured::{Measured, aliases, measured};
 pub use obstacle::{Blocked, Obstacle};
+pub(crate) use parameter::TIMES_MAX;
 pub use view::{BlockedView, ChangeView, LearnView, ObjectView, PlanView, RuleView};
 
 use super::Rule;
@@ -163,3 +170,5 @@ pub enum Why {
     New,
 }
 
+#[cfg(test)]
+mod tests;

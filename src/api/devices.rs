@@ -11,6 +11,7 @@ use axum::Json;
 use axum::extract::State;
 use jiff::Timestamp;
 use model::{DeviceId, Protocol};
+use provisioning::Standing;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use utoipa::{IntoParams, ToSchema};
@@ -49,6 +50,67 @@ impl From<ProtocolWord> for Protocol {
             ProtocolWord::Cwmp => Self::Cwmp,
             ProtocolWord::Mqtt => Self::Mqtt,
             ProtocolWord::Ussd => Self::Ussd,
+        }
+    }
+}
+
+/// How a device stands to what it should be.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = Standing)]
+pub(super) enum StandingWord {
+    /// Nothing was decided yet.
+    New,
+    /// No profile is for it.
+    Unmatched,
+    /// The business does not know it.
+    Unknown,
+    /// Its values are not to be had yet.
+    AwaitingValues,
+    /// Something is still to be done.
+    Pending,
+    /// It is as wanted.
+    Converged,
+    /// It is as wanted but for what it refused or does not have; that is tried again.
+    Partial,
+    /// It did not become as wanted in the rounds it was given; left alone until something changes.
+    Stuck,
+    /// Something is to be done, and writing is on hold.
+    Held,
+    /// Something is to be done, and a second person must agree.
+    AwaitingApproval,
+}
+
+impl From<StandingWord> for Standing {
+    fn from(word: StandingWord) -> Self {
+        match word {
+            StandingWord::New => Self::New,
+            StandingWord::Unmatched => Self::Unmatched,
+            StandingWord::Unknown => Self::Unknown,
+            StandingWord::AwaitingValues => Self::AwaitingValues,
+            StandingWord::Pending => Self::Pending,
+            StandingWord::Converged => Self::Converged,
+            StandingWord::Partial => Self::Partial,
+            StandingWord::Stuck => Self::Stuck,
+            StandingWord::Held => Self::Held,
+            StandingWord::AwaitingApproval => Self::AwaitingApproval,
+        }
+    }
+}
+
+impl From<Standing> for StandingWord {
+    fn from(standing: Standing) -> Self {
+        match standing {
+            Standing::New => Self::New,
+            Standing::Unmatched => Self::Unmatched,
+            Standing::Unknown => Self::Unknown,
+            Standing::AwaitingValues => Self::AwaitingValues,
+            Standing::Pending => Self::Pending,
+            Standing::Converged => Self::Converged,
+            Standing::Partial => Self::Partial,
+            Standing::Stuck => Self::Stuck,
+            Standing::Held => Self::Held,
+            Standing::AwaitingApproval => Self::AwaitingApproval,
         }
     }
 }
@@ -167,6 +229,8 @@ pub(super) struct DeviceQuery {
     model: Option<Box<str>>,
     /// With this text in their identity or names.
     q: Option<Box<str>>,
+    /// That stand so to what they should be.
+    provisioning: Option<StandingWord>,
     /// How many at most: 1 to 1000, 100 by default.
     limit: Option<usize>,
     /// `next` of the page before.
@@ -193,6 +257,7 @@ pub(super) async fn list(
         tag: query.tag,
         model: query.model,
         q: query.q,
+        standing: query.provisioning.map(Standing::from),
         ..Filter::default()
     };
     page(&state, &caller, &filter, query.limit, query.cursor.as_deref())

@@ -12,6 +12,7 @@ const PAGE_ROWS: usize = 5_000;
 pub(super) async fn rebuild(core: &Core) -> Result<SteeringRows, StartError> {
     core.registry.load_customers(core.store.customers().await?);
     load_devices(core).await?;
+    load_marks(core).await?;
     // Sets the registry's notion of now: whoever has been silent since long is not reported again.
     core.registry.newly_silent(core.clock.now().wall, 0);
     core.credentials.load(core.store.credentials().await?);
@@ -42,4 +43,17 @@ async fn read(
     after: Option<(model::Tenant, model::DeviceId)>,
 ) -> Result<Vec<DeviceRow>, ReadError> {
     core.store.devices(after, PAGE_ROWS).await
+}
+
+/// How devices stand to what they should be.
+async fn load_marks(core: &Core) -> Result<(), StartError> {
+    let mut after = None;
+    loop {
+        let page = core.store.provision_marks(after, PAGE_ROWS).await?;
+        let Some((tenant, device, _)) = page.last() else { return Ok(()) };
+        after = Some((tenant.clone(), device.clone()));
+        for (tenant, device, mark) in page {
+            core.registry.load_mark(&tenant, &device, mark);
+        }
+    }
 }

@@ -3,7 +3,9 @@
 use super::{Desk, Key, amend, interrupted};
 use crate::holds;
 use jiff::Timestamp;
-use model::{Command, CommandChange, CommandId, CommandState, DeviceId, Protocol, Tenant};
+use model::{
+    Command, CommandChange, CommandId, CommandKind, CommandState, DeviceId, Protocol, Tenant,
+};
 use tokio::sync::watch;
 use tracing::debug;
 
@@ -66,6 +68,16 @@ impl Desk {
         };
         let open = self.open.get(&(tenant.clone(), device.clone()));
         open.is_some_and(|open| open.iter().any(|open| may(&open.command)))
+    }
+
+    /// Whether a command that has not ended has the device fetch or send a file: while it does, it is
+    /// given no other.
+    pub fn has_transfer(&self, tenant: &Tenant, device: &DeviceId) -> bool {
+        let open = self.open.get(&(tenant.clone(), device.clone()));
+        let is_one = |kind: &CommandKind| {
+            kind.is_transfer() || matches!(kind, CommandKind::ChangeDuState { .. })
+        };
+        open.is_some_and(|open| open.iter().any(|open| is_one(&open.command.kind)))
     }
 
     /// What becomes of commands that an earlier session of the device sent and could not say the end

@@ -1,7 +1,9 @@
 //! What became of a step, and what is remembered of it.
 
-use super::Held;
-use crate::plan::{Circumstances, Step};
+use super::backoff::Pause;
+use super::{Held, Refusal, Told};
+use crate::plan::{Change, Circumstances, Step, Why, Wish};
+use model::CommandKind;
 use serde_json::Value;
 
 /// What became of a step.
@@ -77,9 +79,181 @@ impl StepOutcome {
     }
 }
 
+/// Most refusals that are remembered of one device: as many as one plan may set. A device that
+/// refuses more is not asked for the rest again in each session, because its rounds are bounded.
+const REFUSED_MAX: usize = 1_000;
+/// Most parameters that are remembered to be set.
+const TOLD_MAX: usize = 1_000;
+
 impl Held {
     /// Takes over what became of a step.
     pub fn outcome(&mut self, step: &Step, outcome: &StepOutcome, it: Circumstances<'_>) {
-        let _ = (step, outcome, it);
+        match &step.wish {
+            Wish::Learn { .. } => self.learned(&step.kind, outcome, it),
+            Wish::Set(changes) => self.set("", changes, outcome, it),
+            Wish::Add { object, table, changes, .. } => {
+                self.made(object, table, changes, outcome, it);
+            }
+            Wish::Delete { path, .. } => self.one(path, false, outcome, it),
+        }
+    }
+
+    /// The device took these, or told them.
+    fn took(&mut self, path: &str, is_reading: bool) {
+        if let Ok(place) = self.place_of_refusal(path, is_reading) {
+            self.refused.remove(place);
+        }
+    }
+
+    /// The device would not take or tell it: it is tried again when the pause is over.
+    fn refuse(
+        &mut self,
+        (path, is_reading): (&str, bool),
+        (code, cause): (u32, &str),
+        pause: Pause,
+        it: Circumstances<'_>,
+    ) {
+        let place = self.place_of_refusal(path, is_reading);
+        let tries = match place {
+            Ok(place) if self.refused[place].wanted == it.fingerprint => self.refused[place].tries,
+            Ok(_) | Err(_) => 0,
+        };
+        let tries = tries.saturating_add(1);
+        let retry_at = pause.until(it.now, tries, it.seed, path);
+        let (path, cause, wanted) = (path.into(), cause.into(), it.fingerprint);
+        let refusal = Refusal { path, is_reading, code, cause, tries, retry_at, wanted };
+        match place {
+            Ok(place) => self.refused[place] = refusal,
+            Err(place) if self.refused.len() < REFUSED_MAX => self.refused.insert(place, refusal),
+            Err(_) => {}
+        }
+    }
+
+    fn silence(&mut self, path: &str, is_reading: bool, it: Circumstances<'_>) {
+        self.refuse((path, is_reading), (0, SILENT), Pause::Silence, it);
+    }
+
+    /// What stands or falls as one: a list, a removal.
+    fn one(&mut self, path: &str, is_reading: bool, outcome: &StepOutcome, it: Circumstances<'_>) {
+        match &outcome.fault {
+            _ if outcome.is_done => self.took(path, is_reading),
+            Some((code, cause)) => {
+                self.refuse((path, is_reading), (*code, cause), Pause::of(*code), it);
+            }
+            None => self.silence(path, is_reading, it),
+        }
+    }
+
+    fn learned(&mut self, kind: &CommandKind, outcome: &StepOutcome, it: Circumstances<'_>) {
+        if let CommandKind::GetParameterNames { path, .. } = kind {
+            return self.one(path, true, outcome, it);
+        }
+        let CommandKind::GetParameters { names } = kind else { return };
+        let came: std::collections::HashSet<&str> = outcome.told.iter().map(|it| &**it).collect();
+        for name in names {
+            let is_named = |path: &Box<str>| **path == **name;
+            let refusal = outcome.refused.iter().find(|it| is_named(&it.path));
+            let own = refusal.map(|it| (it.code, &*it.cause));
+            let whole = outcome.fault.as_ref().filter(|_| names.len() == 1);
+            if let Some((code, cause)) = own.or(whole.map(|(code, cause)| (*code, &**cause))) {
+                self.refuse((name, true), (code, cause), Pause::of(code), it);
+            } else if came.contains(name.as_str()) {
+                self.took(name, true);
+                self.read_back(name);
+            } else if outcome.absent.iter().any(is_named) {
+                self.refuse((name, true), (0, UNTOLD), Pause::Lasting, it);
+            } else if outcome.is_done {
+                // A subtree: what it is was told under other names.
+                self.took(name, true);
+            } else {
+                self.silence(name, true, it);
+            }
+        }
+    }
+
+    fn read_back(&mut self, path: &str) {
+        if let Ok(place) = self.told.binary_search_by(|it| (*it.path).cmp(path)) {
+            self.told[place].is_read = true;
+        }
+    }
+
+    /// Parameters were set, or refused; their paths are below `place`.
+    fn set(
+        &mut self,
+        place: &str,
+        changes: &[Change],
+        outcome: &StepOutcome,
+        it: Circumstances<'_>,
+    ) {
+        for change in changes {
+            let path: Box<str> = format!("{place}{}", change.path).into();
+            let refusal = outcome.refused.iter().find(|it| it.path == path);
+            if outcome.is_done || outcome.applied.contains(&path) {
+                self.applied(path, change.why);
+            } else if let Some(StepRefusal { code, cause, .. }) = refusal {
+                self.refuse((&path, false), (*code, cause), Pause::of(*code), it);
+            } else {
+                match &outcome.fault {
+                    Some(_) if changes.len() > 1 => {
+                        if let Err(place) = self.apart.binary_search(&path) {
+                            self.apart.insert(place, path);
+                        }
+                    }
+                    Some((code, cause)) => {
+                        self.refuse((&path, false), (*code, cause), Pause::of(*code), it);
+                    }
+                    None => self.silence(&path, false, it),
+                }
+            }
+        }
+    }
+
+    fn applied(&mut self, path: Box<str>, why: Why) {
+        self.took(&path, false);
+        // It may be asked for once more, to see what became of it.
+        self.session.read.remove(&path);
+        let is_read = why == Why::Unreadable;
+        match self.told.binary_search_by(|it| it.path.cmp(&path)) {
+            Ok(place) => {
+                let told = &mut self.told[place];
+                told.times = told.times.saturating_add(1);
+                told.is_read = is_read;
+            }
+            Err(place) if self.told.len() < TOLD_MAX => {
+                self.told.insert(place, Told { path, times: 1, is_read });
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn made(
+        &mut self,
+        object: &str,
+        table: &str,
+        changes: &[Change],
+        outcome: &StepOutcome,
+        it: Circumstances<'_>,
+    ) {
+        let place = self.adding.iter().position(|it| *it.object == *object);
+        match (outcome.instance, &outcome.fault) {
+            (Some(instance), _) => {
+                if let Some(place) = place {
+                    self.adding[place].instance = Some(instance);
+                }
+                self.took(object, false);
+                self.set(&format!("{table}{instance}."), changes, outcome, it);
+            }
+            (None, Some((code, cause))) => {
+                if let Some(place) = place {
+                    self.adding.remove(place);
+                }
+                self.refuse((object, false), (*code, cause), Pause::of(*code), it);
+            }
+            // It may have been made: the table will tell.
+            (None, None) => self.silence(object, false, it),
+        }
     }
 }
+
+const SILENT: &str = "the device did not answer";
+const UNTOLD: &str = "the device was asked for it and did not tell it";

@@ -1,6 +1,6 @@
 //! What stands in the way of what is wanted.
 
-use crate::Rule;
+use crate::{Refusal, Rule};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -86,5 +86,25 @@ impl Obstacle {
             | Self::TooMany => true,
             Self::Absent | Self::Fault | Self::Reported | Self::Ambiguous => false,
         }
+    }
+}
+
+impl Blocked {
+    pub(super) fn new(path: &str, obstacle: Obstacle, cause: &str, rule: &Rule) -> Self {
+        Self {
+            path: path.into(),
+            obstacle,
+            cause: cause.into(),
+            retry_at: None,
+            is_harmless: false,
+            rule: rule.clone(),
+        }
+    }
+
+    /// It waits until it is tried again.
+    pub(super) fn refused(path: &str, refusal: &Refusal, rule: &Rule) -> Self {
+        let obstacle = if refusal.code == 0 { Obstacle::Untold } else { Obstacle::Refused };
+        let blocked = Self::new(path, obstacle, &refusal.cause, rule);
+        Self { retry_at: Some(refusal.retry_at), ..blocked }
     }
 }

@@ -4,6 +4,7 @@
 use super::CwmpListener;
 use super::sessions::Owned;
 use crate::provision;
+use crate::provisioner::Run;
 use crate::transfers::{Recipient, TransferError};
 use crate::wake::SignIn;
 use cwmp::{SetupOutcome, Support, SupportedFile, Work, XsdType};
@@ -53,6 +54,15 @@ impl CwmpListener {
             let depth = (failed > 0).then_some(LEVELS_MAX);
             let kind = CommandKind::Refresh { path: String::new(), depth };
             work.push(Work::Setup { name: DISCOVERY.into(), kind });
+        }
+        if work.is_empty() {
+            let is_looked_at;
+            (work, is_looked_at) = self.profile(owned).await;
+            // Seeing to its firmware may have made a command.
+            if work.is_empty() && is_looked_at {
+                let commands = self.parts.pipeline.decide(&owned.tenant, &owned.device);
+                self.take_up_commands(owned, commands, &mut work).await;
+            }
         }
         owned.session.assign(work, self.parts.clock.now());
     }
@@ -189,6 +199,9 @@ impl CwmpListener {
 
     /// A piece of setting up has ended.
     pub(super) async fn set_up(&self, owned: &mut Owned, name: &str, outcome: SetupOutcome) {
+        if Run::is_ours(name) {
+            return self.profile_told(owned, name, &outcome);
+        }
         if name == DISCOVERY {
             return self.discovered(owned, outcome).await;
         }
@@ -230,6 +243,7 @@ impl CwmpListener {
         match outcome {
             SetupOutcome::Done { .. } => {
                 self.discoveries.ended(&owned.tenant, &owned.device);
+                owned.is_discovered = true;
                 self.keep_lessons(owned, true).await;
             }
             SetupOutcome::Failed { cause, .. } => {

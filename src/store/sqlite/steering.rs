@@ -44,10 +44,7 @@ pub(super) async fn apply(
     }
 }
 
-async fn put_profiles(
-    connection: &mut SqliteConnection,
-    row: &ProfileSetRow,
-) -> Result<(), Fault> {
+async fn put_profiles(connection: &mut SqliteConnection, row: &ProfileSetRow) -> Result<(), Fault> {
     sqlx::query(
         "INSERT INTO profile_set (role, about, files) VALUES (?,?,?) ON CONFLICT (role) \
          DO UPDATE SET about = excluded.about, files = excluded.files",
