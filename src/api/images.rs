@@ -52,7 +52,7 @@ pub(super) struct ImageView {
 
 impl From<Image> for ImageView {
     fn from(image: Image) -> Self {
-        let Image { tenant: _, name, model, version, file_type, bytes, sha256, created_at } = image;
+        let Image { tenant: _, name, model, version, file_type, bytes, sha256, created_at, .. } = image;
         Self { name, model, version, file_type, bytes, sha256, created_at }
     }
 }
@@ -165,6 +165,7 @@ pub(super) async fn put(
         bytes: received.bytes,
         sha256: received.sha256,
         created_at: state.clock.now().wall,
+        signature: None,
     };
     // To its end: a file that the store knows of must stay.
     to_its_end(keep(state, caller, image, said.replace, received)).await?
