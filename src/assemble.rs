@@ -350,7 +350,8 @@ fn start_steering(
     let release = Release {
         holds: Arc::clone(&core.holds),
         desk: Arc::clone(&core.desk),
-        profiles: Arc::clone(&core.profiles),
+        provisioner: Arc::clone(&core.provisioner),
+        registry: Arc::clone(&core.registry),
         writer: core.writer.clone(),
         wakes_per_second: Arc::clone(&wakes_per_second),
     };

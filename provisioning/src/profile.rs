@@ -111,6 +111,8 @@ pub struct Profile {
     pub is_guess: bool,
     /// `None`: it is only for equipment that names it.
     matching: Option<Match>,
+    /// As it stands in the file.
+    matched: Option<serde_json::Value>,
     rules: Compiled,
 }
 
@@ -126,6 +128,18 @@ impl Profile {
     #[must_use]
     pub fn rules(&self) -> usize {
         self.rules.rules.len()
+    }
+
+    /// How many of them say that their paths are not verified.
+    #[must_use]
+    pub fn guesses(&self) -> usize {
+        self.rules.rules.guesses()
+    }
+
+    /// Which devices it is for: its `[match]` as it stands; `None`: those whose equipment names it.
+    #[must_use]
+    pub fn match_summary(&self) -> Option<&serde_json::Value> {
+        self.matched.as_ref()
     }
 
     /// Whether it is only for equipment that names it.

@@ -12,7 +12,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Profiles that are inside the binary: file name and text.
-const SHIPPED: [(&str, &str); 0] = [];
+const SHIPPED: [(&str, &str); 6] = [
+    ("default.toml", include_str!("../../config/profiles/default.toml")),
+    ("raisecom-ht803g-w.toml", include_str!("../../config/profiles/raisecom-ht803g-w.toml")),
+    ("tplink-deco.toml", include_str!("../../config/profiles/tplink-deco.toml")),
+    ("tplink-xx230v.toml", include_str!("../../config/profiles/tplink-xx230v.toml")),
+    ("tplink-xx430v.toml", include_str!("../../config/profiles/tplink-xx430v.toml")),
+    ("tplink-xx530v.toml", include_str!("../../config/profiles/tplink-xx530v.toml")),
+];
 /// Most files in the folder: no operator has so many models.
 const FILES_MAX: usize = 1_000;
 /// Most bytes of all files together: they are kept in one row of the store, and in memory while two

@@ -3,6 +3,7 @@
 //! Reading never stops at a fault: what cannot be read is left out, and the rest is still judged.
 
 use super::ProfileFault;
+use serde_json::Value as Json;
 use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -276,6 +277,22 @@ pub(super) fn found(node: &Node<'_>) -> &'static str {
         DeValue::Datetime(_) => "found a date or time",
         DeValue::Array(_) => "found a list",
         DeValue::Table(_) => "found a table",
+    }
+}
+
+/// A value as JSON, for people: what it says of itself, whatever its type.
+pub(super) fn json(node: &Node<'_>) -> Json {
+    match node.get_ref() {
+        DeValue::String(it) => Json::from(&**it),
+        DeValue::Integer(it) => Json::from(it.to_string()),
+        DeValue::Float(it) => Json::from(it.to_string()),
+        DeValue::Boolean(it) => Json::from(*it),
+        DeValue::Datetime(it) => Json::from(it.to_string()),
+        DeValue::Array(it) => it.iter().map(json).collect(),
+        DeValue::Table(it) => {
+            let fields = it.iter().map(|(key, node)| (key.get_ref().to_string(), json(node)));
+            Json::Object(fields.collect())
+        }
     }
 }
 

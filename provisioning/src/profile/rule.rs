@@ -79,7 +79,7 @@ pub(super) struct ObjectRule {
 #[derive(Debug)]
 pub(super) struct EntryRule {
     /// Below the instance.
-    pub(super) name: Box<str>,
+    pub(super) name: Pattern,
     pub(super) value: Value,
     pub(super) when: Option<Condition>,
     pub(super) is_optional: bool,
@@ -121,6 +121,15 @@ impl Rules {
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.parameters.len() + self.objects.len() + self.refreshes.len() + self.aliases.len()
+    }
+
+    /// How many of them are guesses.
+    pub(super) fn guesses(&self) -> usize {
+        let parameters = self.parameters.iter().map(|it| it.is_guess);
+        let objects = self.objects.iter().map(|it| it.is_guess);
+        let refreshes = self.refreshes.iter().map(|it| it.is_guess);
+        let aliases = self.aliases.iter().map(|it| it.is_guess);
+        parameters.chain(objects).chain(refreshes).chain(aliases).filter(|it| *it).count()
     }
 
     /// The parameters whose readings its templates ask for.

@@ -47,10 +47,8 @@ impl Scope {
     ) -> Self {
         let seen = Seen::default();
         let lists = equipment.map(|it| Lists::new(it, &seen)).unwrap_or_default();
-        let mut equipment_fields = Fields::new(&seen);
-        if let Some(equipment) = equipment {
-            equipment_fields.equipment(equipment, &lists);
-        }
+        let mut values = Fields::new(&seen);
+        values.equipment(equipment, &lists);
         let readings = asked.filter_map(|path| reading(known, path)).collect();
         let aliases = subject.facts.aliases.iter();
         let aliases =
@@ -58,7 +56,7 @@ impl Scope {
         let mut root = Fields::new(&seen);
         root.open("device", device(subject, &seen));
         root.open("tenant", json(tenant, 0));
-        root.open("equipment", Value::from_object(equipment_fields));
+        root.open("equipment", Value::from_object(values));
         let blank = Value::from_object(Fields::new(&seen));
         let finder =
             |items, missing| Value::from_object(Finder { items, missing, seen: seen.clone() });
@@ -124,36 +122,39 @@ impl Fields {
         }
     }
 
-    fn equipment(&mut self, it: &Equipment, lists: &Lists) {
+    /// What the business says. Lists and parts are always there, empty where it says nothing, so
+    /// that what is asked of them may have a default.
+    fn equipment(&mut self, said: Option<&Equipment>, lists: &Lists) {
+        for (name, entries) in [("wifi", &lists.wifi), ("voip", &lists.voip), ("vlan", &lists.vlan)]
+        {
+            self.open(name, list(entries.iter().map(|(_, it)| it.open())));
+        }
+        let ntp = said.map_or(&[][..], |it| &it.ntp);
+        self.open("ntp", list(ntp.iter().take(LIST_MAX).map(|host| string(host))));
+        let mut parts = PARTS.map(|_| Self::new(&self.seen));
+        let [bridge, dscp, firmware] = &mut parts;
+        if let Some(it) = said.and_then(|it| it.bridge.as_ref()) {
+            bridge.open("enable", it.enable);
+            bridge.open("ports", list(it.ports.iter().take(LIST_MAX).map(|port| string(port))));
+        }
+        if let Some(it) = said.and_then(|it| it.dscp.as_ref()) {
+            dscp.maybe("sip", it.sip);
+            dscp.maybe("rtp", it.rtp);
+        }
+        if let Some(it) = said.and_then(|it| it.firmware.as_ref()) {
+            firmware.text("version", Some(&it.version));
+            firmware.text("url", it.url.as_deref());
+            firmware.text("sha256", it.sha256.as_deref());
+            firmware.maybe("size", it.size);
+        }
+        for ((name, _), part) in PARTS.iter().zip(parts) {
+            self.open(name, Value::from_object(part));
+        }
+        let Some(it) = said else { return };
         self.text("serial", Some(&it.serial));
         self.text("equipment_id", it.equipment_id.as_deref());
         self.text("profile", it.profile.as_deref());
-        self.open("wifi", list(lists.wifi.iter().map(|(_, it)| it.open())));
-        self.open("voip", list(lists.voip.iter().map(|(_, it)| it.open())));
-        self.open("vlan", list(lists.vlan.iter().map(|(_, it)| it.open())));
-        self.open("ntp", list(it.ntp.iter().take(LIST_MAX).map(|host| string(host))));
         self.maybe("upnp", it.upnp);
-        let [bridge, dscp, firmware] = PARTS.map(|(name, _)| name);
-        if let Some(said) = &it.bridge {
-            let mut fields = Self::new(&self.seen);
-            fields.open("enable", said.enable);
-            fields.open("ports", list(said.ports.iter().take(LIST_MAX).map(|port| string(port))));
-            self.open(bridge, Value::from_object(fields));
-        }
-        if let Some(said) = &it.dscp {
-            let mut fields = Self::new(&self.seen);
-            fields.maybe("sip", said.sip);
-            fields.maybe("rtp", said.rtp);
-            self.open(dscp, Value::from_object(fields));
-        }
-        if let Some(said) = &it.firmware {
-            let mut fields = Self::new(&self.seen);
-            fields.text("version", Some(&said.version));
-            fields.text("url", said.url.as_deref());
-            fields.text("sha256", said.sha256.as_deref());
-            fields.maybe("size", said.size);
-            self.open(firmware, Value::from_object(fields));
-        }
         for (name, value) in it.extra.expose() {
             self.secret(name, json(value, 0));
         }

@@ -45,7 +45,9 @@ impl Grammar<'_, '_> {
         let set = self.set(table, keeping.is_optional);
         let presence = self.presence(table);
         let keys = keys?;
-        for entry in set.iter().filter(|entry| keys.iter().any(|(name, _)| *name == entry.name)) {
+        for entry in
+            set.iter().filter(|entry| keys.iter().any(|(name, _)| **name == *entry.name.as_str()))
+        {
             let message = format!("`{}` is a key of the object: leave it out of `set`", entry.name);
             self.reader.at(entry.line, message);
         }
@@ -284,7 +286,9 @@ impl Grammar<'_, '_> {
             let line = self.reader.line_of(node);
             if let Some((value, when, optional)) = self.entry(name, node) {
                 let is_optional = optional.unwrap_or(is_optional);
-                set.push(EntryRule { name: name.into(), value, when, is_optional, line });
+                // A name that is none has been told.
+                let Some(name) = Pattern::below_instance(name) else { continue };
+                set.push(EntryRule { name, value, when, is_optional, line });
             }
         }
         set
