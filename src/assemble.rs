@@ -121,6 +121,10 @@ struct Core {
     tasks: Arc<Tasks>,
     equipments: Arc<Equipments>,
     upgrades: Arc<Upgrades>,
+    profiles: Arc<Profiles>,
+    holds: Arc<Holds>,
+    plans: Arc<Plans>,
+    provisioner: Arc<Provisioner>,
 }
 
 impl Daemon {
@@ -321,6 +325,8 @@ fn join(
         holds: Arc::clone(&holds),
         equipments: Arc::clone(&equipments),
         upgrades: Arc::clone(&upgrades),
+        equipments: Arc::default(),
+        upgrades: Arc::default(),
         wakes: Arc::clone(&wakes),
         clock,
     };
@@ -328,6 +334,15 @@ fn join(
     let rounds_max = u8::try_from(rounds_max).unwrap_or(u8::MAX);
     let counted = provisioner::Metrics::new(metrics.registry())?;
     let provisioner = Provisioner::new(parts, &vault, rounds_max, counted);
+    let provisioner = Provisioner::new(parts, &vault, ROUNDS_MAX, counted);
+    let plans = Plans::new(PlansParts {
+        store: Arc::clone(&store),
+        registry: Arc::clone(&registry),
+        data_models: Arc::clone(&data_models),
+        profiles: Arc::clone(&profiles),
+        fingerprint_key: *provisioner.key(),
+        clock,
+    });
     Ok(Core {
         clock,
         vault,
@@ -387,7 +402,8 @@ fn start_steering(
     let release = Release {
         holds: Arc::clone(&core.holds),
         desk: Arc::clone(&core.desk),
-        profiles: Arc::clone(&core.profiles),
+        provisioner: Arc::clone(&core.provisioner),
+        registry: Arc::clone(&core.registry),
         writer: core.writer.clone(),
         wakes_per_second: Arc::clone(&wakes_per_second),
     };
