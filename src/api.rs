@@ -20,6 +20,7 @@ pub mod metrics;
 pub mod problem;
 pub mod serve;
 
+mod approvals;
 mod audit;
 mod commands;
 mod credentials;
@@ -28,12 +29,17 @@ mod dead_letters;
 mod devices;
 mod equipment;
 mod events;
+mod holds;
+mod groups;
 mod images;
 mod input;
 mod naming;
 mod openapi;
 mod parameters;
+mod plans;
+mod profiles;
 mod push;
+mod rollouts;
 mod sinks;
 mod tasks;
 mod tokens;
@@ -60,12 +66,16 @@ use crate::data_models::DataModels;
 use crate::deliver::Replays;
 use crate::equipment::Equipments;
 use crate::files::FileError;
+use crate::holds::Holds;
+use crate::plans::Plans;
+use crate::profiles::Keeper;
 use crate::provisioner::Provisioner;
 use crate::registry::{Device, Registry};
 use crate::store::{AuditEntry, Operation, OperationError, ReadError, Store, WriteError, Writer};
 use crate::tasks::Tasks;
 use crate::trace::Traces;
 use crate::transfers::{FileBody, Transfers};
+use crate::upgrades::Upgrades;
 use crate::wake::Wakes;
 use access::Authorised;
 use axum::body::Body;
@@ -149,12 +159,20 @@ pub struct Parts {
     pub credentials: Arc<Credentials>,
     /// Images, and what devices have sent.
     pub transfers: Arc<Transfers>,
+    /// Images on their way to devices.
+    pub upgrades: Arc<Upgrades>,
     /// Who is listened to.
     pub traces: Arc<Traces>,
     /// Wakes the sinks for dead letters.
     pub replays: Replays,
     /// What became of waking devices, and the way to ask for it.
     pub wakes: Arc<Wakes>,
+    /// Who loads profiles and looks after their trial.
+    pub keeper: Arc<Keeper>,
+    /// What must not be written to, and the hour's changes.
+    pub holds: Arc<Holds>,
+    /// What would be sent to devices.
+    pub plans: Arc<Plans>,
     /// Brings devices to what they should be.
     pub provisioner: Arc<Provisioner>,
     /// The CloudEvents `source` of this node ([`crate::deliver::cloud_event::source`]).
@@ -275,6 +293,7 @@ impl From<WriteError> for Problem {
                 "dead letter" => Code::NoSuchDeadLetter.into(),
                 "upload" => Code::NoSuchUpload.into(),
                 "image" => Code::NoSuchImage.into(),
+                "hold" => Code::NoSuchHold.into(),
                 "equipment" => Code::NoSuchEquipment.into(),
                 "task" => Code::NoSuchTask.into(),
                 "cursor" | "sink" => Code::NoSuchSink.into(),

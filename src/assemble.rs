@@ -24,6 +24,7 @@ use crate::commands::Desk;
 use crate::credentials::Credentials;
 use crate::data_models::{self, DataModels};
 use crate::deliver::{self, Replays};
+use crate::holds::{self, Holds, wake::Release};
 use crate::equipment::{self, Carrier, Equipments, HttpCarrier, HubOptions};
 use crate::housekeeping::Housekeeping;
 use crate::lines::Lines;
@@ -31,19 +32,24 @@ use crate::logging::Logging;
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
 use crate::provisioner::{self, Provisioner};
+use crate::plans::{Plans, PlansParts};
+use crate::profiles::{self, Keeper, KeeperParts, Loaded, Profiles};
 use crate::registry::Registry;
 use crate::secrets::Vault;
 use crate::settings::Settings;
 use crate::shutdown::{Overdue, Stage};
-use crate::store::{self, CommitError, SqliteOptions, SqliteStore, Store, Writer, WriterOptions};
-use crate::tasks::{self, Tasks};
+use crate::store::{
+    CommitError, SqliteOptions, SqliteStore, SteeringRows, Store, Tasks, Writer, WriterOptions, crate::tasks::, self, use,
+};
 use crate::trace::Traces;
 use crate::transfers::{self, TransferOptions, Transfers};
+use crate::upgrades::{self, UpgradeOptions, Upgrades};
 use crate::wake::{self, Ask, UdpCaller, WakeOptions, Waker, Wakes};
 use config::{BackendKind, Config, StoreUrl};
 use delivery::Networks;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -107,13 +113,18 @@ struct Core {
     transfers: Arc<Transfers>,
     wakes: Arc<Wakes>,
     provisioner: Arc<Provisioner>,
+    profiles: Arc<Profiles>,
+    holds: Arc<Holds>,
+    plans: Arc<Plans>,
     tasks: Arc<Tasks>,
     equipments: Arc<Equipments>,
+    upgrades: Arc<Upgrades>,
 }
 
 impl Daemon {
     /// Opens the store, rebuilds what is in memory, opens the listeners.
-    pub async fn start(settings: Settings, logging: Logging) -> Result<Self, StartError> {
+    pub async fn start(mut settings: Settings, logging: Logging) -> Result<Self, StartError> {
+        let at_start = std::mem::take(&mut settings.profiles);
         let config = &settings.config;
         for warning in config.warnings() {
             warn!("{warning}");
@@ -133,10 +144,11 @@ impl Daemon {
         let (wake, named) = mpsc::channel(wake::QUEUE_MAX);
         let (wakes, asked) = Wakes::new();
         let core = join(&settings, &first, clock, metrics, store, writer, (wake, wakes))?;
-        load::rebuild(&core).await?;
+        let steering = load::rebuild(&core).await?;
         first_start::make_operator_token(&core, &config.data_dir).await?;
         info!(devices = core.registry.len(), commands = core.desk.len(), "registry rebuilt");
 
+        let (keeper, at_start) = keep_profiles(config, &core, at_start, &steering).await?;
         let stages = Stages {
             listeners: Stage::new("listeners"),
             house: Stage::new("house"),
@@ -149,11 +161,15 @@ impl Daemon {
         let stun = listeners::stun(config, &core, &stages.listeners).await?;
         let (server, udp) = stun.unzip();
         start_house(config, &core, (named, asked), udp, &stages);
+        let wakes_per_second = start_steering(config, &core, (&keeper, at_start), &stages.house);
         let opened = listeners::start(&settings, &core, server, &stages.listeners).await?;
-        let operator = operator(config, &core, &replays, &health, &stages.delivery).await?;
+        let operator =
+            operator(config, &core, &keeper, (&replays, &health), &stages.delivery).await?;
         health.set_started();
 
-        let reload = Reload::new(&settings, logging, opened.services, opened.certificates);
+        let steering = (keeper, wakes_per_second);
+        let reload =
+            Reload::new(&settings, logging, opened.services, opened.certificates, steering);
         let addresses = Addresses { operator, ..opened.addresses };
         info!(cwmp = %addresses.cwmp, mqtt = %addresses.mqtt, public = %addresses.public,
             operator = %addresses.operator, "lastmile is up");
@@ -219,14 +235,17 @@ fn join(
 ) -> Result<Core, StartError> {
     let registry = Arc::new(Registry::new());
     let lines = Arc::new(Lines::default());
-    let desk = Arc::new(Desk::new(
+    let changes_max = settings.config.provisioning.changes_per_hour_max.get();
+    let holds = Arc::new(Holds::new(changes_max, holds::Metrics::new(metrics.registry())?));
+    let desk = Desk::new(
         Arc::clone(&store),
         writer.clone(),
         Arc::clone(&registry),
         Arc::clone(&lines),
         clock,
         wake,
-    ));
+    );
+    let desk = Arc::new(desk.with_holds(Arc::clone(&holds)));
     let pipeline = Pipeline::new(writer.clone(), Arc::clone(&registry), Arc::clone(&desk), clock);
     let vault = Vault::new(&first.key);
     let credentials = Credentials::new(
@@ -247,6 +266,15 @@ fn join(
         data_models::Metrics::new(metrics.registry())?,
     );
     let data_models = Arc::new(data_models);
+    let profiles = Arc::new(Profiles::default());
+    let plans = Plans::new(PlansParts {
+        store: Arc::clone(&store),
+        registry: Arc::clone(&registry),
+        data_models: Arc::clone(&data_models),
+        profiles: Arc::clone(&profiles),
+        fingerprint_key: vault.derive("profile fingerprints"),
+        clock,
+    });
     let parts = transfers::Parts {
         store: Arc::clone(&store),
         writer: writer.clone(),
@@ -255,7 +283,7 @@ fn join(
     };
     let counted = tasks::Metrics::new(metrics.registry())?;
     let tasks = Tasks::new(Arc::clone(&store), writer.clone(), clock, counted);
-    let equipments = Equipments::new(equipment::Parts {
+    let equipments = Arc::new(Equipments::new(equipment::Parts {
         store: Arc::clone(&store),
         writer: writer.clone(),
         registry: Arc::clone(&registry),
@@ -265,6 +293,7 @@ fn join(
         metrics: equipment::Metrics::new(metrics.registry())?,
         claim_networks: settings.config.provisioning.claim_networks.clone(),
         hub: hub(settings, clock)?,
+    }));
     });
     let equipments = Arc::new(equipments);
     let (data_dir, options) = (&settings.config.data_dir, TransferOptions::from(&settings.config));
@@ -284,6 +313,21 @@ fn join(
     let rounds_max = settings.config.provisioning.rounds_max.get();
     let rounds_max = u8::try_from(rounds_max).unwrap_or(u8::MAX);
     let counted = provisioner::Metrics::new(metrics.registry())?;
+    let provisioner = Provisioner::new(parts, &vault, ROUNDS_MAX, counted);
+    let pipeline = Arc::new(pipeline);
+    let parts = upgrades::Parts {
+        store: Arc::clone(&store),
+        writer: writer.clone(),
+        registry: Arc::clone(&registry),
+        desk: Arc::clone(&desk),
+        pipeline: Arc::clone(&pipeline),
+        transfers: Arc::clone(&transfers),
+        holds: Arc::default(),
+        wakes: Arc::clone(&wakes),
+        clock,
+    };
+    let options = UpgradeOptions::new(&settings.config, settings.firmware_keys.clone());
+    let upgrades = Upgrades::new(parts, options, metrics.registry())?;
     let provisioner = Provisioner::new(parts, &vault, rounds_max, counted);
     Ok(Core {
         clock,
@@ -294,7 +338,7 @@ fn join(
         registry,
         lines,
         desk,
-        pipeline: Arc::new(pipeline),
+        pipeline,
         credentials: Arc::new(credentials),
         traces: Arc::default(),
         access: Arc::new(access),
@@ -302,6 +346,49 @@ fn join(
         provisioner: Arc::new(provisioner),
         data_models,
         transfers,
+    holds, plans, profiles, upgrades,
+    })
+}
+
+/// The profiles as they stand, and who keeps them; what was read at start is given back where it is yet
+/// to be tried.
+async fn keep_profiles(
+    config: &Config,
+    core: &Core,
+    at_start: Loaded,
+    steering: &SteeringRows,
+) -> Result<(Arc<Keeper>, Option<Loaded>), StartError> {
+    let parts = KeeperParts {
+        profiles: Arc::clone(&core.profiles),
+        registry: Arc::clone(&core.registry),
+        plans: Arc::clone(&core.plans),
+        holds: Arc::clone(&core.holds),
+        writer: core.writer.clone(),
+        vault: core.vault.clone(),
+        clock: core.clock,
+        metrics: profiles::Metrics::new(core.metrics.registry())?,
+    };
+    Ok(Keeper::open(parts, config.provisioning.clone(), at_start, steering).await?)
+}
+
+/// What looks after profiles and holds by itself; with how many devices are woken in a second.
+fn start_steering(
+    config: &Config,
+    core: &Core,
+    (keeper, at_start): (&Arc<Keeper>, Option<Loaded>),
+    stage: &Stage,
+) -> Arc<AtomicU32> {
+    stage.spawn(Arc::clone(keeper).run(at_start, stage.clone()));
+    let wakes_per_second = Arc::new(AtomicU32::new(config.provisioning.wakes_per_second.get()));
+    let release = Release {
+        holds: Arc::clone(&core.holds),
+        desk: Arc::clone(&core.desk),
+        profiles: Arc::clone(&core.profiles),
+        writer: core.writer.clone(),
+        wakes_per_second: Arc::clone(&wakes_per_second),
+    };
+    stage.spawn(release.run(stage.clone()));
+    wakes_per_second
         tasks,
         equipments,
     })
@@ -348,6 +435,7 @@ fn start_house(
     // With the listeners: a call that is cut off here is made again after the next start.
     stages.listeners.spawn(Arc::clone(&core.tasks).run(stages.listeners.clone()));
     stages.house.spawn(Arc::clone(&core.transfers).keep_house(stages.house.clone()));
+    stages.house.spawn(Arc::clone(&core.upgrades).run(stages.house.clone()));
     let waking = &config.cwmp.connection_request;
     let waker = Waker {
         registry: Arc::clone(&core.registry),
@@ -371,13 +459,15 @@ fn start_house(
 async fn operator(
     config: &Config,
     core: &Core,
-    replays: &Replays,
-    health: &Arc<Health>,
+    keeper: &Arc<Keeper>,
+    (replays, health): (&Replays, &Arc<Health>),
     stage: &Stage,
 ) -> Result<SocketAddr, StartError> {
     let registry = Arc::clone(&core.registry) as Arc<dyn api::Mirror>;
     let access = Arc::clone(&core.access) as Arc<dyn api::Mirror>;
     let transfers = Arc::clone(&core.transfers) as Arc<dyn api::Mirror>;
+    let holds = Arc::clone(&core.holds) as Arc<dyn api::Mirror>;
+    let (changes, lanes) = Changes::new(&core.writer, &[registry, access, transfers, holds]);
     let equipments = Arc::clone(&core.equipments) as Arc<dyn api::Mirror>;
     let tasks = Arc::clone(&core.tasks) as Arc<dyn api::Mirror>;
     let mirrors = [registry, access, transfers, equipments, tasks];
@@ -400,9 +490,13 @@ async fn operator(
         equipments: Arc::clone(&core.equipments),
         tasks: Arc::clone(&core.tasks),
         transfers: Arc::clone(&core.transfers),
+        upgrades: Arc::clone(&core.upgrades),
         traces: Arc::clone(&core.traces),
         replays: replays.clone(),
         wakes: Arc::clone(&core.wakes),
+        keeper: Arc::clone(keeper),
+        holds: Arc::clone(&core.holds),
+        plans: Arc::clone(&core.plans),
         provisioner: Arc::clone(&core.provisioner),
         source: deliver::cloud_event::source(config.node.as_str()).into(),
         sinks: sinks.collect(),

@@ -159,6 +159,8 @@ pub(super) struct DeviceView {
     customer: Option<Box<str>>,
     /// Labels given by operators.
     tags: Vec<Box<str>>,
+    /// The one group that it is in.
+    group: Option<Box<str>>,
     /// Whether it can be reached, as far as we know.
     online: bool,
     /// Whether secret values may be sent to it.
@@ -208,6 +210,7 @@ impl From<Device> for DeviceView {
             aliases: facts.aliases.iter().map(alias).collect(),
             customer: device.customer,
             tags: device.tags,
+            group: device.group,
             online: device.online,
             claimed: device.claimed,
             last_seen_at: device.last_seen_at,
@@ -228,6 +231,8 @@ pub(super) struct DeviceQuery {
     tag: Option<Box<str>>,
     /// Of this model.
     model: Option<Box<str>>,
+    /// Of this group.
+    group: Option<Box<str>>,
     /// With this text in their identity or names.
     q: Option<Box<str>>,
     /// That stand so to what they should be.
@@ -248,7 +253,7 @@ pub(super) async fn list(
     State(state): State<ApiState>,
     Params(query): Params<DeviceQuery>,
 ) -> Result<Json<Items<DeviceView>>, Problem> {
-    let filters = [&query.tag, &query.model, &query.q];
+    let filters = [&query.tag, &query.model, &query.group, &query.q];
     if filters.into_iter().flatten().any(|text| text.len() > FILTER_LEN_MAX) {
         let detail = format!("a filter has at most {FILTER_LEN_MAX} bytes");
         return Err(Problem::new(Code::InvalidQuery, detail));
@@ -257,6 +262,7 @@ pub(super) async fn list(
         protocol: query.protocol.map(Protocol::from),
         tag: query.tag,
         model: query.model,
+        group: query.group,
         q: query.q,
         standing: query.provisioning.map(Standing::from),
         ..Filter::default()

@@ -23,6 +23,7 @@ mod http;
 mod hub;
 mod ledger;
 mod load;
+mod mosquitto;
 mod phone;
 mod programs;
 mod router;
@@ -31,6 +32,7 @@ mod router;
 mod tree;
 
 mod bad_input;
+mod brokers;
 mod certificates;
 mod commands;
 mod dials;
@@ -79,6 +81,7 @@ fn main() {
         identity::trials(),
         sign_in::trials(),
         sinks::trials(),
+        brokers::trials(),
         tls::trials(),
         certificates::trials(),
         trace::trials(),

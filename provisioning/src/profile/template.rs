@@ -9,6 +9,8 @@ mod filters;
 
 pub(super) use check::{Asks, NO_PARAMETER, parameter};
 pub(super) use filters::too_long;
+#[cfg(test)]
+pub(super) use filters::{FILTERS, TESTS};
 
 use super::scope::Scope;
 use minijinja::syntax::SyntaxConfig;
