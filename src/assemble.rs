@@ -24,23 +24,24 @@ use crate::commands::Desk;
 use crate::credentials::Credentials;
 use crate::data_models::{self, DataModels};
 use crate::deliver::{self, Replays};
-use crate::holds::{self, Holds, wake::Release};
 use crate::equipment::{self, Carrier, Equipments, HttpCarrier, HubOptions};
+use crate::holds::{self, Holds, wake::Release};
 use crate::housekeeping::Housekeeping;
 use crate::lines::Lines;
 use crate::logging::Logging;
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
-use crate::provisioner::{self, Provisioner};
 use crate::plans::{Plans, PlansParts};
 use crate::profiles::{self, Keeper, KeeperParts, Loaded, Profiles};
+use crate::provisioner::{self, Provisioner};
 use crate::registry::Registry;
 use crate::secrets::Vault;
 use crate::settings::Settings;
 use crate::shutdown::{Overdue, Stage};
 use crate::store::{
-    CommitError, SqliteOptions, SqliteStore, SteeringRows, Store, Tasks, Writer, WriterOptions, crate::tasks::, self, use,
+    self, CommitError, SqliteOptions, SqliteStore, SteeringRows, Store, Writer, WriterOptions,
 };
+use crate::tasks::{self, Tasks};
 use crate::trace::Traces;
 use crate::transfers::{self, TransferOptions, Transfers};
 use crate::upgrades::{self, UpgradeOptions, Upgrades};
@@ -294,26 +295,8 @@ fn join(
         claim_networks: settings.config.provisioning.claim_networks.clone(),
         hub: hub(settings, clock)?,
     }));
-    });
-    let equipments = Arc::new(equipments);
     let (data_dir, options) = (&settings.config.data_dir, TransferOptions::from(&settings.config));
     let transfers = Transfers::new(parts, data_dir, options, metrics.registry())?;
-    let parts = provisioner::Parts {
-        store: Arc::clone(&store),
-        writer: writer.clone(),
-        registry: Arc::clone(&registry),
-        data_models: Arc::clone(&data_models),
-        profiles: profiles(&settings.config)?,
-        holds: Arc::default(),
-        equipments: Arc::clone(&equipments),
-        upgrades: Arc::default(),
-        wakes: Arc::clone(&wakes),
-        clock,
-    };
-    let rounds_max = settings.config.provisioning.rounds_max.get();
-    let rounds_max = u8::try_from(rounds_max).unwrap_or(u8::MAX);
-    let counted = provisioner::Metrics::new(metrics.registry())?;
-    let provisioner = Provisioner::new(parts, &vault, ROUNDS_MAX, counted);
     let pipeline = Arc::new(pipeline);
     let parts = upgrades::Parts {
         store: Arc::clone(&store),
@@ -322,12 +305,27 @@ fn join(
         desk: Arc::clone(&desk),
         pipeline: Arc::clone(&pipeline),
         transfers: Arc::clone(&transfers),
-        holds: Arc::default(),
+        holds: Arc::clone(&holds),
         wakes: Arc::clone(&wakes),
         clock,
     };
     let options = UpgradeOptions::new(&settings.config, settings.firmware_keys.clone());
     let upgrades = Upgrades::new(parts, options, metrics.registry())?;
+    let parts = provisioner::Parts {
+        store: Arc::clone(&store),
+        writer: writer.clone(),
+        registry: Arc::clone(&registry),
+        data_models: Arc::clone(&data_models),
+        profiles: Arc::clone(&profiles),
+        holds: Arc::clone(&holds),
+        equipments: Arc::clone(&equipments),
+        upgrades: Arc::clone(&upgrades),
+        wakes: Arc::clone(&wakes),
+        clock,
+    };
+    let rounds_max = settings.config.provisioning.rounds_max.get();
+    let rounds_max = u8::try_from(rounds_max).unwrap_or(u8::MAX);
+    let counted = provisioner::Metrics::new(metrics.registry())?;
     let provisioner = Provisioner::new(parts, &vault, rounds_max, counted);
     Ok(Core {
         clock,
@@ -346,7 +344,12 @@ fn join(
         provisioner: Arc::new(provisioner),
         data_models,
         transfers,
-    holds, plans, profiles, upgrades,
+        holds,
+        plans,
+        profiles,
+        upgrades,
+        tasks,
+        equipments,
     })
 }
 
@@ -389,9 +392,6 @@ fn start_steering(
     };
     stage.spawn(release.run(stage.clone()));
     wakes_per_second
-        tasks,
-        equipments,
-    })
 }
 
 /// The business's hub, where it has one.
@@ -467,10 +467,9 @@ async fn operator(
     let access = Arc::clone(&core.access) as Arc<dyn api::Mirror>;
     let transfers = Arc::clone(&core.transfers) as Arc<dyn api::Mirror>;
     let holds = Arc::clone(&core.holds) as Arc<dyn api::Mirror>;
-    let (changes, lanes) = Changes::new(&core.writer, &[registry, access, transfers, holds]);
     let equipments = Arc::clone(&core.equipments) as Arc<dyn api::Mirror>;
     let tasks = Arc::clone(&core.tasks) as Arc<dyn api::Mirror>;
-    let mirrors = [registry, access, transfers, equipments, tasks];
+    let mirrors = [registry, access, transfers, holds, equipments, tasks];
     let (changes, lanes) = Changes::new(&core.writer, &mirrors);
     tokio::spawn(lanes);
     let sinks = config.sink.iter().map(|sink| api::ConfiguredSink {
@@ -522,16 +521,4 @@ async fn operator(
     let address = socket.local_addr()?;
     stage.spawn(api::serve(socket, state, options, stage.stop().clone()));
     Ok(address)
-}
-
-fn profiles(config: &Config) -> Result<Arc<crate::profiles::Profiles>, StartError> {
-    let Some(folder) = &config.provisioning.profiles else { return Ok(Arc::default()) };
-    let mut texts = Vec::new();
-    for file in crate::files::list(folder)? {
-        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        texts.push((name, crate::files::read_text(&file)?));
-    }
-    let set = provisioning::ProfileSet::parse(texts.iter().map(|(n, t)| (n.as_str(), t.as_str())));
-    let set = set.map_err(|faults| format!("{faults:?}"))?;
-    Ok(Arc::new(crate::profiles::Profiles::of(set)))
 }

@@ -110,11 +110,6 @@ pub struct Profiles {
 }
 
 impl Profiles {
-    /// With one set for all.
-    pub fn of(set: ProfileSet) -> Self {
-        Self { settled: Arc::new(set) }
-    }
-
     /// Rises whenever a device may have to be decided anew: files changed, a trial began or ended.
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)

@@ -24,8 +24,6 @@ pub struct Settings {
     pub shared_credentials: Vec<(Box<str>, Redacted<String>)>,
     /// What each sink needs of files, in the order of the configuration.
     pub sink_secrets: Vec<SinkSecret>,
-    /// The signing secret of each sink, in the order of the configuration.
-    pub sink_secrets: Vec<SigningSecret>,
     /// Whose signatures are demanded of images.
     pub firmware_keys: Vec<firmware::PublicKey>,
     /// The token for the business backend.
@@ -95,8 +93,15 @@ impl Settings {
             return Err(SettingsError { faults });
         };
         let file = file.map(Path::to_owned);
-        Ok(Self { config, file, shared_credentials, sink_secrets, backend_token, profiles })
-        Ok(Self { config, file, shared_credentials, sink_secrets, firmware_keys, backend_token })
+        Ok(Self {
+            config,
+            file,
+            shared_credentials,
+            sink_secrets,
+            firmware_keys,
+            backend_token,
+            profiles,
+        })
     }
 }
 
@@ -145,7 +150,6 @@ fn shared_credentials(
     shared
 }
 
-fn sink_secrets(config: &Config, faults: &mut Vec<String>) -> Vec<SinkSecret> {
 /// Each key is written out or in a file; what is base64 of a key is no path.
 fn firmware_keys(config: &Config, faults: &mut Vec<String>) -> Vec<firmware::PublicKey> {
     let mut keys = Vec::new();
@@ -164,7 +168,7 @@ fn firmware_keys(config: &Config, faults: &mut Vec<String>) -> Vec<firmware::Pub
     keys
 }
 
-fn sink_secrets(config: &Config, faults: &mut Vec<String>) -> Vec<SigningSecret> {
+fn sink_secrets(config: &Config, faults: &mut Vec<String>) -> Vec<SinkSecret> {
     let mut secrets = Vec::new();
     for sink in &config.sink {
         let read = match sink.kind {

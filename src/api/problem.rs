@@ -129,9 +129,7 @@ pub enum Code {
 
 impl Code {
     /// Every word.
-    pub const ALL: [Self; 46] = [
-    pub const ALL: [Self; 42] = [
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 56] = [
         Self::Unauthorised,
         Self::Forbidden,
         Self::TooManyTries,
@@ -149,7 +147,13 @@ impl Code {
         Self::NoSuchDeadLetter,
         Self::NoSuchImage,
         Self::NoSuchUpload,
-    Self::KeptByHub, Self::NoSuchApproval, Self::NoSuchEquipment, Self::NoSuchHold, Self::NoSuchProfile, Self::NoSuchTask, Self::PreconditionFailed,
+        Self::KeptByHub,
+        Self::NoSuchApproval,
+        Self::NoSuchEquipment,
+        Self::NoSuchHold,
+        Self::NoSuchProfile,
+        Self::NoSuchTask,
+        Self::PreconditionFailed,
         Self::NotTheOwner,
         Self::Conflict,
         Self::NoTrial,
@@ -228,17 +232,22 @@ impl Code {
             Self::NoSuchUpload => (S::NOT_FOUND, "no_such_upload", "There is no such upload"),
             Self::NoSuchProfile => (S::NOT_FOUND, "no_such_profile", "There is no such profile"),
             Self::NoSuchHold => (S::NOT_FOUND, "no_such_hold", "There is no such hold"),
-            Self::NoSuchApproval => {
-                (S::NOT_FOUND, "no_such_approval", "Nothing of that name waits for someone to agree")
-            }
+            Self::NoSuchApproval => (
+                S::NOT_FOUND,
+                "no_such_approval",
+                "Nothing of that name waits for someone to agree",
+            ),
             Self::NoTrial => (S::CONFLICT, "no_trial", "No profiles are on trial"),
             Self::SamePerson => (S::CONFLICT, "same_person", "Another person must agree"),
             Self::TooManyPlans => {
                 (S::TOO_MANY_REQUESTS, "too_many_plans", "Another plan of the fleet is being made")
             }
-            Self::TooManyHolds => (S::TOO_MANY_REQUESTS, "too_many_holds", "There are too many holds"),
+            Self::TooManyHolds => {
+                (S::TOO_MANY_REQUESTS, "too_many_holds", "There are too many holds")
+            }
             Self::FaultyProfiles => {
                 (S::UNPROCESSABLE_ENTITY, "faulty_profiles", "Profiles are faulty")
+            }
             Self::NoSuchEquipment => {
                 (S::NOT_FOUND, "no_such_equipment", "Nothing is kept for such equipment")
             }

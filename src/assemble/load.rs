@@ -21,10 +21,9 @@ pub(super) async fn rebuild(core: &Core) -> Result<SteeringRows, StartError> {
     core.transfers.load().await?;
     let steering = core.store.steering().await?;
     core.holds.load(&steering);
-    Ok(steering)
     core.equipments.load().await?;
     core.upgrades.load().await?;
-    Ok(())
+    Ok(steering)
 }
 
 /// One page is read while the one before is taken in.

@@ -128,8 +128,7 @@ impl<'a> Search<'a> {
     }
 
     fn passes(&self, record: &Record, table: &Table) -> bool {
-        let Filter { protocol, tag, model, q, customer: _, group } = self.filter;
-        let Filter { protocol, tag, model, q, customer: _, standing } = self.filter;
+        let Filter { protocol, tag, model, q, customer: _, group, standing } = self.filter;
         let packed = &record.packed;
         protocol.is_none_or(|it| it == record.protocol)
             && standing.is_none_or(|it| it == record.mark.standing)

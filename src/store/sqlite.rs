@@ -30,7 +30,9 @@ mod tasks;
 
 use super::{
     AuditEntry, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow,
-    EquipmentRow, FirmwareStep, GroupFirmwareRow, HubMemory, ImageRow, OpenError, OperationError, Page, Position, ProvisionMark, ReadError, RolloutDevice, RolloutDevices, RolloutRow, SteeringRows, Store, StoredEvent, TaskRow, Tasks, TokenRow, UploadRow, Uploads, Usage, Write,
+    EquipmentRow, FirmwareStep, GroupFirmwareRow, HubMemory, ImageRow, OpenError, OperationError,
+    Page, Position, ProvisionMark, ReadError, RolloutDevice, RolloutDevices, RolloutRow,
+    SteeringRows, Store, StoredEvent, TaskRow, Tasks, TokenRow, UploadRow, Uploads, Usage, Write,
 };
 use async_trait::async_trait;
 use column::read_error;
@@ -247,6 +249,8 @@ impl Store for SqliteStore {
 
     async fn steering(&self) -> Result<SteeringRows, ReadError> {
         steering::all(self.readers()).await.map_err(read_error)
+    }
+
     async fn provision_marks(
         &self,
         after: Option<(Tenant, DeviceId)>,

@@ -167,7 +167,7 @@ impl Upgrades {
         let found = tokio::task::spawn_blocking(move || {
             let Target { model, tag, group, customer, q } = target;
             let protocol = Some(Protocol::Cwmp);
-            let filter = Filter { protocol, tag, model, q, customer, group };
+            let filter = Filter { protocol, tag, model, q, customer, group, standing: None };
             let mut reach = Reach::default();
             let mut after = None;
             loop {

@@ -3,11 +3,11 @@
 use super::super::access::Peer;
 use super::super::*;
 use crate::deliver::cloud_event;
+use crate::pipeline::Pipeline;
 use crate::plans::{Plans, PlansParts};
 use crate::profiles::{self, Keeper, KeeperParts, Profiles};
 use crate::secrets::{KEY_LEN, Vault, new_token};
 use crate::store::{CustomerRow, Page, SqliteOptions, SqliteStore, TokenRow, WriterOptions};
-use crate::pipeline::Pipeline;
 use crate::transfers::{self, TransferOptions};
 use crate::upgrades::{self, UpgradeOptions};
 use axum::Extension;
@@ -144,6 +144,8 @@ async fn no_profiles(
     };
     let keeper = Keeper::new(parts, Config::default().provisioning);
     (plans, keeper)
+}
+
 /// The embedded backend, and tasks that nobody carries out.
 fn business(
     store: &Arc<dyn Store>,
@@ -207,11 +209,7 @@ impl Scene {
         Self::made(quota_bytes, options, Vec::new()).await
     }
 
-    async fn made(
-        quota_bytes: u64,
-        options: ApiOptions,
-        keys: Vec<firmware::PublicKey>,
-    ) -> Self {
+    async fn made(quota_bytes: u64, options: ApiOptions, keys: Vec<firmware::PublicKey>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (store, writer) = open_store(folder.path(), quota_bytes).await;
         let registry = Arc::new(Registry::new());
@@ -224,10 +222,9 @@ impl Scene {
             transfers::Parts { store: of_store, writer: of_writer, vault: vault.clone(), clock };
         let transfers = no_files(parts, folder.path(), &prometheus).await;
         let holds = Arc::new(Holds::default());
-        let mirrors: [Arc<dyn Mirror>; 4] = [
-            Arc::<Holds>::clone(&holds),
         let (tasks, equipments) = business(&store, &writer, &registry, &vault, clock, &prometheus);
-        let mirrors: [Arc<dyn Mirror>; 5] = [
+        let mirrors: [Arc<dyn Mirror>; 6] = [
+            Arc::<Holds>::clone(&holds),
             Arc::<Registry>::clone(&registry),
             Arc::<Access>::clone(&access),
             Arc::<Transfers>::clone(&transfers),
@@ -248,7 +245,8 @@ impl Scene {
             DataModels::new(of_store, writer.clone(), of_registry, vault.clone(), counted);
         let data_models = Arc::new(data_models);
         let (plans, keeper) =
-            no_profiles(&store, &writer, &registry, &data_models, &holds, &vault, &prometheus).await;
+            no_profiles(&store, &writer, &registry, &data_models, &holds, &vault, &prometheus)
+                .await;
         let (waker, asked) = crate::wake::Wakes::new();
         let desk = Arc::new(desk);
         let (of_registry, of_desk) = (Arc::clone(&registry), Arc::clone(&desk));
@@ -260,7 +258,7 @@ impl Scene {
             desk: Arc::clone(&desk),
             pipeline,
             transfers: Arc::clone(&transfers),
-            holds: Arc::default(),
+            holds: Arc::clone(&holds),
             wakes: Arc::clone(&waker),
             clock,
         };

@@ -99,7 +99,6 @@ fn filter() -> impl Strategy<Value = Filter> {
     let rare = || prop::option::weighted(0.2, word());
     let all = (protocol, rare(), rare(), q, rare(), rare());
     all.prop_map(|(protocol, tag, model, q, customer, group)| Filter {
-    (protocol, rare(), rare(), q, rare()).prop_map(|(protocol, tag, model, q, customer)| Filter {
         standing: None,
         protocol,
         tag,
