@@ -3,9 +3,7 @@
 
 use crate::{Step, StepOutcome, StepRefusal, Wish};
 use jiff::Timestamp;
-use model::{
-    CommandKind, DataModel, NameEntry, Observation, ParameterValue, Reading, Redacted,
-};
+use model::{CommandKind, DataModel, NameEntry, Observation, ParameterValue, Reading, Redacted};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -93,6 +91,8 @@ pub(super) struct Device {
     pub(super) names_culprits: bool,
     /// Calls that will be lost, counted from the first call of its life.
     pub(super) losses: Vec<Loss>,
+    /// The parameter over which it restarts when it is told a value.
+    pub(super) breaks_on: Option<String>,
     /// What was asked of it, in short words.
     pub(super) calls: Vec<String>,
     /// How often each parameter was told a value.
@@ -274,7 +274,8 @@ impl Device {
 
     /// Parts that are set together: without those that are refused by name, else each alone.
     fn set(&mut self, parts: &[Step], known: &mut DataModel, at: Timestamp) -> Vec<Went> {
-        let mut left: Vec<Vec<(String, String)>> = parts.iter().map(|it| values(&it.kind)).collect();
+        let mut left: Vec<Vec<(String, String)>> =
+            parts.iter().map(|it| values(&it.kind)).collect();
         let mut outcomes = vec![StepOutcome::default(); parts.len()];
         for _ in 0..=RETRIES_MAX {
             let all: Vec<_> = left.concat();
@@ -339,6 +340,9 @@ impl Device {
         at: Timestamp,
     ) -> Wrote {
         let loss = self.call(format!("set {}", values.len()));
+        if self.breaks_on.as_ref().is_some_and(|it| values.iter().any(|(path, _)| path == it)) {
+            return Wrote::Lost;
+        }
         if loss == Some(false) {
             return Wrote::Lost;
         }
