@@ -11,6 +11,7 @@
 
 pub mod base;
 pub mod equipment;
+mod fingerprint;
 mod held;
 mod kind;
 mod pattern;

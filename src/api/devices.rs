@@ -4,6 +4,7 @@ use super::ApiState;
 use super::access::{Authorised, need};
 use super::input::{DeviceName, Items, Params, cursor, limit};
 use super::problem::{Code, Problem};
+use super::push;
 use super::wake::WakeView;
 use crate::registry::{Device, Filter};
 use crate::store::Operation;
@@ -11,6 +12,7 @@ use axum::Json;
 use axum::extract::State;
 use jiff::Timestamp;
 use model::{DeviceId, Protocol};
+use provisioning::Standing;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use utoipa::{IntoParams, ToSchema};
@@ -49,6 +51,67 @@ impl From<ProtocolWord> for Protocol {
             ProtocolWord::Cwmp => Self::Cwmp,
             ProtocolWord::Mqtt => Self::Mqtt,
             ProtocolWord::Ussd => Self::Ussd,
+        }
+    }
+}
+
+/// How a device stands to what it should be.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = Standing)]
+pub(super) enum StandingWord {
+    /// Nothing was decided yet.
+    New,
+    /// No profile is for it.
+    Unmatched,
+    /// The business does not know it.
+    Unknown,
+    /// Its values are not to be had yet.
+    AwaitingValues,
+    /// Something is still to be done.
+    Pending,
+    /// It is as wanted.
+    Converged,
+    /// It is as wanted but for what it refused or does not have; that is tried again.
+    Partial,
+    /// It did not become as wanted in the rounds it was given; left alone until something changes.
+    Stuck,
+    /// Something is to be done, and writing is on hold.
+    Held,
+    /// Something is to be done, and a second person must agree.
+    AwaitingApproval,
+}
+
+impl From<StandingWord> for Standing {
+    fn from(word: StandingWord) -> Self {
+        match word {
+            StandingWord::New => Self::New,
+            StandingWord::Unmatched => Self::Unmatched,
+            StandingWord::Unknown => Self::Unknown,
+            StandingWord::AwaitingValues => Self::AwaitingValues,
+            StandingWord::Pending => Self::Pending,
+            StandingWord::Converged => Self::Converged,
+            StandingWord::Partial => Self::Partial,
+            StandingWord::Stuck => Self::Stuck,
+            StandingWord::Held => Self::Held,
+            StandingWord::AwaitingApproval => Self::AwaitingApproval,
+        }
+    }
+}
+
+impl From<Standing> for StandingWord {
+    fn from(standing: Standing) -> Self {
+        match standing {
+            Standing::New => Self::New,
+            Standing::Unmatched => Self::Unmatched,
+            Standing::Unknown => Self::Unknown,
+            Standing::AwaitingValues => Self::AwaitingValues,
+            Standing::Pending => Self::Pending,
+            Standing::Converged => Self::Converged,
+            Standing::Partial => Self::Partial,
+            Standing::Stuck => Self::Stuck,
+            Standing::Held => Self::Held,
+            Standing::AwaitingApproval => Self::AwaitingApproval,
         }
     }
 }
@@ -96,6 +159,8 @@ pub(super) struct DeviceView {
     customer: Option<Box<str>>,
     /// Labels given by operators.
     tags: Vec<Box<str>>,
+    /// The one group that it is in.
+    group: Option<Box<str>>,
     /// Whether it can be reached, as far as we know.
     online: bool,
     /// Whether secret values may be sent to it.
@@ -145,6 +210,7 @@ impl From<Device> for DeviceView {
             aliases: facts.aliases.iter().map(alias).collect(),
             customer: device.customer,
             tags: device.tags,
+            group: device.group,
             online: device.online,
             claimed: device.claimed,
             last_seen_at: device.last_seen_at,
@@ -165,8 +231,12 @@ pub(super) struct DeviceQuery {
     tag: Option<Box<str>>,
     /// Of this model.
     model: Option<Box<str>>,
+    /// Of this group.
+    group: Option<Box<str>>,
     /// With this text in their identity or names.
     q: Option<Box<str>>,
+    /// That stand so to what they should be.
+    provisioning: Option<StandingWord>,
     /// How many at most: 1 to 1000, 100 by default.
     limit: Option<usize>,
     /// `next` of the page before.
@@ -183,7 +253,7 @@ pub(super) async fn list(
     State(state): State<ApiState>,
     Params(query): Params<DeviceQuery>,
 ) -> Result<Json<Items<DeviceView>>, Problem> {
-    let filters = [&query.tag, &query.model, &query.q];
+    let filters = [&query.tag, &query.model, &query.group, &query.q];
     if filters.into_iter().flatten().any(|text| text.len() > FILTER_LEN_MAX) {
         let detail = format!("a filter has at most {FILTER_LEN_MAX} bytes");
         return Err(Problem::new(Code::InvalidQuery, detail));
@@ -192,7 +262,9 @@ pub(super) async fn list(
         protocol: query.protocol.map(Protocol::from),
         tag: query.tag,
         model: query.model,
+        group: query.group,
         q: query.q,
+        standing: query.provisioning.map(Standing::from),
         ..Filter::default()
     };
     page(&state, &caller, &filter, query.limit, query.cursor.as_deref())
@@ -231,7 +303,8 @@ pub(super) async fn show(
 
 /// Claims a device's equipment, so that secret values may be sent to it.
 ///
-/// Claiming it again changes nothing.
+/// It is given the secrets of its serials from then on, whoever held them: two boxes that say the same
+/// serial are a copy and its original, and an operator says which is which.
 #[utoipa::path(post, path = "/api/v1/devices/{id}/claim", tag = "devices",
     operation_id = "claim_device",
     security(("token" = ["devices.write"])),
@@ -243,11 +316,11 @@ pub(super) async fn claim(
     name: DeviceName,
 ) -> Result<Json<DeviceView>, Problem> {
     let device = state.device(caller.tenant(), &name)?;
-    if !device.claimed {
-        let (tenant, id) = (caller.tenant().clone(), device.id.clone());
-        let operations = vec![Operation::Claim { tenant, device: id }];
-        let nothing = serde_json::json!({});
-        state.change(&caller, "device.claim", device.id.as_str(), &nothing, operations).await?;
-    }
+    let (tenant, id) = (caller.tenant(), &device.id);
+    let mut operations = state.equipments.take_over(tenant, id, &device.facts);
+    operations.push(Operation::Claim { tenant: tenant.clone(), device: id.clone() });
+    let nothing = serde_json::json!({});
+    state.change(&caller, "device.claim", id.as_str(), &nothing, operations).await?;
+    push::one(&state, tenant, id);
     Ok(Json(DeviceView { claimed: true, ..device.into() }))
 }

@@ -128,11 +128,13 @@ impl<'a> Search<'a> {
     }
 
     fn passes(&self, record: &Record, table: &Table) -> bool {
-        let Filter { protocol, tag, model, q, customer: _ } = self.filter;
+        let Filter { protocol, tag, model, q, customer: _, group, standing } = self.filter;
         let packed = &record.packed;
         protocol.is_none_or(|it| it == record.protocol)
+            && standing.is_none_or(|it| it == record.mark.standing)
             && tag.as_ref().is_none_or(|tag| packed.has_tag(table, tag))
             && model.as_ref().is_none_or(|model| packed.is_model(table, model))
+            && group.as_ref().is_none_or(|it| packed.group(table) == Some(it))
             && (q.is_none() || packed.any_name(table, |name| self.found_in(name)))
     }
 

@@ -20,12 +20,19 @@ mod cpe;
 mod daemon;
 mod documents;
 mod http;
+mod hub;
 mod ledger;
 mod load;
+mod mosquitto;
 mod phone;
 mod programs;
+mod router;
+#[path = "../../loadtest/src/tree.rs"]
+#[allow(dead_code, unused_imports, reason = "the load uses what these tests do not")]
+mod tree;
 
 mod bad_input;
+mod brokers;
 mod certificates;
 mod commands;
 mod dials;
@@ -35,6 +42,7 @@ mod files;
 mod full_store;
 mod identity;
 mod kills;
+mod provisioning;
 mod recorded;
 mod refusals;
 mod rpc_crashes;
@@ -68,10 +76,12 @@ fn main() {
         rpcs::trials(),
         rpc_crashes::trials(),
         discovery::trials(),
+        provisioning::trials(),
         dials::trials(),
         identity::trials(),
         sign_in::trials(),
         sinks::trials(),
+        brokers::trials(),
         tls::trials(),
         certificates::trials(),
         trace::trials(),

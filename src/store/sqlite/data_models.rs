@@ -151,3 +151,28 @@ pub(super) async fn get(
         .await?;
     row.map(|row| row.try_get(0).map(Redacted)).transpose()
 }
+
+static SELECT_BODIES: LazyLock<MultiRow> = LazyLock::new(|| {
+    MultiRow::new(
+        "WITH wanted (tenant, device) AS (VALUES ",
+        "(?,?)",
+        ") SELECT data_model.device, data_model.body FROM wanted CROSS JOIN data_model \
+         ON data_model.tenant = wanted.tenant AND data_model.device = wanted.device",
+    )
+});
+
+/// Reads those of many devices.
+pub(super) async fn of(
+    pool: &SqlitePool,
+    tenant: &Tenant,
+    devices: &[DeviceId],
+) -> Result<Vec<(DeviceId, Redacted<Vec<u8>>)>, sqlx::Error> {
+    let bind = |device: &DeviceId, values: &mut Values| {
+        values.push(Arc::<str>::from(tenant.as_str()));
+        values.push(Arc::<str>::from(device.as_str()));
+    };
+    let mut connection = pool.acquire().await?;
+    let found = SELECT_BODIES.fetch(&mut connection, devices, bind).await?;
+    let read = |row: &SqliteRow| Ok((column::device(row, 0)?, Redacted(row.try_get(1)?)));
+    found.iter().map(read).collect()
+}

@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::store::{
-    AuditEntry, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, ImageRow, Page,
-    Position, ReadError, StoredEvent, TokenRow, UploadRow, Uploads, Usage,
+    AuditEntry, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, EquipmentRow,
+    FirmwareStep, GroupFirmwareRow, HubMemory, ImageRow, Page, Position, ReadError, RolloutDevice,
+    RolloutDevices, RolloutRow, SteeringRows, StoredEvent, TaskRow, Tasks, TokenRow, UploadRow,
+    Uploads, Usage,
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -66,6 +68,10 @@ impl Store for Fake {
         Ok(group.iter().map(refused).collect())
     }
 
+    async fn bytes_between(&self, _: Position, _: Position) -> Result<u64, ReadError> {
+        unreachable!("the writer counts no bytes")
+    }
+
     async fn usage(&self) -> Result<Usage, ReadError> {
         let mut script = self.script();
         script.usage_asked += 1;
@@ -78,6 +84,38 @@ impl Store for Fake {
         if held && script.no_room { Err(CommitError::Full) } else { Ok(()) }
     }
 
+    async fn equipment(&self, _: &Tenant, _: &str) -> Result<Option<EquipmentRow>, ReadError> {
+        Ok(None)
+    }
+
+    async fn equipment_page(
+        &self,
+        _: &Tenant,
+        _: Option<&str>,
+        _: usize,
+    ) -> Result<Vec<EquipmentRow>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn equipment_keys(
+        &self,
+        _: Option<(Tenant, Box<str>)>,
+        _: usize,
+    ) -> Result<Vec<(Tenant, Box<str>)>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn equipment_holder(&self, _: &Tenant, _: &str) -> Result<Option<DeviceId>, ReadError> {
+        Ok(None)
+    }
+
+    async fn hub_memory(&self, _: &Tenant, _: &DeviceId) -> Result<HubMemory, ReadError> {
+        Ok(HubMemory::default())
+    }
+
+    async fn tasks(&self, _: &Tasks, _: usize) -> Result<Vec<TaskRow>, ReadError> {
+        Ok(Vec::new())
+    }
     async fn head(&self) -> Result<Vec<Position>, ReadError> {
         Ok(Vec::new())
     }
@@ -105,6 +143,32 @@ impl Store for Fake {
     async fn credentials(&self) -> Result<Vec<CredentialRow>, ReadError> {
         Ok(Vec::new())
     }
+    async fn rollouts(&self) -> Result<Vec<RolloutRow>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn rollout_devices(
+        &self,
+        _: &RolloutDevices,
+        _: usize,
+    ) -> Result<Vec<RolloutDevice>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn firmware_steps(
+        &self,
+        _: &Tenant,
+        _: &DeviceId,
+        _: Option<u64>,
+        _: usize,
+    ) -> Result<Vec<FirmwareStep>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn group_firmware(&self) -> Result<Vec<GroupFirmwareRow>, ReadError> {
+        Ok(Vec::new())
+    }
+
     async fn images(&self) -> Result<Vec<ImageRow>, ReadError> {
         Ok(Vec::new())
     }
@@ -131,6 +195,16 @@ impl Store for Fake {
     }
     async fn open_commands(&self) -> Result<Vec<Command>, ReadError> {
         Ok(Vec::new())
+    }
+    async fn data_models_of(
+        &self,
+        _: &Tenant,
+        _: &[DeviceId],
+    ) -> Result<Vec<(DeviceId, Redacted<Vec<u8>>)>, ReadError> {
+        Ok(Vec::new())
+    }
+    async fn steering(&self) -> Result<SteeringRows, ReadError> {
+        Ok(SteeringRows::default())
     }
     async fn data_model(
         &self,

@@ -111,6 +111,8 @@ pub(super) enum Why {
     Unsent,
     /// The session has asked as often as it may.
     Enough,
+    /// Nothing may be written to the device any more.
+    Held,
 }
 
 impl Why {
@@ -118,9 +120,15 @@ impl Why {
         match self {
             Self::PassedOver | Self::Gone => "not answered",
             Self::Unsent => "the device went away before it was asked",
+            Self::Held => "writing to the device is on hold",
             Self::Enough => "not finished within the calls that one session may make",
         }
     }
+}
+
+/// The end of setting up that was not begun, because nothing may be written.
+pub(super) fn held(name: Box<str>) -> Verdict {
+    origin::Origin::Setup(name).failed(origin::Failure::new(Why::Held.words()).passing(true))
 }
 
 /// What to do next.
