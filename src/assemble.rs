@@ -24,9 +24,8 @@ use crate::commands::Desk;
 use crate::credentials::Credentials;
 use crate::data_models::{self, DataModels};
 use crate::deliver::{self, Replays};
-use crate::equipment::{
-    Carrier, Equipments, Holds, HttpCarrier, HubOptions, crate::holds::, self, use, wake::Release,
-};
+use crate::equipment::{self, Equipments, HttpCarrier, HubOptions};
+use crate::holds::{self, Holds, wake::Release};
 use crate::housekeeping::Housekeeping;
 use crate::lines::Lines;
 use crate::logging::Logging;
@@ -115,16 +114,12 @@ struct Core {
     transfers: Arc<Transfers>,
     wakes: Arc<Wakes>,
     provisioner: Arc<Provisioner>,
-    profiles: Arc<Profiles>,
-    holds: Arc<Holds>,
-    plans: Arc<Plans>,
     tasks: Arc<Tasks>,
     equipments: Arc<Equipments>,
     upgrades: Arc<Upgrades>,
     profiles: Arc<Profiles>,
     holds: Arc<Holds>,
     plans: Arc<Plans>,
-    provisioner: Arc<Provisioner>,
 }
 
 impl Daemon {
@@ -325,8 +320,6 @@ fn join(
         holds: Arc::clone(&holds),
         equipments: Arc::clone(&equipments),
         upgrades: Arc::clone(&upgrades),
-        equipments: Arc::default(),
-        upgrades: Arc::default(),
         wakes: Arc::clone(&wakes),
         clock,
     };
@@ -334,7 +327,6 @@ fn join(
     let rounds_max = u8::try_from(rounds_max).unwrap_or(u8::MAX);
     let counted = provisioner::Metrics::new(metrics.registry())?;
     let provisioner = Provisioner::new(parts, &vault, rounds_max, counted);
-    let provisioner = Provisioner::new(parts, &vault, ROUNDS_MAX, counted);
     let plans = Plans::new(PlansParts {
         store: Arc::clone(&store),
         registry: Arc::clone(&registry),

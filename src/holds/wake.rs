@@ -110,13 +110,9 @@ fn barred(registry: &Registry) -> Vec<(Tenant, DeviceId)> {
     let mut barred = Vec::new();
     for tenant in registry.tenants() {
         let mut after = None;
-        while let Some(part) = Some(registry.part(
-            &tenant,
-            &Filter::default(),
-            after.as_ref(),
-            PAGE,
-            PAGE,
-        )) {
+        while let Some(part) =
+            Some(registry.part(&tenant, &Filter::default(), after.as_ref(), PAGE, PAGE))
+        {
             let is_waiting = |device: &Device| {
                 registry.mark(&tenant, &device.id).is_some_and(|mark| is_barred(mark.standing))
             };
