@@ -7,7 +7,6 @@ use std::time::Duration;
 
 fn cpe() -> Device {
     Device {
-        group: None,
         tenant: Tenant::default(),
         id: DeviceId::cwmp("00259E", "HG8245", "1").unwrap(),
         facts: DeviceFacts::default(),

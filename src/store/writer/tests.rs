@@ -203,16 +203,6 @@ impl Store for Fake {
     ) -> Result<Vec<(DeviceId, Redacted<Vec<u8>>)>, ReadError> {
         Ok(Vec::new())
     }
-    async fn provision_marks(
-        &self,
-        _: Option<(Tenant, DeviceId)>,
-        _: usize,
-    ) -> Result<Vec<(Tenant, DeviceId, crate::store::ProvisionMark)>, ReadError> {
-        Ok(Vec::new())
-    }
-    async fn provision(&self, _: &Tenant, _: &DeviceId) -> Result<Option<Box<str>>, ReadError> {
-        Ok(None)
-    }
     async fn steering(&self) -> Result<SteeringRows, ReadError> {
         Ok(SteeringRows::default())
     }
