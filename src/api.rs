@@ -39,6 +39,7 @@ mod openapi;
 mod parameters;
 mod plans;
 mod profiles;
+mod provision;
 mod push;
 mod rollouts;
 mod sinks;
