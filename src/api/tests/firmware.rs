@@ -128,7 +128,7 @@ async fn a_rollout_is_ordered_shown_paused_resumed_and_aborted() {
         }
     }
     let shown = scene.call(&format!("GET {path}"), None).await.json;
-    assert_eq!((&shown["reason"], &shown["wave"]), (&json!("by admin"), &json!(2)));
+    assert_eq!((&shown["reason"], &shown["wave"]), (&json!("by admin"), &json!(4)));
     let history = scene.call(&format!("GET {ROUTER_URL}/firmware"), None).await.json;
     assert_eq!(history["items"], json!([]));
 }
