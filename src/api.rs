@@ -27,7 +27,9 @@ mod credentials;
 mod customers;
 mod dead_letters;
 mod devices;
+mod equipment;
 mod events;
+mod groups;
 mod holds;
 mod images;
 mod input;
@@ -36,11 +38,15 @@ mod openapi;
 mod parameters;
 mod plans;
 mod profiles;
+mod push;
+mod rollouts;
 mod sinks;
+mod tasks;
 mod tokens;
 mod trace;
 mod uploads;
 mod wake;
+mod wifi;
 
 #[cfg(test)]
 mod tests;
@@ -58,14 +64,18 @@ use crate::commands::Desk;
 use crate::credentials::Credentials;
 use crate::data_models::DataModels;
 use crate::deliver::Replays;
+use crate::equipment::Equipments;
 use crate::files::FileError;
 use crate::holds::Holds;
 use crate::plans::Plans;
 use crate::profiles::Keeper;
+use crate::provisioner::Provisioner;
 use crate::registry::{Device, Registry};
 use crate::store::{AuditEntry, Operation, OperationError, ReadError, Store, WriteError, Writer};
+use crate::tasks::Tasks;
 use crate::trace::Traces;
 use crate::transfers::{FileBody, Transfers};
+use crate::upgrades::Upgrades;
 use crate::wake::Wakes;
 use access::Authorised;
 use axum::body::Body;
@@ -141,10 +151,16 @@ pub struct Parts {
     pub vault: crate::secrets::Vault,
     /// What is known of devices' data models.
     pub data_models: Arc<DataModels>,
+    /// What the business keeps for devices.
+    pub equipments: Arc<Equipments>,
+    /// What is to be done later.
+    pub tasks: Arc<Tasks>,
     /// What devices present.
     pub credentials: Arc<Credentials>,
     /// Images, and what devices have sent.
     pub transfers: Arc<Transfers>,
+    /// Images on their way to devices.
+    pub upgrades: Arc<Upgrades>,
     /// Who is listened to.
     pub traces: Arc<Traces>,
     /// Wakes the sinks for dead letters.
@@ -157,6 +173,8 @@ pub struct Parts {
     pub holds: Arc<Holds>,
     /// What would be sent to devices.
     pub plans: Arc<Plans>,
+    /// Brings devices to what they should be.
+    pub provisioner: Arc<Provisioner>,
     /// The CloudEvents `source` of this node ([`crate::deliver::cloud_event::source`]).
     pub source: Box<str>,
     /// The sinks of the configuration.
@@ -276,6 +294,8 @@ impl From<WriteError> for Problem {
                 "upload" => Code::NoSuchUpload.into(),
                 "image" => Code::NoSuchImage.into(),
                 "hold" => Code::NoSuchHold.into(),
+                "equipment" => Code::NoSuchEquipment.into(),
+                "task" => Code::NoSuchTask.into(),
                 "cursor" | "sink" => Code::NoSuchSink.into(),
                 other => Self::new(Code::Conflict, format!("there is no such {other}")),
             },

@@ -24,6 +24,7 @@ use crate::commands::Desk;
 use crate::credentials::Credentials;
 use crate::data_models::{self, DataModels};
 use crate::deliver::{self, Replays};
+use crate::equipment::{self, Carrier, Equipments, HttpCarrier, HubOptions};
 use crate::holds::{self, Holds, wake::Release};
 use crate::housekeeping::Housekeeping;
 use crate::lines::Lines;
@@ -40,10 +41,13 @@ use crate::shutdown::{Overdue, Stage};
 use crate::store::{
     self, CommitError, SqliteOptions, SqliteStore, SteeringRows, Store, Writer, WriterOptions,
 };
+use crate::tasks::{self, Tasks};
 use crate::trace::Traces;
 use crate::transfers::{self, TransferOptions, Transfers};
+use crate::upgrades::{self, UpgradeOptions, Upgrades};
 use crate::wake::{self, Ask, UdpCaller, WakeOptions, Waker, Wakes};
-use config::{Config, StoreUrl};
+use config::{BackendKind, Config, StoreUrl};
+use delivery::Networks;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -54,9 +58,6 @@ use tracing::{info, warn};
 
 /// What every stage gets to stop, however late the ones before it were.
 const LAST_GRACE: Duration = Duration::from_secs(1);
-
-/// Rounds of writing that one session may have until the configuration says.
-const ROUNDS_MAX: u8 = 5;
 
 /// Why the daemon does not start, or cannot go on.
 pub type StartError = Box<dyn std::error::Error + Send + Sync>;
@@ -112,10 +113,13 @@ struct Core {
     data_models: Arc<DataModels>,
     transfers: Arc<Transfers>,
     wakes: Arc<Wakes>,
+    provisioner: Arc<Provisioner>,
     profiles: Arc<Profiles>,
     holds: Arc<Holds>,
     plans: Arc<Plans>,
-    provisioner: Arc<Provisioner>,
+    tasks: Arc<Tasks>,
+    equipments: Arc<Equipments>,
+    upgrades: Arc<Upgrades>,
 }
 
 impl Daemon {
@@ -270,8 +274,35 @@ fn join(
         vault: vault.clone(),
         clock,
     };
+    let counted = tasks::Metrics::new(metrics.registry())?;
+    let tasks = Tasks::new(Arc::clone(&store), writer.clone(), clock, counted);
+    let equipments = Arc::new(Equipments::new(equipment::Parts {
+        store: Arc::clone(&store),
+        writer: writer.clone(),
+        registry: Arc::clone(&registry),
+        vault: vault.clone(),
+        clock,
+        tasks: Arc::clone(&tasks),
+        metrics: equipment::Metrics::new(metrics.registry())?,
+        claim_networks: settings.config.provisioning.claim_networks.clone(),
+        hub: hub(settings, clock)?,
+    }));
     let (data_dir, options) = (&settings.config.data_dir, TransferOptions::from(&settings.config));
     let transfers = Transfers::new(parts, data_dir, options, metrics.registry())?;
+    let pipeline = Arc::new(pipeline);
+    let parts = upgrades::Parts {
+        store: Arc::clone(&store),
+        writer: writer.clone(),
+        registry: Arc::clone(&registry),
+        desk: Arc::clone(&desk),
+        pipeline: Arc::clone(&pipeline),
+        transfers: Arc::clone(&transfers),
+        holds: Arc::clone(&holds),
+        wakes: Arc::clone(&wakes),
+        clock,
+    };
+    let options = UpgradeOptions::new(&settings.config, settings.firmware_keys.clone());
+    let upgrades = Upgrades::new(parts, options, metrics.registry())?;
     let parts = provisioner::Parts {
         store: Arc::clone(&store),
         writer: writer.clone(),
@@ -279,19 +310,22 @@ fn join(
         data_models: Arc::clone(&data_models),
         profiles: Arc::clone(&profiles),
         holds: Arc::clone(&holds),
-        equipments: Arc::default(),
-        upgrades: Arc::default(),
+        equipments: Arc::clone(&equipments),
+        upgrades: Arc::clone(&upgrades),
         wakes: Arc::clone(&wakes),
         clock,
     };
+    let rounds_max = settings.config.provisioning.rounds_max.get();
+    let rounds_max = u8::try_from(rounds_max).unwrap_or(u8::MAX);
     let counted = provisioner::Metrics::new(metrics.registry())?;
-    let provisioner = Provisioner::new(parts, &vault, ROUNDS_MAX, counted);
+    let provisioner = Arc::new(Provisioner::new(parts, &vault, rounds_max, counted));
     let plans = Plans::new(PlansParts {
         store: Arc::clone(&store),
         registry: Arc::clone(&registry),
         data_models: Arc::clone(&data_models),
         profiles: Arc::clone(&profiles),
-        fingerprint_key: *provisioner.key(),
+        provisioner: Arc::clone(&provisioner),
+        equipments: Arc::clone(&equipments),
         clock,
     });
     Ok(Core {
@@ -303,17 +337,20 @@ fn join(
         registry,
         lines,
         desk,
-        pipeline: Arc::new(pipeline),
+        pipeline,
         credentials: Arc::new(credentials),
         traces: Arc::default(),
         access: Arc::new(access),
         wakes,
-        provisioner: Arc::new(provisioner),
+        provisioner,
         data_models,
         transfers,
-        profiles,
         holds,
         plans,
+        profiles,
+        upgrades,
+        tasks,
+        equipments,
     })
 }
 
@@ -359,6 +396,25 @@ fn start_steering(
     wakes_per_second
 }
 
+/// The business's hub, where it has one.
+fn hub(
+    settings: &Settings,
+    clock: Clock,
+) -> Result<Option<(Arc<dyn Carrier>, HubOptions)>, StartError> {
+    let backend = &settings.config.backend;
+    let url = backend.url.as_ref().filter(|_| backend.kind == BackendKind::Http);
+    let Some(url) = url else { return Ok(None) };
+    let options = HubOptions {
+        timeout: backend.timeout.get(),
+        parallel_max: backend.parallel_max.as_usize(),
+        ttl: backend.ttl.get(),
+    };
+    let guard = Arc::new(Networks(backend.networks.clone()));
+    let token = settings.backend_token.as_ref();
+    let carrier = HttpCarrier::new(url.as_str(), token, options.timeout, guard, clock)?;
+    Ok(Some((Arc::new(carrier), options)))
+}
+
 /// What runs by itself: housekeeping and waking.
 fn start_house(
     config: &Config,
@@ -378,7 +434,10 @@ fn start_house(
         clock: core.clock,
     };
     stages.house.spawn(housekeeping.run(stages.house.clone()));
+    // With the listeners: a call that is cut off here is made again after the next start.
+    stages.listeners.spawn(Arc::clone(&core.tasks).run(stages.listeners.clone()));
     stages.house.spawn(Arc::clone(&core.transfers).keep_house(stages.house.clone()));
+    stages.house.spawn(Arc::clone(&core.upgrades).run(stages.house.clone()));
     let waking = &config.cwmp.connection_request;
     let waker = Waker {
         registry: Arc::clone(&core.registry),
@@ -410,7 +469,10 @@ async fn operator(
     let access = Arc::clone(&core.access) as Arc<dyn api::Mirror>;
     let transfers = Arc::clone(&core.transfers) as Arc<dyn api::Mirror>;
     let holds = Arc::clone(&core.holds) as Arc<dyn api::Mirror>;
-    let (changes, lanes) = Changes::new(&core.writer, &[registry, access, transfers, holds]);
+    let equipments = Arc::clone(&core.equipments) as Arc<dyn api::Mirror>;
+    let tasks = Arc::clone(&core.tasks) as Arc<dyn api::Mirror>;
+    let mirrors = [registry, access, transfers, holds, equipments, tasks];
+    let (changes, lanes) = Changes::new(&core.writer, &mirrors);
     tokio::spawn(lanes);
     let sinks = config.sink.iter().map(|sink| api::ConfiguredSink {
         name: sink.name.as_str().into(),
@@ -426,13 +488,17 @@ async fn operator(
         vault: core.vault.clone(),
         data_models: Arc::clone(&core.data_models),
         credentials: Arc::clone(&core.credentials),
+        equipments: Arc::clone(&core.equipments),
+        tasks: Arc::clone(&core.tasks),
         transfers: Arc::clone(&core.transfers),
+        upgrades: Arc::clone(&core.upgrades),
         traces: Arc::clone(&core.traces),
         replays: replays.clone(),
         wakes: Arc::clone(&core.wakes),
         keeper: Arc::clone(keeper),
         holds: Arc::clone(&core.holds),
         plans: Arc::clone(&core.plans),
+        provisioner: Arc::clone(&core.provisioner),
         source: deliver::cloud_event::source(config.node.as_str()).into(),
         sinks: sinks.collect(),
         health: Arc::clone(health),

@@ -22,7 +22,7 @@ mod tests;
 
 pub use hub::{Carrier, CarrierError, Got, HttpCarrier, HubError, HubFault, HubOptions, Posted};
 pub use metrics::Metrics;
-pub use wifi::WifiError;
+pub use wifi::{WifiError, WifiTarget};
 
 use self::claim::{Admission, Refusals};
 use self::embedded::Embedded;
@@ -38,7 +38,7 @@ use config::Cidr;
 use jiff::{SignedDuration, Timestamp};
 use model::{Alias, AliasKind, DeviceFacts, DeviceId, Json, Now, Tenant};
 use provisioning::{Equipment, Subject, equipment};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 use tracing::{error, warn};
 
@@ -47,6 +47,8 @@ use tracing::{error, warn};
 const EMBEDDED_FRESH: Duration = Duration::from_secs(86_400);
 /// For how long it need not be looked whether the embedded backend knows a device by now.
 const UNKNOWN_FRESH: Duration = Duration::from_secs(3_600);
+/// Most names of one device that an operator's claim takes over.
+const NAMES_HELD_MAX: usize = 8;
 /// The pause before values are asked for again when our own store did not give them.
 const STORE_PAUSE: Duration = Duration::from_secs(30);
 
@@ -76,9 +78,6 @@ pub struct Parts {
     pub hub: Option<(Arc<dyn Carrier>, HubOptions)>,
 }
 
-/// Whom to tell that a device's values have changed.
-type WhenChanged = Box<dyn Fn(&Tenant, &DeviceId) + Send + Sync>;
-
 struct Inner {
     store: Arc<dyn Store>,
     writer: Writer,
@@ -91,7 +90,6 @@ struct Inner {
     source: Source,
     fresh: Fresh,
     refusals: Refusals,
-    when_changed: OnceLock<WhenChanged>,
 }
 
 enum Source {
@@ -186,7 +184,6 @@ impl Equipments {
             source,
             fresh: Fresh::default(),
             refusals: Refusals::default(),
-            when_changed: OnceLock::new(),
         })))
     }
 
@@ -197,14 +194,6 @@ impl Equipments {
                 embedded.load(&**store).await
             }
             _ => Ok(()),
-        }
-    }
-
-    /// Says whom to tell that a device's values have changed, so that it is decided at once; once.
-    pub fn when_changed(&self, tell: impl Fn(&Tenant, &DeviceId) + Send + Sync + 'static) {
-        if let Some(inner) = self.0.as_deref() {
-            // A second one would be a second assembly: the first stays.
-            let _ = inner.when_changed.set(Box::new(tell));
         }
     }
 
@@ -243,6 +232,50 @@ impl Equipments {
             Ok(found) => inner.admit(tenant, device, found, now).await,
             Err(values) => values,
         }
+    }
+
+    /// What is known here of a device's values: nobody is asked, and nothing claimed. For plans.
+    pub async fn peek(
+        &self,
+        tenant: &Tenant,
+        subject: &Subject<'_>,
+        now: Now,
+    ) -> Option<Arc<Equipment>> {
+        let inner = self.0.as_deref()?;
+        let keys = inner.keys(tenant, subject);
+        let found = match &inner.source {
+            Source::Embedded(embedded) => {
+                inner.look_up(embedded, tenant, subject.id, &keys, now).await.ok()?.equipment
+            }
+            Source::Hub(_) => inner.remembered(tenant, subject.id).await?,
+        };
+        Some(Arc::new(found))
+    }
+
+    /// The devices that a name of equipment may mean, in any of its spellings.
+    pub fn devices_of(&self, tenant: &Tenant, name: &str) -> Vec<DeviceId> {
+        match (self.0.as_deref(), equipment::key(name)) {
+            (Some(inner), Some(key)) => inner.meant_by(tenant, &key),
+            _ => Vec::new(),
+        }
+    }
+
+    /// What gives a device's serials to it, from whoever holds them: an operator says that it is the
+    /// one.
+    pub fn take_over(
+        &self,
+        tenant: &Tenant,
+        device: &DeviceId,
+        facts: &DeviceFacts,
+    ) -> Vec<Operation> {
+        let Some(inner) = self.0.as_deref() else { return Vec::new() };
+        let at = inner.clock.now().wall;
+        let hold = |serial| {
+            let (tenant, device) = (tenant.clone(), device.clone());
+            let hold = EquipmentChange::Hold { tenant, serial, device, at, by_force: true };
+            Operation::Equipment(hold)
+        };
+        equipment::keys(facts).into_iter().take(NAMES_HELD_MAX).map(hold).collect()
     }
 
     /// Has the values of a device asked for at its next session, whatever is known: it has got another
@@ -346,14 +379,6 @@ impl Inner {
         }
     }
 
-    /// The values of a device have changed: it is decided anew, and at once where it can be woken.
-    fn changed(&self, tenant: &Tenant, device: &DeviceId) {
-        self.forget(tenant, device);
-        if let Some(tell) = self.when_changed.get() {
-            tell(tenant, device);
-        }
-    }
-
     /// The devices that may be meant by a name.
     fn meant_by(&self, tenant: &Tenant, key: &str) -> Vec<DeviceId> {
         const KINDS: [AliasKind; 3] = [AliasKind::GponSerial, AliasKind::Mac, AliasKind::Serial];
@@ -380,7 +405,7 @@ impl Mirror for Equipments {
                     embedded.insert(&row.tenant, &row.serial);
                 }
                 for device in inner.meant_by(&row.tenant, &row.serial) {
-                    inner.changed(&row.tenant, &device);
+                    inner.forget(&row.tenant, &device);
                 }
             }
             Operation::Equipment(EquipmentChange::Remove { tenant, serial, .. }) => {
@@ -388,14 +413,14 @@ impl Mirror for Equipments {
                     embedded.remove(tenant, serial);
                 }
                 for device in inner.meant_by(tenant, serial) {
-                    inner.changed(tenant, &device);
+                    inner.forget(tenant, &device);
                 }
             }
             Operation::Equipment(EquipmentChange::PutOverlay(row)) => {
-                inner.changed(&row.tenant, &row.device);
+                inner.forget(&row.tenant, &row.device);
             }
             Operation::Equipment(EquipmentChange::Hold { tenant, device, .. })
-            | Operation::Claim { tenant, device } => inner.changed(tenant, device),
+            | Operation::Claim { tenant, device } => inner.forget(tenant, device),
             Operation::PutAlias { tenant, device, .. }
             | Operation::RemoveAlias { tenant, device, .. } => inner.forget(tenant, device),
             _ => {}

@@ -24,6 +24,8 @@ pub struct Settings {
     pub shared_credentials: Vec<(Box<str>, Redacted<String>)>,
     /// What each sink needs of files, in the order of the configuration.
     pub sink_secrets: Vec<SinkSecret>,
+    /// Whose signatures are demanded of images.
+    pub firmware_keys: Vec<firmware::PublicKey>,
     /// The token for the business backend.
     pub backend_token: Option<Redacted<String>>,
     /// The profiles, shipped and of the folder.
@@ -62,6 +64,7 @@ impl Settings {
         let mut faults = Vec::new();
         let shared_credentials = shared_credentials(&config, &mut faults);
         let sink_secrets = sink_secrets(&config, &mut faults);
+        let firmware_keys = firmware_keys(&config, &mut faults);
         let backend_token = config.backend.token_file.as_deref().and_then(|file| {
             let token = files::read_secret(file);
             token
@@ -90,7 +93,15 @@ impl Settings {
             return Err(SettingsError { faults });
         };
         let file = file.map(Path::to_owned);
-        Ok(Self { config, file, shared_credentials, sink_secrets, backend_token, profiles })
+        Ok(Self {
+            config,
+            file,
+            shared_credentials,
+            sink_secrets,
+            firmware_keys,
+            backend_token,
+            profiles,
+        })
     }
 }
 
@@ -137,6 +148,24 @@ fn shared_credentials(
         }
     }
     shared
+}
+
+/// Each key is written out or in a file; what is base64 of a key is no path.
+fn firmware_keys(config: &Config, faults: &mut Vec<String>) -> Vec<firmware::PublicKey> {
+    let mut keys = Vec::new();
+    for (index, key) in config.firmware.keys.iter().enumerate() {
+        let key = firmware::PublicKey::parse(key.as_str()).map_err(|error| error.to_string());
+        let key = key.or_else(|error| {
+            let text = files::read_text(Path::new(config.firmware.keys[index].as_str()));
+            let text = text.map_err(|unreadable| format!("{error}; {}", chain(&unreadable)))?;
+            firmware::PublicKey::parse(&text).map_err(|error| error.to_string())
+        });
+        match key {
+            Ok(key) => keys.push(key),
+            Err(error) => faults.push(format!("firmware.keys[{index}]: {error}")),
+        }
+    }
+    keys
 }
 
 fn sink_secrets(config: &Config, faults: &mut Vec<String>) -> Vec<SinkSecret> {

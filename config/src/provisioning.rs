@@ -35,6 +35,10 @@ section! {
         /// anyone else's word. None by default, for whoever reaches such a network with the enrolment
         /// secret of one leaked router gets the secrets of any that it names, once for each serial.
         restart claim_networks: Vec<Cidr> = [],
+        /// Most rounds of writing that a device is given in one session, and towards one aim: after
+        /// them it is left alone until something changes, and says why. One is enough for most
+        /// devices; objects that depend on each other need one each.
+        restart rounds_max: Bounded<1, 50> = 5,
         /// How many devices are woken in a second once a hold on them is lifted or their change is
         /// agreed to. Twenty bring 72,000 an hour back.
         live wakes_per_second: Bounded<1, 10_000> = 20,

@@ -226,6 +226,11 @@ impl Rollout {
         std::mem::take(&mut self.is_changed)
     }
 
+    /// The progress is still to be kept: what asked for it could not.
+    pub const fn mark_changed(&mut self) {
+        self.is_changed = true;
+    }
+
     /// Whether nothing of it is left to be done or heard.
     #[must_use]
     pub fn is_over(&self) -> bool {
@@ -254,15 +259,16 @@ impl Rollout {
         true
     }
 
-    /// A device that was refused the image, and is not any more, has its turn.
+    /// A device that was refused the image, and is not any more, has its turn; so has one that was
+    /// confirmed and runs something else now.
     pub fn reconsider(&mut self, device: &DeviceId, now: Timestamp) -> bool {
-        let is_refused = |it: &Attempt| it.stage == Stage::Refused;
-        if !self.state().is_open() || !self.attempt(device).is_some_and(|(_, it)| is_refused(it)) {
+        let is_at_rest = |it: &Attempt| matches!(it.stage, Stage::Refused | Stage::Confirmed);
+        let attempt = self.members.get(device).filter(|(wave, _)| *wave != NO_WAVE);
+        if !self.state().is_open() || !attempt.is_some_and(|(_, it)| is_at_rest(it)) {
             return false;
         }
         self.change(device, now, |it| {
-            let (tries, failures) = (it.tries, it.failures);
-            *it = Attempt { tries, failures, due_at: Some(now), ..Attempt::new(now) };
+            *it = Attempt { tries: it.tries, due_at: Some(now), ..Attempt::new(now) };
             true
         })
     }

@@ -151,6 +151,16 @@ impl Cpe {
         self.device.take_calls()
     }
 
+    /// Its serial number.
+    pub(crate) fn serial(&self) -> String {
+        self.device.identity().serial.to_string()
+    }
+
+    /// What a parameter holds, passwords too; nothing where it has none of that path.
+    pub(crate) fn value(&self, path: &str) -> Option<String> {
+        self.device.value(path)
+    }
+
     fn periodic(&mut self, sessions: u32) {
         self.events.push(event(EventStruct::PERIODIC, ""));
         if self.spec.change_every > 0 && sessions.is_multiple_of(self.spec.change_every) {

@@ -70,6 +70,8 @@ pub(crate) struct Tree {
     changed: BTreeSet<String>,
     /// What it refuses to set, and with which code.
     refused: BTreeMap<String, u16>,
+    /// What it says to set, and leaves as it is.
+    ignored: BTreeSet<String>,
 }
 
 impl Tree {
@@ -83,6 +85,7 @@ impl Tree {
             attributes: BTreeMap::new(),
             changed: BTreeSet::new(),
             refused: BTreeMap::new(),
+            ignored: BTreeSet::new(),
         }
     }
 
@@ -160,6 +163,11 @@ impl Tree {
             Some(code) => self.refused.insert(path.to_owned(), code),
             None => self.refused.remove(path),
         };
+    }
+
+    /// Takes a parameter from now on, says that all went well, and leaves it as it is.
+    pub(crate) fn ignore(&mut self, path: &str) {
+        self.ignored.insert(path.to_owned());
     }
 
     /// As it left the factory.
@@ -309,7 +317,7 @@ impl Tree {
         if !faults.is_empty() {
             return Err(Fault { parameters: faults, ..fault(INVALID_ARGUMENTS) });
         }
-        for parameter in parameters {
+        for parameter in parameters.iter().filter(|it| !self.ignored.contains(&*it.name)) {
             self.own.insert(parameter.name.to_string(), parameter.value.expose().to_string());
         }
         self.keep_key(key);

@@ -245,7 +245,7 @@ fn read(mut body: Map<String, Value>) -> Result<(CommandKind, Terms), Problem> {
 }
 
 /// The caller's key, made his own: two programs may count from 1.
-fn idempotency_key<N>(
+pub(super) fn idempotency_key<N>(
     caller: &Authorised<N>,
     headers: &HeaderMap,
 ) -> Result<Option<Box<str>>, Problem> {
@@ -320,6 +320,7 @@ pub(super) async fn of_device(
     let limit = limit(query.limit)?;
     let before = cursor(query.cursor.as_deref(), CommandId::new)?;
     let commands = state.store.commands_of(caller.tenant(), &device.id, before, limit + 1).await?;
-    let commands = commands.into_iter().map(|it| CommandView::seen_by(it, &caller, &state)).collect();
+    let commands =
+        commands.into_iter().map(|it| CommandView::seen_by(it, &caller, &state)).collect();
     Ok(Json(Items::page(commands, limit, |command: &CommandView| command.id.clone())))
 }

@@ -4,6 +4,7 @@ use super::ApiState;
 use super::access::{Authorised, need};
 use super::input::{DeviceName, Items, Params, cursor, limit};
 use super::problem::{Code, Problem};
+use super::push;
 use super::wake::WakeView;
 use crate::registry::{Device, Filter};
 use crate::store::Operation;
@@ -158,6 +159,8 @@ pub(super) struct DeviceView {
     customer: Option<Box<str>>,
     /// Labels given by operators.
     tags: Vec<Box<str>>,
+    /// The one group that it is in.
+    group: Option<Box<str>>,
     /// Whether it can be reached, as far as we know.
     online: bool,
     /// Whether secret values may be sent to it.
@@ -207,6 +210,7 @@ impl From<Device> for DeviceView {
             aliases: facts.aliases.iter().map(alias).collect(),
             customer: device.customer,
             tags: device.tags,
+            group: device.group,
             online: device.online,
             claimed: device.claimed,
             last_seen_at: device.last_seen_at,
@@ -227,6 +231,8 @@ pub(super) struct DeviceQuery {
     tag: Option<Box<str>>,
     /// Of this model.
     model: Option<Box<str>>,
+    /// Of this group.
+    group: Option<Box<str>>,
     /// With this text in their identity or names.
     q: Option<Box<str>>,
     /// That stand so to what they should be.
@@ -247,7 +253,7 @@ pub(super) async fn list(
     State(state): State<ApiState>,
     Params(query): Params<DeviceQuery>,
 ) -> Result<Json<Items<DeviceView>>, Problem> {
-    let filters = [&query.tag, &query.model, &query.q];
+    let filters = [&query.tag, &query.model, &query.group, &query.q];
     if filters.into_iter().flatten().any(|text| text.len() > FILTER_LEN_MAX) {
         let detail = format!("a filter has at most {FILTER_LEN_MAX} bytes");
         return Err(Problem::new(Code::InvalidQuery, detail));
@@ -256,6 +262,7 @@ pub(super) async fn list(
         protocol: query.protocol.map(Protocol::from),
         tag: query.tag,
         model: query.model,
+        group: query.group,
         q: query.q,
         standing: query.provisioning.map(Standing::from),
         ..Filter::default()
@@ -296,7 +303,8 @@ pub(super) async fn show(
 
 /// Claims a device's equipment, so that secret values may be sent to it.
 ///
-/// Claiming it again changes nothing.
+/// It is given the secrets of its serials from then on, whoever held them: two boxes that say the same
+/// serial are a copy and its original, and an operator says which is which.
 #[utoipa::path(post, path = "/api/v1/devices/{id}/claim", tag = "devices",
     operation_id = "claim_device",
     security(("token" = ["devices.write"])),
@@ -308,11 +316,11 @@ pub(super) async fn claim(
     name: DeviceName,
 ) -> Result<Json<DeviceView>, Problem> {
     let device = state.device(caller.tenant(), &name)?;
-    if !device.claimed {
-        let (tenant, id) = (caller.tenant().clone(), device.id.clone());
-        let operations = vec![Operation::Claim { tenant, device: id }];
-        let nothing = serde_json::json!({});
-        state.change(&caller, "device.claim", device.id.as_str(), &nothing, operations).await?;
-    }
+    let (tenant, id) = (caller.tenant(), &device.id);
+    let mut operations = state.equipments.take_over(tenant, id, &device.facts);
+    operations.push(Operation::Claim { tenant: tenant.clone(), device: id.clone() });
+    let nothing = serde_json::json!({});
+    state.change(&caller, "device.claim", id.as_str(), &nothing, operations).await?;
+    push::one(&state, tenant, id);
     Ok(Json(DeviceView { claimed: true, ..device.into() }))
 }

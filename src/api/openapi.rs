@@ -3,9 +3,9 @@
 use super::access::{Authorised, need};
 use super::problem::ProblemBody;
 use super::{
-    ApiState, approvals, audit, commands, credentials, customers, dead_letters, devices, events,
-    health, holds, images, metrics, naming, parameters, plans, profiles, sinks, tokens, trace,
-    uploads, wake,
+    ApiState, approvals, audit, commands, credentials, customers, dead_letters, devices, equipment,
+    events, groups, health, holds, images, metrics, naming, parameters, plans, profiles, rollouts,
+    sinks, tasks, tokens, trace, uploads, wake, wifi,
 };
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
@@ -44,6 +44,16 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(naming::put_tag, naming::delete_tag))
         .routes(routes!(credentials::put, credentials::show, credentials::delete))
         .routes(routes!(credentials::allow_enrolment))
+        .routes(routes!(equipment::list))
+        .routes(routes!(equipment::put, equipment::show, equipment::delete))
+        .routes(routes!(equipment::put_status))
+        .routes(routes!(equipment::schema))
+        .routes(routes!(equipment::activated_schema))
+        .routes(routes!(wifi::of_device))
+        .routes(routes!(wifi::of_customer))
+        .routes(routes!(tasks::list))
+        .routes(routes!(tasks::delete))
+        .routes(routes!(tasks::retry))
         .routes(routes!(trace::begin, trace::show, trace::end))
         .routes(routes!(customers::put, customers::show))
         .routes(routes!(customers::devices_of))
@@ -51,6 +61,16 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(images::list))
         .routes(routes!(images::put, images::show, images::delete))
         .routes(routes!(images::fetch))
+        .routes(routes!(rollouts::create, rollouts::list))
+        .routes(routes!(rollouts::show))
+        .routes(routes!(rollouts::devices))
+        .routes(routes!(rollouts::pause))
+        .routes(routes!(rollouts::resume))
+        .routes(routes!(rollouts::next))
+        .routes(routes!(rollouts::abort))
+        .routes(routes!(rollouts::of_device))
+        .routes(routes!(groups::put_device, groups::delete_device))
+        .routes(routes!(groups::put, groups::show, groups::delete))
         .routes(routes!(uploads::of_device))
         .routes(routes!(uploads::show, uploads::delete))
         .routes(routes!(uploads::fetch))

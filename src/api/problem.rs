@@ -53,6 +53,14 @@ pub enum Code {
     NoSuchHold,
     /// Nothing of that name waits for someone to agree.
     NoSuchApproval,
+    /// Nothing is kept for equipment of that name.
+    NoSuchEquipment,
+    /// No task has that name.
+    NoSuchTask,
+    /// Equipment is kept by the business's hub and not here.
+    KeptByHub,
+    /// What is changed is not what the caller saw.
+    PreconditionFailed,
     /// The device does not belong to that customer.
     NotTheOwner,
     /// What is asked stands against what is.
@@ -63,8 +71,20 @@ pub enum Code {
     SamePerson,
     /// The sink is still in the configuration.
     SinkConfigured,
-    /// A command that has not ended names the image.
+    /// A command or rollout that has not ended names the image.
     ImageInUse,
+    /// Nobody whose signature is demanded has signed the image.
+    NotSigned,
+    /// The image is given to nobody, or not without force.
+    ImageRefused,
+    /// The rollout is not known.
+    NoSuchRollout,
+    /// The rollout does not stand so that this could be done.
+    RolloutState,
+    /// As many rollouts are open as may be.
+    TooManyRollouts,
+    /// Nothing is wanted of the group.
+    NoSuchWish,
     /// The command is under way or at its end.
     CommandUnderWay,
     /// A device of this protocol does not take this.
@@ -109,7 +129,7 @@ pub enum Code {
 
 impl Code {
     /// Every word.
-    pub const ALL: [Self; 46] = [
+    pub const ALL: [Self; 56] = [
         Self::Unauthorised,
         Self::Forbidden,
         Self::TooManyTries,
@@ -127,15 +147,25 @@ impl Code {
         Self::NoSuchDeadLetter,
         Self::NoSuchImage,
         Self::NoSuchUpload,
-        Self::NoSuchProfile,
-        Self::NoSuchHold,
+        Self::KeptByHub,
         Self::NoSuchApproval,
+        Self::NoSuchEquipment,
+        Self::NoSuchHold,
+        Self::NoSuchProfile,
+        Self::NoSuchTask,
+        Self::PreconditionFailed,
         Self::NotTheOwner,
         Self::Conflict,
         Self::NoTrial,
         Self::SamePerson,
         Self::SinkConfigured,
         Self::ImageInUse,
+        Self::NotSigned,
+        Self::ImageRefused,
+        Self::NoSuchRollout,
+        Self::RolloutState,
+        Self::TooManyRollouts,
+        Self::NoSuchWish,
         Self::CommandUnderWay,
         Self::WrongProtocol,
         Self::TooManyCommands,
@@ -202,22 +232,50 @@ impl Code {
             Self::NoSuchUpload => (S::NOT_FOUND, "no_such_upload", "There is no such upload"),
             Self::NoSuchProfile => (S::NOT_FOUND, "no_such_profile", "There is no such profile"),
             Self::NoSuchHold => (S::NOT_FOUND, "no_such_hold", "There is no such hold"),
-            Self::NoSuchApproval => {
-                (S::NOT_FOUND, "no_such_approval", "Nothing of that name waits for someone to agree")
-            }
+            Self::NoSuchApproval => (
+                S::NOT_FOUND,
+                "no_such_approval",
+                "Nothing of that name waits for someone to agree",
+            ),
             Self::NoTrial => (S::CONFLICT, "no_trial", "No profiles are on trial"),
             Self::SamePerson => (S::CONFLICT, "same_person", "Another person must agree"),
             Self::TooManyPlans => {
                 (S::TOO_MANY_REQUESTS, "too_many_plans", "Another plan of the fleet is being made")
             }
-            Self::TooManyHolds => (S::TOO_MANY_REQUESTS, "too_many_holds", "There are too many holds"),
+            Self::TooManyHolds => {
+                (S::TOO_MANY_REQUESTS, "too_many_holds", "There are too many holds")
+            }
             Self::FaultyProfiles => {
                 (S::UNPROCESSABLE_ENTITY, "faulty_profiles", "Profiles are faulty")
+            }
+            Self::NoSuchEquipment => {
+                (S::NOT_FOUND, "no_such_equipment", "Nothing is kept for such equipment")
+            }
+            Self::NoSuchTask => (S::NOT_FOUND, "no_such_task", "There is no such task"),
+            Self::KeptByHub => (S::CONFLICT, "kept_by_hub", "The business's hub keeps equipment"),
+            Self::PreconditionFailed => {
+                (S::PRECONDITION_FAILED, "precondition_failed", "It is not as the caller saw it")
             }
             Self::NotTheOwner => (S::NOT_FOUND, "not_the_owner", "The customer does not own it"),
             Self::Conflict => (S::CONFLICT, "conflict", "This stands against what is"),
             Self::SinkConfigured => (S::CONFLICT, "sink_configured", "The sink is in use"),
-            Self::ImageInUse => (S::CONFLICT, "image_in_use", "A command needs the image"),
+            Self::ImageInUse => {
+                (S::CONFLICT, "image_in_use", "A command or rollout needs the image")
+            }
+            Self::NotSigned => (
+                S::UNPROCESSABLE_ENTITY,
+                "not_signed",
+                "No key of `firmware.keys` signed the image",
+            ),
+            Self::ImageRefused => {
+                (S::CONFLICT, "image_refused", "The image is not given to devices")
+            }
+            Self::NoSuchRollout => (S::NOT_FOUND, "no_such_rollout", "There is no such rollout"),
+            Self::RolloutState => (S::CONFLICT, "rollout_state", "The rollout does not stand so"),
+            Self::TooManyRollouts => {
+                (S::TOO_MANY_REQUESTS, "too_many_rollouts", "Too many rollouts are open")
+            }
+            Self::NoSuchWish => (S::NOT_FOUND, "no_such_wish", "Nothing is wanted of the group"),
             Self::CommandUnderWay => {
                 (S::CONFLICT, "command_under_way", "The command cannot be withdrawn")
             }

@@ -174,8 +174,8 @@ fn options(sink: &config::Sink) -> Result<SinkOptions, StartError> {
     })
 }
 
-/// Where a sink's host may have its address; anywhere when the operator names no network.
-struct Networks(Vec<Cidr>);
+/// Where the host of a sink or of the hub may have its address; anywhere when the operator names no network.
+pub(super) struct Networks(pub(super) Vec<Cidr>);
 
 impl EgressGuard for Networks {
     fn permits(&self, address: IpAddr) -> bool {

@@ -21,6 +21,8 @@ pub(super) async fn rebuild(core: &Core) -> Result<SteeringRows, StartError> {
     core.transfers.load().await?;
     let steering = core.store.steering().await?;
     core.holds.load(&steering);
+    core.equipments.load().await?;
+    core.upgrades.load().await?;
     Ok(steering)
 }
 

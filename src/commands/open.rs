@@ -45,9 +45,8 @@ impl Desk {
 
     /// Devices for which there is something to be written.
     pub fn with_writes(&self) -> Vec<(Tenant, DeviceId)> {
-        let waits = |open: &Open| {
-            self.may_be_sent(&open.command) && holds::is_write(&open.command.kind)
-        };
+        let waits =
+            |open: &Open| self.may_be_sent(&open.command) && holds::is_write(&open.command.kind);
         let waiting = self.open.iter().filter(|open| open.value().iter().any(waits));
         waiting.map(|open| open.key().clone()).collect()
     }

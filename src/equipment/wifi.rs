@@ -17,6 +17,9 @@ pub enum WifiError {
     /// The device has said no serial, under which its values could be kept.
     #[error("the device has no serial yet")]
     Nameless,
+    /// Nothing is kept under that name.
+    #[error("nothing is kept for such equipment")]
+    NotKept,
     /// What is kept was sealed under another key.
     #[error("what is kept for the device cannot be opened")]
     Sealed,
@@ -28,6 +31,20 @@ pub enum WifiError {
     NoBackend,
 }
 
+/// Whose radio networks are changed.
+#[derive(Clone, Copy, Debug)]
+pub enum WifiTarget<'a> {
+    /// A device's.
+    Device {
+        /// Which.
+        id: &'a DeviceId,
+        /// What it says of itself.
+        facts: &'a DeviceFacts,
+    },
+    /// Those of equipment that has not been met, by its name in the one spelling.
+    Name(&'a str),
+}
+
 impl Equipments {
     /// What is to be committed for a change of a device's radio networks. Our own backend keeps it in
     /// the document; beside a hub it is laid over the hub's values until the hub changes its own word
@@ -35,14 +52,16 @@ impl Equipments {
     pub async fn wifi_change(
         &self,
         tenant: &Tenant,
-        device: &DeviceId,
-        facts: &DeviceFacts,
+        target: WifiTarget<'_>,
         changes: &[Wifi],
     ) -> Result<Operation, WifiError> {
         let inner = self.inner().ok_or(WifiError::NoBackend)?;
-        let change = match &inner.source {
-            Source::Embedded(_) => inner.change_document(tenant, facts, changes).await?,
-            Source::Hub(_) => inner.change_overlay(tenant, device, changes).await?,
+        let change = match (&inner.source, target) {
+            (Source::Embedded(_), target) => inner.change_document(tenant, target, changes).await?,
+            (Source::Hub(_), WifiTarget::Device { id, .. }) => {
+                inner.change_overlay(tenant, id, changes).await?
+            }
+            (Source::Hub(_), WifiTarget::Name(_)) => return Err(WifiError::NotKept),
         };
         Ok(Operation::Equipment(change))
     }
@@ -121,13 +140,24 @@ impl Inner {
     async fn change_document(
         &self,
         tenant: &Tenant,
-        facts: &DeviceFacts,
+        target: WifiTarget<'_>,
         changes: &[Wifi],
     ) -> Result<EquipmentChange, WifiError> {
-        let (key, mut equipment, expect) = match self.document(tenant, facts).await? {
-            Some((row, Some(equipment))) => (row.serial, equipment, Expect::Version(row.version)),
-            Some((_, None)) => return Err(WifiError::Sealed),
-            None => {
+        let kept = match target {
+            WifiTarget::Device { facts, .. } => self.document(tenant, facts).await?,
+            WifiTarget::Name(key) => {
+                let row = self.store.equipment(tenant, key).await?.ok_or(WifiError::NotKept)?;
+                let equipment = self.open(row.sealed.expose());
+                Some((row, equipment))
+            }
+        };
+        let (key, mut equipment, expect) = match (kept, target) {
+            (Some((row, Some(equipment))), _) => {
+                (row.serial, equipment, Expect::Version(row.version))
+            }
+            (Some((_, None)), _) => return Err(WifiError::Sealed),
+            (None, WifiTarget::Name(_)) => return Err(WifiError::NotKept),
+            (None, WifiTarget::Device { facts, .. }) => {
                 let key = equipment::keys(facts).into_iter().next().ok_or(WifiError::Nameless)?;
                 let serial = facts.serial.as_deref().unwrap_or(&key).to_owned();
                 (key, Equipment { serial, ..Equipment::default() }, Expect::Absent)

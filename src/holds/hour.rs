@@ -198,8 +198,9 @@ impl Hours {
 
     pub(super) fn totals(&self) -> Totals {
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        let pending =
-            |hour: &&Hour| hour.approval.as_ref().is_some_and(|it| it.state == ApprovalState::Pending);
+        let pending = |hour: &&Hour| {
+            hour.approval.as_ref().is_some_and(|it| it.state == ApprovalState::Pending)
+        };
         Totals {
             pending: count(self.0.values().filter(pending).count()),
             waiting: count(self.0.values().map(|hour| hour.waiting.len()).sum()),
@@ -228,9 +229,8 @@ impl Hour {
         if self.waiting.len() < WAITING_MAX {
             self.waiting.insert(device.clone());
         }
-        let asks = |it: &Approval| {
-            it.state == ApprovalState::Pending && it.revision == change.revision
-        };
+        let asks =
+            |it: &Approval| it.state == ApprovalState::Pending && it.revision == change.revision;
         if self.approval.as_ref().is_some_and(asks) {
             return;
         }

@@ -92,8 +92,8 @@ impl Provisioner {
         let now = self.parts.clock.now();
         let subject = subject(&device, root(&model, &device));
         // Without asking the hub: that would claim the equipment.
-        let equipment: Option<std::sync::Arc<Equipment>> = None;
-        let tenant_values = self.parts.profiles.tenant_values(tenant);
+        let equipment = self.parts.equipments.peek(tenant, &subject, now).await;
+        let tenant_values = self.parts.profiles.values_for(tenant, &device.id);
         Ok(Some(plan(&DryRun {
             set,
             device: &device,

@@ -79,7 +79,7 @@ impl Provisioner {
         };
         if run.wanted.aliases.is_empty() {
             let set = self.parts.profiles.set_for(&run.it.tenant, &run.it.device);
-            let values = self.parts.profiles.tenant_values(&run.it.tenant);
+            let values = self.parts.profiles.values_for(&run.it.tenant, &run.it.device);
             let subject = subject(&device, run.it.root);
             let wanted = set.layers(&subject, None).render(&subject, None, &values, &run.model);
             if wanted.aliases.is_empty() {
@@ -145,7 +145,7 @@ impl Provisioner {
         run.is_claimed = registry.is_claimed(&run.it.tenant, &run.it.device)
             && !matches!(run.known, Known::Taken);
         let set = profiles.set_for(&run.it.tenant, &run.it.device);
-        let tenant_values = profiles.tenant_values(&run.it.tenant);
+        let tenant_values = profiles.values_for(&run.it.tenant, &run.it.device);
         let layers = set.layers(&subject, equipment.as_deref());
         run.kept.set_quirks(quirks_of(&layers));
         run.wanted = layers.render(&subject, equipment.as_deref(), &tenant_values, &run.model);
@@ -193,8 +193,7 @@ impl Provisioner {
     fn barred(&self, run: &Run) -> Option<Standing> {
         let Parts { registry, holds, clock, .. } = &self.parts;
         let (tenant, device) = (&run.it.tenant, &run.it.device);
-        let model = registry.facts(tenant, device).and_then(|facts| facts.model);
-        if holds.is_held(tenant, model.as_deref()) {
+        if holds.holds(registry, tenant, device) {
             return Some(Standing::Held);
         }
         let needs_agreement = run.kept.from_factory_at.is_none();
@@ -237,7 +236,7 @@ impl Provisioner {
 }
 
 /// A device as its profiles see it.
-pub(super) fn subject<'a>(device: &'a Device, root: &'a str) -> Subject<'a> {
+pub(crate) fn subject<'a>(device: &'a Device, root: &'a str) -> Subject<'a> {
     Subject {
         id: &device.id,
         facts: &device.facts,

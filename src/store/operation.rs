@@ -1,7 +1,9 @@
 //! Named conditional writes.
 
 use super::{
-    AuditEntry, CredentialRow, CustomerRow, EquipmentChange, FirmwareOperation, ImageRow, NewDeadLetter, Position, ProvisionRow, Seen, Steering, TaskChange, TaskRow, TokenRow, UploadRow,
+    AuditEntry, CredentialRow, CustomerRow, EquipmentChange, FirmwareOperation, ImageRow,
+    NewDeadLetter, Position, ProvisionRow, Seen, Steering, TaskChange, TaskRow, TokenRow,
+    UploadRow,
 };
 use firmware::ImageName;
 use jiff::Timestamp;

@@ -52,6 +52,8 @@ struct State {
     mood: Option<Mood>,
     /// Statuses for single serials.
     single: BTreeMap<String, u16>,
+    /// The status of every POST.
+    posts: Option<u16>,
     heard: Vec<Heard>,
     /// What a client must not do.
     faults: Vec<String>,
@@ -98,7 +100,7 @@ impl Hub {
 
     /// What it says of a serial from now on.
     pub(crate) fn knows(&self, serial: &str, document: Value) {
-        self.shared.state.lock().unwrap().known.insert(serial.to_owned(), document);
+        self.shared.state.lock().unwrap().known.insert(spelled(serial), document);
     }
 
     /// Answers every request so from now on.
@@ -111,15 +113,20 @@ impl Hub {
     pub(crate) fn be_for(&self, serial: &str, status: Option<u16>) {
         let single = &mut self.shared.state.lock().unwrap().single;
         match status {
-            Some(status) => single.insert(serial.to_owned(), status),
-            None => single.remove(serial),
+            Some(status) => single.insert(spelled(serial), status),
+            None => single.remove(&spelled(serial)),
         };
+    }
+
+    /// Answers whoever tells it something with this status; `None`: as it should.
+    pub(crate) fn refuse_posts(&self, status: Option<u16>) {
+        self.shared.state.lock().unwrap().posts = status;
     }
 
     /// Everything that it heard about a serial.
     pub(crate) fn heard(&self, serial: &str) -> Vec<Heard> {
         let state = self.shared.state.lock().unwrap();
-        state.heard.iter().filter(|it| it.serial == serial).cloned().collect()
+        state.heard.iter().filter(|it| it.serial == spelled(serial)).cloned().collect()
     }
 
     /// How often it was asked for a serial's values.
@@ -237,7 +244,7 @@ impl State {
             return (404, None, r#"{"error":"unknown serial"}"#.to_owned());
         };
         if request.method == "POST" {
-            return (204, None, String::new());
+            return (self.posts.unwrap_or(204), None, String::new());
         }
         let body = document.to_string();
         let mut hasher = DefaultHasher::new();
@@ -286,6 +293,12 @@ impl Request {
         let rest = self.path.strip_prefix("/devices/")?;
         let (serial, what) = rest.split_once('/')?;
         let is_right = [("GET", "provision"), ("POST", "activated")];
-        is_right.contains(&(&self.method, what)).then(|| serial.replace("%3A", ":"))
+        is_right.contains(&(&self.method, what)).then(|| spelled(&serial.replace("%3A", "")))
     }
+}
+
+/// A name in one spelling: businesses write a MAC in many.
+fn spelled(serial: &str) -> String {
+    let plain = serial.chars().filter(char::is_ascii_alphanumeric);
+    plain.map(|it| it.to_ascii_uppercase()).collect()
 }

@@ -13,7 +13,7 @@ pub(crate) use self::session::{End, Visit};
 use self::script::Script;
 use crate::daemon::Daemon;
 use crate::tree::{Model, Names, Tree};
-use cwmp::{Body, Request};
+use cwmp::{Body, Request, Response};
 use model::DeviceId;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -126,6 +126,28 @@ impl Router {
         self.tree.lock().unwrap().values()
     }
 
+    /// Paths of the instances that a table has now.
+    pub(crate) fn instances(&self, table: &str) -> Vec<String> {
+        let values = self.values();
+        let mut instances: Vec<_> = values
+            .keys()
+            .filter_map(|path| {
+                let number = path.strip_prefix(table)?.split('.').next()?;
+                Some(format!("{table}{number}."))
+            })
+            .collect();
+        instances.dedup();
+        instances
+    }
+
+    /// Makes an object as its owner does at its own pages.
+    pub(crate) fn make(&self, table: &str) -> String {
+        let add = Request::AddObject { object: table.into(), parameter_key: Box::default() };
+        let made = self.tree.lock().unwrap().answer(&add);
+        let Some(Ok(Response::AddObject { instance, .. })) = made else { panic!("{made:?}") };
+        format!("{table}{instance}.")
+    }
+
     /// Its MAC address.
     pub(crate) fn mac(&self) -> String {
         self.tree.lock().unwrap().names().mac.clone()
@@ -142,9 +164,24 @@ impl Router {
         self.tree.lock().unwrap().refuse(path, code);
     }
 
+    /// Takes a parameter from now on, says that all went well, and leaves it as it is.
+    pub(crate) fn ignore(&self, path: &str) {
+        self.tree.lock().unwrap().ignore(path);
+    }
+
+    /// Refuses whole calls from now on, without a word about which part it was.
+    pub(crate) fn names_no_culprit(&self) {
+        self.script.lock().unwrap().is_mute = true;
+    }
+
     /// Plays a trick at the next call of that name.
     pub(crate) fn play(&self, call: &'static str, trick: Trick) {
-        self.script.lock().unwrap().tricks.push((call, trick));
+        self.play_nth(call, 1, trick);
+    }
+
+    /// Plays a trick at the nth call of that name from now on.
+    pub(crate) fn play_nth(&self, call: &'static str, nth: u32, trick: Trick) {
+        self.script.lock().unwrap().tricks.push((call, nth, trick));
     }
 
     /// Whether a trick has not been played yet.
@@ -160,18 +197,27 @@ impl Router {
     /// One session that begins with these events, and all that follows from it: restarts, images,
     /// a return to factory settings. Every session must come to its end.
     pub(crate) fn live(&self, events: &[&str]) -> Vec<Visit> {
+        let visits = self.try_live(events);
+        for visit in &visits {
+            visit.assert_ended();
+        }
+        visits
+    }
+
+    /// The same, until one does not come to its end; what is not told by then waits.
+    pub(crate) fn try_live(&self, events: &[&str]) -> Vec<Visit> {
         let mut visits = Vec::new();
         self.expect_events(events);
         loop {
             let visit = self.once();
-            visit.assert_ended();
+            let is_done = matches!(visit.end, End::Done);
             visits.push(visit);
             assert!(
                 visits.len() < SESSIONS_MAX,
                 "{} never comes to rest: {visits:#?}",
                 self.serial
             );
-            if !self.carry_out() {
+            if !is_done || !self.carry_out() {
                 return visits;
             }
         }

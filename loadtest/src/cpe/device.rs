@@ -75,6 +75,11 @@ impl Device {
         told
     }
 
+    /// What a parameter holds, passwords too.
+    pub(crate) fn value(&self, path: &str) -> Option<String> {
+        self.tree.value(path)
+    }
+
     /// What the server gave it to sign in with.
     pub(crate) fn acs_credentials(&self) -> Option<(String, String)> {
         self.pair("ManagementServer.Username", "ManagementServer.Password")

@@ -3,11 +3,14 @@
 use super::super::access::Peer;
 use super::super::*;
 use crate::deliver::cloud_event;
+use crate::pipeline::Pipeline;
 use crate::plans::{Plans, PlansParts};
 use crate::profiles::{self, Keeper, KeeperParts, Profiles};
+use crate::provisioner::{self, Provisioner};
 use crate::secrets::{KEY_LEN, Vault, new_token};
 use crate::store::{CustomerRow, Page, SqliteOptions, SqliteStore, TokenRow, WriterOptions};
 use crate::transfers::{self, TransferOptions};
+use crate::upgrades::{self, UpgradeOptions};
 use axum::Extension;
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode};
@@ -112,22 +115,36 @@ async fn no_files(
 }
 
 /// A planner and a keeper of no profiles at all.
-async fn no_profiles(
+fn no_profiles(
     store: &Arc<dyn Store>,
     writer: &Writer,
     registry: &Arc<Registry>,
     data_models: &Arc<DataModels>,
-    holds: &Arc<Holds>,
+    (holds, equipments): (&Arc<Holds>, &Arc<Equipments>),
     vault: &Vault,
     prometheus: &prometheus::Registry,
 ) -> (Arc<Plans>, Arc<Keeper>) {
     let (clock, profiles) = (Clock::start(), Arc::<Profiles>::default());
+    let parts = provisioner::Parts {
+        store: Arc::clone(store),
+        writer: writer.clone(),
+        registry: Arc::clone(registry),
+        data_models: Arc::clone(data_models),
+        profiles: Arc::clone(&profiles),
+        holds: Arc::clone(holds),
+        equipments: Arc::clone(equipments),
+        upgrades: Arc::default(),
+        wakes: crate::wake::Wakes::new().0,
+        clock,
+    };
+    let counted = provisioner::Metrics::new(prometheus).unwrap();
     let plans = Plans::new(PlansParts {
         store: Arc::clone(store),
         registry: Arc::clone(registry),
         data_models: Arc::clone(data_models),
         profiles: Arc::clone(&profiles),
-        fingerprint_key: [7; 32],
+        provisioner: Arc::new(Provisioner::new(parts, vault, 5, counted)),
+        equipments: Arc::clone(equipments),
         clock,
     });
     let parts = KeeperParts {
@@ -142,6 +159,31 @@ async fn no_profiles(
     };
     let keeper = Keeper::new(parts, Config::default().provisioning);
     (plans, keeper)
+}
+
+/// The embedded backend, and tasks that nobody carries out.
+fn business(
+    store: &Arc<dyn Store>,
+    writer: &Writer,
+    registry: &Arc<Registry>,
+    vault: &Vault,
+    clock: Clock,
+    prometheus: &prometheus::Registry,
+) -> (Arc<Tasks>, Arc<Equipments>) {
+    let counted = crate::tasks::Metrics::new(prometheus).unwrap();
+    let tasks = Tasks::new(Arc::clone(store), writer.clone(), clock, counted);
+    let equipments = Equipments::new(crate::equipment::Parts {
+        store: Arc::clone(store),
+        writer: writer.clone(),
+        registry: Arc::clone(registry),
+        vault: vault.clone(),
+        clock,
+        tasks: Arc::clone(&tasks),
+        metrics: crate::equipment::Metrics::new(prometheus).unwrap(),
+        claim_networks: Vec::new(),
+        hub: None,
+    });
+    (tasks, Arc::new(equipments))
 }
 
 fn no_credentials(
@@ -170,7 +212,19 @@ impl Scene {
         Self::with(NO_ROOM, ApiOptions::default()).await
     }
 
+    /// One that takes only images that this key has signed.
+    pub(super) async fn signed_by(key: &str) -> Self {
+        let keys = vec![firmware::PublicKey::parse(key).unwrap()];
+        let mut scene = Self::made(QUOTA, ApiOptions::default(), keys).await;
+        scene.token = scene.make_token(&Tenant::default(), "admin").await;
+        scene
+    }
+
     async fn with(quota_bytes: u64, options: ApiOptions) -> Self {
+        Self::made(quota_bytes, options, Vec::new()).await
+    }
+
+    async fn made(quota_bytes: u64, options: ApiOptions, keys: Vec<firmware::PublicKey>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (store, writer) = open_store(folder.path(), quota_bytes).await;
         let registry = Arc::new(Registry::new());
@@ -183,11 +237,14 @@ impl Scene {
             transfers::Parts { store: of_store, writer: of_writer, vault: vault.clone(), clock };
         let transfers = no_files(parts, folder.path(), &prometheus).await;
         let holds = Arc::new(Holds::default());
-        let mirrors: [Arc<dyn Mirror>; 4] = [
+        let (tasks, equipments) = business(&store, &writer, &registry, &vault, clock, &prometheus);
+        let mirrors: [Arc<dyn Mirror>; 6] = [
             Arc::<Holds>::clone(&holds),
             Arc::<Registry>::clone(&registry),
             Arc::<Access>::clone(&access),
             Arc::<Transfers>::clone(&transfers),
+            Arc::<Equipments>::clone(&equipments),
+            Arc::<Tasks>::clone(&tasks),
         ];
         let (changes, task) = Changes::new(&writer, &mirrors);
         tokio::spawn(task);
@@ -203,13 +260,37 @@ impl Scene {
             DataModels::new(of_store, writer.clone(), of_registry, vault.clone(), counted);
         let data_models = Arc::new(data_models);
         let (plans, keeper) =
-            no_profiles(&store, &writer, &registry, &data_models, &holds, &vault, &prometheus).await;
+            no_profiles(
+                &store,
+                &writer,
+                &registry,
+                &data_models,
+                (&holds, &equipments),
+                &vault,
+                &prometheus,
+            );
         let (waker, asked) = crate::wake::Wakes::new();
+        let desk = Arc::new(desk);
+        let (of_registry, of_desk) = (Arc::clone(&registry), Arc::clone(&desk));
+        let pipeline = Arc::new(Pipeline::new(writer.clone(), of_registry, of_desk, clock));
+        let upgrades = upgrades::Parts {
+            store: Arc::clone(&store),
+            writer: writer.clone(),
+            registry: Arc::clone(&registry),
+            desk: Arc::clone(&desk),
+            pipeline,
+            transfers: Arc::clone(&transfers),
+            holds: Arc::clone(&holds),
+            wakes: Arc::clone(&waker),
+            clock,
+        };
+        let bounds = UpgradeOptions::new(&Config::default(), keys);
+        let upgrades = Upgrades::new(upgrades, bounds, &prometheus).unwrap();
         let state = ApiState::new(Parts {
             store,
             changes,
             registry,
-            desk: Arc::new(desk),
+            desk,
             access,
             vault,
             data_models,
@@ -217,7 +298,10 @@ impl Scene {
             holds,
             plans,
             credentials: Arc::new(credentials),
+            tasks,
+            equipments,
             transfers,
+            upgrades,
             traces: Arc::default(),
             replays: Replays::default(),
             wakes: waker,

@@ -2,7 +2,9 @@
 
 use crate::store::{
     AuditEntry, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow,
-    EquipmentRow, FirmwareStep, GroupFirmwareRow, HubMemory, ImageRow, Operation, OperationError, Page, Position, ProvisionMark, ReadError, RolloutDevice, RolloutDevices, RolloutRow, SteeringRows, Store, StoredEvent, TaskRow, Tasks, TokenRow, UploadRow, Uploads, Usage, Write,
+    EquipmentRow, FirmwareStep, GroupFirmwareRow, HubMemory, ImageRow, Operation, OperationError,
+    Page, Position, ProvisionMark, ReadError, RolloutDevice, RolloutDevices, RolloutRow,
+    SteeringRows, Store, StoredEvent, TaskRow, Tasks, TokenRow, UploadRow, Uploads, Usage, Write,
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -276,11 +278,11 @@ impl Store for MemoryStore {
         Ok(Vec::new())
     }
 
-    async fn data_models_of(
+    async fn known_of(
         &self,
         _: &Tenant,
         _: &[DeviceId],
-    ) -> Result<Vec<(DeviceId, Redacted<Vec<u8>>)>, ReadError> {
+    ) -> Result<Vec<crate::store::KnownRow>, ReadError> {
         Ok(Vec::new())
     }
     async fn steering(&self) -> Result<SteeringRows, ReadError> {

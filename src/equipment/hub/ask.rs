@@ -278,6 +278,22 @@ impl Inner {
         changed.checked().unwrap_or(equipment)
     }
 
+    /// What the hub said last of a device, with what the customer changed since.
+    pub(in crate::equipment) async fn remembered(
+        &self,
+        tenant: &Tenant,
+        device: &DeviceId,
+    ) -> Option<Equipment> {
+        let memory = self.store.hub_memory(tenant, device).await.ok()?;
+        let equipment = self.open(memory.answer?.sealed.expose())?;
+        let heard = self.basis(&equipment.wifi);
+        let overlay = memory.overlay.filter(|it| it.basis.is_none_or(|basis| basis == heard));
+        match overlay {
+            Some(overlay) => Some(self.laid_over(device, equipment, &overlay)),
+            None => Some(equipment),
+        }
+    }
+
     /// Names the hub's own word on the radio networks.
     pub(in crate::equipment) fn basis(&self, wifi: &[Wifi]) -> u64 {
         self.hash(&serde_json::to_vec(wifi).expect("our own types are representable in JSON"))

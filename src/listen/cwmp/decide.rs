@@ -28,10 +28,12 @@ impl CwmpListener {
     /// waited for.
     pub(super) async fn decide(&self, owned: &mut Owned) {
         let mut work: Vec<Work> = Vec::new();
-        let is_first = !owned.is_set_up;
-        let is_held = self.parts.desk.is_held(&owned.tenant, &owned.device);
-        owned.is_set_up = true;
-        if is_first && is_held {
+        let is_first = !std::mem::replace(&mut owned.is_set_up, true);
+        if is_first {
+            let is_booting = owned.inform.is_booting;
+            self.parts.upgrades.called(&owned.tenant, &owned.device, is_booting).await;
+        }
+        if is_first && self.parts.desk.is_held(&owned.tenant, &owned.device) {
             self.remember_held(owned);
         } else if is_first {
             let set_up = self.parts.provision.set_up(owned.subject());

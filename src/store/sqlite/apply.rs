@@ -5,7 +5,8 @@ use super::commands::Step;
 use super::data_models::Put;
 use super::devices::{self, Said, document, kind_number};
 use super::{
-    commands, credentials, data_models, equipment, files, provision, readers, rollouts, steering, tasks,
+    commands, credentials, data_models, equipment, files, provision, readers, rollouts, steering,
+    tasks,
 };
 use crate::store::{AuditEntry, CustomerRow, Operation, OperationError, TokenRow};
 use jiff::Timestamp;

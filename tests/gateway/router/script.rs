@@ -12,6 +12,8 @@ pub(crate) enum Trick {
     Fault(u16),
     /// Says nothing, and leaves the connection open.
     Silence,
+    /// Does it, says nothing, and leaves the connection open.
+    SilenceAfter,
     /// Loses its power before it has done it.
     CutBefore,
     /// Loses its power when it has done it, before it has said so.
@@ -36,8 +38,10 @@ pub(crate) enum Mishap {
 /// What a router has ready.
 #[derive(Debug, Default)]
 pub(super) struct Script {
-    /// For one call each, in order.
-    pub(super) tricks: Vec<(&'static str, Trick)>,
+    /// Call, how many calls of that name it still takes, and what is done then.
+    pub(super) tricks: Vec<(&'static str, u32, Trick)>,
+    /// Whether it does not say which part of a call it refuses.
+    pub(super) is_mute: bool,
     /// For every image.
     pub(super) mishap: Option<Mishap>,
     /// How many images it has been told to fetch.
@@ -47,8 +51,9 @@ pub(super) struct Script {
 impl Script {
     /// The trick that was ready for that call.
     pub(super) fn take(&mut self, call: &str) -> Option<Trick> {
-        let at = self.tricks.iter().position(|(name, _)| *name == call)?;
-        Some(self.tricks.remove(at).1)
+        let at = self.tricks.iter().position(|(name, ..)| *name == call)?;
+        self.tricks[at].1 -= 1;
+        (self.tricks[at].1 == 0).then(|| self.tricks.remove(at).2)
     }
 }
 

@@ -156,7 +156,7 @@ impl Router {
                     return Ok(End::Tricked(Trick::CutBefore));
                 }
                 Some(Trick::Slow(time)) => thread::sleep(time),
-                Some(Trick::Fault(_) | Trick::CutAfter) | None => {}
+                Some(Trick::Fault(_) | Trick::CutAfter | Trick::SilenceAfter) | None => {}
             }
             let body = match trick {
                 Some(Trick::Fault(code)) => Body::Fault(Box::new(fault(code))),
@@ -166,8 +166,13 @@ impl Router {
                 visit.faults.push(fault.code);
             }
             visit.requests.push(request);
-            if trick == Some(Trick::CutAfter) {
-                return Ok(End::Tricked(Trick::CutAfter));
+            match trick {
+                Some(Trick::CutAfter) => return Ok(End::Tricked(Trick::CutAfter)),
+                Some(Trick::SilenceAfter) => {
+                    forget(connection);
+                    return Ok(End::Tricked(Trick::SilenceAfter));
+                }
+                _ => {}
             }
             reply = Message::new(asked.id, asked.namespace, body).encode();
         }
@@ -209,7 +214,14 @@ impl Router {
                 }
                 Body::Response(Box::new(response))
             }
-            Err(fault) => Body::Fault(Box::new(fault)),
+            Err(mut fault) => {
+                if self.script.lock().unwrap().is_mute {
+                    // The part's own code is all there is.
+                    fault.code = fault.parameters.first().map_or(fault.code, |it| it.code);
+                    fault.parameters.clear();
+                }
+                Body::Fault(Box::new(fault))
+            }
         }
     }
 
