@@ -327,12 +327,14 @@ fn join(
     let rounds_max = u8::try_from(rounds_max).unwrap_or(u8::MAX);
     let counted = provisioner::Metrics::new(metrics.registry())?;
     let provisioner = Provisioner::new(parts, &vault, rounds_max, counted);
+    let provisioner = Arc::new(Provisioner::new(parts, &vault, rounds_max, counted));
     let plans = Plans::new(PlansParts {
         store: Arc::clone(&store),
         registry: Arc::clone(&registry),
         data_models: Arc::clone(&data_models),
         profiles: Arc::clone(&profiles),
-        fingerprint_key: *provisioner.key(),
+        provisioner: Arc::clone(&provisioner),
+        equipments: Arc::clone(&equipments),
         clock,
     });
     Ok(Core {
@@ -349,7 +351,7 @@ fn join(
         traces: Arc::default(),
         access: Arc::new(access),
         wakes,
-        provisioner: Arc::new(provisioner),
+        provisioner,
         data_models,
         transfers,
         holds,

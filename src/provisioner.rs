@@ -21,6 +21,7 @@ mod waits;
 pub use dry_run::{DryRun, Planned, plan};
 pub use kept::{Kept, Lacking, from_factory};
 pub use metrics::Metrics;
+pub(crate) use rounds::subject;
 pub use run::{Introduced, Run};
 
 use crate::clock::Clock;
@@ -156,6 +157,13 @@ impl Provisioner {
         }
         let body = self.parts.store.provision(tenant, device).await?;
         Ok(body.map_or_else(Kept::default, |body| Kept::read(device, &body)))
+    }
+
+    /// The same of one whose row was read by others.
+    #[must_use]
+    pub fn kept_as(&self, tenant: &Tenant, device: &DeviceId, body: Option<&str>) -> Kept {
+        let read = || body.map_or_else(Kept::default, |body| Kept::read(device, body));
+        self.behind.waiting(tenant, device).unwrap_or_else(read)
     }
 
     /// How a device stands, as far as it is known without reading.

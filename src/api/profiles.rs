@@ -61,6 +61,8 @@ pub(super) struct ProfileView {
     matching: Option<Value>,
     /// Whether it says of itself that its paths are not verified.
     guess: bool,
+    /// How many of its rules name paths that are not verified.
+    guesses: usize,
     /// How many rules it has.
     rules: usize,
     /// For how many devices it was, by what they say of themselves, when that was counted last.
@@ -186,7 +188,7 @@ fn view(
     written: Option<(&str, Source)>,
     state: &'static str,
 ) -> ProfileView {
-    let (text, source) = written.unzip();
+    let source = written.map(|(_, source)| source);
     let counted = !sets.devices.is_empty();
     ProfileView {
         name: profile.name.clone(),
@@ -198,17 +200,12 @@ fn view(
             Some(Source::Folder) | None => "folder",
         },
         state,
-        matching: text.and_then(matching),
+        matching: profile.match_summary().cloned(),
         guess: profile.is_guess,
+        guesses: profile.guesses(),
         rules: profile.rules(),
         devices: counted.then(|| sets.devices.get(&profile.name).copied().unwrap_or(0)),
     }
-}
-
-/// The table `match` of a profile's file.
-fn matching(text: &str) -> Option<Value> {
-    let table: toml::Table = text.parse().ok()?;
-    serde_json::to_value(table.get("match")?).ok()
 }
 
 /// Shows every profile, and how a change of them stands.

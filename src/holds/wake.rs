@@ -4,12 +4,13 @@
 use super::Holds;
 use crate::commands::Desk;
 use crate::provisioner::{Provisioner, Reason};
-use crate::registry::{Device, Filter, Registry};
+use crate::registry::{Filter, Registry};
 use crate::shutdown::Stage;
 use crate::store::{Operation, Steering, Writer};
 use model::{DeviceId, Tenant};
 use provisioning::Standing;
 use std::collections::VecDeque;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -17,9 +18,6 @@ use tracing::{debug, info};
 
 /// How often the counts are written, and the next devices woken: a crash loses a second's changes.
 const TICK: Duration = Duration::from_secs(1);
-
-/// Devices that are looked at in one step.
-const PAGE: usize = 256;
 
 /// The task behind [`Holds`].
 #[derive(Debug)]
@@ -123,6 +121,12 @@ fn barred(registry: &Registry) -> Vec<(Tenant, DeviceId)> {
                 break;
             }
         }
+    for standing in [Standing::Held, Standing::AwaitingApproval] {
+        let filter = Filter { standing: Some(standing), ..Filter::default() };
+        registry.for_each(&filter, |device| {
+            barred.push((device.tenant, device.id));
+            ControlFlow::Continue(())
+        });
     }
     barred
 }

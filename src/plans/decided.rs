@@ -1,14 +1,24 @@
 //! One device: what it should be against what is known of it, as people see it.
 
-use super::Recalled;
 use crate::profiles::Loaded;
 use crate::provisioner::{self, DryRun, Planned};
 use crate::registry::Device;
 use jiff::Timestamp;
 use model::DataModel;
-use provisioning::{PlanView, RuleView, Wish};
+use provisioning::{Equipment, Held, PlanView, RuleView, Wish};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+/// What is known of a device beside the registry.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'a> {
+    /// Its data model.
+    pub(super) model: Option<&'a DataModel>,
+    /// What it took, and what it would not.
+    pub(super) held: &'a Held,
+    /// What the business said of it last.
+    pub(super) equipment: Option<&'a Equipment>,
+}
 
 /// A device's plan before anyone looks at it.
 pub(super) struct Decided {
@@ -45,8 +55,7 @@ pub struct DevicePlan {
 pub(super) fn decide(
     loaded: &Loaded,
     device: &Device,
-    model: Option<&DataModel>,
-    recalled: &Recalled,
+    known: &Known<'_>,
     key: &[u8; 32],
     now: Timestamp,
 ) -> Decided {
@@ -55,14 +64,14 @@ pub(super) fn decide(
     let planned = provisioner::plan(&DryRun {
         set: &loaded.set,
         device,
-        model: model.unwrap_or(&empty),
-        equipment: recalled.equipment.as_deref(),
+        model: known.model.unwrap_or(&empty),
+        equipment: known.equipment,
         tenant_values: loaded.values.get(&device.tenant).map_or(&none, |values| &**values),
-        held: &recalled.held,
+        held: known.held,
         key,
         now,
     });
-    Decided { planned, is_known: model.is_some() }
+    Decided { planned, is_known: known.model.is_some() }
 }
 
 impl Decided {

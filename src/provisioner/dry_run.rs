@@ -88,7 +88,7 @@ impl Provisioner {
         let subject = subject(&device, root(&model, &device));
         // Without asking the hub: that would claim the equipment.
         let equipment = self.parts.equipments.peek(tenant, &subject, now).await;
-        let tenant_values = self.parts.profiles.tenant_values(tenant);
+        let tenant_values = self.parts.profiles.values_for(tenant, &device.id);
         Ok(Some(plan(&DryRun {
             set,
             device: &device,

@@ -97,7 +97,7 @@ impl Provisioner {
         };
         if run.wanted.aliases.is_empty() {
             let set = self.parts.profiles.set_for(&run.it.tenant, &run.it.device);
-            let values = self.parts.profiles.tenant_values(&run.it.tenant);
+            let values = self.parts.profiles.values_for(&run.it.tenant, &run.it.device);
             let subject = subject(&device, run.it.root);
             let wanted = set.layers(&subject, None).render(&subject, None, &values, model);
             if wanted.aliases.is_empty() {
@@ -169,7 +169,7 @@ impl Provisioner {
         run.is_claimed = registry.is_claimed(&run.it.tenant, &run.it.device)
             && !matches!(run.known, Known::Taken);
         let set = profiles.set_for(&run.it.tenant, &run.it.device);
-        let tenant_values = profiles.tenant_values(&run.it.tenant);
+        let tenant_values = profiles.values_for(&run.it.tenant, &run.it.device);
         let layers = set.layers(&subject, equipment.as_deref());
         run.kept.set_quirks(quirks_of(&layers));
         run.wanted = layers.render(&subject, equipment.as_deref(), &tenant_values, model);
@@ -216,8 +216,7 @@ impl Provisioner {
     fn barred(&self, run: &Run, now: Now) -> Option<Standing> {
         let Parts { registry, holds, .. } = &self.parts;
         let (tenant, device) = (&run.it.tenant, &run.it.device);
-        let model = registry.facts(tenant, device).and_then(|facts| facts.model);
-        if holds.is_held(tenant, model.as_deref()) {
+        if holds.holds(registry, tenant, device) {
             return Some(Standing::Held);
         }
         let needs_agreement = run.kept.from_factory_at.is_none();
@@ -260,7 +259,7 @@ impl Provisioner {
 }
 
 /// A device as its profiles see it.
-pub(super) fn subject<'a>(device: &'a Device, root: &'a str) -> Subject<'a> {
+pub(crate) fn subject<'a>(device: &'a Device, root: &'a str) -> Subject<'a> {
     Subject {
         id: &device.id,
         facts: &device.facts,

@@ -3,6 +3,7 @@
 use super::kept::Lacking;
 use super::run::{Known, Run, Stage};
 use super::{Provisioner, word};
+use crate::profiles::Outcome;
 use crate::registry::Device;
 use jiff::Timestamp;
 use model::{DataModel, Event, EventType, Json, Now};
@@ -50,6 +51,7 @@ impl Provisioner {
         if is_as_wanted && let Some(firmware) = &run.wanted.firmware {
             self.see_to_firmware(&device, run.it.root, firmware, now).await;
         }
+        self.note_trial(run);
         let requests = self.waits.take(&run.it.tenant, &run.it.device);
         let events = self.events(run, (&device, model), &requests, now.wall);
         let is_told = self.activate(run, &device).await;
@@ -65,6 +67,24 @@ impl Provisioner {
             info!(device = %run.it.device, %error, "how it stands is not kept; decided again later");
         }
         self.waits.tell(&run.it.tenant, &run.it.device);
+    }
+
+    /// Tells the trial of changed profiles, where there is one, how the device fared with them.
+    fn note_trial(&self, run: &Run) {
+        let (held, before) = (&run.kept.held, &run.before.held);
+        let is_new = |path: &str| !before.refused.iter().any(|it| *it.path == *path);
+        let outcome = match held.standing {
+            Standing::Stuck => Outcome::Failed,
+            Standing::New
+            | Standing::AwaitingValues
+            | Standing::Pending
+            | Standing::Held
+            | Standing::AwaitingApproval => return,
+            _ if held.refused.iter().any(|it| is_new(&it.path)) => Outcome::Failed,
+            _ => Outcome::Converged,
+        };
+        let (tenant, device) = (&run.it.tenant, &run.it.device);
+        self.parts.profiles.note(tenant, device, held.revision, outcome);
     }
 
     /// Has the business told that a device from factory settings is as wanted. False when that is to

@@ -115,22 +115,36 @@ async fn no_files(
 }
 
 /// A planner and a keeper of no profiles at all.
-async fn no_profiles(
+fn no_profiles(
     store: &Arc<dyn Store>,
     writer: &Writer,
     registry: &Arc<Registry>,
     data_models: &Arc<DataModels>,
-    holds: &Arc<Holds>,
+    (holds, equipments): (&Arc<Holds>, &Arc<Equipments>),
     vault: &Vault,
     prometheus: &prometheus::Registry,
 ) -> (Arc<Plans>, Arc<Keeper>) {
     let (clock, profiles) = (Clock::start(), Arc::<Profiles>::default());
+    let parts = provisioner::Parts {
+        store: Arc::clone(store),
+        writer: writer.clone(),
+        registry: Arc::clone(registry),
+        data_models: Arc::clone(data_models),
+        profiles: Arc::clone(&profiles),
+        holds: Arc::clone(holds),
+        equipments: Arc::clone(equipments),
+        upgrades: Arc::default(),
+        wakes: crate::wake::Wakes::new().0,
+        clock,
+    };
+    let counted = provisioner::Metrics::new(prometheus).unwrap();
     let plans = Plans::new(PlansParts {
         store: Arc::clone(store),
         registry: Arc::clone(registry),
         data_models: Arc::clone(data_models),
         profiles: Arc::clone(&profiles),
-        fingerprint_key: [7; 32],
+        provisioner: Arc::new(Provisioner::new(parts, vault, 5, counted)),
+        equipments: Arc::clone(equipments),
         clock,
     });
     let parts = KeeperParts {
@@ -246,8 +260,15 @@ impl Scene {
             DataModels::new(of_store, writer.clone(), of_registry, vault.clone(), counted);
         let data_models = Arc::new(data_models);
         let (plans, keeper) =
-            no_profiles(&store, &writer, &registry, &data_models, &holds, &vault, &prometheus)
-                .await;
+            no_profiles(
+                &store,
+                &writer,
+                &registry,
+                &data_models,
+                (&holds, &equipments),
+                &vault,
+                &prometheus,
+            );
         let (waker, asked) = crate::wake::Wakes::new();
         let desk = Arc::new(desk);
         let (of_registry, of_desk) = (Arc::clone(&registry), Arc::clone(&desk));
