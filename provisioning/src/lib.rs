@@ -22,9 +22,7 @@ mod wanted;
 mod window;
 
 pub use equipment::Equipment;
-pub use held::{
-    Adding, Held, Refreshed, Refusal, Standing, StepOutcome, StepRefusal, Told,
-};
+pub use held::{Adding, Held, Refreshed, Refusal, Standing, StepOutcome, StepRefusal, Told};
 pub use pattern::{Expansion, Pattern, PatternError, Segment};
 pub use plan::{
     Blocked, BlockedView, Change, ChangeView, Circumstances, LearnView, Measured, ObjectView,

@@ -170,6 +170,5 @@ pub enum Why {
     New,
 }
 
-
 #[cfg(test)]
 mod tests;

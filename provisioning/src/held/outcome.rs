@@ -134,13 +134,7 @@ impl Held {
     }
 
     /// What stands or falls as one: a list, a removal.
-    fn one(
-        &mut self,
-        path: &str,
-        is_reading: bool,
-        outcome: &StepOutcome,
-        it: Circumstances<'_>,
-    ) {
+    fn one(&mut self, path: &str, is_reading: bool, outcome: &StepOutcome, it: Circumstances<'_>) {
         match &outcome.fault {
             _ if outcome.is_done => self.took(path, is_reading),
             Some((code, cause)) => {

@@ -161,8 +161,9 @@ impl Held {
         let refreshes = wanted.refreshes.iter().flat_map(|it| &it.on_events);
         let events: BTreeSet<&Box<str>> = wanted.verify_on.iter().chain(refreshes).collect();
         self.wakes_on = events.into_iter().cloned().collect();
-        let is_wanted =
-            |it: &Refreshed| wanted.refreshes.iter().any(|refresh| *refresh.path.as_str() == *it.path);
+        let is_wanted = |it: &Refreshed| {
+            wanted.refreshes.iter().any(|refresh| *refresh.path.as_str() == *it.path)
+        };
         self.refreshed.retain(is_wanted);
         if !plan.steps.is_empty() {
             return self.ran_out(plan, it);
@@ -200,7 +201,9 @@ impl Held {
                 let cause = format!("{path}: still other than wanted after {} rounds", self.rounds);
                 self.stands(Standing::Stuck, cause, it.now);
             }
-            None => self.stands(Standing::Pending, "more is to be done than fits one session", it.now),
+            None => {
+                self.stands(Standing::Pending, "more is to be done than fits one session", it.now)
+            }
         }
         self.due_at = None;
     }

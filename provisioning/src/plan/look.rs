@@ -103,7 +103,8 @@ impl<'a> View<'a> {
             return self.look_unknown(path, is_secret);
         };
         if entry.value.is_some() && !entry.stale {
-            let is_blank = is_secret && entry.value.as_ref().is_some_and(|it| it.expose().is_empty());
+            let is_blank =
+                is_secret && entry.value.as_ref().is_some_and(|it| it.expose().is_empty());
             let asks = !is_blank && self.is_old(entry.read_at, every_s) && self.may_read(path);
             return if asks { Look::Ask } else { Look::At(entry) };
         }

@@ -276,9 +276,8 @@ impl<'a> Decision<'a> {
     fn absent(&mut self, place: Place<'a, '_>, claimed: &BTreeSet<Box<str>>) {
         let Place { object, table, numbers, .. } = place;
         let view = self.view;
-        let is_theirs = |it: &u32| {
-            self.is_it(place, *it) && !claimed.contains(&instance(table, *it))
-        };
+        let is_theirs =
+            |it: &u32| self.is_it(place, *it) && !claimed.contains(&instance(table, *it));
         let theirs: Vec<u32> = numbers.iter().copied().filter(is_theirs).collect();
         // Nothing is removed on hearsay, and what was never looked for is looked for once.
         if !theirs.is_empty() || !view.is_applied {
@@ -376,6 +375,7 @@ const UNSET: [&str; 3] = ["", "0", "false"];
 
 const NO_TABLE: &str = "the device has no such table";
 const UNTOLD: &str = "the device was asked for what is in the table and did not tell it";
-const AMBIGUOUS: &str = "several objects have these keys: the lowest is it, the others are left alone";
+const AMBIGUOUS: &str =
+    "several objects have these keys: the lowest is it, the others are left alone";
 const NO_ADDING: &str = "the device lists the table as not writable: no object can be made in it";
 const VANISHES: &str = "made 3 times and was gone each time";

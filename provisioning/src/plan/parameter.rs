@@ -87,8 +87,8 @@ impl<'a> Decision<'a> {
             return;
         }
         // Stars are asked about only now: few parameters differ.
-        let is_blank = is_secret
-            || (is_masked(value) && (want.is_secret || model::is_secret(path)));
+        let is_blank =
+            is_secret || (is_masked(value) && (want.is_secret || model::is_secret(path)));
         self.other(path, Some(&entry), want, is_blank);
     }
 
@@ -107,9 +107,8 @@ impl<'a> Decision<'a> {
     ) {
         let view = self.view;
         let told = self.told(path);
-        let is_held = view.is_applied
-            && !view.held.owes(path)
-            && view.refusal(path, false).is_none();
+        let is_held =
+            view.is_applied && !view.held.owes(path) && view.refusal(path, false).is_none();
         if is_blank && (told.is_some() || is_held) {
             return;
         }

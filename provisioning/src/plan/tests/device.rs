@@ -3,9 +3,7 @@
 
 use crate::{Step, StepOutcome, StepRefusal, Wish};
 use jiff::Timestamp;
-use model::{
-    CommandKind, DataModel, NameEntry, Observation, ParameterValue, Reading, Redacted,
-};
+use model::{CommandKind, DataModel, NameEntry, Observation, ParameterValue, Reading, Redacted};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -274,7 +272,8 @@ impl Device {
 
     /// Parts that are set together: without those that are refused by name, else each alone.
     fn set(&mut self, parts: &[Step], known: &mut DataModel, at: Timestamp) -> Vec<Went> {
-        let mut left: Vec<Vec<(String, String)>> = parts.iter().map(|it| values(&it.kind)).collect();
+        let mut left: Vec<Vec<(String, String)>> =
+            parts.iter().map(|it| values(&it.kind)).collect();
         let mut outcomes = vec![StepOutcome::default(); parts.len()];
         for _ in 0..=RETRIES_MAX {
             let all: Vec<_> = left.concat();

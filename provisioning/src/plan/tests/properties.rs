@@ -87,7 +87,9 @@ fn a_device() -> impl Strategy<Value = Device> {
     (parameters, instances, losses, any::<bool>(), table).prop_map(
         |(parameters, instances, losses, names_culprits, (refuses, habit, key_refuses))| {
             let mut device = Device { names_culprits, ..Device::default() };
-            for (number, mut it) in parameters.into_iter().enumerate().filter_map(|(n, it)| Some((n, it?))) {
+            for (number, mut it) in
+                parameters.into_iter().enumerate().filter_map(|(n, it)| Some((n, it?)))
+            {
                 let path = path(number);
                 it.is_hidden &= path.contains("Password");
                 device.parameters.insert(path, it);
@@ -129,16 +131,17 @@ fn a_wish() -> impl Strategy<Value = Wanted> {
             for (number, seed, is_secret, is_optional) in parameters {
                 // Not knowing the type, some are none of it.
                 let value = text(["boolean", "unsignedInt", "string"][usize::from(seed % 3)], seed);
-                let it = WantedParameter { is_secret, is_optional, ..parameter(&path(number), &value) };
+                let it =
+                    WantedParameter { is_secret, is_optional, ..parameter(&path(number), &value) };
                 all.insert(number, it);
             }
-            let everywhere = everywhere.map(|it| {
-                parameter("Device.T.*.Enable", if it { "1" } else { "0" })
-            });
+            let everywhere =
+                everywhere.map(|it| parameter("Device.T.*.Enable", if it { "1" } else { "0" }));
             let mut named: BTreeMap<usize, WantedObject> = BTreeMap::new();
             for (name, is_present, seed) in objects {
                 let presence = if is_present { Presence::Present } else { Presence::Absent };
-                let mut it = object(TABLE, &[("Name", NAMES[name])], &[("Port", &seed.to_string())]);
+                let mut it =
+                    object(TABLE, &[("Name", NAMES[name])], &[("Port", &seed.to_string())]);
                 it.parameters.push(WantedParameter {
                     is_secret: true,
                     ..parameter("Password", &format!("p{seed}"))
@@ -339,13 +342,22 @@ fn the_scenarios_hold_what_they_are_to_try() {
         let scenario = a_scenario().new_tree(&mut runner).unwrap().current();
         let world = live(&scenario);
         refusals += usize::from(!world.held.refused.is_empty());
-        losses += usize::from(scenario.device.losses.iter().any(|it| it.call <= world.device.calls.len()));
+        losses += usize::from(
+            scenario.device.losses.iter().any(|it| it.call <= world.device.calls.len()),
+        );
         adds += usize::from(world.device.calls.iter().any(|it| it.starts_with("add")));
-        hidden += usize::from(world.device.sets.keys().any(|it| {
-            world.device.parameters.get(it).is_some_and(|it| it.is_hidden)
-        }));
+        hidden += usize::from(
+            world
+                .device
+                .sets
+                .keys()
+                .any(|it| world.device.parameters.get(it).is_some_and(|it| it.is_hidden)),
+        );
     }
-    assert!(refusals > 20 && losses > 30 && adds > 30 && hidden > 30, "{refusals} {losses} {adds} {hidden}");
+    assert!(
+        refusals > 20 && losses > 30 && adds > 30 && hidden > 30,
+        "{refusals} {losses} {adds} {hidden}"
+    );
 }
 
 use proptest::strategy::ValueTree as _;
