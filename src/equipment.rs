@@ -147,7 +147,9 @@ struct Found {
     holder: Option<DeviceId>,
     /// Who says that the device may have it, for the audit trail.
     by: &'static str,
-    is_stale: bool,
+    /// When the hub is asked again, of what it said last while it does not answer.
+    retry_in: Option<Duration>,
+    /// For how long it need not be asked for again, not even at the device's next Inform.
     fresh: Duration,
 }
 
@@ -353,7 +355,7 @@ impl Inner {
 
     /// Gives a document to its device, if it is its.
     async fn admit(&self, tenant: &Tenant, device: &DeviceId, found: Found, now: Now) -> Values {
-        let Found { equipment, name, key, holder, by, is_stale, fresh } = found;
+        let Found { equipment, name, key, holder, by, retry_in, fresh } = found;
         let version = self.version(&equipment);
         match self.hold(tenant, device, &key, holder, by).await {
             Admission::Held => self.note(tenant, device, version, fresh, now),
@@ -369,8 +371,8 @@ impl Inner {
             serial: name,
             equipment: Arc::new(equipment),
             version,
-            is_stale,
-            fresh_until: later(now.wall, fresh),
+            is_stale: retry_in.is_some(),
+            fresh_until: later(now.wall, retry_in.unwrap_or(fresh)),
         }
     }
 
