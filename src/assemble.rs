@@ -24,8 +24,9 @@ use crate::commands::Desk;
 use crate::credentials::Credentials;
 use crate::data_models::{self, DataModels};
 use crate::deliver::{self, Replays};
-use crate::equipment::{self, Carrier, Equipments, HttpCarrier, HubOptions};
-use crate::holds::{self, Holds, wake::Release};
+use crate::equipment::{
+    Carrier, Equipments, Holds, HttpCarrier, HubOptions, crate::holds::, self, use, wake::Release,
+};
 use crate::housekeeping::Housekeeping;
 use crate::lines::Lines;
 use crate::logging::Logging;
@@ -120,6 +121,10 @@ struct Core {
     tasks: Arc<Tasks>,
     equipments: Arc<Equipments>,
     upgrades: Arc<Upgrades>,
+    profiles: Arc<Profiles>,
+    holds: Arc<Holds>,
+    plans: Arc<Plans>,
+    provisioner: Arc<Provisioner>,
 }
 
 impl Daemon {
@@ -320,6 +325,8 @@ fn join(
         holds: Arc::clone(&holds),
         equipments: Arc::clone(&equipments),
         upgrades: Arc::clone(&upgrades),
+        equipments: Arc::default(),
+        upgrades: Arc::default(),
         wakes: Arc::clone(&wakes),
         clock,
     };
@@ -327,6 +334,15 @@ fn join(
     let rounds_max = u8::try_from(rounds_max).unwrap_or(u8::MAX);
     let counted = provisioner::Metrics::new(metrics.registry())?;
     let provisioner = Provisioner::new(parts, &vault, rounds_max, counted);
+    let provisioner = Provisioner::new(parts, &vault, ROUNDS_MAX, counted);
+    let plans = Plans::new(PlansParts {
+        store: Arc::clone(&store),
+        registry: Arc::clone(&registry),
+        data_models: Arc::clone(&data_models),
+        profiles: Arc::clone(&profiles),
+        fingerprint_key: *provisioner.key(),
+        clock,
+    });
     Ok(Core {
         clock,
         vault,
@@ -386,7 +402,8 @@ fn start_steering(
     let release = Release {
         holds: Arc::clone(&core.holds),
         desk: Arc::clone(&core.desk),
-        profiles: Arc::clone(&core.profiles),
+        provisioner: Arc::clone(&core.provisioner),
+        registry: Arc::clone(&core.registry),
         writer: core.writer.clone(),
         wakes_per_second: Arc::clone(&wakes_per_second),
     };
@@ -395,10 +412,7 @@ fn start_steering(
 }
 
 /// The business's hub, where it has one.
-fn hub(
-    settings: &Settings,
-    clock: Clock,
-) -> Result<Option<(Arc<dyn Carrier>, HubOptions)>, StartError> {
+fn hub(settings: &Settings, clock: Clock) -> Result<Option<equipment::HubParts>, StartError> {
     let backend = &settings.config.backend;
     let url = backend.url.as_ref().filter(|_| backend.kind == BackendKind::Http);
     let Some(url) = url else { return Ok(None) };
@@ -455,6 +469,16 @@ fn start_house(
     stages.listeners.spawn(waker.run(named, asked, stages.listeners.clone()));
 }
 
+/// From where on a device is not well.
+fn limits(checks: &config::Checks) -> provisioning::checkup::Limits {
+    provisioning::checkup::Limits {
+        optical_weak_dbm: checks.optical_weak.get(),
+        optical_low_dbm: checks.optical_low.get(),
+        optical_high_dbm: checks.optical_high.get(),
+        reading_age_max: checks.reading_age_max.get(),
+    }
+}
+
 /// Opens the operator side. It stops with delivery: an operator may watch the daemon stop.
 async fn operator(
     config: &Config,
@@ -509,6 +533,7 @@ async fn operator(
             wait_max: config.operator.wait_max.get(),
             streams_max: config.operator.event_streams_max.as_usize(),
             trusted_proxies: config.trusted_proxies.clone(),
+            checks: limits(&config.checks),
             ..ApiOptions::default()
         },
     });

@@ -7,7 +7,7 @@ mod decided;
 mod fleet;
 mod recall;
 
-pub use decided::{DevicePlan, GuessView};
+pub use decided::DevicePlan;
 pub use fleet::{Counts, FleetPlan, FleetRequest, Which};
 pub use recall::{Memory, NoMemory, Recalled};
 

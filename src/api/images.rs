@@ -58,6 +58,8 @@ impl From<Image> for ImageView {
         let Image { tenant: _, name, model, version, file_type, bytes, sha256, .. } = image;
         let (created_at, signature) = (image.created_at, image.signature.map(|it| it.to_string()));
         Self { name, model, version, file_type, bytes, sha256, signature, created_at }
+        let Image { tenant: _, name, model, version, file_type, bytes, sha256, created_at, .. } = image;
+        Self { name, model, version, file_type, bytes, sha256, created_at }
     }
 }
 
@@ -184,6 +186,7 @@ pub(super) async fn put(
         sha256: received.sha256,
         signature: said.signature,
         created_at: state.clock.now().wall,
+        signature: None,
     };
     // To its end: a file that the store knows of must stay.
     to_its_end(keep(state, caller, image, said.replace, received)).await?

@@ -185,7 +185,7 @@ impl Page {
             let (key, now) = (&self.key, self.now);
             let decided = decided::decide(&loaded, device, model.as_ref(), recalled, key, now);
             if let Which::Standing { named: Some(named) } = which
-                && !decided.layers.profiles.iter().any(|it| it.name == *named)
+                && !decided.planned.profiles.contains(named)
             {
                 continue;
             }
@@ -217,7 +217,7 @@ impl Which {
 
 impl FleetPlan {
     fn count(&mut self, device: &Device, decided: &Decided, examples: usize) {
-        if decided.layers.profiles.is_empty() {
+        if decided.planned.profiles.is_empty() {
             return;
         }
         self.touched += 1;

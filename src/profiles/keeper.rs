@@ -202,7 +202,7 @@ impl Keeper {
     pub fn faulty(&self, faults: &[ProfileFault]) {
         self.parts.metrics.loaded("faulty");
         for fault in faults {
-            error!(fault = super::fault_line(fault), "profiles are faulty; nothing changes");
+            error!(%fault, "profiles are faulty; nothing changes");
         }
     }
 

@@ -26,7 +26,7 @@ pub struct Touched {
 }
 
 /// A device as profiles see it. What is not known outside a session stands as most devices have it.
-pub(crate) fn subject(device: &Device) -> Subject<'_> {
+fn subject(device: &Device) -> Subject<'_> {
     Subject {
         id: &device.id,
         facts: &device.facts,

@@ -5,8 +5,8 @@ use super::run::{Known, Run, Stage};
 use super::{Provisioner, word};
 use crate::registry::Device;
 use jiff::Timestamp;
-use model::{Event, EventType, Json};
-use provisioning::{Plan, Standing};
+use model::{DataModel, Event, EventType, Json, Now};
+use provisioning::Standing;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
@@ -33,20 +33,25 @@ struct Provisioned<'a> {
 
 impl Provisioner {
     /// Ends a course: settles how the device stands, tells it, keeps it.
-    pub(super) async fn end(&self, run: &mut Run, plan: &Plan, barred: Option<Standing>) {
+    pub(super) async fn end(
+        &self,
+        run: &mut Run,
+        model: &DataModel,
+        barred: Option<Standing>,
+        now: Now,
+    ) {
         run.stage = Stage::Over;
-        let now = self.parts.clock.now().wall;
         let device = self.parts.registry.get(&run.it.tenant, &run.it.device);
         let Some(device) = device else { return };
-        stand(run, barred, now);
+        stand(run, barred, now.wall);
         let standing = run.kept.held.standing;
         self.metrics.sessions.with_label_values(&[word(standing)]).inc();
         let is_as_wanted = matches!(standing, Standing::Converged | Standing::Partial);
         if is_as_wanted && let Some(firmware) = &run.wanted.firmware {
-            self.see_to_firmware(&device, run.it.root, firmware).await;
+            self.see_to_firmware(&device, run.it.root, firmware, now).await;
         }
         let requests = self.waits.take(&run.it.tenant, &run.it.device);
-        let events = self.events(run, &device, &requests, now);
+        let events = self.events(run, (&device, model), &requests, now.wall);
         let is_told = self.activate(run, &device).await;
         let was_from_factory = run.kept.from_factory_at;
         if is_as_wanted && is_told {
@@ -60,7 +65,6 @@ impl Provisioner {
             info!(device = %run.it.device, %error, "how it stands is not kept; decided again later");
         }
         self.waits.tell(&run.it.tenant, &run.it.device);
-        let _ = plan;
     }
 
     /// Has the business told that a device from factory settings is as wanted. False when that is to
@@ -97,7 +101,7 @@ impl Provisioner {
     fn events(
         &self,
         run: &Run,
-        device: &Device,
+        (device, model): (&Device, &DataModel),
         requests: &[Box<str>],
         now: Timestamp,
     ) -> Vec<Event> {
@@ -160,7 +164,7 @@ impl Provisioner {
             _ => {}
         }
         if run.has_refreshed
-            && let Some(data) = measures(run)
+            && let Some(data) = measures(run, model)
         {
             events.push(event(EventType::DEVICE_MEASURED, data));
         }
@@ -233,11 +237,11 @@ fn reason(run: &Run) -> &'static str {
 }
 
 /// What the profiles measure; nothing where nothing was read in this session.
-fn measures(run: &Run) -> Option<Json> {
+fn measures(run: &Run, model: &DataModel) -> Option<Json> {
     let mut measures = Map::new();
     let mut names = BTreeSet::new();
     let mut is_new = false;
-    for it in provisioning::measured(&run.wanted, &run.model) {
+    for it in provisioning::measured(&run.wanted, model) {
         // Where several places have one name, the first is told.
         if names.insert(it.name.clone()) {
             is_new |= it.read_at >= run.it.began;

@@ -41,6 +41,7 @@ impl Held {
         if is_new && it.is_bootstrap {
             self.applied = 0;
             self.adding.clear();
+            self.doubted.clear();
             self.refreshed.clear();
         }
         if self.wanted != it.fingerprint || (is_new && it.is_bootstrap) {

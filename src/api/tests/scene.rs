@@ -6,6 +6,7 @@ use crate::deliver::cloud_event;
 use crate::pipeline::Pipeline;
 use crate::plans::{Plans, PlansParts};
 use crate::profiles::{self, Keeper, KeeperParts, Profiles};
+use crate::provisioner::{self, Provisioner};
 use crate::secrets::{KEY_LEN, Vault, new_token};
 use crate::store::{CustomerRow, Page, SqliteOptions, SqliteStore, TokenRow, WriterOptions};
 use crate::transfers::{self, TransferOptions};
@@ -264,6 +265,20 @@ impl Scene {
         };
         let bounds = UpgradeOptions::new(&Config::default(), keys);
         let upgrades = Upgrades::new(upgrades, bounds, &prometheus).unwrap();
+        let parts = provisioner::Parts {
+            store: Arc::clone(&store),
+            writer: writer.clone(),
+            registry: Arc::clone(&registry),
+            data_models: Arc::clone(&data_models),
+            profiles: Arc::default(),
+            holds: Arc::clone(&holds),
+            equipments: Arc::clone(&equipments),
+            upgrades: Arc::clone(&upgrades),
+            wakes: Arc::clone(&waker),
+            clock,
+        };
+        let counted = provisioner::Metrics::new(&prometheus).unwrap();
+        let provisioner = Arc::new(Provisioner::new(parts, &vault, 5, counted));
         let state = ApiState::new(Parts {
             store,
             changes,
@@ -282,7 +297,8 @@ impl Scene {
             upgrades,
             traces: Arc::default(),
             replays: Replays::default(),
-            wakes: waker,
+            wakes: Arc::clone(&waker),
+            provisioner,
             source: cloud_event::source("test").into(),
             sinks: vec![ConfiguredSink { name: "erp".into(), tenant: Tenant::default() }],
             health: Arc::new(Health::new(writer.room_changes())),
