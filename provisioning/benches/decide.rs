@@ -39,7 +39,7 @@ fn main() {
     let held = steady(&plain, &known, it);
     each("is_due", || assert!(!black_box(&held).is_due(black_box(now), black_box(&events), true)));
     each("decide, whole paths", || steady_plan(&plain, &known, &held, it));
-    let mut sorted = plain.clone();
+    let mut sorted = plain;
     sorted.parameters.sort_by(|a, b| a.path.cmp(&b.path));
     each("decide, in order of paths", || steady_plan(&sorted, &known, &held, it));
     let mut wide = sorted;
