@@ -4,7 +4,7 @@ mod rules;
 
 use super::condition::Condition;
 use super::matching::{Glob, Match, Versions};
-use super::read::{Node, Reader, Table, json, meant, shown};
+use super::read::{Node, Reader, Table, json};
 use super::rule::{FirmwareRule, Keeping, Rules};
 use super::spelling::{meant, shown};
 use super::template::Templates;
