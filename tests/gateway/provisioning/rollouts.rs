@@ -7,6 +7,7 @@ use crate::tree::Model;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::process::Command;
 use std::sync::Arc;
 use std::thread;
 
@@ -144,16 +145,10 @@ fn kill_in_the_middle(fleet: &mut Fleet, path: &str) {
     let downloads = fleet.downloads();
     thread::scope(|scope| {
         let calling = scope.spawn(|| fleet.all(&["2 PERIODIC"]));
-        let killing = scope.spawn(|| {
-            let is_under_way = || fleet.downloads() > downloads + 40 || calling.is_finished();
-            assert!(crate::daemon::until(http::PATIENCE, is_under_way));
-            let killed = std::process::Command::new("/bin/sh")
-                .arg("-c")
-                .arg(format!("kill -9 {pid}"))
-                .status();
-            assert!(killed.unwrap().success());
-        });
-        killing.join().unwrap();
+        let is_under_way = || fleet.downloads() > downloads + 40 || calling.is_finished();
+        assert!(crate::daemon::until(http::PATIENCE, is_under_way));
+        let kill = format!("kill -9 {pid}");
+        assert!(Command::new("/bin/sh").arg("-c").arg(kill).status().unwrap().success());
     });
     fleet.daemon.kill();
     fleet.daemon.start_again();
