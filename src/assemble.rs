@@ -268,14 +268,6 @@ fn join(
     );
     let data_models = Arc::new(data_models);
     let profiles = Arc::new(Profiles::default());
-    let plans = Plans::new(PlansParts {
-        store: Arc::clone(&store),
-        registry: Arc::clone(&registry),
-        data_models: Arc::clone(&data_models),
-        profiles: Arc::clone(&profiles),
-        fingerprint_key: vault.derive("profile fingerprints"),
-        clock,
-    });
     let parts = transfers::Parts {
         store: Arc::clone(&store),
         writer: writer.clone(),
@@ -326,7 +318,6 @@ fn join(
     let rounds_max = settings.config.provisioning.rounds_max.get();
     let rounds_max = u8::try_from(rounds_max).unwrap_or(u8::MAX);
     let counted = provisioner::Metrics::new(metrics.registry())?;
-    let provisioner = Provisioner::new(parts, &vault, rounds_max, counted);
     let provisioner = Arc::new(Provisioner::new(parts, &vault, rounds_max, counted));
     let plans = Plans::new(PlansParts {
         store: Arc::clone(&store),

@@ -106,21 +106,6 @@ fn barred(registry: &Registry) -> Vec<(Tenant, DeviceId)> {
         return Vec::new();
     }
     let mut barred = Vec::new();
-    for tenant in registry.tenants() {
-        let mut after = None;
-        while let Some(part) =
-            Some(registry.part(&tenant, &Filter::default(), after.as_ref(), PAGE, PAGE))
-        {
-            let is_waiting = |device: &Device| {
-                registry.mark(&tenant, &device.id).is_some_and(|mark| is_barred(mark.standing))
-            };
-            let waiting = part.devices.into_iter().filter(is_waiting);
-            barred.extend(waiting.map(|device| (tenant.clone(), device.id)));
-            after = part.next;
-            if after.is_none() {
-                break;
-            }
-        }
     for standing in [Standing::Held, Standing::AwaitingApproval] {
         let filter = Filter { standing: Some(standing), ..Filter::default() };
         registry.for_each(&filter, |device| {

@@ -208,9 +208,6 @@ impl Held {
                 self.stands(Standing::Stuck, cause, it.now);
             }
             None => self.stands(Standing::Pending, UNFINISHED, it.now),
-            None => {
-                self.stands(Standing::Pending, "more is to be done than fits one session", it.now)
-            }
         }
         self.due_at = None;
     }

@@ -259,16 +259,15 @@ impl Scene {
         let data_models =
             DataModels::new(of_store, writer.clone(), of_registry, vault.clone(), counted);
         let data_models = Arc::new(data_models);
-        let (plans, keeper) =
-            no_profiles(
-                &store,
-                &writer,
-                &registry,
-                &data_models,
-                (&holds, &equipments),
-                &vault,
-                &prometheus,
-            );
+        let (plans, keeper) = no_profiles(
+            &store,
+            &writer,
+            &registry,
+            &data_models,
+            (&holds, &equipments),
+            &vault,
+            &prometheus,
+        );
         let (waker, asked) = crate::wake::Wakes::new();
         let desk = Arc::new(desk);
         let (of_registry, of_desk) = (Arc::clone(&registry), Arc::clone(&desk));
