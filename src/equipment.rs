@@ -1,14 +1,104 @@
-//! The values that the business keeps for a device: our own, or those of its hub.
+//! The values that the business keeps for a device: our own, or those of its hub; and telling the
+//! business that a device has become what it should be.
+//!
+//! A steady device costs nothing here but a look into memory ([`Equipments::fresh`]): which state of
+//! the values it was given, and until when they need not be asked for. The documents themselves are
+//! in the store, sealed, and read only when a device is to be decided anew.
+//!
+//! Enrolled is not claimed: one leaked enrolment secret lets anyone be any router. So a serial's
+//! secrets belong to one device ([`Admission`]): the first that comes with it, or the one that an
+//! operator names. A second one is told nothing, and an event says so.
 
-use crate::store::WriteError;
-use jiff::Timestamp;
-use model::{DeviceId, Json, Tenant};
-use provisioning::{Equipment, Subject};
+mod claim;
+mod embedded;
+mod fresh;
+mod hub;
+mod metrics;
+mod tell;
+mod wifi;
+
+#[cfg(test)]
+mod tests;
+
+pub use hub::{Carrier, CarrierError, Got, HttpCarrier, HubError, HubFault, HubOptions, Posted};
+pub use metrics::Metrics;
+pub use wifi::{WifiError, WifiTarget};
+
+use self::claim::{Admission, Refusals};
+use self::embedded::Embedded;
+use self::fresh::Fresh;
+use self::hub::Hub;
+use crate::api::Mirror;
+use crate::clock::Clock;
+use crate::registry::{Device, Registry};
+use crate::secrets::Vault;
+use crate::store::{EquipmentChange, Operation, ReadError, Store, WriteError, Writer};
+use crate::tasks::Tasks;
+use config::Cidr;
+use jiff::{SignedDuration, Timestamp};
+use model::{Alias, AliasKind, DeviceFacts, DeviceId, Json, Now, Tenant};
+use provisioning::{Equipment, Subject, equipment};
 use std::sync::Arc;
+use std::time::Duration;
+use tracing::{error, warn};
+
+/// For how long the embedded backend's values need not be looked up: whoever changes them has them
+/// looked up at once, so this is only how long a mistake of ours would last.
+const EMBEDDED_FRESH: Duration = Duration::from_secs(86_400);
+/// For how long it need not be looked whether the embedded backend knows a device by now.
+const UNKNOWN_FRESH: Duration = Duration::from_secs(3_600);
+/// Most names of one device that an operator's claim takes over.
+const NAMES_HELD_MAX: usize = 8;
+/// The pause before values are asked for again when our own store did not give them.
+const STORE_PAUSE: Duration = Duration::from_secs(30);
 
 /// Who answers for equipment.
-#[derive(Debug, Default)]
-pub struct Equipments {}
+#[derive(Default)]
+pub struct Equipments(Option<Box<Inner>>);
+
+/// What it stands on.
+pub struct Parts {
+    /// Where documents are.
+    pub store: Arc<dyn Store>,
+    /// The way in for them.
+    pub writer: Writer,
+    /// Devices and their names.
+    pub registry: Arc<Registry>,
+    /// Seals documents.
+    pub vault: Vault,
+    /// The time.
+    pub clock: Clock,
+    /// For what the business is to be told.
+    pub tasks: Arc<Tasks>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Networks from which a device counts as claimed.
+    pub claim_networks: Vec<Cidr>,
+    /// The hub; `None`: we answer ourselves.
+    pub hub: Option<HubParts>,
+}
+
+/// How the hub is called, and within which bounds.
+pub type HubParts = (Arc<dyn Carrier>, HubOptions);
+
+struct Inner {
+    store: Arc<dyn Store>,
+    writer: Writer,
+    registry: Arc<Registry>,
+    vault: Vault,
+    clock: Clock,
+    tasks: Arc<Tasks>,
+    metrics: Metrics,
+    claim_networks: Vec<Cidr>,
+    source: Source,
+    fresh: Fresh,
+    refusals: Refusals,
+}
+
+enum Source {
+    Embedded(Embedded),
+    Hub(Arc<Hub>),
+}
 
 /// What the business says of a device.
 #[derive(Clone, Debug)]
@@ -19,7 +109,7 @@ pub enum Values {
         equipment: Arc<Equipment>,
         /// The name under which the business knows it: what was asked with.
         serial: Box<str>,
-        /// Changes whenever they do.
+        /// Changes whenever they do; never 0.
         version: u64,
         /// Whether they are the last that are known, because the business did not answer.
         is_stale: bool,
@@ -38,30 +128,322 @@ pub enum Values {
         /// When it is asked again.
         retry_at: Timestamp,
     },
+    /// Its serial belongs to another device: it is given nothing until an operator claims it.
+    Taken {
+        /// Which.
+        holder: DeviceId,
+    },
+}
+
+/// A document that was found, before anyone is given it.
+#[derive(Clone)]
+struct Found {
+    equipment: Equipment,
+    /// As it was asked for.
+    name: Box<str>,
+    /// The name under which it was found, in the one spelling.
+    key: Box<str>,
+    /// The device that holds it.
+    holder: Option<DeviceId>,
+    /// Who says that the device may have it, for the audit trail.
+    by: &'static str,
+    /// When the hub is asked again, of what it said last while it does not answer.
+    retry_in: Option<Duration>,
+    /// For how long it need not be asked for again, not even at the device's next Inform.
+    fresh: Duration,
+}
+
+impl std::fmt::Debug for Equipments {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kind = match self.0.as_deref().map(|inner| &inner.source) {
+            None => "nobody",
+            Some(Source::Embedded(_)) => "embedded",
+            Some(Source::Hub(_)) => "hub",
+        };
+        write!(f, "Equipments({kind})")
+    }
 }
 
 impl Equipments {
-    /// What the business says of a device: from memory while that is fresh, else asked for, within the
-    /// operator's timeout. A first 200 of a hub claims the equipment.
-    pub async fn values(
+    /// Joins the parts. The default is nobody, who knows no device: for tests.
+    pub fn new(parts: Parts) -> Self {
+        let Parts { store, writer, registry, vault, clock, tasks, metrics, claim_networks, hub } =
+            parts;
+        let source = match hub {
+            None => Source::Embedded(Embedded::default()),
+            Some((carrier, options)) => {
+                let hub = Arc::new(Hub::new(carrier, options, metrics.clone()));
+                tell::register(&tasks, Arc::clone(&hub));
+                Source::Hub(hub)
+            }
+        };
+        Self(Some(Box::new(Inner {
+            store,
+            writer,
+            registry,
+            vault,
+            clock,
+            tasks,
+            metrics,
+            claim_networks,
+            source,
+            fresh: Fresh::default(),
+            refusals: Refusals::default(),
+        })))
+    }
+
+    /// Takes over from the store which names the embedded backend knows; at start.
+    pub async fn load(&self) -> Result<(), ReadError> {
+        match self.0.as_deref() {
+            Some(Inner { source: Source::Embedded(embedded), store, .. }) => {
+                embedded.load(&**store).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Which state of the values a device was given last and until when that holds, from memory alone;
+    /// version 0: the business has none for it. `None`: they are to be [asked for](Self::values).
+    pub fn fresh(&self, tenant: &Tenant, device: &DeviceId, now: Now) -> Option<(u64, Timestamp)> {
+        let inner = self.0.as_deref()?;
+        let (version, until) = inner.fresh.get(tenant, device)?;
+        let left = until.since(now.monotonic);
+        if left > Duration::ZERO {
+            return Some((version, later(now.wall, left)));
+        }
+        // There is nothing better to be had; one a second looks whether there is by now.
+        match &inner.source {
+            Source::Hub(hub) if hub.refuses() => Some((version, later(now.wall, hub::PROBE_EVERY))),
+            _ => None,
+        }
+    }
+
+    /// What the business says of a device: asked for, within the operator's timeout. What a hub said
+    /// last stands in where it does not answer. A first document claims the equipment for the device,
+    /// on disk and in the registry, before this returns.
+    pub async fn values(&self, tenant: &Tenant, subject: &Subject<'_>, now: Now) -> Values {
+        let Some(inner) = self.0.as_deref() else { return Values::Unknown };
+        let device = subject.id;
+        inner.claim_by_network(tenant, device).await;
+        let keys = inner.keys(tenant, subject);
+        // Boxed: what calls out is large, and most sessions do not come here.
+        let found = match &inner.source {
+            Source::Embedded(embedded) => {
+                Box::pin(inner.look_up(embedded, tenant, device, &keys, now)).await
+            }
+            Source::Hub(hub) => Box::pin(inner.ask(hub, tenant, subject, &keys, now)).await,
+        };
+        match found {
+            Ok(found) => inner.admit(tenant, device, found, now).await,
+            Err(values) => values,
+        }
+    }
+
+    /// What is known here of a device's values: nobody is asked, and nothing claimed. For plans.
+    pub async fn peek(
         &self,
-        _tenant: &Tenant,
-        _subject: &Subject<'_>,
-        _now: model::Now,
-    ) -> Values {
-        Values::Unknown
+        tenant: &Tenant,
+        subject: &Subject<'_>,
+        now: Now,
+    ) -> Option<Arc<Equipment>> {
+        let inner = self.0.as_deref()?;
+        let keys = inner.keys(tenant, subject);
+        let found = match &inner.source {
+            Source::Embedded(embedded) => {
+                inner.look_up(embedded, tenant, subject.id, &keys, now).await.ok()?.equipment
+            }
+            Source::Hub(_) => inner.remembered(tenant, subject.id).await?,
+        };
+        Some(Arc::new(found))
+    }
+
+    /// The devices that a name of equipment may mean, in any of its spellings.
+    pub fn devices_of(&self, tenant: &Tenant, name: &str) -> Vec<DeviceId> {
+        match (self.0.as_deref(), equipment::key(name)) {
+            (Some(inner), Some(key)) => inner.meant_by(tenant, &key),
+            _ => Vec::new(),
+        }
+    }
+
+    /// What gives a device's serials to it, from whoever holds them: an operator says that it is the
+    /// one. Nothing where it has them.
+    pub async fn take_over(&self, device: &Device) -> Result<Vec<Operation>, ReadError> {
+        let Some(inner) = self.0.as_deref() else { return Ok(Vec::new()) };
+        let (tenant, at) = (&device.tenant, inner.clock.now().wall);
+        let mut operations = Vec::new();
+        for serial in equipment::keys(&device.facts).into_iter().take(NAMES_HELD_MAX) {
+            let is_its = match inner.store.equipment_holder(tenant, &serial).await? {
+                Some(holder) => holder == device.id,
+                // The first document gives it to a device that is claimed.
+                None => device.claimed,
+            };
+            if !is_its {
+                let (tenant, device) = (tenant.clone(), device.id.clone());
+                let hold = EquipmentChange::Hold { tenant, serial, device, at, by_force: true };
+                operations.push(Operation::Equipment(hold));
+            }
+        }
+        Ok(operations)
+    }
+
+    /// Has the values of a device asked for at its next session, whatever is known: it has got another
+    /// name.
+    pub fn forget(&self, tenant: &Tenant, device: &DeviceId) {
+        if let Some(inner) = self.0.as_deref() {
+            inner.forget(tenant, device);
+        }
     }
 
     /// Has the business told that the device is as its profile says; kept before this returns, and
     /// delivered once for each `key`.
     pub async fn activated(
         &self,
-        _tenant: &Tenant,
-        _device: &DeviceId,
-        _serial: &str,
-        _key: &str,
-        _body: Json,
+        tenant: &Tenant,
+        device: &DeviceId,
+        serial: &str,
+        key: &str,
+        body: Json,
     ) -> Result<(), WriteError> {
-        Ok(())
+        match self.0.as_deref() {
+            Some(inner) => inner.activated(tenant, device, serial, key, body).await,
+            None => Ok(()),
+        }
     }
+
+    fn inner(&self) -> Option<&Inner> {
+        self.0.as_deref()
+    }
+}
+
+impl Inner {
+    /// The names under which a device's equipment may be known.
+    fn keys(&self, tenant: &Tenant, subject: &Subject<'_>) -> Vec<Box<str>> {
+        let mut keys = equipment::keys(subject.facts);
+        // It may have been given a name since.
+        let facts = self.registry.facts(tenant, subject.id);
+        for key in facts.iter().flat_map(|facts: &DeviceFacts| equipment::keys(facts)) {
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
+        keys
+    }
+
+    /// Opens a document that we sealed.
+    fn open(&self, sealed: &[u8]) -> Option<Equipment> {
+        let plain = self.vault.open(sealed)?;
+        serde_json::from_slice(plain.expose()).ok()
+    }
+
+    fn seal(&self, equipment: &Equipment) -> model::Redacted<Vec<u8>> {
+        let plain = serde_json::to_vec(equipment);
+        self.vault.seal(&plain.expect("our own types are representable in JSON"))
+    }
+
+    /// Names the content of a document. Under the store's key, for a hash of a passphrase is as good as
+    /// the passphrase to whoever can try them all.
+    fn version(&self, equipment: &Equipment) -> u64 {
+        let content = Equipment { ttl: None, etag: None, ..equipment.clone() };
+        self.hash(&serde_json::to_vec(&content).expect("our own types are representable in JSON"))
+    }
+
+    fn hash(&self, content: &[u8]) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.vault.hmac(content);
+        // 0 is "none".
+        u64::from_be_bytes([a, b, c, d, e, f, g, h]).max(1)
+    }
+
+    /// Gives a document to its device, if it is its.
+    async fn admit(&self, tenant: &Tenant, device: &DeviceId, found: Found, now: Now) -> Values {
+        let Found { equipment, name, key, holder, by, retry_in, fresh } = found;
+        let version = self.version(&equipment);
+        match self.hold(tenant, device, &key, holder, by).await {
+            Admission::Held => self.note(tenant, device, version, fresh, now),
+            // What could not be kept is tried again at the next session.
+            Admission::NotKept => {}
+            Admission::Taken(holder) => {
+                self.metrics.refused();
+                self.note(tenant, device, 0, UNKNOWN_FRESH, now);
+                return Values::Taken { holder };
+            }
+        }
+        Values::Known {
+            serial: name,
+            equipment: Arc::new(equipment),
+            version,
+            is_stale: retry_in.is_some(),
+            fresh_until: later(now.wall, retry_in.unwrap_or(fresh)),
+        }
+    }
+
+    fn note(&self, tenant: &Tenant, device: &DeviceId, version: u64, fresh: Duration, now: Now) {
+        self.fresh.put(tenant, device, version, now.monotonic + fresh);
+    }
+
+    fn forget(&self, tenant: &Tenant, device: &DeviceId) {
+        self.fresh.remove(tenant, device);
+        if let Source::Hub(hub) = &self.source {
+            hub.forget(tenant, device);
+        }
+    }
+
+    /// The devices that may be meant by a name.
+    fn meant_by(&self, tenant: &Tenant, key: &str) -> Vec<DeviceId> {
+        const KINDS: [AliasKind; 3] = [AliasKind::GponSerial, AliasKind::Mac, AliasKind::Serial];
+        let aliases = KINDS.into_iter().filter_map(|kind| Alias::new(kind, key).ok());
+        let mut devices: Vec<_> =
+            aliases.filter_map(|alias| self.registry.by_alias(tenant, &alias)).collect();
+        devices.dedup();
+        devices
+    }
+
+    fn read_failed(&self, error: &ReadError, now: Now) -> Values {
+        error!(error = error as &dyn std::error::Error, "the store cannot be read for equipment");
+        Values::Unavailable { retry_at: later(now.wall, STORE_PAUSE) }
+    }
+}
+
+/// Changes by operators: whom they concern is decided anew.
+impl Mirror for Equipments {
+    fn committed(&self, operation: &Operation) {
+        let Some(inner) = self.inner() else { return };
+        match operation {
+            Operation::Equipment(EquipmentChange::Put { row, .. }) => {
+                if let Source::Embedded(embedded) = &inner.source {
+                    embedded.insert(&row.tenant, &row.serial);
+                }
+                for device in inner.meant_by(&row.tenant, &row.serial) {
+                    inner.forget(&row.tenant, &device);
+                }
+            }
+            Operation::Equipment(EquipmentChange::Remove { tenant, serial, .. }) => {
+                if let Source::Embedded(embedded) = &inner.source {
+                    embedded.remove(tenant, serial);
+                }
+                for device in inner.meant_by(tenant, serial) {
+                    inner.forget(tenant, &device);
+                }
+            }
+            Operation::Equipment(EquipmentChange::PutOverlay(row)) => {
+                inner.forget(&row.tenant, &row.device);
+            }
+            Operation::Equipment(EquipmentChange::Hold { tenant, device, .. })
+            | Operation::Claim { tenant, device } => inner.forget(tenant, device),
+            Operation::PutAlias { tenant, device, .. }
+            | Operation::RemoveAlias { tenant, device, .. } => inner.forget(tenant, device),
+            _ => {}
+        }
+    }
+}
+
+/// So long after an instant.
+fn later(wall: Timestamp, after: Duration) -> Timestamp {
+    let after = SignedDuration::try_from(after).unwrap_or(SignedDuration::MAX);
+    wall.checked_add(after).unwrap_or(Timestamp::MAX)
+}
+
+/// Says that more than one document fits a device; which goes first is a rule, but one of them was
+/// not meant.
+fn warn_of_many(device: &DeviceId, names: usize) {
+    warn!(%device, names, "equipment is known under more than one name of the device");
 }

@@ -5,6 +5,7 @@ use crate::commands::Desk;
 use crate::data_models::DataModels;
 use crate::metrics::Metrics;
 use crate::pipeline::{Pipeline, Recorded};
+use crate::provisioner::Provisioner;
 use crate::registry::Registry;
 use crate::shutdown::Stage;
 use crate::store::{Operation, Writer};
@@ -33,6 +34,8 @@ pub struct Housekeeping {
     pub pipeline: Arc<Pipeline>,
     /// For what devices taught in passing.
     pub data_models: Arc<DataModels>,
+    /// For what is remembered of profiles.
+    pub provisioner: Arc<Provisioner>,
     /// For what is only seen.
     pub writer: Writer,
     /// What is counted.
@@ -59,12 +62,15 @@ impl Housekeeping {
                 self.write_behind().await;
                 let now = self.clock.now().wall;
                 self.data_models.write_behind(Some(now), now).await;
+                self.provisioner.write_behind().await;
+                self.provisioner.count();
             }
             self.metrics.devices.set(i64::try_from(self.registry.len()).unwrap_or(i64::MAX));
             self.metrics.commands_open.set(i64::try_from(self.desk.len()).unwrap_or(i64::MAX));
         }
         self.write_behind().await;
         self.data_models.write_behind(None, self.clock.now().wall).await;
+        self.provisioner.write_behind().await;
     }
 
     async fn expire(&self) {

@@ -5,8 +5,9 @@
 
 use crate::clock::Clock;
 use crate::commands::{self, Desk};
+use crate::provisioner;
 use crate::registry::Registry;
-use crate::store::{Operation, OperationError, Room, WriteError, Writer};
+use crate::store::{Kept, Operation, OperationError, Room, WriteError, Writer};
 use model::{
     Command, CommandChange, CommandState, DeviceFacts, DeviceId, Event, EventType, Fact, Json,
     Settlement, Tenant,
@@ -134,13 +135,32 @@ impl Pipeline {
         }
         let news: Vec<Event> =
             events.iter().filter(|event| event.facts.is_some()).cloned().collect();
-        if self.writer.append(events, Vec::new()).await.is_err() {
+        let operations = self.resets(&events);
+        if self.writer.append(events, operations.clone()).await.is_err() {
             return Settlement::Refused;
         }
         for event in &news {
             self.registry.apply(event);
         }
+        for operation in &operations {
+            self.registry.apply_operation(operation);
+        }
         Settlement::Committed
+    }
+
+    /// What no longer holds of a device that comes from factory settings: what was applied to it,
+    /// and what was known of its parameters.
+    fn resets(&self, events: &[Event]) -> Vec<Operation> {
+        let mut operations = Vec::new();
+        for event in events.iter().filter(|event| event.kind == EventType::DEVICE_BOOTSTRAPPED) {
+            operations.push(provisioner::from_factory(event));
+            let (tenant, device) = (&event.tenant, &event.device);
+            if self.registry.data_model(tenant, device) != Kept::Nothing {
+                let (tenant, device) = (tenant.clone(), device.clone());
+                operations.push(Operation::RemoveDataModel { tenant, device });
+            }
+        }
+        operations
     }
 
     /// Each change stands alone: one that comes too late (the command was withdrawn or expired
@@ -153,11 +173,15 @@ impl Pipeline {
 
     /// Moves one command on, with the event that tells its end; a failure that may pass puts it back
     /// into the queue where it is to be tried again. `Overtaken` when the command has come to its end
-    /// meanwhile; what would be `Refused` is the error that says why.
+    /// meanwhile, or was about to be sent and may not be; what would be `Refused` is the error that says why.
     pub async fn change(&self, change: CommandChange) -> Result<Settlement, WriteError> {
         let Some(command) = self.desk.look_up(&change.id) else {
             return Ok(Settlement::Overtaken);
         };
+        // It stays queued: what is about to leave is the last that a hold can stop.
+        if change.state == CommandState::Sent && self.desk.holds_back(&command) {
+            return Ok(Settlement::Overtaken);
+        }
         let at = self.clock.now().wall;
         let change = commands::settled(&command, change, at);
         let events = command_ended(&command, &change, at).into_iter().collect();

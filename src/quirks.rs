@@ -35,7 +35,7 @@ impl Rule {
     fn fits(&self, facts: Option<&DeviceFacts>, device: &DeviceId) -> bool {
         let said =
             |pick: fn(&DeviceFacts) -> &Option<Box<str>>| facts.and_then(|it| pick(it).as_deref());
-        let (oui, class) = named(device);
+        let (oui, class) = parts(device);
         let is_encoded = |wanted: &str, class: &str| encoded(wanted).as_deref() == Some(class);
         let fits_oui = self.oui.as_deref().is_none_or(|wanted| {
             said(|it| &it.oui).or(oui).is_some_and(|oui| oui.eq_ignore_ascii_case(wanted))
@@ -55,7 +55,7 @@ impl Rule {
 }
 
 /// Maker and product class in `cwmp:OUI-ProductClass-Serial`, the latter percent-encoded.
-fn named(device: &DeviceId) -> (Option<&str>, Option<&str>) {
+fn parts(device: &DeviceId) -> (Option<&str>, Option<&str>) {
     let Some(parts) = device.as_str().strip_prefix("cwmp:") else { return (None, None) };
     let parts: Vec<&str> = parts.split('-').collect();
     match parts.as_slice() {
@@ -68,10 +68,11 @@ fn named(device: &DeviceId) -> (Option<&str>, Option<&str>) {
 /// A product class as an identity spells it.
 fn encoded(class: &str) -> Option<String> {
     let device = DeviceId::cwmp("0", class, "0").ok()?;
-    named(&device).1.map(str::to_owned)
+    parts(&device).1.map(str::to_owned)
 }
 
-fn union(left: Quirks, right: Quirks) -> Quirks {
+/// Both.
+pub fn union(left: Quirks, right: Quirks) -> Quirks {
     Quirks {
         skip_root_names: left.skip_root_names | right.skip_root_names,
         boolean_literal: left.boolean_literal | right.boolean_literal,
@@ -80,6 +81,46 @@ fn union(left: Quirks, right: Quirks) -> Quirks {
         download_success_on_timeout: left.download_success_on_timeout
             | right.download_success_on_timeout,
         write_readonly: left.write_readonly | right.write_readonly,
+    }
+}
+
+/// What profiles say is peculiar, in the words of `[[cwmp.quirk]]`. A word that is none of them is
+/// passed over: profiles are checked when they are read.
+pub fn named<'a>(words: impl IntoIterator<Item = &'a str>) -> Quirks {
+    let mut quirks = Quirks::default();
+    for word in words {
+        match word {
+            "skip_root_names" => quirks.skip_root_names = true,
+            "boolean_literal" => quirks.boolean_literal = true,
+            "date_time_milliseconds" => quirks.date_time_milliseconds = true,
+            "digest_replay" => quirks.digest_replay = true,
+            "download_success_on_timeout" => quirks.download_success_on_timeout = true,
+            "write_readonly" => quirks.write_readonly = true,
+            _ => {}
+        }
+    }
+    quirks
+}
+
+/// As one number: what is kept of a device. A bit's meaning never changes.
+pub const fn to_bits(quirks: Quirks) -> u8 {
+    quirks.skip_root_names as u8
+        | (quirks.boolean_literal as u8) << 1
+        | (quirks.date_time_milliseconds as u8) << 2
+        | (quirks.digest_replay as u8) << 3
+        | (quirks.download_success_on_timeout as u8) << 4
+        | (quirks.write_readonly as u8) << 5
+}
+
+/// Reads what [`to_bits`] wrote.
+pub const fn from_bits(bits: u8) -> Quirks {
+    Quirks {
+        skip_root_names: bits & 1 != 0,
+        boolean_literal: bits & 1 << 1 != 0,
+        date_time_milliseconds: bits & 1 << 2 != 0,
+        digest_replay: bits & 1 << 3 != 0,
+        download_success_on_timeout: bits & 1 << 4 != 0,
+        write_readonly: bits & 1 << 5 != 0,
     }
 }
 
@@ -115,6 +156,12 @@ mod tests {
 
     fn rules(text: &str) -> Vec<Rule> {
         Config::parse(text).unwrap().cwmp.quirk.iter().map(Rule::from).collect()
+    }
+
+    #[test]
+    fn profiles_know_the_same_words() {
+        let words: Vec<_> = QuirkFlag::ALL.iter().map(|it| it.as_str()).collect();
+        assert_eq!(words, provisioning::profile::QUIRKS);
     }
 
     fn facts(model: &str, version: &str) -> DeviceFacts {

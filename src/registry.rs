@@ -16,6 +16,7 @@
 mod change;
 mod device;
 mod list;
+mod mark;
 mod packed;
 mod record;
 mod roster;
@@ -27,6 +28,7 @@ mod symbols;
 mod tests;
 
 pub use device::{Device, Filter, Part};
+pub use mark::{Mark, Requested};
 
 use crate::store::{CustomerRow, Kept, Seen};
 use jiff::Timestamp;
@@ -55,6 +57,8 @@ pub struct Registry {
     /// Where [`Registry::take_dirty`] goes on.
     dirty_shard: AtomicUsize,
     alias_conflicts: AtomicU64,
+    /// How many devices stand how to what they should be.
+    standings: [AtomicI64; mark::STANDINGS],
     /// Changes take turns; the content is room to pack a record in.
     turn: Mutex<Vec<u8>>,
 }
@@ -98,6 +102,7 @@ impl Registry {
             clock: AtomicI64::new(Micros::MIN),
             dirty_shard: AtomicUsize::new(0),
             alias_conflicts: AtomicU64::new(0),
+            standings: std::array::from_fn(|_| AtomicI64::new(0)),
             turn: Mutex::default(),
         }
     }
@@ -110,6 +115,13 @@ impl Registry {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The tenants that have a device or a customer, in order.
+    pub fn tenants(&self) -> Vec<Tenant> {
+        let mut tenants: Vec<_> = self.realms.read().keys().cloned().collect();
+        tenants.sort_unstable();
+        tenants
     }
 
     /// How often a device said an alias that another holds, and was not given it.

@@ -4,25 +4,37 @@
 //! arrived into a group, has the engine commit the group in one durable transaction, and only then
 //! releases those who wait. Nothing in the trait may be true of SQLite only.
 
+mod equipment;
 mod error;
 mod firmware;
 mod metrics;
 mod operation;
+mod provision;
 mod row;
 mod sqlite;
+mod steering;
+mod task;
 mod writer;
 
+pub use equipment::{
+    EquipmentChange, EquipmentRow, EquipmentStatus, Expect, HubAnswerRow, HubMemory, WifiOverlayRow,
+};
 pub use error::{CommitError, OpenError, ReadError, WriteError};
 pub use firmware::{
     FirmwareOperation, FirmwareStep, GroupFirmwareRow, RolloutDevice, RolloutDevices, RolloutRow,
 };
 pub use metrics::Metrics;
 pub use operation::{Operation, OperationError};
+pub use provision::{ProvisionMark, ProvisionRow};
 pub use row::{
     AuditEntry, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, ImageRow, Kept,
     NewDeadLetter, Page, Position, Seen, StoredEvent, TokenRow, UploadRow, Uploads, Usage,
 };
 pub use sqlite::{SqliteOptions, SqliteStore};
+pub use steering::{
+    ChangeHourRow, HoldRow, KnownRow, ProfileSetRow, SetRole, Steering, SteeringRows, TrialOutcome,
+};
+pub use task::{TaskChange, TaskRow, TaskState, TaskStep, Tasks};
 pub use writer::{Room, Writer, WriterOptions};
 
 use async_trait::async_trait;
@@ -65,6 +77,9 @@ pub trait Store: Send + Sync + 'static {
         rows_max: usize,
         bytes_max: usize,
     ) -> Result<Vec<StoredEvent>, ReadError>;
+
+    /// Bytes of data of the events of one shard after `after` and up to `to`.
+    async fn bytes_between(&self, after: Position, to: Position) -> Result<u64, ReadError>;
 
     /// Every reader's cursor.
     async fn cursors(&self) -> Result<Vec<Cursor>, ReadError>;
@@ -115,6 +130,31 @@ pub trait Store: Send + Sync + 'static {
         device: &DeviceId,
     ) -> Result<Option<Redacted<Vec<u8>>>, ReadError>;
 
+    /// What [`Store::data_model`] and [`Store::provision`] say of many devices of a tenant at once; those
+    /// of which neither says anything are left out.
+    async fn known_of(
+        &self,
+        tenant: &Tenant,
+        devices: &[DeviceId],
+    ) -> Result<Vec<KnownRow>, ReadError>;
+
+    /// All that steers the fleet as a whole.
+    async fn steering(&self) -> Result<SteeringRows, ReadError>;
+    /// How devices stand to what they should be, in the order of (tenant, id), for rebuilding the
+    /// registry.
+    async fn provision_marks(
+        &self,
+        after: Option<(Tenant, DeviceId)>,
+        rows_max: usize,
+    ) -> Result<Vec<(Tenant, DeviceId, ProvisionMark)>, ReadError>;
+
+    /// What is remembered of how a device stands, as [`Operation::PutProvision`] brought it.
+    async fn provision(
+        &self,
+        tenant: &Tenant,
+        device: &DeviceId,
+    ) -> Result<Option<Box<str>>, ReadError>;
+
     /// The audit trail, newest first.
     async fn audit(&self, tenant: &Tenant, page: Page) -> Result<Vec<AuditEntry>, ReadError>;
 
@@ -132,6 +172,40 @@ pub trait Store: Send + Sync + 'static {
     /// Files that devices have sent.
     async fn uploads(&self, which: &Uploads, rows_max: usize) -> Result<Vec<UploadRow>, ReadError>;
 
+    /// What the embedded backend keeps for one piece of equipment, by its name in the one spelling.
+    async fn equipment(
+        &self,
+        tenant: &Tenant,
+        serial: &str,
+    ) -> Result<Option<EquipmentRow>, ReadError>;
+
+    /// What it keeps for a tenant, in the order of the names.
+    async fn equipment_page(
+        &self,
+        tenant: &Tenant,
+        after: Option<&str>,
+        rows_max: usize,
+    ) -> Result<Vec<EquipmentRow>, ReadError>;
+
+    /// The names of all that it keeps, in the order of (tenant, name).
+    async fn equipment_keys(
+        &self,
+        after: Option<(Tenant, Box<str>)>,
+        rows_max: usize,
+    ) -> Result<Vec<(Tenant, Box<str>)>, ReadError>;
+
+    /// The device that is given the secrets of a serial.
+    async fn equipment_holder(
+        &self,
+        tenant: &Tenant,
+        serial: &str,
+    ) -> Result<Option<DeviceId>, ReadError>;
+
+    /// What is kept of a device beside the hub.
+    async fn hub_memory(&self, tenant: &Tenant, device: &DeviceId) -> Result<HubMemory, ReadError>;
+
+    /// What is to be done later.
+    async fn tasks(&self, which: &Tasks, rows_max: usize) -> Result<Vec<TaskRow>, ReadError>;
     /// Every rollout, without its devices.
     async fn rollouts(&self) -> Result<Vec<RolloutRow>, ReadError>;
 

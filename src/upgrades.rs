@@ -20,6 +20,8 @@ mod step;
 mod tick;
 
 #[cfg(test)]
+mod idle;
+#[cfg(test)]
 mod tests;
 
 pub use book::{Entry, Source};

@@ -1,6 +1,7 @@
 //! What speaks HTTP beside CWMP: `[public]`, `[operator]`, `[backend]`, and `[tls]`.
 
-use crate::bounded::{Bounded, KIB, MIB, MINUTE, Period, SECOND, Size};
+use crate::bounded::{Bounded, DAY, KIB, MIB, MINUTE, Period, SECOND, Size};
+use crate::cidr::Cidr;
 use crate::section::{section, words};
 use crate::text::HttpUrl;
 use std::net::SocketAddr;
@@ -66,9 +67,20 @@ section! {
         restart url: Option<HttpUrl> = none,
         /// A file that holds the bearer token for it, on one line.
         restart token_file: Option<PathBuf> = none,
-        /// Longest wait for a connection to it. The answer itself is bounded by the question: a menu
-        /// that asks waits as long as `ussd.ask_deadline`, the time for the connection included.
+        /// Longest wait for its answer on equipment, the connection included: a CPE's session waits for
+        /// it, and CPEs hang up after some thirty seconds. A menu that asks waits as long as
+        /// `ussd.ask_deadline`.
         restart timeout: Period<100, MINUTE> = "5s",
+        /// Most questions on equipment under way at once; the others wait, no longer than `timeout`. A
+        /// power cut brings a whole town's CPEs back together, and the other end is a program before a
+        /// data base.
+        restart parallel_max: Bounded<1, 1_000> = 32,
+        /// Networks that its host may have its address in. Any by default, for the operator names the
+        /// URL here; with this set, a name that is led elsewhere is not followed.
+        restart networks: Vec<Cidr> = [],
+        /// For how long its values need not be asked for again where its answer does not say (`ttl`).
+        /// An hour is what most CPEs wait between two Informs. A week at most.
+        restart ttl: Period<0, { 7 * DAY }> = "1h",
     }
 }
 

@@ -34,9 +34,23 @@ words! {
         UploadsRead = "uploads.read",
         /// Remove what devices have sent.
         UploadsWrite = "uploads.write",
+        /// See profiles as they are written, how a trial of them stands, and who must agree to what.
+        ProfilesRead = "profiles.read",
+        /// Load profiles, end their trial, and agree to changes of many devices that another made.
+        ProfilesWrite = "profiles.write",
+        /// See what would be sent to devices, and why.
+        PlansRead = "plans.read",
+        /// Stop every write to devices, and lift that again.
+        HoldsWrite = "holds.write",
+        /// See what the business keeps for equipment, without its secrets.
+        EquipmentRead = "equipment.read",
+        /// Change what the business keeps for equipment, WiFi for a portal among it.
+        EquipmentWrite = "equipment.write",
+        /// See the secrets among it: WiFi passphrases, passwords of SIP accounts.
+        EquipmentSecrets = "equipment.secrets",
         /// Read the stream of events.
         EventsRead = "events.read",
-        /// See what a sink refused, and send it again.
+        /// See what a sink refused and which tasks were given up, and send them again.
         DeadLettersReplay = "dead_letters.replay",
         /// Sign in over MQTT as a program, for the topics that the token names.
         MqttConnect = "mqtt.connect",
@@ -60,19 +74,19 @@ const BUILTIN: [Builtin; 4] = [
     Builtin {
         path: "roles.admin",
         name: "admin",
-        default: r#"["devices.read", "devices.write", "devices.trace", "credentials.write", "commands.send", "customers.read", "customers.write", "images.read", "images.write", "rollouts.write", "uploads.read", "uploads.write", "events.read", "dead_letters.replay", "mqtt.connect", "audit.read", "tokens.write"]"#,
+        default: r#"["devices.read", "devices.write", "devices.trace", "credentials.write", "commands.send", "customers.read", "customers.write", "images.read", "images.write", "rollouts.write", "uploads.read", "uploads.write", "equipment.read", "equipment.write", "equipment.secrets", "profiles.read", "profiles.write", "plans.read", "holds.write", "events.read", "dead_letters.replay", "mqtt.connect", "audit.read", "tokens.write"]"#,
         doc: " Who keeps the daemon. The token of the first start has this role, so it must keep\n `tokens.write`.\n",
     },
     Builtin {
         path: "roles.operator",
         name: "operator",
-        default: r#"["devices.read", "devices.write", "devices.trace", "credentials.write", "commands.send", "customers.read", "customers.write", "images.read", "images.write", "rollouts.write", "uploads.read", "uploads.write", "events.read", "dead_letters.replay", "audit.read"]"#,
+        default: r#"["devices.read", "devices.write", "devices.trace", "credentials.write", "commands.send", "customers.read", "customers.write", "images.read", "images.write", "rollouts.write", "uploads.read", "uploads.write", "equipment.read", "equipment.write", "equipment.secrets", "profiles.read", "profiles.write", "plans.read", "holds.write", "events.read", "dead_letters.replay", "audit.read"]"#,
         doc: " Who serves customers: everything but making tokens.\n",
     },
     Builtin {
         path: "roles.reader",
         name: "reader",
-        default: r#"["devices.read", "customers.read", "images.read", "events.read"]"#,
+        default: r#"["devices.read", "customers.read", "images.read", "equipment.read", "events.read"]"#,
         doc: " Who looks: a dashboard, a first-line agent.\n",
     },
     Builtin {

@@ -10,7 +10,7 @@ use std::path::Path;
 
 /// Values for keys that have no default, as an operator would write them. The lines are commented
 /// out in `lastmile.toml`.
-const EXAMPLES: [(&str, &str); 28] = [
+const EXAMPLES: [(&str, &str); 35] = [
     ("store.url", r#""sqlite:/var/lib/lastmile/store.db""#),
     ("store.key_file", r#""/run/credentials/lastmile.service/store.key""#),
     ("cwmp.tls_listen", r#""0.0.0.0:7548""#),
@@ -27,6 +27,8 @@ const EXAMPLES: [(&str, &str); 28] = [
     ("cwmp.quirk.software", r#""V3R017""#),
     ("cwmp.quirk.flags", r#"["skip_root_names"]"#),
     ("mqtt.tls_listen", r#""0.0.0.0:8883""#),
+    ("provisioning.profiles", r#""/etc/lastmile/profiles""#),
+    ("provisioning.values_file", r#""/etc/lastmile/tenants.toml""#),
     ("public.url", r#""https://gateway.example.net""#),
     ("ussd.menus", r#""/etc/lastmile/menus""#),
     ("ussd.service.name", r#""home""#),
@@ -35,6 +37,11 @@ const EXAMPLES: [(&str, &str); 28] = [
     ("sink.name", r#""crm""#),
     ("sink.url", r#""https://crm.example.net/lastmile""#),
     ("sink.secret_file", r#""/etc/lastmile/crm.secret""#),
+    ("sink.broker", r#""mqtt://broker.example.net:1883""#),
+    ("sink.username", r#""lastmile""#),
+    ("sink.password_file", r#""/etc/lastmile/broker.password""#),
+    ("sink.client_id", r#""lastmile-north""#),
+    ("sink.ca_file", r#""/etc/lastmile/broker-ca.pem""#),
     ("tls.cert", r#""/etc/lastmile/tls.crt""#),
     ("tls.key", r#""/etc/lastmile/tls.key""#),
     ("backend.url", r#""https://hub.example.net""#),

@@ -1,5 +1,17 @@
 //! The values that the business keeps for one piece of equipment: the JSON document that a hub answers
-//! and that `PUT /api/v1/equipment/{serial}` takes. `equipment.schema.json` says the same for others.
+//! and that `PUT /api/v1/equipment/{serial}` takes. `equipment.schema.json` says the same for others;
+//! it is written from the table that documents are checked against.
+
+mod activated;
+mod check;
+mod name;
+mod schema;
+mod shape;
+
+pub use activated::{Activated, NotTaken};
+pub use check::{Fault, Faults, Parsed};
+pub use name::{asked_as, key, keys};
+pub use schema::{activated_schema, equipment_schema};
 
 use model::Redacted;
 use serde::{Deserialize, Serialize};
@@ -164,3 +176,101 @@ pub struct Firmware {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
 }
+
+/// What stands in place of a secret for who may not see it.
+pub const HIDDEN: &str = "…";
+
+impl Equipment {
+    /// Largest document, in bytes: one with every line and network is some 5 KiB.
+    pub const LEN_MAX: usize = 256 * 1024;
+
+    /// Reads a document. Every fault is named, never a value.
+    ///
+    /// # Errors
+    ///
+    /// It is longer than [`Equipment::LEN_MAX`], not JSON, or not what the schema says.
+    pub fn parse(text: &[u8]) -> Result<Parsed<Self>, Faults> {
+        check::parse(text, &shape::EQUIPMENT)
+    }
+
+    /// Checks one that was made or changed here.
+    ///
+    /// # Errors
+    ///
+    /// As [`Equipment::parse`].
+    pub fn checked(self) -> Result<Self, Faults> {
+        let text = serde_json::to_vec(&self).expect("our own types are representable in JSON");
+        Self::parse(&text).map(|parsed| parsed.value)
+    }
+
+    /// Lays `changes` over the radio networks: what is given replaces what was, band by band.
+    pub fn change_wifi(&mut self, changes: &[Wifi]) {
+        for change in changes {
+            let known = self.wifi.iter().position(|wifi| wifi.band == change.band);
+            let place = known.unwrap_or_else(|| {
+                self.wifi.push(Wifi { band: change.band.clone(), ..Wifi::default() });
+                self.wifi.len() - 1
+            });
+            self.wifi[place].take(change);
+        }
+    }
+
+    /// The same for who may not see secrets: [`HIDDEN`] in their place. What we do not know may be
+    /// one, too.
+    #[must_use]
+    pub fn without_secrets(mut self) -> Self {
+        let hidden = || Some(Redacted(HIDDEN.to_owned()));
+        for wifi in self.wifi.iter_mut().filter(|wifi| wifi.passphrase.is_some()) {
+            wifi.passphrase = hidden();
+        }
+        for line in self.voip.iter_mut().filter(|line| line.auth_password.is_some()) {
+            line.auth_password = hidden();
+        }
+        self.extra.0.values_mut().for_each(|value| *value = Value::String(HIDDEN.to_owned()));
+        self
+    }
+}
+
+impl Wifi {
+    /// Takes over all that `change` says.
+    fn take(&mut self, change: &Self) {
+        fn over<T: Clone>(old: &mut Option<T>, new: &Option<T>) {
+            if new.is_some() {
+                old.clone_from(new);
+            }
+        }
+        over(&mut self.ssid, &change.ssid);
+        over(&mut self.passphrase, &change.passphrase);
+        over(&mut self.enable, &change.enable);
+        over(&mut self.hidden, &change.hidden);
+    }
+}
+
+/// Reads and checks a change of the radio networks, as a portal sends it: `{"wifi": […]}`.
+///
+/// # Errors
+///
+/// As [`Equipment::parse`]; a band that says nothing to change, or no band at all.
+pub fn parse_wifi(text: &[u8]) -> Result<Parsed<WifiChange>, Faults> {
+    let parsed: Parsed<WifiChange> = check::parse(text, &shape::WIFI_CHANGE)?;
+    let says_nothing = |wifi: &Wifi| *wifi == Wifi { band: wifi.band.clone(), ..Wifi::default() };
+    let idle = parsed.value.wifi.iter().position(says_nothing);
+    match idle {
+        Some(index) => Err(Faults::one(format!("wifi[{index}]"), "says nothing to change")),
+        None if parsed.value.wifi.is_empty() => Err(Faults::one("wifi", "names no band")),
+        None => Ok(parsed),
+    }
+}
+
+/// A change of the radio networks.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct WifiChange {
+    /// Band by band, what is to be other than it was.
+    pub wifi: Vec<Wifi>,
+    /// Which of a customer's devices is meant; for the call that names the customer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+}
+
+#[cfg(test)]
+mod tests;

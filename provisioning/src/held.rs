@@ -1,8 +1,20 @@
 //! What is remembered of one device until its next session: what it took, and what it would not.
+//!
+//! A session goes: [`Held::begin`]; then as long as [`Held::starts_round`] says so of what
+//! [`super::decide`] says: the steps are carried out and each is told to [`Held::outcome`]; at the end
+//! [`Held::settle`], or [`Held::cut`] where the session was lost. One value goes through all of it:
+//! what a session has asked is remembered in it and not stored.
+
+mod backoff;
+mod outcome;
+mod session;
+
+pub use outcome::{StepOutcome, StepRefusal};
 
 use super::Revision;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use session::Session;
 
 /// What is remembered of one device. Kept in the store; holds paths and causes, never a value.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -12,7 +24,10 @@ pub struct Held {
     pub profiles: Vec<Box<str>>,
     /// As they stood.
     pub revision: Revision,
-    /// [`super::Wanted::fingerprint`] of what it holds; 0 when nothing was ever applied.
+    /// [`super::Wanted::fingerprint`] of what it is being made to fit.
+    pub wanted: u64,
+    /// [`super::Wanted::fingerprint`] of what it holds, but for what is `owed`; 0 when nothing was
+    /// ever applied, or another thing is being applied.
     pub applied: u64,
     /// How it stands.
     pub standing: Standing,
@@ -20,16 +35,47 @@ pub struct Held {
     pub cause: Box<str>,
     /// Since when.
     pub since: Timestamp,
-    /// Rounds that were made towards what is wanted now.
+    /// Rounds of writing that were made towards what is wanted now.
     pub rounds: u8,
-    /// What it would not take.
+    /// What it would not take or tell, in the order of paths.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<Refusal>,
-    /// An object that we told it to make and have not seen yet: made durable before it is told.
-    pub adding: Option<Adding>,
+    /// What was set towards what is wanted now and is not settled yet, in the order of paths.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub told: Vec<Told>,
+    /// Paths that were never as wanted though `applied` says that all is: something stands in their
+    /// way. In the order of paths.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub owed: Vec<Box<str>>,
+    /// Paths that someone else changed, and that are only reported. In the order of paths.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub drifting: Vec<Box<str>>,
+    /// Paths that were refused together with others while nobody was named as the culprit: each is
+    /// set alone. In the order of paths.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub apart: Vec<Box<str>>,
+    /// Paths that were set without an answer: what is known of them may not be so until they are
+    /// read. In the order of paths.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub doubted: Vec<Box<str>>,
+    /// Objects that we told it to make and have not found yet by their keys: made durable before it
+    /// is told.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub adding: Vec<Adding>,
+    /// When what is read again and again was asked for last.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refreshed: Vec<Refreshed>,
+    /// Events of an Inform after which something is to be done, whatever `due_at` says.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub wakes_on: Vec<Box<str>>,
+    /// Whether something waits for the equipment's claim alone.
+    pub awaits_claim: bool,
     /// When it was last as wanted.
     pub converged_at: Option<Timestamp>,
     /// Before when nothing need be done; `None`: at the next session.
     pub due_at: Option<Timestamp>,
+    #[serde(skip)]
+    session: Session,
 }
 
 /// How a device stands to what it should be.
@@ -59,12 +105,15 @@ pub enum Standing {
     AwaitingApproval,
 }
 
-/// A parameter or object that a device refused.
+/// What a device refused: to set a parameter, to make or remove an object, or to tell a value.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Refusal {
-    /// Its path.
+    /// Its path; of an object that was to be made, the table and the names of its keys.
     pub path: Box<str>,
-    /// The device's fault code, or 0 where the refusal is ours.
+    /// Whether it would not tell it, rather than take it.
+    #[serde(default)]
+    pub is_reading: bool,
+    /// The device's fault code, or 0 where there was none: it did not answer, or did not tell.
     pub code: u32,
     /// Why, in plain words that hold no value.
     pub cause: Box<str>,
@@ -76,11 +125,93 @@ pub struct Refusal {
     pub wanted: u64,
 }
 
+/// A parameter that was set.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Told {
+    /// Its path.
+    pub path: Box<str>,
+    /// How often it was set to what is wanted now, and read back otherwise.
+    pub times: u8,
+    /// Whether it was read since it was set last.
+    pub is_read: bool,
+}
+
 /// An object on its way into a table.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Adding {
+    /// Which wanted object, as [`super::Wish::Add`] calls it.
+    pub object: Box<str>,
     /// The table, without wildcards; ends in a dot.
     pub table: Box<str>,
     /// Instances that were there before: one that was not, and does not say otherwise, is ours.
     pub before: Vec<u32>,
+    /// How often it was told.
+    #[serde(default)]
+    pub times: u8,
+    /// The instance that the device said it is. Until its keys are read as wanted, it is found by this.
+    pub instance: Option<u32>,
+}
+
+/// When something was asked for.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Refreshed {
+    /// The pattern of the [`super::WantedRefresh`].
+    pub path: Box<str>,
+    /// When, whether or not the device answered.
+    pub at: Timestamp,
+}
+
+impl Held {
+    /// Whether this session was begun.
+    pub(crate) fn is_in(&self, began: Timestamp) -> bool {
+        self.session.began == began
+    }
+
+    /// Whether a table was listed in the session that began then.
+    pub(crate) fn has_listed(&self, table: &str, began: Timestamp) -> bool {
+        self.is_in(began) && self.session.listed.contains(table)
+    }
+
+    /// Whether a parameter was asked for in the session that began then, and not set since.
+    pub(crate) fn has_read(&self, path: &str, began: Timestamp) -> bool {
+        self.is_in(began) && self.session.read.contains(path)
+    }
+
+    pub(crate) fn refusal(&self, path: &str, is_reading: bool) -> Option<&Refusal> {
+        let place = self.place_of_refusal(path, is_reading).ok()?;
+        self.refused.get(place)
+    }
+
+    fn place_of_refusal(&self, path: &str, is_reading: bool) -> Result<usize, usize> {
+        self.refused.binary_search_by(|it| (&*it.path, it.is_reading).cmp(&(path, is_reading)))
+    }
+
+    pub(crate) fn told(&self, path: &str) -> Option<&Told> {
+        let place = self.told.binary_search_by(|it| (*it.path).cmp(path)).ok()?;
+        self.told.get(place)
+    }
+
+    pub(crate) fn owes(&self, path: &str) -> bool {
+        has(&self.owed, path)
+    }
+
+    pub(crate) fn is_drifting(&self, path: &str) -> bool {
+        has(&self.drifting, path)
+    }
+
+    pub(crate) fn is_apart(&self, path: &str) -> bool {
+        has(&self.apart, path)
+    }
+
+    pub(crate) fn doubts(&self, path: &str) -> bool {
+        has(&self.doubted, path)
+    }
+
+    pub(crate) fn refreshed_at(&self, pattern: &str) -> Option<Timestamp> {
+        self.refreshed.iter().find(|it| *it.path == *pattern).map(|it| it.at)
+    }
+}
+
+fn has(paths: &[Box<str>], path: &str) -> bool {
+    paths.binary_search_by(|it| (**it).cmp(path)).is_ok()
 }

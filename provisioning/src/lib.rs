@@ -8,9 +8,12 @@
 //! 4. [`Wanted`]: profiles and values together: what it should be.
 //! 5. [`decide`]: what is wanted against what is known: the fewest calls that make it so.
 //! 6. [`Held`]: what is remembered of it until the next session.
+//! 7. [`checkup`]: whether it is well, as a technician asks.
 
 pub mod base;
+pub mod checkup;
 pub mod equipment;
+mod fingerprint;
 mod held;
 mod kind;
 mod pattern;
@@ -21,10 +24,11 @@ mod wanted;
 mod window;
 
 pub use equipment::Equipment;
-pub use held::{Adding, Held, Refusal, Standing};
+pub use held::{Adding, Held, Refreshed, Refusal, Standing, StepOutcome, StepRefusal, Told};
 pub use pattern::{Expansion, Pattern, PatternError, Segment};
 pub use plan::{
-    Blocked, Change, Circumstances, Measured, Plan, Step, Why, Wish, aliases, decide, measured,
+    Blocked, BlockedView, Change, ChangeView, Circumstances, LearnView, Measured, ObjectView,
+    Obstacle, Plan, PlanView, RuleView, Step, Why, Wish, aliases, decide, measured,
 };
 pub use profile::{Layers, Profile, ProfileFault, ProfileSet, Revision};
 pub use subject::Subject;

@@ -8,6 +8,7 @@
 mod expand;
 
 pub use expand::Expansion;
+pub(crate) use expand::numbers;
 
 use model::data_model::PATH_BYTES_MAX;
 use std::fmt;
@@ -95,6 +96,13 @@ impl Pattern {
             return Err(PatternError::End);
         }
         Ok(Self(text.into()))
+    }
+
+    /// What is below an instance, without wildcards (`Enable`, `SIP.AuthPassword`): as the parameters
+    /// of a [`crate::WantedObject`] are named. It stands for nothing by itself.
+    #[must_use]
+    pub fn below_instance(name: &str) -> Option<Self> {
+        (name.len() <= PATH_BYTES_MAX && is_relative(name)).then(|| Self(name.into()))
     }
 
     /// The text as it was written.

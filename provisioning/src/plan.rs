@@ -1,11 +1,28 @@
 //! The decision: what is wanted against what is known, and the fewest calls that make it so.
 
-use super::{Drift, Held, Rule, Wanted};
+mod decide;
+mod look;
+mod measured;
+mod object;
+mod obstacle;
+mod parameter;
+mod refresh;
+mod steps;
+mod value;
+mod view;
+
+pub use decide::decide;
+pub use measured::{Measured, aliases, measured};
+pub use obstacle::{Blocked, Obstacle};
+pub(crate) use parameter::TIMES_MAX;
+pub use view::{BlockedView, ChangeView, LearnView, ObjectView, PlanView, RuleView};
+
+use super::Rule;
 use jiff::Timestamp;
-use model::{Alias, CommandKind, DataModel, Redacted};
+use model::{CommandKind, Redacted};
 
 /// What holds while a decision is made.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Circumstances<'a> {
     /// Now.
     pub now: Timestamp,
@@ -18,8 +35,14 @@ pub struct Circumstances<'a> {
     pub is_claimed: bool,
     /// Whether the device comes from factory settings: what was applied before no longer counts.
     pub is_bootstrap: bool,
-    /// [`Wanted::fingerprint`] of what is wanted.
+    /// Whether the whole data model was learned in this session.
+    pub is_discovered: bool,
+    /// Whether the model takes what it lists as not writable (the quirk `write_readonly`).
+    pub writes_read_only: bool,
+    /// [`super::Wanted::fingerprint`] of what is wanted.
     pub fingerprint: u64,
+    /// A number of the device's own, the same for ever: it spreads the retries of a fleet.
+    pub seed: u64,
 }
 
 /// What would be sent, and why.
@@ -27,13 +50,48 @@ pub struct Circumstances<'a> {
 pub struct Plan {
     /// What is to be asked of the device now, in order. When it is done, decide again: empty and
     /// without anything blocked means that the device is as wanted.
+    ///
+    /// [`Wish::Set`]s that stand together are one call: given to a session as neighbours whose names
+    /// agree up to a slash, it makes one SetParameterValues of them, and tries each alone where the
+    /// device refuses the whole without naming a culprit.
     pub steps: Vec<Step>,
     /// What is not sent, and why.
     pub blocked: Vec<Blocked>,
-    /// Parameters that someone else changed since they were applied.
+    /// Parameters that someone else changed since they were applied: those that are set back now,
+    /// and those that are only reported and were not before.
     pub drifted: Vec<Change>,
     /// When something is due next without anyone asking: a reading grown old, a refusal's backoff.
     pub due_at: Option<Timestamp>,
+    /// Objects that are only known by what [`super::Adding`] remembers.
+    pub(crate) unconfirmed: Vec<Box<str>>,
+}
+
+impl Plan {
+    /// Whether nothing is to be asked of the device.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// Whether it changes the device: holds and approvals are about these.
+    #[must_use]
+    pub fn writes(&self) -> bool {
+        self.steps.iter().any(|step| !matches!(step.wish, Wish::Learn { .. }))
+    }
+
+    /// Whether it makes an object: what is remembered must be durable before.
+    #[must_use]
+    pub fn adds(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step.wish, Wish::Add { .. }))
+    }
+
+    /// Everything that is set, in new objects too.
+    pub fn changes(&self) -> impl Iterator<Item = &Change> {
+        self.steps.iter().flat_map(|step| match &step.wish {
+            Wish::Set(changes) | Wish::Add { changes, .. } => changes.as_slice(),
+            Wish::Learn { .. } | Wish::Delete { .. } => &[],
+        })
+    }
 }
 
 /// One call.
@@ -48,17 +106,23 @@ pub struct Step {
 /// What a step is for, for people.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Wish {
-    /// To learn what is not known or too old.
+    /// To learn what is not known or too old, and to read back what was set.
     Learn {
-        /// The patterns that ask for it.
+        /// Who asks for it.
         rules: Vec<Rule>,
+        /// The patterns of the refreshes among it.
+        refreshes: Vec<Box<str>>,
     },
     /// To set parameters.
     Set(Vec<Change>),
     /// To make an object.
     Add {
+        /// What it is called here: the table, the names of its keys, and which of several of such.
+        object: Box<str>,
         /// The table; ends in a dot.
         table: Box<str>,
+        /// The instances that are there before.
+        before: Vec<u32>,
         /// What it is to hold; paths are below the instance.
         changes: Vec<Change>,
         /// Who asks for it.
@@ -82,7 +146,7 @@ pub struct Change {
     pub old: Option<Redacted<Box<str>>>,
     /// What it is to be.
     pub new: Redacted<Box<str>>,
-    /// Its XML Schema type.
+    /// Its XML Schema type, without a prefix.
     pub xsd_type: Box<str>,
     /// Whether neither is to be shown.
     pub is_secret: bool,
@@ -93,7 +157,7 @@ pub struct Change {
 }
 
 /// Why a parameter is set.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Why {
     /// It is other than wanted.
@@ -106,55 +170,5 @@ pub enum Why {
     New,
 }
 
-/// What is not sent.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Blocked {
-    /// The path, or the pattern where nothing fits it.
-    pub path: Box<str>,
-    /// Why, in plain words that hold no value.
-    pub cause: Box<str>,
-    /// When it is tried again by itself; `None`: not before something changes.
-    pub retry_at: Option<Timestamp>,
-    /// Whether the device is as wanted without it: a secret before the claim, drift that is only
-    /// reported, an optional parameter that it does not have.
-    pub is_harmless: bool,
-    /// Who asks for it.
-    pub rule: Rule,
-}
-
-/// Says what to do.
-///
-/// Deterministic and total: the same arguments give the same plan, and a device that takes what it
-/// is told leads to an empty one. What it refuses is in `held.refused` and left out until its time.
-#[must_use]
-pub fn decide(wanted: &Wanted, known: &DataModel, held: &Held, it: Circumstances<'_>) -> Plan {
-    let _ = (wanted, known, held, it, Drift::Mend);
-    Plan::default()
-}
-
-/// A reading under the name that is the same for every model.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Measured {
-    /// Its name, such as `optical_rx_dbm`.
-    pub name: Box<str>,
-    /// Where it was read.
-    pub path: Box<str>,
-    /// A number where the measure has a scale or the text is one, else text. It never prints.
-    pub value: Redacted<serde_json::Value>,
-    /// When.
-    pub read_at: Timestamp,
-}
-
-/// What is known of everything that the profiles measure.
-#[must_use]
-pub fn measured(wanted: &Wanted, known: &DataModel) -> Vec<Measured> {
-    let _ = (wanted, known);
-    Vec::new()
-}
-
-/// The names that the device says in the parameters that its profiles name.
-#[must_use]
-pub fn aliases(wanted: &Wanted, known: &DataModel) -> Vec<Alias> {
-    let _ = (wanted, known);
-    Vec::new()
-}
+#[cfg(test)]
+mod tests;

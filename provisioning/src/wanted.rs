@@ -1,7 +1,6 @@
 //! What one device should be: profiles and values together, with nothing left to compute.
 
 use super::{Pattern, Revision, Window};
-use jiff::Timestamp;
 use model::{AliasKind, Redacted};
 use std::time::Duration;
 
@@ -12,7 +11,8 @@ pub struct Wanted {
     pub profiles: Vec<Box<str>>,
     /// Names these profiles as they stand.
     pub revision: Revision,
-    /// Parameters to hold: each pattern once.
+    /// Parameters to hold: each pattern once. Low layers stand first, and in each layer wildcards
+    /// before literals: where two stand for one path of a device, the later goes.
     pub parameters: Vec<WantedParameter>,
     /// Objects that must be there, or must not.
     pub objects: Vec<WantedObject>,
@@ -25,6 +25,8 @@ pub struct Wanted {
     pub verify_on: Vec<Box<str>>,
     /// The firmware that it should run.
     pub firmware: Option<WantedFirmware>,
+    /// Rules whose paths are not verified, as their profiles say; in order.
+    pub guesses: Vec<Rule>,
     /// Values that could not be made (a template that failed, a value that is none of its kind), and
     /// why, in words that hold no value. They are not sent; the rest is.
     pub faults: Vec<(Pattern, Rule, Box<str>)>,
@@ -176,18 +178,9 @@ pub struct WantedFirmware {
 }
 
 impl Wanted {
-    /// A number that changes whenever a value, a path or an object changes, made with a key so that
-    /// it says nothing about the secrets among them.
+    /// Whether the paths of a rule are not verified.
     #[must_use]
-    pub fn fingerprint(&self, key: &[u8; 32]) -> u64 {
-        let _ = key;
-        0
-    }
-
-    /// When the first of its readings is due, given when they were read last.
-    #[must_use]
-    pub fn first_due(&self, read_at: Timestamp) -> Option<Timestamp> {
-        let _ = read_at;
-        None
+    pub fn is_guess(&self, rule: &Rule) -> bool {
+        self.guesses.binary_search(rule).is_ok()
     }
 }

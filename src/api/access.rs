@@ -208,8 +208,7 @@ pub mod need {
 
     needs! {
         DevicesRead, DevicesWrite, DevicesTrace, CredentialsWrite, CommandsSend, CustomersRead,
-        CustomersWrite, ImagesRead, ImagesWrite, RolloutsWrite, UploadsRead, UploadsWrite, EventsRead,
-        DeadLettersReplay, AuditRead, TokensWrite,
+    AuditRead, CustomersWrite, DeadLettersReplay, EquipmentRead, EquipmentSecrets, EquipmentWrite, EventsRead, HoldsWrite, ImagesRead, ImagesWrite, PlansRead, ProfilesRead, ProfilesWrite, RolloutsWrite, TokensWrite, UploadsRead, UploadsWrite,
     }
 
     /// Needs a valid token and no permission.

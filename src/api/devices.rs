@@ -4,6 +4,8 @@ use super::ApiState;
 use super::access::{Authorised, need};
 use super::input::{DeviceName, Items, Params, cursor, limit};
 use super::problem::{Code, Problem};
+use super::provision::ProvisioningView;
+use super::push;
 use super::wake::WakeView;
 use crate::registry::{Device, Filter};
 use crate::store::Operation;
@@ -11,6 +13,7 @@ use axum::Json;
 use axum::extract::State;
 use jiff::Timestamp;
 use model::{DeviceId, Protocol};
+use provisioning::Standing;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use utoipa::{IntoParams, ToSchema};
@@ -53,6 +56,67 @@ impl From<ProtocolWord> for Protocol {
     }
 }
 
+/// How a device stands to what it should be.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = Standing)]
+pub(super) enum StandingWord {
+    /// Nothing was decided yet.
+    New,
+    /// No profile is for it.
+    Unmatched,
+    /// The business does not know it.
+    Unknown,
+    /// Its values are not to be had yet.
+    AwaitingValues,
+    /// Something is still to be done.
+    Pending,
+    /// It is as wanted.
+    Converged,
+    /// It is as wanted but for what it refused or does not have; that is tried again.
+    Partial,
+    /// It did not become as wanted in the rounds it was given; left alone until something changes.
+    Stuck,
+    /// Something is to be done, and writing is on hold.
+    Held,
+    /// Something is to be done, and a second person must agree.
+    AwaitingApproval,
+}
+
+impl From<StandingWord> for Standing {
+    fn from(word: StandingWord) -> Self {
+        match word {
+            StandingWord::New => Self::New,
+            StandingWord::Unmatched => Self::Unmatched,
+            StandingWord::Unknown => Self::Unknown,
+            StandingWord::AwaitingValues => Self::AwaitingValues,
+            StandingWord::Pending => Self::Pending,
+            StandingWord::Converged => Self::Converged,
+            StandingWord::Partial => Self::Partial,
+            StandingWord::Stuck => Self::Stuck,
+            StandingWord::Held => Self::Held,
+            StandingWord::AwaitingApproval => Self::AwaitingApproval,
+        }
+    }
+}
+
+impl From<Standing> for StandingWord {
+    fn from(standing: Standing) -> Self {
+        match standing {
+            Standing::New => Self::New,
+            Standing::Unmatched => Self::Unmatched,
+            Standing::Unknown => Self::Unknown,
+            Standing::AwaitingValues => Self::AwaitingValues,
+            Standing::Pending => Self::Pending,
+            Standing::Converged => Self::Converged,
+            Standing::Partial => Self::Partial,
+            Standing::Stuck => Self::Stuck,
+            Standing::Held => Self::Held,
+            Standing::AwaitingApproval => Self::AwaitingApproval,
+        }
+    }
+}
+
 /// A device as the registry knows it.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Device)]
@@ -87,6 +151,9 @@ pub(super) struct DeviceView {
     /// What became of the last try to wake it since the daemon started; not in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     connection_request: Option<WakeView>,
+    /// How it stands to what it should be; of CPEs, and not in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provisioning: Option<ProvisioningView>,
     /// How often it says it will inform, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     periodic_interval_s: Option<u32>,
@@ -143,6 +210,7 @@ impl From<Device> for DeviceView {
             connection_request_url: facts.connection_request_url,
             udp_connection_request_address: facts.udp_connection_request_address,
             connection_request: None,
+            provisioning: None,
             periodic_interval_s: facts.periodic_interval_s,
             aliases: facts.aliases.iter().map(alias).collect(),
             customer: device.customer,
@@ -172,6 +240,8 @@ pub(super) struct DeviceQuery {
     group: Option<Box<str>>,
     /// With this text in their identity or names.
     q: Option<Box<str>>,
+    /// That stand so to what they should be.
+    provisioning: Option<StandingWord>,
     /// How many at most: 1 to 1000, 100 by default.
     limit: Option<usize>,
     /// `next` of the page before.
@@ -199,6 +269,7 @@ pub(super) async fn list(
         model: query.model,
         group: query.group,
         q: query.q,
+        standing: query.provisioning.map(Standing::from),
         ..Filter::default()
     };
     page(&state, &caller, &filter, query.limit, query.cursor.as_deref())
@@ -232,12 +303,19 @@ pub(super) async fn show(
 ) -> Result<Json<DeviceView>, Problem> {
     let device = state.device(caller.tenant(), &name)?;
     let last = state.wakes.last(caller.tenant(), &device.id).map(WakeView::from);
-    Ok(Json(DeviceView { connection_request: last, ..device.into() }))
+    let provisioning = match device.id.protocol() {
+        Protocol::Cwmp => Some(state.provisioner.kept(caller.tenant(), &device.id).await?.into()),
+        Protocol::Mqtt | Protocol::Ussd => None,
+    };
+    Ok(Json(DeviceView { connection_request: last, provisioning, ..device.into() }))
 }
 
 /// Claims a device's equipment, so that secret values may be sent to it.
 ///
 /// Claiming it again changes nothing.
+///
+/// It is given the secrets of its serials from then on, whoever held them: two boxes that say the same
+/// serial are a copy and its original, and an operator says which is which.
 #[utoipa::path(post, path = "/api/v1/devices/{id}/claim", tag = "devices",
     operation_id = "claim_device",
     security(("token" = ["devices.write"])),
@@ -249,11 +327,15 @@ pub(super) async fn claim(
     name: DeviceName,
 ) -> Result<Json<DeviceView>, Problem> {
     let device = state.device(caller.tenant(), &name)?;
+    let (tenant, id) = (caller.tenant(), &device.id);
+    let mut operations = state.equipments.take_over(&device).await?;
     if !device.claimed {
-        let (tenant, id) = (caller.tenant().clone(), device.id.clone());
-        let operations = vec![Operation::Claim { tenant, device: id }];
+        operations.push(Operation::Claim { tenant: tenant.clone(), device: id.clone() });
+    }
+    if !operations.is_empty() {
         let nothing = serde_json::json!({});
-        state.change(&caller, "device.claim", device.id.as_str(), &nothing, operations).await?;
+        state.change(&caller, "device.claim", id.as_str(), &nothing, operations).await?;
+        push::one(&state, tenant, id);
     }
     Ok(Json(DeviceView { claimed: true, ..device.into() }))
 }

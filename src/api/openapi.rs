@@ -3,8 +3,9 @@
 use super::access::{Authorised, need};
 use super::problem::ProblemBody;
 use super::{
-    ApiState, audit, commands, credentials, customers, dead_letters, devices, events, groups,
-    health, images, metrics, naming, parameters, rollouts, sinks, tokens, trace, uploads, wake,
+    ApiState, approvals, audit, checks, commands, credentials, customers, dead_letters, devices,
+    equipment, events, groups, health, holds, images, metrics, naming, parameters, plans, profiles,
+    provision, rollouts, sinks, tasks, tokens, trace, uploads, wake, wifi,
 };
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
@@ -35,14 +36,26 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(devices::list))
         .routes(routes!(devices::show))
         .routes(routes!(devices::claim))
+        .routes(routes!(checks::show))
         .routes(routes!(parameters::list))
         .routes(routes!(wake::wake))
+        .routes(routes!(provision::provision))
         .routes(routes!(commands::submit, commands::of_device))
         .routes(routes!(commands::show, commands::cancel))
         .routes(routes!(naming::put_alias, naming::delete_alias))
         .routes(routes!(naming::put_tag, naming::delete_tag))
         .routes(routes!(credentials::put, credentials::show, credentials::delete))
         .routes(routes!(credentials::allow_enrolment))
+        .routes(routes!(equipment::list))
+        .routes(routes!(equipment::put, equipment::show, equipment::delete))
+        .routes(routes!(equipment::put_status))
+        .routes(routes!(equipment::schema))
+        .routes(routes!(equipment::activated_schema))
+        .routes(routes!(wifi::of_device))
+        .routes(routes!(wifi::of_customer))
+        .routes(routes!(tasks::list))
+        .routes(routes!(tasks::delete))
+        .routes(routes!(tasks::retry))
         .routes(routes!(trace::begin, trace::show, trace::end))
         .routes(routes!(customers::put, customers::show))
         .routes(routes!(customers::devices_of))
@@ -63,6 +76,16 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(uploads::of_device))
         .routes(routes!(uploads::show, uploads::delete))
         .routes(routes!(uploads::fetch))
+        .routes(routes!(profiles::list))
+        .routes(routes!(profiles::show))
+        .routes(routes!(profiles::reload))
+        .routes(routes!(profiles::promote))
+        .routes(routes!(profiles::rollback))
+        .routes(routes!(plans::make))
+        .routes(routes!(holds::list, holds::make))
+        .routes(routes!(holds::lift))
+        .routes(routes!(approvals::list))
+        .routes(routes!(approvals::agree))
         .routes(routes!(tokens::create, tokens::list))
         .routes(routes!(tokens::revoke))
         .routes(routes!(audit::list))

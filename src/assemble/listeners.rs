@@ -182,6 +182,7 @@ async fn cwmp(
         desk: Arc::clone(&core.desk),
         credentials: Arc::clone(&core.credentials),
         provision: Arc::new(provision),
+        provisioner: Arc::clone(&core.provisioner),
         data_models: Arc::clone(&core.data_models),
         transfers: Arc::clone(&core.transfers),
         upgrades: Arc::clone(&core.upgrades),

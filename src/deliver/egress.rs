@@ -23,7 +23,7 @@ impl EgressGuard for Anywhere {
 
 /// A name resolver that leaves out what the guard forbids, so that a name which changes its address
 /// between check and use leads nowhere.
-pub(super) struct GuardedResolver(pub(super) Arc<dyn EgressGuard>);
+pub(crate) struct GuardedResolver(pub(crate) Arc<dyn EgressGuard>);
 
 impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {

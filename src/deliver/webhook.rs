@@ -126,7 +126,7 @@ fn classify(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Outcome 
 }
 
 /// RFC 9110 §10.2.3: seconds, or a date (§5.6.7). A date that has passed is zero.
-fn parse_retry_after(text: &str, now: Timestamp) -> Option<Duration> {
+pub(crate) fn parse_retry_after(text: &str, now: Timestamp) -> Option<Duration> {
     if let Ok(seconds) = text.trim().parse() {
         return Some(Duration::from_secs(seconds));
     }

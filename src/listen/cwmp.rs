@@ -10,6 +10,7 @@ mod decide;
 mod discovery;
 mod drive;
 mod lessons;
+mod provision;
 mod sessions;
 mod sign_in;
 mod tracing;
@@ -17,6 +18,7 @@ mod tracing;
 use self::body::BodyError;
 use self::discovery::Discoveries;
 use self::lessons::Lessons;
+use self::provision::Course;
 use self::sessions::{Introduction, Owned, SessionKey, Sessions, TooManySessions};
 use self::sign_in::{Caller, SignIns};
 use crate::clock::{Clock, SystemRandom};
@@ -28,6 +30,7 @@ use crate::listen::{Connection, Port, accept, proxy};
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
 use crate::provision::Provision;
+use crate::provisioner::Provisioner;
 use crate::quirks;
 use crate::registry::Registry;
 use crate::shutdown::Stage;
@@ -45,6 +48,7 @@ use hyper::header::{
     ALLOW, AUTHORIZATION, CONNECTION, CONTENT_TYPE, COOKIE, RETRY_AFTER, SET_COOKIE,
 };
 use hyper::{Method, Request, Response, StatusCode};
+use jiff::Timestamp;
 use model::{DeviceFacts, DeviceId, Protocol, Random as _, Tenant};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -105,8 +109,10 @@ pub struct CwmpParts {
     pub desk: Arc<Desk>,
     /// Who may sign in.
     pub credentials: Arc<Credentials>,
-    /// What a device should be.
+    /// What every device is told at first contact.
     pub provision: Arc<Provision>,
+    /// What a device should be.
+    pub provisioner: Arc<Provisioner>,
     /// What is known of devices' data models.
     pub data_models: Arc<DataModels>,
     /// Files that devices fetch and send.
@@ -389,6 +395,9 @@ impl CwmpListener {
             Ok(Some(old)) => self.let_go(old, CloseReason::Superseded).await,
             Err(TooManySessions) => return self.no_room(),
         }
+        if is_bootstrap {
+            self.forget_waiting(&device);
+        }
         self.parts.pipeline.take_up(&self.tenant, &device).await;
         let mut owned = self.open(key, device, inform, from);
         owned.inform.called_at = called_at;
@@ -404,9 +413,10 @@ impl CwmpListener {
     fn open(&self, key: SessionKey, device: DeviceId, inform: &Inform, from: IpAddr) -> Box<Owned> {
         let now = self.parts.clock.now();
         let facts = self.parts.registry.facts(&self.tenant, &device);
+        let quirks = self.quirks(facts.as_ref(), inform, &device);
         let known = Known {
             tenant: self.tenant.clone(),
-            quirks: self.quirks(facts.as_ref(), inform, &device),
+            quirks,
             outstanding: self.parts.desk.outstanding(&self.tenant, &device),
             facts,
             device: device.clone(),
@@ -414,6 +424,9 @@ impl CwmpListener {
         let inform = Introduction {
             root: inform.root().map_or("InternetGatewayDevice.", ::cwmp::Root::as_str),
             is_bootstrap: inform.has_event(::cwmp::EventStruct::BOOTSTRAP),
+            events: events_of(inform),
+            at: Timestamp::from_second(now.wall.as_second()).unwrap_or(now.wall),
+            quirks,
             is_booting: inform.has_event(::cwmp::EventStruct::BOOT),
             from,
             called_at: None,
@@ -429,6 +442,8 @@ impl CwmpListener {
             offered: None,
             pushing: None,
             lessons: Lessons::default(),
+            is_discovered: false,
+            course: Course::default(),
             refreshes: Vec::new(),
         })
     }
@@ -440,8 +455,9 @@ impl CwmpListener {
         inform: &Inform,
         device: &DeviceId,
     ) -> ::cwmp::Quirks {
+        let profiled = self.parts.provisioner.quirks(&self.tenant, device, kept);
         if self.options.quirks.is_empty() {
-            return ::cwmp::Quirks::default();
+            return profiled;
         }
         let said = ::cwmp::facts_of(inform);
         let facts = match kept {
@@ -454,7 +470,7 @@ impl CwmpListener {
             }
             None => said,
         };
-        quirks::of(&self.options.quirks, Some(&facts), device)
+        quirks::union(profiled, quirks::of(&self.options.quirks, Some(&facts), device))
     }
 
     /// As many devices are in a session as may be: this one comes back.
@@ -479,6 +495,15 @@ impl CwmpListener {
         }
         answer
     }
+}
+
+/// Why a CPE calls, unless it is for the reasons that every session has.
+fn events_of(inform: &Inform) -> Vec<Box<str>> {
+    let is_usual = |code: &str| {
+        matches!(code, ::cwmp::EventStruct::PERIODIC | ::cwmp::EventStruct::CONNECTION_REQUEST)
+    };
+    let codes = inform.events.iter().map(|event| &event.code).filter(|code| !is_usual(code));
+    codes.cloned().collect()
 }
 
 /// An answer in words, for whoever debugs the device.

@@ -4,7 +4,7 @@
 use super::packed::{Packed, Parts};
 use super::record::Record;
 use super::shard::{Handle, Hash};
-use super::{Realm, Registry};
+use super::{Mark, Realm, Registry};
 use crate::store::{CustomerRow, DeviceRow, Kept, Operation};
 use jiff::Timestamp;
 use model::{Alias, DeviceId, Event, Tenant};
@@ -111,6 +111,9 @@ impl Registry {
             Operation::RemoveDataModel { tenant, device } => {
                 self.set_data_model(tenant, device, Kept::Nothing);
             }
+            Operation::PutProvision(row) => {
+                self.settle_mark(&row.tenant, &row.device, Mark::new(row.mark, 0));
+            }
             Operation::CreateCommand { .. }
             | Operation::ChangeCommand { .. }
             | Operation::PutCredential(_)
@@ -118,12 +121,14 @@ impl Registry {
             | Operation::RemoveCredential { .. }
             | Operation::PutToken(_)
             | Operation::RevokeToken { .. }
+            | Operation::Steer(_)
             | Operation::Audit(_)
             | Operation::Firmware(_)
             | Operation::Seen(_)
             | Operation::PutCursor { .. }
             | Operation::PrepareBatch { .. }
             | Operation::AdvanceCursor { .. }
+            | Operation::CountSkipped { .. }
             | Operation::DropCursor { .. }
             | Operation::ReplayDeadLetter { .. }
             | Operation::SettleDeadLetters { .. }
@@ -131,7 +136,11 @@ impl Registry {
             | Operation::PutImage { .. }
             | Operation::RemoveImage { .. }
             | Operation::PutUpload(_)
-            | Operation::RemoveUpload { .. } => {}
+            | Operation::RemoveUpload { .. }
+            | Operation::Equipment(_)
+            | Operation::PutTask(_)
+            | Operation::ChangeTask(_)
+            | Operation::TrimTasks { .. } => {}
         }
     }
 
@@ -157,9 +166,10 @@ impl Registry {
         }
         let is_new = before.is_none();
         let mut draft = before.clone().unwrap_or_default();
-        let before = before.unwrap_or_default().parts;
+        let Draft { parts: before, claimed: was_claimed } = before.unwrap_or_default();
         edit(&mut draft);
         let Draft { mut parts, claimed } = draft;
+        let is_other = claimed != was_claimed || is_other(&before, &parts);
         self.take_names(tenant, handle, &before.facts.aliases, &mut parts.facts.aliases);
         let packed = Packed::new(id.as_str(), &parts, &self.symbols, &mut scratch);
         let periodic_interval_s = parts.facts.periodic_interval_s;
@@ -168,6 +178,7 @@ impl Registry {
         if let Some(record) = shard.record_mut(handle) {
             (record.packed, record.claimed) = (packed, claimed);
             record.periodic_interval_s = periodic_interval_s;
+            record.mark.is_requested |= is_other;
             if record.watched_s != 0 {
                 self.watch.keep(handle, record);
             }
@@ -254,4 +265,26 @@ impl Registry {
         self.realm(tenant)
             .unwrap_or_else(|| Arc::clone(self.realms.write().entry(tenant.clone()).or_default()))
     }
+}
+
+/// Whether profiles may see another device: addresses and intervals are none of what it is.
+fn is_other(before: &Parts, now: &Parts) -> bool {
+    texts(before) != texts(now)
+        || before.facts.aliases != now.facts.aliases
+        || before.tags != now.tags
+}
+
+fn texts(parts: &Parts) -> [Option<&str>; 8] {
+    let facts = &parts.facts;
+    [
+        &facts.manufacturer,
+        &facts.oui,
+        &facts.product_class,
+        &facts.serial,
+        &facts.model,
+        &facts.hardware_version,
+        &facts.software_version,
+        &parts.customer,
+    ]
+    .map(Option::as_deref)
 }

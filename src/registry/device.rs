@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use model::{DeviceFacts, DeviceId, Protocol, Redacted, Tenant};
+use provisioning::Standing;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -53,6 +54,8 @@ pub struct Filter {
     pub customer: Option<Box<str>>,
     /// The group that it is in.
     pub group: Option<Box<str>>,
+    /// How it stands to what it should be.
+    pub standing: Option<Standing>,
 }
 
 /// Without `q`: it may be a subscriber's number.
@@ -65,6 +68,7 @@ impl fmt::Debug for Filter {
             .field("q", &self.q.as_ref().map(Redacted))
             .field("customer", &self.customer)
             .field("group", &self.group)
+            .field("standing", &self.standing)
             .finish()
     }
 }

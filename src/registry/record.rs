@@ -1,5 +1,6 @@
 //! One device in memory: what changes all the time, beside what seldom does ([`Packed`]).
 
+use super::Mark;
 use super::packed::Packed;
 use crate::store::Kept;
 use jiff::Timestamp;
@@ -31,6 +32,8 @@ pub(super) struct Record {
     pub(super) claimed: bool,
     /// How much the store keeps of its data model.
     pub(super) data_model: Kept,
+    /// How it stands to what it should be.
+    pub(super) mark: Mark,
     /// Whether it waits to be written behind.
     pub(super) dirty: bool,
     /// Whether it was not heard since the registry was rebuilt.
@@ -58,6 +61,7 @@ impl Record {
             connected: false,
             claimed: false,
             data_model: Kept::Nothing,
+            mark: Mark::default(),
             dirty: false,
             restored: false,
         }

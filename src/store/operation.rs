@@ -1,8 +1,9 @@
 //! Named conditional writes.
 
 use super::{
-    AuditEntry, CredentialRow, CustomerRow, FirmwareOperation, ImageRow, NewDeadLetter, Position,
-    Seen, TokenRow, UploadRow,
+    AuditEntry, CredentialRow, CustomerRow, EquipmentChange, FirmwareOperation, ImageRow,
+    NewDeadLetter, Position, ProvisionRow, Seen, Steering, TaskChange, TaskRow, TokenRow,
+    UploadRow,
 };
 use firmware::ImageName;
 use jiff::Timestamp;
@@ -191,6 +192,24 @@ pub enum Operation {
         /// Which.
         id: Box<str>,
     },
+    /// Keeps how a device stands to what it should be, in place of what was. A device that is not
+    /// there is passed over.
+    PutProvision(ProvisionRow),
+    /// Changes what is kept for equipment.
+    Equipment(EquipmentChange),
+    /// Makes a task. With a key that was used before, nothing happens and it is no error.
+    PutTask(TaskRow),
+    /// Moves a task on. Refused as [`OperationError::Conflict`] where it is past that.
+    ChangeTask(TaskChange),
+    /// Forgets tasks that were done before then, the oldest first.
+    TrimTasks {
+        /// Before when.
+        older_than: Timestamp,
+        /// How many at most.
+        rows_max: usize,
+    },
+    /// Changes what steers the fleet as a whole: profiles, holds, the hour's changes.
+    Steer(Steering),
     /// Adds a line to the audit trail.
     Audit(AuditEntry),
     /// Writes behind what was only seen.
@@ -222,6 +241,13 @@ pub enum Operation {
         /// When.
         at: Timestamp,
     },
+    /// Counts events that a reader passed over because it could not keep up.
+    CountSkipped {
+        /// The reader.
+        name: Box<str>,
+        /// How many.
+        events: u64,
+    },
     /// Forgets a reader, so that the outbox no longer waits for it; its dead letters go too.
     DropCursor {
         /// The reader.
@@ -251,12 +277,15 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// Whether a full store must still take it: it moves a cursor or frees space.
+    /// Whether a full store must still take it: it moves a cursor or frees space, or has the outbox
+    /// no longer wait for a reader.
     pub fn frees_space(&self) -> bool {
         matches!(
             self,
-            Self::PrepareBatch { .. }
+            Self::PutCursor { required: false, .. }
+                | Self::PrepareBatch { .. }
                 | Self::AdvanceCursor { .. }
+                | Self::CountSkipped { .. }
                 | Self::DropCursor { .. }
                 | Self::SettleDeadLetters { .. }
                 | Self::RefuseDeadLetters { .. }
@@ -266,6 +295,9 @@ impl Operation {
                 | Self::Firmware(
                     FirmwareOperation::RemoveRollout { .. } | FirmwareOperation::Sweep { .. }
                 )
+                | Self::ChangeTask(_)
+                | Self::TrimTasks { .. }
+                | Self::Steer(Steering::RemoveHold { .. })
         )
     }
 
@@ -273,6 +305,11 @@ impl Operation {
     pub fn body_bytes(&self) -> usize {
         match self {
             Self::PutDataModel { sealed, .. } => sealed.expose().len(),
+            Self::PutProvision(row) => row.body.len(),
+            Self::Equipment(EquipmentChange::Put { row, .. }) => row.sealed.expose().len(),
+            Self::Equipment(EquipmentChange::KeepAnswer(row)) => row.sealed.expose().len(),
+            Self::PutTask(task) => task.body.as_str().len(),
+            Self::Steer(Steering::PutProfiles(row)) => row.files.expose().len(),
             _ => 0,
         }
     }

@@ -60,6 +60,8 @@ pub struct Cursor {
     pub batch_end: Option<Position>,
     /// Whether the outbox waits for this reader.
     pub required: bool,
+    /// How many events it has passed over, because it could not keep up, since it was made.
+    pub skipped: u64,
 }
 
 /// A device as it is kept.

@@ -15,19 +15,24 @@ mod connection;
 mod credentials;
 mod data_models;
 mod devices;
+mod equipment;
 mod events;
 mod files;
 mod multi_row;
 mod open;
 mod people;
+mod provision;
 mod readers;
 mod rollouts;
 mod room;
+mod steering;
+mod tasks;
 
 use super::{
     AuditEntry, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow,
-    FirmwareStep, GroupFirmwareRow, ImageRow, OpenError, OperationError, Page, Position, ReadError,
-    RolloutDevice, RolloutDevices, RolloutRow, Store, StoredEvent, TokenRow, UploadRow, Uploads,
+    EquipmentRow, FirmwareStep, GroupFirmwareRow, HubMemory, ImageRow, KnownRow, OpenError,
+    OperationError, Page, Position, ProvisionMark, ReadError, RolloutDevice, RolloutDevices,
+    RolloutRow, SteeringRows, Store, StoredEvent, TaskRow, Tasks, TokenRow, UploadRow, Uploads,
     Usage, Write,
 };
 use async_trait::async_trait;
@@ -170,6 +175,11 @@ impl Store for SqliteStore {
         events::after(self.readers(), after.sequence, rows_max, bytes_max, || self.trimmed()).await
     }
 
+    async fn bytes_between(&self, after: Position, to: Position) -> Result<u64, ReadError> {
+        let (after, to) = (after.sequence, to.sequence);
+        events::bytes_between(self.readers(), after, to).await.map_err(read_error)
+    }
+
     async fn cursors(&self) -> Result<Vec<Cursor>, ReadError> {
         readers::cursors(self.readers()).await.map_err(read_error)
     }
@@ -230,6 +240,34 @@ impl Store for SqliteStore {
         data_models::get(self.readers(), tenant, device).await.map_err(read_error)
     }
 
+    async fn known_of(
+        &self,
+        tenant: &Tenant,
+        devices: &[DeviceId],
+    ) -> Result<Vec<KnownRow>, ReadError> {
+        data_models::of(self.readers(), tenant, devices).await.map_err(read_error)
+    }
+
+    async fn steering(&self) -> Result<SteeringRows, ReadError> {
+        steering::all(self.readers()).await.map_err(read_error)
+    }
+
+    async fn provision_marks(
+        &self,
+        after: Option<(Tenant, DeviceId)>,
+        rows_max: usize,
+    ) -> Result<Vec<(Tenant, DeviceId, ProvisionMark)>, ReadError> {
+        provision::marks(self.readers(), after, rows_max).await.map_err(read_error)
+    }
+
+    async fn provision(
+        &self,
+        tenant: &Tenant,
+        device: &DeviceId,
+    ) -> Result<Option<Box<str>>, ReadError> {
+        provision::get(self.readers(), tenant, device).await.map_err(read_error)
+    }
+
     async fn audit(&self, tenant: &Tenant, page: Page) -> Result<Vec<AuditEntry>, ReadError> {
         people::audit(self.readers(), tenant, page).await.map_err(read_error)
     }
@@ -249,6 +287,47 @@ impl Store for SqliteStore {
 
     async fn uploads(&self, which: &Uploads, rows_max: usize) -> Result<Vec<UploadRow>, ReadError> {
         files::uploads(self.readers(), which, rows_max).await.map_err(read_error)
+    }
+
+    async fn equipment(
+        &self,
+        tenant: &Tenant,
+        serial: &str,
+    ) -> Result<Option<EquipmentRow>, ReadError> {
+        equipment::get(self.readers(), tenant, serial).await.map_err(read_error)
+    }
+
+    async fn equipment_page(
+        &self,
+        tenant: &Tenant,
+        after: Option<&str>,
+        rows_max: usize,
+    ) -> Result<Vec<EquipmentRow>, ReadError> {
+        equipment::page(self.readers(), tenant, after, rows_max).await.map_err(read_error)
+    }
+
+    async fn equipment_keys(
+        &self,
+        after: Option<(Tenant, Box<str>)>,
+        rows_max: usize,
+    ) -> Result<Vec<(Tenant, Box<str>)>, ReadError> {
+        equipment::keys(self.readers(), after, rows_max).await.map_err(read_error)
+    }
+
+    async fn equipment_holder(
+        &self,
+        tenant: &Tenant,
+        serial: &str,
+    ) -> Result<Option<DeviceId>, ReadError> {
+        equipment::holder(self.readers(), tenant, serial).await.map_err(read_error)
+    }
+
+    async fn hub_memory(&self, tenant: &Tenant, device: &DeviceId) -> Result<HubMemory, ReadError> {
+        equipment::hub_memory(self.readers(), tenant, device).await.map_err(read_error)
+    }
+
+    async fn tasks(&self, which: &Tasks, rows_max: usize) -> Result<Vec<TaskRow>, ReadError> {
+        tasks::list(self.readers(), which, rows_max).await.map_err(read_error)
     }
 
     async fn rollouts(&self) -> Result<Vec<RolloutRow>, ReadError> {

@@ -391,7 +391,7 @@ impl Head {
 /// Whom a target names: devices that are told to download.
 pub(super) fn filter(target: Target) -> Filter {
     let Target { model, tag, group, customer, q } = target;
-    Filter { protocol: Some(Protocol::Cwmp), tag, model, q, customer, group }
+    Filter { protocol: Some(Protocol::Cwmp), tag, model, q, customer, group, standing: None }
 }
 
 /// A name that sorts by its making.

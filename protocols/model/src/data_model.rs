@@ -8,10 +8,12 @@
 //! Values may be secrets: nothing here prints one. It never asks a device and never writes a store.
 
 mod code;
+mod cursor;
 mod learn;
 mod news;
 
 pub use code::DecodeError;
+pub use cursor::Cursor;
 
 use crate::Redacted;
 use jiff::Timestamp;
@@ -176,6 +178,12 @@ impl DataModel {
     #[must_use]
     pub fn get(&self, path: &str) -> Option<DataModelEntry<'_>> {
         self.find(path).map(|slot| self.entry(slot))
+    }
+
+    /// For looking many paths up, one after another.
+    #[must_use]
+    pub fn cursor(&self) -> Cursor<'_> {
+        Cursor::new(self)
     }
 
     /// Everything that begins with `path`, in the order of paths: of an object, it and all below

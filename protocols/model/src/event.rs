@@ -81,6 +81,8 @@ impl EventType {
     pub const DEVICE_DRIFTED: Self = Self("lastmile.device.drifted");
     /// A device came whose serial the business does not know.
     pub const DEVICE_UNKNOWN: Self = Self("lastmile.device.unknown");
+    /// A device says a serial whose equipment another device holds: it is given none of its secrets.
+    pub const DEVICE_CLAIM_REFUSED: Self = Self("lastmile.device.claim_refused");
     /// What a profile reads again and again was read: addresses, optical levels, hosts, versions.
     pub const DEVICE_MEASURED: Self = Self("lastmile.device.measured");
     /// A device was offered an image.
@@ -89,6 +91,11 @@ impl EventType {
     pub const FIRMWARE_CONFIRMED: Self = Self("lastmile.firmware.confirmed");
     /// A device did not come to run the image that it was offered.
     pub const FIRMWARE_FAILED: Self = Self("lastmile.firmware.failed");
+    /// What the business is owed was given up; `kind` says what, `cause` why.
+    pub const TASK_PARKED: Self = Self("lastmile.task.parked");
+    /// A sink that the outbox does not wait for passed over events; its subject is no device but
+    /// `sink:<name>`.
+    pub const SINK_SKIPPED: Self = Self("lastmile.sink.skipped");
     /// A command was carried out.
     pub const COMMAND_COMPLETED: Self = Self("lastmile.command.completed");
     /// A command failed, expired or was cancelled; `state` and `cause` say which and why.

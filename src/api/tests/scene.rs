@@ -4,6 +4,9 @@ use super::super::access::Peer;
 use super::super::*;
 use crate::deliver::cloud_event;
 use crate::pipeline::Pipeline;
+use crate::plans::{Plans, PlansParts};
+use crate::profiles::{self, Keeper, KeeperParts, Profiles};
+use crate::provisioner::{self, Provisioner};
 use crate::secrets::{KEY_LEN, Vault, new_token};
 use crate::store::{CustomerRow, Page, SqliteOptions, SqliteStore, TokenRow, WriterOptions};
 use crate::transfers::{self, TransferOptions};
@@ -115,12 +118,13 @@ fn desk(
     store: &Arc<dyn Store>,
     writer: &Writer,
     registry: &Arc<Registry>,
+    holds: &Arc<Holds>,
     clock: Clock,
 ) -> (Arc<Desk>, mpsc::Receiver<(Tenant, DeviceId)>) {
     let (wake, wakes) = mpsc::channel(8);
     let (store, registry) = (Arc::clone(store), Arc::clone(registry));
     let desk = Desk::new(store, writer.clone(), registry, Arc::default(), clock, wake);
-    (Arc::new(desk), wakes)
+    (Arc::new(desk.with_holds(Arc::clone(holds))), wakes)
 }
 
 fn pipeline(
@@ -131,6 +135,78 @@ fn pipeline(
 ) -> Arc<Pipeline> {
     let (registry, desk) = (Arc::clone(registry), Arc::clone(desk));
     Arc::new(Pipeline::new(writer.clone(), registry, desk, clock))
+}
+
+/// A planner and a keeper of no profiles at all.
+fn no_profiles(
+    store: &Arc<dyn Store>,
+    writer: &Writer,
+    registry: &Arc<Registry>,
+    data_models: &Arc<DataModels>,
+    (holds, equipments): (&Arc<Holds>, &Arc<Equipments>),
+    vault: &Vault,
+    prometheus: &prometheus::Registry,
+) -> (Arc<Plans>, Arc<Keeper>) {
+    let (clock, profiles) = (Clock::start(), Arc::<Profiles>::default());
+    let parts = provisioner::Parts {
+        store: Arc::clone(store),
+        writer: writer.clone(),
+        registry: Arc::clone(registry),
+        data_models: Arc::clone(data_models),
+        profiles: Arc::clone(&profiles),
+        holds: Arc::clone(holds),
+        equipments: Arc::clone(equipments),
+        upgrades: Upgrades::idle(store, writer, registry, clock),
+        wakes: crate::wake::Wakes::new().0,
+        clock,
+    };
+    let counted = provisioner::Metrics::new(prometheus).unwrap();
+    let plans = Plans::new(PlansParts {
+        store: Arc::clone(store),
+        registry: Arc::clone(registry),
+        data_models: Arc::clone(data_models),
+        profiles: Arc::clone(&profiles),
+        provisioner: Arc::new(Provisioner::new(parts, vault, 5, counted)),
+        equipments: Arc::clone(equipments),
+        clock,
+    });
+    let parts = KeeperParts {
+        profiles,
+        registry: Arc::clone(registry),
+        plans: Arc::clone(&plans),
+        holds: Arc::clone(holds),
+        writer: writer.clone(),
+        vault: vault.clone(),
+        clock,
+        metrics: profiles::Metrics::new(prometheus).unwrap(),
+    };
+    let keeper = Keeper::new(parts, Config::default().provisioning);
+    (plans, keeper)
+}
+
+/// The embedded backend, and tasks that nobody carries out.
+fn business(
+    store: &Arc<dyn Store>,
+    writer: &Writer,
+    registry: &Arc<Registry>,
+    vault: &Vault,
+    clock: Clock,
+    prometheus: &prometheus::Registry,
+) -> (Arc<Tasks>, Arc<Equipments>) {
+    let counted = crate::tasks::Metrics::new(prometheus).unwrap();
+    let tasks = Tasks::new(Arc::clone(store), writer.clone(), clock, counted);
+    let equipments = Equipments::new(crate::equipment::Parts {
+        store: Arc::clone(store),
+        writer: writer.clone(),
+        registry: Arc::clone(registry),
+        vault: vault.clone(),
+        clock,
+        tasks: Arc::clone(&tasks),
+        metrics: crate::equipment::Metrics::new(prometheus).unwrap(),
+        claim_networks: Vec::new(),
+        hub: None,
+    });
+    (tasks, Arc::new(equipments))
 }
 
 fn no_credentials(
@@ -183,20 +259,35 @@ impl Scene {
         let parts =
             transfers::Parts { store: of_store, writer: of_writer, vault: vault.clone(), clock };
         let transfers = no_files(parts, folder.path(), &prometheus).await;
-        let mirrors: [Arc<dyn Mirror>; 3] = [
+        let holds = Arc::new(Holds::default());
+        let (tasks, equipments) = business(&store, &writer, &registry, &vault, clock, &prometheus);
+        let mirrors: [Arc<dyn Mirror>; 6] = [
+            Arc::<Holds>::clone(&holds),
             Arc::<Registry>::clone(&registry),
             Arc::<Access>::clone(&access),
             Arc::<Transfers>::clone(&transfers),
+            Arc::<Equipments>::clone(&equipments),
+            Arc::<Tasks>::clone(&tasks),
         ];
         let (changes, task) = Changes::new(&writer, &mirrors);
         tokio::spawn(task);
-        let (desk, wakes) = desk(&store, &writer, &registry, clock);
+        let (desk, wakes) = desk(&store, &writer, &registry, &holds, clock);
         let of_registry = Arc::clone(&registry);
         let credentials = no_credentials(vault.clone(), writer.clone(), of_registry, clock);
         let (of_store, of_registry) = (Arc::clone(&store), Arc::clone(&registry));
         let counted = crate::data_models::Metrics::new(&prometheus).unwrap();
         let data_models =
             DataModels::new(of_store, writer.clone(), of_registry, vault.clone(), counted);
+        let data_models = Arc::new(data_models);
+        let (plans, keeper) = no_profiles(
+            &store,
+            &writer,
+            &registry,
+            &data_models,
+            (&holds, &equipments),
+            &vault,
+            &prometheus,
+        );
         let (waker, asked) = crate::wake::Wakes::new();
         let upgrades = upgrades::Parts {
             store: Arc::clone(&store),
@@ -205,12 +296,26 @@ impl Scene {
             desk: Arc::clone(&desk),
             pipeline: pipeline(&writer, &registry, &desk, clock),
             transfers: Arc::clone(&transfers),
-            holds: Arc::default(),
+            holds: Arc::clone(&holds),
             wakes: Arc::clone(&waker),
             clock,
         };
         let bounds = UpgradeOptions::new(&Config::default(), keys);
         let upgrades = Upgrades::new(upgrades, bounds, &prometheus).unwrap();
+        let parts = provisioner::Parts {
+            store: Arc::clone(&store),
+            writer: writer.clone(),
+            registry: Arc::clone(&registry),
+            data_models: Arc::clone(&data_models),
+            profiles: Arc::default(),
+            holds: Arc::clone(&holds),
+            equipments: Arc::clone(&equipments),
+            upgrades: Arc::clone(&upgrades),
+            wakes: Arc::clone(&waker),
+            clock,
+        };
+        let counted = provisioner::Metrics::new(&prometheus).unwrap();
+        let provisioner = Arc::new(Provisioner::new(parts, &vault, 5, counted));
         let state = ApiState::new(Parts {
             store,
             changes,
@@ -218,13 +323,19 @@ impl Scene {
             desk,
             access,
             vault,
-            data_models: Arc::new(data_models),
+            data_models,
+            keeper,
+            holds,
+            plans,
             credentials: Arc::new(credentials),
+            tasks,
+            equipments,
             transfers,
             upgrades,
             traces: Arc::default(),
             replays: Replays::default(),
-            wakes: waker,
+            wakes: Arc::clone(&waker),
+            provisioner,
             source: cloud_event::source("test").into(),
             sinks: vec![ConfiguredSink { name: "erp".into(), tenant: Tenant::default() }],
             health: Arc::new(Health::new(writer.room_changes())),

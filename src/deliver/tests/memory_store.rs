@@ -2,9 +2,9 @@
 
 use crate::store::{
     AuditEntry, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow,
-    FirmwareStep, GroupFirmwareRow, ImageRow, Operation, OperationError, Page, Position, ReadError,
-    RolloutDevice, RolloutDevices, RolloutRow, Store, StoredEvent, TokenRow, UploadRow, Uploads,
-    Usage, Write,
+    EquipmentRow, FirmwareStep, GroupFirmwareRow, HubMemory, ImageRow, Operation, OperationError,
+    Page, Position, ProvisionMark, ReadError, RolloutDevice, RolloutDevices, RolloutRow,
+    SteeringRows, Store, StoredEvent, TaskRow, Tasks, TokenRow, UploadRow, Uploads, Usage, Write,
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -52,7 +52,7 @@ impl Kept {
                 let sequence = if self.trimmed == 0 { 0 } else { self.head };
                 let done = Position { shard: 0, sequence };
                 let (name, required) = (name.clone(), *required);
-                self.cursors.push(Cursor { name, done, batch_end: None, required });
+                self.cursors.push(Cursor { name, done, batch_end: None, required, skipped: 0 });
             }
             Operation::PrepareBatch { name, end } => self.cursor(name)?.batch_end = Some(*end),
             Operation::AdvanceCursor { name, to, parked, at } => {
@@ -74,6 +74,7 @@ impl Kept {
                     });
                 }
             }
+            Operation::CountSkipped { name, events } => self.cursor(name)?.skipped += events,
             Operation::DropCursor { name } => {
                 self.cursor(name)?;
                 self.cursors.retain(|cursor| cursor.name != *name);
@@ -164,6 +165,12 @@ impl Store for MemoryStore {
             Some(event) => Err(ReadError::Damaged(event.position)),
             None => Ok(found),
         }
+    }
+
+    async fn bytes_between(&self, after: Position, to: Position) -> Result<u64, ReadError> {
+        let kept = self.kept();
+        let between = kept.events.iter().filter(|it| it.position > after && it.position <= to);
+        Ok(between.map(|event| event.data.as_str().len() as u64).sum())
     }
 
     async fn cursors(&self) -> Result<Vec<Cursor>, ReadError> {
@@ -271,6 +278,16 @@ impl Store for MemoryStore {
         Ok(Vec::new())
     }
 
+    async fn known_of(
+        &self,
+        _: &Tenant,
+        _: &[DeviceId],
+    ) -> Result<Vec<crate::store::KnownRow>, ReadError> {
+        Ok(Vec::new())
+    }
+    async fn steering(&self) -> Result<SteeringRows, ReadError> {
+        Ok(SteeringRows::default())
+    }
     async fn data_model(
         &self,
         _: &Tenant,
@@ -312,7 +329,52 @@ impl Store for MemoryStore {
         Ok(Vec::new())
     }
 
+    async fn provision_marks(
+        &self,
+        _: Option<(Tenant, DeviceId)>,
+        _: usize,
+    ) -> Result<Vec<(Tenant, DeviceId, ProvisionMark)>, ReadError> {
+        unreachable!()
+    }
+
+    async fn provision(&self, _: &Tenant, _: &DeviceId) -> Result<Option<Box<str>>, ReadError> {
+        unreachable!()
+    }
+
     async fn audit(&self, _: &Tenant, _: Page) -> Result<Vec<AuditEntry>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn equipment(&self, _: &Tenant, _: &str) -> Result<Option<EquipmentRow>, ReadError> {
+        Ok(None)
+    }
+
+    async fn equipment_page(
+        &self,
+        _: &Tenant,
+        _: Option<&str>,
+        _: usize,
+    ) -> Result<Vec<EquipmentRow>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn equipment_keys(
+        &self,
+        _: Option<(Tenant, Box<str>)>,
+        _: usize,
+    ) -> Result<Vec<(Tenant, Box<str>)>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn equipment_holder(&self, _: &Tenant, _: &str) -> Result<Option<DeviceId>, ReadError> {
+        Ok(None)
+    }
+
+    async fn hub_memory(&self, _: &Tenant, _: &DeviceId) -> Result<HubMemory, ReadError> {
+        Ok(HubMemory::default())
+    }
+
+    async fn tasks(&self, _: &Tasks, _: usize) -> Result<Vec<TaskRow>, ReadError> {
         Ok(Vec::new())
     }
 }

@@ -4,6 +4,7 @@
 use super::CwmpListener;
 use super::sessions::Owned;
 use crate::provision;
+use crate::provisioner::Run;
 use crate::transfers::{Recipient, TransferError};
 use crate::wake::SignIn;
 use cwmp::{SetupOutcome, Support, SupportedFile, Work, XsdType};
@@ -27,11 +28,14 @@ impl CwmpListener {
     /// waited for.
     pub(super) async fn decide(&self, owned: &mut Owned) {
         let mut work: Vec<Work> = Vec::new();
-        let is_first = !owned.is_set_up;
+        let is_first = !std::mem::replace(&mut owned.is_set_up, true);
         if is_first {
-            owned.is_set_up = true;
             let is_booting = owned.inform.is_booting;
             self.parts.upgrades.called(&owned.tenant, &owned.device, is_booting).await;
+        }
+        if is_first && self.parts.desk.is_held(&owned.tenant, &owned.device) {
+            self.remember_held(owned);
+        } else if is_first {
             let set_up = self.parts.provision.set_up(owned.subject());
             if let Some((parts, sign_in)) = set_up {
                 owned.offered = Some(sign_in);
@@ -53,7 +57,26 @@ impl CwmpListener {
             let kind = CommandKind::Refresh { path: String::new(), depth };
             work.push(Work::Setup { name: DISCOVERY.into(), kind });
         }
+        if work.is_empty() {
+            let is_looked_at;
+            (work, is_looked_at) = self.profile(owned).await;
+            // Seeing to its firmware may have made a command.
+            if work.is_empty() && is_looked_at {
+                let commands = self.parts.pipeline.decide(&owned.tenant, &owned.device);
+                self.take_up_commands(owned, commands, &mut work).await;
+            }
+        }
         owned.session.assign(work, self.parts.clock.now());
+    }
+
+    /// A device that would be set up and may not be written to is woken once it may.
+    fn remember_held(&self, owned: &Owned) {
+        let provision = &self.parts.provision;
+        let lacks_some = provision.set_up(owned.subject()).is_some()
+            || provision.set_up_stun(owned.subject()).is_some();
+        if lacks_some {
+            self.parts.desk.holds().remember(&owned.tenant, &owned.device);
+        }
     }
 
     /// The credentials that the device was given and does not use yet.
@@ -178,6 +201,9 @@ impl CwmpListener {
 
     /// A piece of setting up has ended.
     pub(super) async fn set_up(&self, owned: &mut Owned, name: &str, outcome: SetupOutcome) {
+        if Run::is_ours(name) {
+            return self.profile_told(owned, name, &outcome);
+        }
         if name == DISCOVERY {
             return self.discovered(owned, outcome).await;
         }
@@ -219,6 +245,7 @@ impl CwmpListener {
         match outcome {
             SetupOutcome::Done { .. } => {
                 self.discoveries.ended(&owned.tenant, &owned.device);
+                owned.is_discovered = true;
                 self.keep_lessons(owned, true).await;
             }
             SetupOutcome::Failed { cause, .. } => {

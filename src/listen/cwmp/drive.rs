@@ -2,6 +2,7 @@
 
 use super::sessions::Owned;
 use super::{Answer, CwmpListener, Line, refused, spoken};
+use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::pipeline::Recorded;
 use cwmp::{CloseReason, Message, Outcome, Output, Reply, SetupOutcome};
@@ -42,6 +43,7 @@ impl CwmpListener {
         message: Message,
         line: &Line,
     ) -> Answer {
+        owned.session.set_held(self.parts.desk.is_held(&owned.tenant, &owned.device));
         owned.session.receive(message, self.parts.clock.now());
         let mut serving = Serving { listener: self, owned: Some(owned) };
         let (turn, closed) = match serving.owned.as_mut() {
@@ -49,7 +51,10 @@ impl CwmpListener {
             None => (None, None),
         };
         match (serving.owned.take(), closed) {
-            (Some(mut owned), Some(reason)) => self.ended(&mut owned, reason),
+            (Some(mut owned), Some(reason)) => {
+                self.cut(&mut owned).await;
+                self.ended(&mut owned, reason);
+            }
             (Some(owned), None) => {
                 *line.session.lock().unwrap_or_else(PoisonError::into_inner) = Some(owned.key);
                 if let Some(superseded) = self.sessions.rest(owned) {
@@ -76,6 +81,7 @@ impl CwmpListener {
     pub(super) async fn abandon(&self, mut owned: Box<Owned>, reason: CloseReason) {
         owned.session.abandon(reason);
         let (_, closed) = self.drain(&mut owned).await;
+        self.cut(&mut owned).await;
         self.ended(&mut owned, closed.unwrap_or(reason));
     }
 
@@ -93,7 +99,7 @@ impl CwmpListener {
     async fn drain(&self, owned: &mut Owned) -> (Option<Turn>, Option<CloseReason>) {
         let (mut turn, mut closed) = (None, None);
         loop {
-            let (facts, tickets, step) = collect(owned, &self.parts.metrics);
+            let (facts, tickets, step) = collect(owned, &self.parts.metrics, self.parts.clock);
             let is_quiet = facts.is_empty();
             // Who hears that a refresh is done looks at what it brought.
             let refreshed = refreshed(owned, &facts);
@@ -143,7 +149,11 @@ enum Step {
 }
 
 /// Takes the facts at the front and what comes after them.
-fn collect(owned: &mut Owned, metrics: &Metrics) -> (Vec<Fact>, Vec<Ticket>, Option<Step>) {
+fn collect(
+    owned: &mut Owned,
+    metrics: &Metrics,
+    clock: Clock,
+) -> (Vec<Fact>, Vec<Ticket>, Option<Step>) {
     let (mut facts, mut tickets) = (Vec::new(), Vec::new());
     loop {
         let step = match owned.session.poll() {
@@ -155,6 +165,7 @@ fn collect(owned: &mut Owned, metrics: &Metrics) -> (Vec<Fact>, Vec<Ticket>, Opt
             Some(Output::Decide) => Some(Step::Decide),
             Some(Output::SetupDone { name, outcome }) => Some(Step::SetupDone(name, outcome)),
             Some(Output::Learned(learned)) => {
+                owned.course.learn(&learned, || clock.now().wall);
                 owned.lessons.add(learned);
                 continue;
             }

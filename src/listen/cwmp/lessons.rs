@@ -27,6 +27,11 @@ impl Lessons {
         self.entries > ENTRIES_MAX
     }
 
+    /// All of them.
+    pub(super) fn all(&self) -> &[Observation] {
+        &self.observations
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.observations.is_empty()
     }

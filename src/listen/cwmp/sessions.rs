@@ -4,9 +4,11 @@
 //! came with while it is served. So no lock is held while a fact goes to the disk.
 
 use super::lessons::Lessons;
-use cwmp::{CloseReason, Session};
+use super::provision::Course;
+use cwmp::{CloseReason, Quirks, Session};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
+use jiff::Timestamp;
 use model::{CommandId, DeviceId, Monotonic, Random as _, Tenant};
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -54,6 +56,10 @@ pub(crate) struct Owned {
     pub(crate) pushing: Option<crate::credentials::Pushing>,
     /// What the device told of its data model and is not kept yet.
     pub(super) lessons: Lessons,
+    /// Whether the whole data model was learned in this session.
+    pub(crate) is_discovered: bool,
+    /// How far the session is with the device's profile.
+    pub(crate) course: Course,
     /// Refreshes that the session was given, and whether each is of all that the device has.
     pub(crate) refreshes: Vec<(CommandId, bool)>,
 }
@@ -63,6 +69,12 @@ pub(crate) struct Owned {
 pub(crate) struct Introduction {
     pub(crate) root: &'static str,
     pub(crate) is_bootstrap: bool,
+    /// Its event codes, unless they are those that every session has.
+    pub(crate) events: Vec<Box<str>>,
+    /// When it came, in whole seconds: what is learned in the session is not older.
+    pub(crate) at: Timestamp,
+    /// What is peculiar about its model.
+    pub(crate) quirks: Quirks,
     /// Whether the device has just restarted.
     pub(crate) is_booting: bool,
     /// Where it came from.

@@ -99,6 +99,7 @@ fn filter() -> impl Strategy<Value = Filter> {
     let rare = || prop::option::weighted(0.2, word());
     let all = (protocol, rare(), rare(), q, rare(), rare());
     all.prop_map(|(protocol, tag, model, q, customer, group)| Filter {
+        standing: None,
         protocol,
         tag,
         model,

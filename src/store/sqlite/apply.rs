@@ -4,7 +4,10 @@ use super::column::{nanos, parsed};
 use super::commands::Step;
 use super::data_models::Put;
 use super::devices::{self, Said, document, kind_number};
-use super::{commands, credentials, data_models, files, readers, rollouts};
+use super::{
+    commands, credentials, data_models, equipment, files, provision, readers, rollouts, steering,
+    tasks,
+};
 use crate::store::{AuditEntry, CustomerRow, Operation, OperationError, TokenRow};
 use jiff::Timestamp;
 use model::{Alias, DeviceFacts, DeviceId, Tenant};
@@ -76,6 +79,7 @@ pub(super) async fn apply(
         Operation::RemoveDataModel { tenant, device } => {
             data_models::remove(connection, tenant, device).await
         }
+        Operation::PutProvision(row) => Ok(provision::put(connection, &[row]).await?),
         Operation::PutCredential(credential) => credentials::put(connection, credential).await,
         Operation::ConfirmCredential { protocol, username, verifier } => {
             credentials::confirm(connection, *protocol, username, verifier).await
@@ -85,8 +89,15 @@ pub(super) async fn apply(
         }
         Operation::PutToken(token) => put_token(connection, token).await,
         Operation::RevokeToken { tenant, name } => revoke_token(connection, tenant, name).await,
+        Operation::Steer(change) => steering::apply(connection, change).await,
         Operation::Audit(entry) => audit(connection, entry).await,
         Operation::Seen(seen) => Ok(devices::see(connection, seen).await?),
+        Operation::Equipment(change) => equipment::apply(connection, change).await,
+        Operation::PutTask(task) => tasks::put(connection, task).await,
+        Operation::ChangeTask(change) => tasks::change(connection, change).await,
+        Operation::TrimTasks { older_than, rows_max } => {
+            tasks::trim(connection, *older_than, *rows_max).await
+        }
         Operation::PutImage { .. }
         | Operation::RemoveImage { .. }
         | Operation::PutUpload(_)
@@ -94,6 +105,7 @@ pub(super) async fn apply(
         Operation::PutCursor { .. }
         | Operation::PrepareBatch { .. }
         | Operation::AdvanceCursor { .. }
+        | Operation::CountSkipped { .. }
         | Operation::DropCursor { .. }
         | Operation::ReplayDeadLetter { .. }
         | Operation::SettleDeadLetters { .. }

@@ -6,7 +6,7 @@ use super::connection::WriterConnection;
 use super::data_models::{self, Put};
 use super::devices::{self, Said};
 use super::events::{self, Placed};
-use super::room;
+use super::{provision, room};
 use crate::store::{Operation, OperationError, Write};
 use jiff::Timestamp;
 use model::Event;
@@ -82,6 +82,8 @@ fn joins_others(write: &Write) -> bool {
         [Operation::ChangeCommand { .. } | Operation::PutDataModel { .. }] => {
             events_of(write).iter().all(|event| event.facts.is_none())
         }
+        // It refuses nothing, so that the facts beside it stand whatever becomes of it.
+        [Operation::PutProvision(_)] => true,
         _ => false,
     }
 }
@@ -95,7 +97,7 @@ async fn apply_together(
     let connection = connection.inner();
     let facts: Vec<_> = run.iter().flat_map(events_of).filter_map(said).collect();
     let changed = devices::merge(connection, &facts).await?;
-    let (mut steps, mut puts) = (Vec::new(), Vec::new());
+    let (mut steps, mut puts, mut provisions) = (Vec::new(), Vec::new(), Vec::new());
     for (place, write) in run.iter().enumerate() {
         match operations(write) {
             [Operation::ChangeCommand { change, at }] => {
@@ -105,6 +107,7 @@ async fn apply_together(
                 let put = Put { tenant, device, at: *at, is_whole: *is_whole, body: sealed };
                 puts.push((place, put));
             }
+            [Operation::PutProvision(row)] => provisions.push(row),
             _ => {}
         }
     }
@@ -117,6 +120,7 @@ async fn apply_together(
     for (place, outcome) in places.into_iter().zip(data_models::put(connection, &puts).await?) {
         outcomes[place] = outcome;
     }
+    provision::put(connection, &provisions).await?;
     Ok((outcomes, changed))
 }
 

@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::store::{
-    AuditEntry, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, FirmwareStep,
-    GroupFirmwareRow, ImageRow, Page, Position, ReadError, RolloutDevice, RolloutDevices,
-    RolloutRow, StoredEvent, TokenRow, UploadRow, Uploads, Usage,
+    AuditEntry, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, EquipmentRow,
+    FirmwareStep, GroupFirmwareRow, HubMemory, ImageRow, Page, Position, ProvisionMark, ReadError,
+    RolloutDevice, RolloutDevices, RolloutRow, SteeringRows, StoredEvent, TaskRow, Tasks, TokenRow,
+    UploadRow, Uploads, Usage,
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -67,6 +68,10 @@ impl Store for Fake {
         Ok(group.iter().map(refused).collect())
     }
 
+    async fn bytes_between(&self, _: Position, _: Position) -> Result<u64, ReadError> {
+        unreachable!("the writer counts no bytes")
+    }
+
     async fn usage(&self) -> Result<Usage, ReadError> {
         let mut script = self.script();
         script.usage_asked += 1;
@@ -79,6 +84,38 @@ impl Store for Fake {
         if held && script.no_room { Err(CommitError::Full) } else { Ok(()) }
     }
 
+    async fn equipment(&self, _: &Tenant, _: &str) -> Result<Option<EquipmentRow>, ReadError> {
+        Ok(None)
+    }
+
+    async fn equipment_page(
+        &self,
+        _: &Tenant,
+        _: Option<&str>,
+        _: usize,
+    ) -> Result<Vec<EquipmentRow>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn equipment_keys(
+        &self,
+        _: Option<(Tenant, Box<str>)>,
+        _: usize,
+    ) -> Result<Vec<(Tenant, Box<str>)>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn equipment_holder(&self, _: &Tenant, _: &str) -> Result<Option<DeviceId>, ReadError> {
+        Ok(None)
+    }
+
+    async fn hub_memory(&self, _: &Tenant, _: &DeviceId) -> Result<HubMemory, ReadError> {
+        Ok(HubMemory::default())
+    }
+
+    async fn tasks(&self, _: &Tasks, _: usize) -> Result<Vec<TaskRow>, ReadError> {
+        Ok(Vec::new())
+    }
     async fn head(&self) -> Result<Vec<Position>, ReadError> {
         Ok(Vec::new())
     }
@@ -159,6 +196,16 @@ impl Store for Fake {
     async fn open_commands(&self) -> Result<Vec<Command>, ReadError> {
         Ok(Vec::new())
     }
+    async fn known_of(
+        &self,
+        _: &Tenant,
+        _: &[DeviceId],
+    ) -> Result<Vec<crate::store::KnownRow>, ReadError> {
+        Ok(Vec::new())
+    }
+    async fn steering(&self) -> Result<SteeringRows, ReadError> {
+        Ok(SteeringRows::default())
+    }
     async fn data_model(
         &self,
         _: &Tenant,
@@ -166,6 +213,18 @@ impl Store for Fake {
     ) -> Result<Option<Redacted<Vec<u8>>>, ReadError> {
         Ok(None)
     }
+    async fn provision_marks(
+        &self,
+        _: Option<(Tenant, DeviceId)>,
+        _: usize,
+    ) -> Result<Vec<(Tenant, DeviceId, ProvisionMark)>, ReadError> {
+        unreachable!()
+    }
+
+    async fn provision(&self, _: &Tenant, _: &DeviceId) -> Result<Option<Box<str>>, ReadError> {
+        unreachable!()
+    }
+
     async fn audit(&self, _: &Tenant, _: Page) -> Result<Vec<AuditEntry>, ReadError> {
         Ok(Vec::new())
     }

@@ -169,7 +169,7 @@ impl DataModel {
 
     /// How many of `slots` stand before `path`, and whether it comes next. The place is near: most
     /// news are of the next slot, so that is looked at first.
-    fn seek(&self, slots: &[Slot], path: &str) -> (usize, bool) {
+    pub(super) fn seek(&self, slots: &[Slot], path: &str) -> (usize, bool) {
         let compare = |slot: &Slot| slot.path.of(&self.text).cmp(path);
         let (mut known, mut step) = (0, 1);
         while let Some(slot) = slots.get(known + step - 1) {

@@ -1,0 +1,348 @@
+//! One question to the hub, from a device's names to the values that it is given.
+
+use super::pauses::PAUSE_MIN;
+use super::{Got, Hub, HubError, HubFault};
+use crate::equipment::{Found, Inner, Values, later};
+use crate::store::{EquipmentChange, HubAnswerRow, HubMemory, Operation, WifiOverlayRow};
+use model::{DeviceId, Now, Tenant};
+use parking_lot::Mutex;
+use provisioning::equipment::{self, Wifi};
+use provisioning::{Equipment, Subject};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::OnceCell;
+use tracing::{debug, warn};
+
+/// Most names under which one device is asked for.
+const NAMES_MAX: usize = 6;
+
+/// What came of a question.
+pub(super) type Answer = Result<Found, Values>;
+
+/// A device in its tenant.
+type Whom = (Tenant, DeviceId);
+
+/// Questions under way: those of one device at once are one.
+#[derive(Default)]
+pub(super) struct Asking(Mutex<HashMap<Whom, Arc<OnceCell<Answer>>>>);
+
+/// A question under way; forgotten when whoever asks has heard or has gone.
+struct Question<'a> {
+    asking: &'a Asking,
+    whom: Whom,
+    cell: Arc<OnceCell<Answer>>,
+}
+
+impl Asking {
+    fn about(&self, tenant: &Tenant, device: &DeviceId) -> Question<'_> {
+        let whom = (tenant.clone(), device.clone());
+        let cell = Arc::clone(self.0.lock().entry(whom.clone()).or_default());
+        Question { asking: self, whom, cell }
+    }
+}
+
+impl Drop for Question<'_> {
+    fn drop(&mut self) {
+        let mut asking = self.asking.0.lock();
+        if asking.get(&self.whom).is_some_and(|cell| Arc::ptr_eq(cell, &self.cell)) {
+            asking.remove(&self.whom);
+        }
+    }
+}
+
+/// What the hub said last, opened.
+struct Last {
+    row: HubAnswerRow,
+    equipment: Equipment,
+}
+
+impl Inner {
+    /// Asks the hub for a device's values; together with whoever asks for the same.
+    pub(in crate::equipment) async fn ask(
+        &self,
+        hub: &Hub,
+        tenant: &Tenant,
+        subject: &Subject<'_>,
+        keys: &[Box<str>],
+        now: Now,
+    ) -> Answer {
+        let question = hub.asking.about(tenant, subject.id);
+        let ask = || self.ask_alone(hub, tenant, subject, keys, now);
+        question.cell.get_or_init(ask).await.clone()
+    }
+
+    async fn ask_alone(
+        &self,
+        hub: &Hub,
+        tenant: &Tenant,
+        subject: &Subject<'_>,
+        keys: &[Box<str>],
+        now: Now,
+    ) -> Answer {
+        let device = subject.id;
+        let memory = self.store.hub_memory(tenant, device).await;
+        let HubMemory { answer, overlay } =
+            memory.map_err(|error| self.read_failed(&error, now))?;
+        let last = answer.and_then(|row| {
+            let equipment = self.open(row.sealed.expose());
+            if equipment.is_none() {
+                warn!(%device, "what the hub said last was sealed under another key");
+            }
+            Some(Last { equipment: equipment?, row })
+        });
+        for name in names(last.as_ref(), subject, keys) {
+            let same = last.as_ref().filter(|last| *last.row.serial == *name);
+            match hub.get(&name, same.and_then(|last| last.row.etag.as_deref())).await {
+                Ok(Got::Unknown) => {}
+                Ok(Got::NotReady) => {
+                    let pause = hub.pauses.failed(tenant, device);
+                    return Err(Values::NotReady { retry_at: later(now.wall, pause) });
+                }
+                Ok(Got::NotModified) if same.is_some() => {
+                    hub.pauses.clear(tenant, device);
+                    let equipment = last.map(|last| last.equipment).unwrap_or_default();
+                    return Ok(self.found(hub, tenant, device, equipment, &name, overlay).await);
+                }
+                Ok(Got::NotModified) => {
+                    let error = HubFault::Odd.into();
+                    return self.failed(hub, tenant, device, last, overlay, error, now).await;
+                }
+                Ok(Got::Document { text, etag }) => {
+                    let read = read(hub, device, text.expose(), &name, keys);
+                    let Some(equipment) = read else {
+                        hub.metrics.cached("failed");
+                        let pause = hub.pauses.failed(tenant, device);
+                        return self.make_do(tenant, device, last, overlay, pause, now).await;
+                    };
+                    hub.pauses.clear(tenant, device);
+                    self.keep(tenant, device, last, &equipment, &name, etag, now).await;
+                    return Ok(self.found(hub, tenant, device, equipment, &name, overlay).await);
+                }
+                Err(error) => {
+                    return self.failed(hub, tenant, device, last, overlay, error, now).await;
+                }
+            }
+        }
+        hub.pauses.clear(tenant, device);
+        Err(Values::Unknown)
+    }
+
+    /// The hub did not answer: what it said last stands in.
+    #[expect(clippy::too_many_arguments, reason = "a step of `ask_alone`, with what it knows")]
+    async fn failed(
+        &self,
+        hub: &Hub,
+        tenant: &Tenant,
+        device: &DeviceId,
+        last: Option<Last>,
+        overlay: Option<WifiOverlayRow>,
+        error: HubError,
+        now: Now,
+    ) -> Answer {
+        let wait = match error.fault {
+            // Not this device's trouble.
+            HubFault::Down | HubFault::Busy => {
+                hub.metrics.cached("breaker");
+                PAUSE_MIN
+            }
+            _ => {
+                debug!(%device, fault = error.fault.code(), "the hub did not answer");
+                hub.metrics.cached("failed");
+                hub.pauses.failed(tenant, device).max(error.retry_after.unwrap_or_default())
+            }
+        };
+        self.make_do(tenant, device, last, overlay, wait, now).await
+    }
+
+    /// What there is without the hub.
+    async fn make_do(
+        &self,
+        tenant: &Tenant,
+        device: &DeviceId,
+        last: Option<Last>,
+        overlay: Option<WifiOverlayRow>,
+        wait: Duration,
+        now: Now,
+    ) -> Answer {
+        let Some(Last { row, equipment }) = last else {
+            return Err(Values::Unavailable { retry_at: later(now.wall, wait) });
+        };
+        let equipment = self.overlaid(tenant, device, equipment, overlay).await;
+        let holder = self.holder(tenant, &row.serial).await;
+        let (name, key, by) = (row.serial.clone(), key(&row.serial), "hub");
+        let retry_in = Some(wait);
+        Ok(Found { equipment, name, key, holder, by, retry_in, fresh: Duration::ZERO })
+    }
+
+    /// What the hub says now.
+    async fn found(
+        &self,
+        hub: &Hub,
+        tenant: &Tenant,
+        device: &DeviceId,
+        equipment: Equipment,
+        name: &str,
+        overlay: Option<WifiOverlayRow>,
+    ) -> Found {
+        let ttl = equipment.ttl.map(|ttl| Duration::from_secs(ttl.into()));
+        let fresh = ttl.unwrap_or(hub.options.ttl);
+        let equipment = self.overlaid(tenant, device, equipment, overlay).await;
+        let holder = self.holder(tenant, name).await;
+        let (name, key) = (name.into(), key(name));
+        Found { equipment, name, key, holder, by: "hub", retry_in: None, fresh }
+    }
+
+    /// Keeps what the hub said, unless it said the same before.
+    #[expect(clippy::too_many_arguments, reason = "a step of `ask_alone`, with what it knows")]
+    async fn keep(
+        &self,
+        tenant: &Tenant,
+        device: &DeviceId,
+        last: Option<Last>,
+        equipment: &Equipment,
+        name: &str,
+        etag: Option<Box<str>>,
+        now: Now,
+    ) {
+        let etag = etag.or_else(|| equipment.etag.as_deref().map(Into::into));
+        let is_same = last.is_some_and(|last| {
+            last.equipment == *equipment && last.row.etag == etag && *last.row.serial == *name
+        });
+        if is_same {
+            return;
+        }
+        let row = HubAnswerRow {
+            tenant: tenant.clone(),
+            device: device.clone(),
+            serial: name.into(),
+            etag,
+            fetched_at: now.wall,
+            sealed: self.seal(equipment),
+        };
+        let keep = Operation::Equipment(EquipmentChange::KeepAnswer(row));
+        if let Err(error) = self.writer.transact(vec![keep]).await {
+            debug!(%device, %error, "the hub's answer is not kept; it is asked again");
+        }
+    }
+
+    /// Lays over the hub's values what the customer changed since the hub last changed them itself.
+    async fn overlaid(
+        &self,
+        tenant: &Tenant,
+        device: &DeviceId,
+        equipment: Equipment,
+        overlay: Option<WifiOverlayRow>,
+    ) -> Equipment {
+        let Some(overlay) = overlay else { return equipment };
+        let heard = self.basis(&equipment.wifi);
+        let outdated = overlay.basis.is_some_and(|basis| basis != heard);
+        let change = if outdated {
+            EquipmentChange::RemoveOverlay { tenant: tenant.clone(), device: device.clone() }
+        } else if overlay.basis.is_none() {
+            // The hub had not been heard when it was made: this is what it is laid over.
+            let row = WifiOverlayRow { basis: Some(heard), ..overlay.clone() };
+            EquipmentChange::PutOverlay(row)
+        } else {
+            return self.laid_over(device, equipment, &overlay);
+        };
+        if let Err(error) = self.writer.transact(vec![Operation::Equipment(change)]).await {
+            debug!(%device, %error, "a change of WiFi is not brought up to date; tried again");
+        }
+        if outdated { equipment } else { self.laid_over(device, equipment, &overlay) }
+    }
+
+    fn laid_over(
+        &self,
+        device: &DeviceId,
+        equipment: Equipment,
+        overlay: &WifiOverlayRow,
+    ) -> Equipment {
+        let changes = self.vault.open(overlay.sealed.expose());
+        let changes = changes.and_then(|it| serde_json::from_slice::<Vec<Wifi>>(it.expose()).ok());
+        let Some(changes) = changes else {
+            warn!(%device, "a change of WiFi was sealed under another key");
+            return equipment;
+        };
+        let mut changed = equipment.clone();
+        changed.change_wifi(&changes);
+        changed.checked().unwrap_or(equipment)
+    }
+
+    /// What the hub said last of a device, with what the customer changed since.
+    pub(in crate::equipment) async fn remembered(
+        &self,
+        tenant: &Tenant,
+        device: &DeviceId,
+    ) -> Option<Equipment> {
+        let memory = self.store.hub_memory(tenant, device).await.ok()?;
+        let equipment = self.open(memory.answer?.sealed.expose())?;
+        let heard = self.basis(&equipment.wifi);
+        let overlay = memory.overlay.filter(|it| it.basis.is_none_or(|basis| basis == heard));
+        match overlay {
+            Some(overlay) => Some(self.laid_over(device, equipment, &overlay)),
+            None => Some(equipment),
+        }
+    }
+
+    /// Names the hub's own word on the radio networks.
+    pub(in crate::equipment) fn basis(&self, wifi: &[Wifi]) -> u64 {
+        self.hash(&serde_json::to_vec(wifi).expect("our own types are representable in JSON"))
+    }
+
+    async fn holder(&self, tenant: &Tenant, name: &str) -> Option<DeviceId> {
+        // Without the store's word it is held anew, which the store refuses where another has it.
+        self.store.equipment_holder(tenant, &key(name)).await.ok().flatten()
+    }
+}
+
+fn key(name: &str) -> Box<str> {
+    equipment::key(name).unwrap_or_else(|| name.into())
+}
+
+/// The names under which the hub is asked, in turn: the one that it knew last, the serial as the device
+/// says it, then the others.
+fn names(last: Option<&Last>, subject: &Subject<'_>, keys: &[Box<str>]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    let known = last.map(|last| last.row.serial.to_string());
+    let said = subject.facts.serial.as_deref().map(|serial| serial.trim().to_owned());
+    let others = keys.iter().map(|key| equipment::asked_as(key));
+    for name in known.into_iter().chain(said).chain(others) {
+        if !name.is_empty() && !names.contains(&name) && names.len() < NAMES_MAX {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// Reads a document of the hub; one with a fault is refused whole.
+fn read(
+    hub: &Hub,
+    device: &DeviceId,
+    text: &[u8],
+    asked: &str,
+    keys: &[Box<str>],
+) -> Option<Equipment> {
+    let parsed = match Equipment::parse(text) {
+        Ok(parsed) => parsed,
+        Err(faults) => {
+            hub.metrics.not_called("provision", "invalid");
+            warn!(%device, %faults, "the hub's document does not hold; what it said before stays");
+            return None;
+        }
+    };
+    if !parsed.passed_over.is_empty() {
+        hub.metrics.passed_over(parsed.passed_over.len());
+        let fields = parsed.passed_over.join(", ");
+        debug!(%device, fields, "fields of the hub's document are not known");
+    }
+    // An answer to another question, out of a cache in between, would give one customer another's
+    // secrets.
+    let said = key(&parsed.value.serial);
+    if said != key(asked) && !keys.contains(&said) {
+        hub.metrics.not_called("provision", "other_serial");
+        warn!(%device, "the hub's document is of another serial; what it said before stays");
+        return None;
+    }
+    Some(parsed.value)
+}

@@ -1,0 +1,262 @@
+//! Making each device what its profiles say, in its sessions.
+//!
+//! The order of a session: names by which the business may know the device; what the business says;
+//! rounds of [`provisioning::decide`] and calls until nothing is left; firmware; and where the device
+//! came from factory settings, the business is told. What is remembered between sessions is in the
+//! store, and of it in memory only the [`Mark`](crate::registry::Mark) by which a steady device is
+//! told: it reads nothing and waits for nothing.
+//!
+//! It never speaks to a device: the CWMP driver gives it what was answered, and takes what to ask.
+
+mod checkup;
+mod dry_run;
+mod kept;
+mod memory;
+mod metrics;
+mod rounds;
+mod run;
+mod told;
+mod waits;
+
+pub use dry_run::{DryRun, Planned, plan};
+pub use kept::{Kept, Lacking, from_factory};
+pub use metrics::Metrics;
+pub(crate) use rounds::subject;
+pub use run::{Introduced, Run};
+
+use crate::clock::Clock;
+use crate::data_models::DataModels;
+use crate::equipment::Equipments;
+use crate::holds::Holds;
+use crate::profiles::Profiles;
+use crate::quirks;
+use crate::registry::{Mark, Registry};
+use crate::secrets::Vault;
+use crate::store::{ReadError, Store, WriteError, Writer};
+use crate::upgrades::Upgrades;
+use crate::wake::Wakes;
+use cwmp::Quirks;
+use kept::Behind;
+use memory::Memory;
+use model::{DeviceFacts, DeviceId, Event, Now, Tenant};
+use provisioning::{Standing, Subject};
+use sha2::{Digest as _, Sha256};
+use std::sync::Arc;
+use std::time::Duration;
+use waits::Waits;
+
+/// What the provisioner works with.
+#[derive(Clone)]
+pub struct Parts {
+    /// For what is remembered of devices.
+    pub store: Arc<dyn Store>,
+    /// The way in.
+    pub writer: Writer,
+    /// Who is known.
+    pub registry: Arc<Registry>,
+    /// What is known of devices' data models.
+    pub data_models: Arc<DataModels>,
+    /// The profiles as they stand.
+    pub profiles: Arc<Profiles>,
+    /// Whether anything may be written.
+    pub holds: Arc<Holds>,
+    /// What the business says of devices.
+    pub equipments: Arc<Equipments>,
+    /// Firmware.
+    pub upgrades: Arc<Upgrades>,
+    /// Wakes devices.
+    pub wakes: Arc<Wakes>,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// Makes devices what their profiles say. Shared as `Arc<Provisioner>`.
+pub struct Provisioner {
+    parts: Parts,
+    /// Rounds of writing that one session may have.
+    rounds_max: u8,
+    /// Makes fingerprints that say nothing of the secrets in them.
+    key: [u8; 32],
+    behind: Behind,
+    waits: Waits,
+    memory: Memory,
+    metrics: Metrics,
+}
+
+impl std::fmt::Debug for Provisioner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Provisioner(…)")
+    }
+}
+
+/// Why a device is to be looked at though nothing of its own has changed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Reason {
+    /// What the business says of it.
+    Values,
+    /// What was on hold may go on, or was agreed to.
+    Allowed,
+    /// An operator asked: what was refused or given up is tried again at once.
+    Ordered,
+}
+
+impl Provisioner {
+    /// Over these parts; `rounds_max` bounds the rounds of writing in one session.
+    pub fn new(parts: Parts, vault: &Vault, rounds_max: u8, metrics: Metrics) -> Self {
+        let key = vault.derive("lastmile provisioning fingerprint");
+        let (behind, waits, memory) = <(Behind, Waits, Memory)>::default();
+        Self { parts, rounds_max, key, behind, waits, memory, metrics }
+    }
+
+    /// Whether a device that brings no news is as it should be, as far as can be told without reading
+    /// or waiting: then its session has nothing to do here.
+    pub fn is_steady(&self, tenant: &Tenant, device: &DeviceId, now: Now) -> bool {
+        let Parts { registry, equipments, .. } = &self.parts;
+        let Some(mark) = registry.mark(tenant, device) else { return false };
+        !mark.is_requested
+            && mark.generation == self.generation()
+            && i64::from(mark.due_s) > now.wall.as_second()
+            && !mark.awaits_claim
+            && equipments
+                .fresh(tenant, device, now)
+                .is_some_and(|(version, _)| version == mark.values)
+    }
+
+    /// The state of the profiles, never 0.
+    fn generation(&self) -> u32 {
+        let generation = self.parts.profiles.generation();
+        u32::try_from(generation % u64::from(u32::MAX)).map_or(1, |it| it + 1)
+    }
+
+    /// What its profiles say is peculiar about a device, before its session begins.
+    pub fn quirks(
+        &self,
+        tenant: &Tenant,
+        device: &DeviceId,
+        facts: Option<&DeviceFacts>,
+    ) -> Quirks {
+        let set = self.parts.profiles.set_for(tenant, device);
+        if set.profiles().iter().all(|profile| profile.quirks.is_empty()) {
+            return Quirks::default();
+        }
+        match (self.parts.registry.mark(tenant, device), facts) {
+            (Some(mark), _) if mark.standing != Standing::New => quirks::from_bits(mark.quirks),
+            (_, Some(facts)) => {
+                let subject =
+                    Subject { id: device, facts, tags: &[], group: None, customer: None, root: "" };
+                quirks_of(&set.layers(&subject, None))
+            }
+            (_, None) => Quirks::default(),
+        }
+    }
+
+    /// What is remembered of a device; nothing when it was never decided on.
+    pub async fn kept(&self, tenant: &Tenant, device: &DeviceId) -> Result<Kept, ReadError> {
+        if let Some(kept) = self.behind.waiting(tenant, device) {
+            return Ok(kept);
+        }
+        let body = self.parts.store.provision(tenant, device).await?;
+        Ok(body.map_or_else(Kept::default, |body| Kept::read(device, &body)))
+    }
+
+    /// The same of one whose row was read by others.
+    #[must_use]
+    pub fn kept_as(&self, tenant: &Tenant, device: &DeviceId, body: Option<&str>) -> Kept {
+        let read = || body.map_or_else(Kept::default, |body| Kept::read(device, body));
+        self.behind.waiting(tenant, device).unwrap_or_else(read)
+    }
+
+    /// How a device stands, as far as it is known without reading.
+    pub fn standing(&self, tenant: &Tenant, device: &DeviceId) -> Standing {
+        self.parts.registry.mark(tenant, device).map_or(Standing::New, |mark| mark.standing)
+    }
+
+    /// Has a device looked at in its next session, and wakes it. The number that names the request in
+    /// the event that tells its end; `None` when there is no such device.
+    pub fn request(&self, tenant: &Tenant, device: &DeviceId, reason: Reason) -> Option<Box<str>> {
+        if !self.parts.registry.request_mark(tenant, device, reason == Reason::Ordered) {
+            return None;
+        }
+        let id = self.waits.ask(tenant, device);
+        // Who is not woken comes by itself.
+        drop(self.parts.wakes.ask(tenant, device));
+        Some(id)
+    }
+
+    /// Waits until a device's next provisioning ends, or the time is over. Call it before what is to
+    /// be waited for is asked for; it begins to listen at once.
+    pub fn ends(
+        &self,
+        tenant: &Tenant,
+        device: &DeviceId,
+        within: Duration,
+    ) -> impl Future<Output = bool> + Send + use<> {
+        let ended = self.waits.ended(tenant, device);
+        async move { tokio::time::timeout(within, ended).await.is_ok() }
+    }
+
+    /// Forgets what waits to be written of a device.
+    pub fn forget_waiting(&self, tenant: &Tenant, device: &DeviceId) {
+        self.behind.forget(tenant, device);
+    }
+
+    /// Writes what waits to be written.
+    pub async fn write_behind(&self) {
+        self.behind.flush(&self.parts.writer).await;
+    }
+
+    /// Sets what is shown of how many devices stand how.
+    pub fn count(&self) {
+        for (standing, count) in self.parts.registry.standings() {
+            let word = word(standing);
+            self.metrics.devices.with_label_values(&[word]).set(count);
+        }
+    }
+
+    /// Keeps how a device stands, with the events that tell of it.
+    async fn keep(&self, run: &Run, events: Vec<Event>, at_once: bool) -> Result<(), WriteError> {
+        let (tenant, device) = (&run.it.tenant, &run.it.device);
+        let row = run.kept.row(tenant, device);
+        let mark = Mark::new(row.mark, run.generation);
+        if at_once || !events.is_empty() {
+            self.behind.write(&self.parts.writer, events, row).await?;
+        } else {
+            self.behind.leave(&self.parts.writer, row).await?;
+        }
+        self.parts.registry.settle_mark(tenant, device, mark);
+        Ok(())
+    }
+}
+
+/// What profiles say is peculiar.
+fn quirks_of(layers: &provisioning::Layers) -> Quirks {
+    let words = layers.profiles.iter().flat_map(|profile| profile.quirks.iter());
+    quirks::named(words.map(|word| &**word))
+}
+
+/// A number that is a device's own, the same in every process.
+fn seed(device: &DeviceId) -> u64 {
+    let hash: [u8; 32] = Sha256::digest(device.as_str().as_bytes()).into();
+    let [a, b, c, d, e, f, g, h, ..] = hash;
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+}
+
+/// The word of a standing, as JSON has it.
+#[must_use]
+pub const fn word(standing: Standing) -> &'static str {
+    match standing {
+        Standing::New => "new",
+        Standing::Unmatched => "unmatched",
+        Standing::Unknown => "unknown",
+        Standing::AwaitingValues => "awaiting_values",
+        Standing::Pending => "pending",
+        Standing::Converged => "converged",
+        Standing::Partial => "partial",
+        Standing::Stuck => "stuck",
+        Standing::Held => "held",
+        Standing::AwaitingApproval => "awaiting_approval",
+    }
+}
+
+#[cfg(test)]
+mod tests;

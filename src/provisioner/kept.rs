@@ -1,0 +1,167 @@
+//! What is remembered of each device, between its session and the store.
+//!
+//! What the business is told of, and what must be true before a device is told, is written at once
+//! and waited for. The rest (when something was asked for last) waits some seconds, so that many
+//! devices' are one write; a crash loses it, and the next session decides without it.
+
+use crate::quirks;
+use crate::store::{Operation, ProvisionMark, ProvisionRow, WriteError, Writer};
+use cwmp::Quirks;
+use dashmap::DashMap;
+use jiff::Timestamp;
+use model::{DeviceId, Event, Tenant};
+use provisioning::{Held, Plan};
+use serde::{Deserialize, Serialize};
+use tokio::sync::RwLock;
+use tracing::warn;
+
+/// Most that a device lacks and that is remembered with its cause.
+const LACKING_MAX: usize = 64;
+/// Most devices that wait to be written behind, some 1 KB each: beyond it they are written at once.
+const BEHIND_MAX: usize = 20_000;
+/// Most devices in one write.
+const STEP_MAX: usize = 1_000;
+
+/// What is remembered of one device. Paths and causes, never a value.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Kept {
+    /// What the decision remembers.
+    pub held: Held,
+    /// What it lacks of what is wanted, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lacking: Vec<Lacking>,
+    /// When it came from factory settings, while the business waits to hear that it is as wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from_factory_at: Option<Timestamp>,
+    /// The firmware that it ran when it was decided last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub firmware: Option<Box<str>>,
+    /// The version of the values that it was made from.
+    pub values: u64,
+    /// What its profiles say is peculiar about it.
+    pub quirks: u8,
+}
+
+/// What a device lacks of what is wanted.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Lacking {
+    /// The path, or the pattern where nothing fits it.
+    pub path: Box<str>,
+    /// Why, in plain words that hold no value.
+    pub cause: Box<str>,
+    /// When it is tried again by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_at: Option<Timestamp>,
+}
+
+impl Kept {
+    /// Of a device that has just come from factory settings: nothing that was applied holds.
+    #[must_use]
+    pub fn from_factory(at: Timestamp) -> Self {
+        Self { from_factory_at: Some(at), ..Self::default() }
+    }
+
+    /// Reads what the store has; what it cannot read is as good as nothing: the device is decided
+    /// anew.
+    #[must_use]
+    pub fn read(device: &DeviceId, body: &str) -> Self {
+        serde_json::from_str(body).unwrap_or_else(|error| {
+            warn!(%device, line = error.line(), "what is kept of its profile cannot be read");
+            Self::default()
+        })
+    }
+
+    /// As the store takes it.
+    #[must_use]
+    pub fn row(&self, tenant: &Tenant, device: &DeviceId) -> ProvisionRow {
+        let body = serde_json::to_string(self).expect("paths, causes and times are plain JSON");
+        let mark = ProvisionMark {
+            standing: self.held.standing,
+            due_at: self.held.due_at,
+            values: self.values,
+            quirks: self.quirks,
+            awaits_claim: self.held.awaits_claim,
+        };
+        ProvisionRow { tenant: tenant.clone(), device: device.clone(), mark, body: body.into() }
+    }
+
+    /// Remembers what its last plan could not do.
+    pub(super) fn lacks(&mut self, plan: &Plan) {
+        let lacking = plan.blocked.iter().filter(|it| !it.is_harmless).map(|it| Lacking {
+            path: it.path.clone(),
+            cause: it.cause.clone(),
+            retry_at: it.retry_at,
+        });
+        self.lacking = lacking.take(LACKING_MAX).collect();
+    }
+
+    /// What is peculiar about it, by its profiles.
+    pub(super) fn set_quirks(&mut self, quirks: Quirks) {
+        self.quirks = quirks::to_bits(quirks);
+    }
+}
+
+/// The operation that must be true with a bootstrap's event.
+#[must_use]
+pub fn from_factory(event: &Event) -> Operation {
+    Operation::PutProvision(Kept::from_factory(event.time).row(&event.tenant, &event.device))
+}
+
+/// Rows that wait to be written behind.
+#[derive(Debug, Default)]
+pub(super) struct Behind {
+    rows: DashMap<(Tenant, DeviceId), ProvisionRow>,
+    /// Held for reading by who writes at once, so that nothing older comes after it.
+    turn: RwLock<()>,
+}
+
+impl Behind {
+    /// What waits for a device.
+    pub(super) fn waiting(&self, tenant: &Tenant, device: &DeviceId) -> Option<Kept> {
+        let row = self.rows.get(&(tenant.clone(), device.clone()))?;
+        Some(Kept::read(device, &row.body))
+    }
+
+    /// Forgets what waits for a device: something newer was kept.
+    pub(super) fn forget(&self, tenant: &Tenant, device: &DeviceId) {
+        self.rows.remove(&(tenant.clone(), device.clone()));
+    }
+
+    /// Writes at once.
+    pub(super) async fn write(
+        &self,
+        writer: &Writer,
+        events: Vec<Event>,
+        row: ProvisionRow,
+    ) -> Result<(), WriteError> {
+        let _turn = self.turn.read().await;
+        self.forget(&row.tenant, &row.device);
+        writer.append(events, vec![Operation::PutProvision(row)]).await
+    }
+
+    /// Leaves it to be written later; at once where too many wait.
+    pub(super) async fn leave(&self, writer: &Writer, row: ProvisionRow) -> Result<(), WriteError> {
+        if self.rows.len() >= BEHIND_MAX {
+            return self.write(writer, Vec::new(), row).await;
+        }
+        self.rows.insert((row.tenant.clone(), row.device.clone()), row);
+        Ok(())
+    }
+
+    /// Writes what waits.
+    pub(super) async fn flush(&self, writer: &Writer) {
+        loop {
+            let _turn = self.turn.write().await;
+            let keys: Vec<_> = self.rows.iter().take(STEP_MAX).map(|it| it.key().clone()).collect();
+            if keys.is_empty() {
+                return;
+            }
+            let rows = keys.iter().filter_map(|key| self.rows.remove(key));
+            let puts = rows.map(|(_, row)| Operation::PutProvision(row)).collect();
+            if let Err(error) = writer.transact(puts).await {
+                return warn!(%error, "how devices stand to their profiles is not written");
+            }
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! The course of a session, from what is remembered to what is kept.
+
+use super::run::{Known, Run, Stage};
+use super::{Introduced, Parts, Provisioner, quirks_of, seed};
+use crate::equipment::Values;
+use crate::registry::Device;
+use crate::store::Operation;
+use cwmp::{SetupOutcome, Work};
+use jiff::Timestamp;
+use model::{DataModel, Now, Observation};
+use provisioning::{Standing, Subject, Wanted, WantedFirmware, decide};
+use tracing::{debug, info};
+
+impl Provisioner {
+    /// Begins a session's course; `None` when there is nothing to decide after all.
+    /// `lessons` is what the session was told of the device's data model and is not kept yet.
+    pub async fn begin(
+        &self,
+        it: Introduced,
+        lessons: &[Observation],
+        now: Now,
+    ) -> Option<Box<Run>> {
+        let Parts { registry, .. } = &self.parts;
+        let generation = self.generation();
+        let mark = registry.mark(&it.tenant, &it.device)?;
+        let kept = match self.kept(&it.tenant, &it.device).await {
+            Ok(kept) => kept,
+            Err(error) => {
+                info!(device = %it.device, %error, "how it stands cannot be read; tried again later");
+                return None;
+            }
+        };
+        let request = registry.take_request(&it.tenant, &it.device);
+        let is_claimed = registry.is_claimed(&it.tenant, &it.device);
+        let fresh = self.parts.equipments.fresh(&it.tenant, &it.device, now);
+        let is_same = fresh.is_some_and(|(version, _)| version == mark.values);
+        let is_due = kept.held.is_due(now.wall, &it.events, is_claimed);
+        if !is_due && !request.is_any && mark.generation == generation && is_same {
+            return None;
+        }
+        let model = self.model(&it, lessons, now.wall).await;
+        let seed = seed(&it.device);
+        let mut run = Run::new(it, kept, model, generation, seed);
+        run.is_requested = request.is_any;
+        run.is_claimed = is_claimed;
+        if request.is_ordered {
+            run.kept.held.release();
+        }
+        Some(Box::new(run))
+    }
+
+    /// What is known of the device, with what its session was told.
+    async fn model(&self, it: &Introduced, lessons: &[Observation], at: Timestamp) -> DataModel {
+        let loaded = self.parts.data_models.load(&it.tenant, &it.device).await;
+        let loaded = loaded.unwrap_or_else(|error| {
+            debug!(device = %it.device, %error, "kept data model not read; the device is asked");
+            None
+        });
+        let mut model = loaded.unwrap_or_default();
+        for lesson in lessons {
+            model.learn(lesson, at);
+        }
+        model
+    }
+
+    /// What to ask of the device next; nothing when the course is over. `lessons` as in
+    /// [`Self::begin`].
+    pub async fn next(&self, run: &mut Run, lessons: &[Observation], now: Now) -> Vec<Work> {
+        run.place = None;
+        let model = match run.model.take() {
+            Some(model) => model,
+            None => self.model(&run.it, lessons, now.wall).await,
+        };
+        let work = self.go_on(run, &model, now).await;
+        if !work.is_empty() {
+            run.place = self.memory.place(model.len());
+            run.model = run.place.is_some().then_some(model);
+        }
+        work
+    }
+
+    async fn go_on(&self, run: &mut Run, model: &DataModel, now: Now) -> Vec<Work> {
+        if run.stage == Stage::Names {
+            let work = self.names(run, model, now.wall).await;
+            if !work.is_empty() {
+                return work;
+            }
+            self.meet(run, model, now).await;
+        }
+        if run.stage == Stage::Rounds { self.round(run, model, now).await } else { Vec::new() }
+    }
+
+    /// Finds the names that the device says of itself, so that the business can be asked by them.
+    async fn names(&self, run: &mut Run, model: &DataModel, now: Timestamp) -> Vec<Work> {
+        let Some(device) = self.parts.registry.get(&run.it.tenant, &run.it.device) else {
+            return Vec::new();
+        };
+        if run.wanted.aliases.is_empty() {
+            let set = self.parts.profiles.set_for(&run.it.tenant, &run.it.device);
+            let values = self.parts.profiles.values_for(&run.it.tenant, &run.it.device);
+            let subject = subject(&device, run.it.root);
+            let wanted = set.layers(&subject, None).render(&subject, None, &values, model);
+            if wanted.aliases.is_empty() {
+                return Vec::new();
+            }
+            run.wanted = Wanted { aliases: wanted.aliases, ..Wanted::default() };
+            let events = run.events();
+            let circumstances = run.circumstances(&events, now);
+            run.scratch.begin(circumstances);
+        }
+        let events = run.events();
+        let circumstances = run.circumstances(&events, now);
+        let plan = decide(&run.wanted, model, &run.scratch, circumstances);
+        if !plan.writes() && run.scratch.starts_round(&plan, self.rounds_max, now) {
+            self.metrics.rounds.with_label_values(&["learned"]).inc();
+            return run.work(plan);
+        }
+        self.name(run, &device, model).await;
+        Vec::new()
+    }
+
+    /// Gives the device the names that it says.
+    async fn name(&self, run: &Run, device: &Device, model: &DataModel) {
+        let Parts { writer, registry, equipments, .. } = &self.parts;
+        for alias in provisioning::aliases(&run.wanted, model) {
+            let is_new = !device.facts.aliases.contains(&alias);
+            if !is_new || registry.by_alias(&run.it.tenant, &alias).is_some() {
+                continue;
+            }
+            let (tenant, device) = (run.it.tenant.clone(), run.it.device.clone());
+            let put = Operation::PutAlias { tenant, device, alias };
+            match writer.transact(vec![put.clone()]).await {
+                Ok(()) => {
+                    registry.apply_operation(&put);
+                    equipments.forget(&run.it.tenant, &run.it.device);
+                }
+                Err(error) => debug!(device = %run.it.device, %error, "a name is not given to it"),
+            }
+        }
+    }
+
+    /// Asks the business, and makes of profiles and values what the device should be.
+    async fn meet(&self, run: &mut Run, model: &DataModel, now: Now) {
+        let Parts { registry, profiles, equipments, .. } = &self.parts;
+        let Some(device) = registry.get(&run.it.tenant, &run.it.device) else {
+            run.stage = Stage::Over;
+            return;
+        };
+        let met = subject(&device, run.it.root);
+        let values = equipments.values(&run.it.tenant, &met, now).await;
+        let (known, equipment) = match values {
+            Values::Known { equipment, serial, version, .. } => {
+                (Known::Values { serial, version }, Some(equipment))
+            }
+            Values::Unknown => (Known::Nothing, None),
+            Values::Taken { .. } => (Known::Taken, None),
+            Values::NotReady { retry_at } | Values::Unavailable { retry_at } => {
+                (Known::Later(retry_at), None)
+            }
+        };
+        run.known = known;
+        // Asking the business is what claims it; and it took its time.
+        let request = registry.take_request(&run.it.tenant, &run.it.device);
+        if request.is_ordered {
+            run.kept.held.release();
+        }
+        let device = registry.get(&run.it.tenant, &run.it.device).unwrap_or(device);
+        let subject = subject(&device, run.it.root);
+        run.is_claimed = registry.is_claimed(&run.it.tenant, &run.it.device)
+            && !matches!(run.known, Known::Taken);
+        let set = profiles.set_for(&run.it.tenant, &run.it.device);
+        let tenant_values = profiles.values_for(&run.it.tenant, &run.it.device);
+        let layers = set.layers(&subject, equipment.as_deref());
+        run.kept.set_quirks(quirks_of(&layers));
+        run.wanted = layers.render(&subject, equipment.as_deref(), &tenant_values, model);
+        run.fingerprint = run.wanted.fingerprint(&self.key);
+        if run.kept.firmware != device.facts.software_version {
+            run.kept.held.release();
+            run.kept.firmware.clone_from(&device.facts.software_version);
+        }
+        let events = run.events();
+        let circumstances = run.circumstances(&events, now.wall);
+        run.kept.held.begin(circumstances);
+        run.stage = Stage::Rounds;
+    }
+
+    /// One round: what is still to be done, or the end.
+    async fn round(&self, run: &mut Run, model: &DataModel, now: Now) -> Vec<Work> {
+        let events = run.events();
+        let circumstances = run.circumstances(&events, now.wall);
+        let timer = self.metrics.decision_seconds.start_timer();
+        let plan = decide(&run.wanted, model, &run.kept.held, circumstances);
+        timer.observe_duration();
+        let barred = if plan.writes() { self.barred(run, now) } else { None };
+        if barred.is_some() || !run.kept.held.starts_round(&plan, self.rounds_max, now.wall) {
+            run.note_drift(&plan);
+            run.kept.held.settle(&run.wanted, &plan, circumstances);
+            run.kept.lacks(&plan);
+            self.end(run, model, barred, now).await;
+            return Vec::new();
+        }
+        let word = if plan.writes() { "written" } else { "learned" };
+        self.metrics.rounds.with_label_values(&[word]).inc();
+        if plan.adds()
+            && let Err(error) = self.keep(run, Vec::new(), true).await
+        {
+            // Made twice after a crash, it would be there twice.
+            info!(device = %run.it.device, %error, "an object is not made before it is remembered");
+            run.stage = Stage::Over;
+            return Vec::new();
+        }
+        run.work(plan)
+    }
+
+    /// Why nothing may be written now.
+    fn barred(&self, run: &Run, now: Now) -> Option<Standing> {
+        let Parts { registry, holds, .. } = &self.parts;
+        let (tenant, device) = (&run.it.tenant, &run.it.device);
+        if holds.holds(registry, tenant, device) {
+            return Some(Standing::Held);
+        }
+        let needs_agreement = run.kept.from_factory_at.is_none();
+        (needs_agreement && !holds.may_change(tenant, device, now))
+            .then_some(Standing::AwaitingApproval)
+    }
+
+    /// Takes over how a piece of work ended.
+    pub fn outcome(&self, run: &mut Run, name: &str, outcome: &SetupOutcome, now: Timestamp) {
+        for code in run.outcome(name, outcome, now) {
+            self.metrics.refused(code);
+        }
+    }
+
+    /// The session was lost before its course was over: the next one goes on.
+    pub async fn cut(&self, run: &mut Run, now: Timestamp) {
+        let is_begun = run.stage == Stage::Rounds;
+        run.stage = Stage::Over;
+        self.metrics.sessions.with_label_values(&["lost"]).inc();
+        if is_begun {
+            run.kept.held.cut(now);
+            if let Err(error) = self.keep(run, Vec::new(), true).await {
+                debug!(device = %run.it.device, %error, "what a lost session did is not kept");
+            }
+        }
+    }
+
+    /// Sees to the firmware of a device that is as wanted beside it.
+    pub(super) async fn see_to_firmware(
+        &self,
+        device: &Device,
+        root: &str,
+        wanted: &WantedFirmware,
+        now: Now,
+    ) {
+        let subject = subject(device, root);
+        let upgrade = self.parts.upgrades.see_to(&device.tenant, &subject, wanted, now).await;
+        debug!(device = %device.id, ?upgrade, "firmware");
+    }
+}
+
+/// A device as its profiles see it.
+pub(crate) fn subject<'a>(device: &'a Device, root: &'a str) -> Subject<'a> {
+    Subject {
+        id: &device.id,
+        facts: &device.facts,
+        tags: &device.tags,
+        group: None,
+        customer: device.customer.as_deref(),
+        root,
+    }
+}

@@ -1,0 +1,156 @@
+//! Courses over a store in a file, against a device that is a table of parameters.
+
+mod cpe;
+mod scene;
+
+use crate::provisioner::Reason;
+use cpe::{Cpe, Fault};
+use jiff::SignedDuration;
+use provisioning::Standing;
+use scene::{Scene, device, tenant};
+
+const NTP: &str = r#"
+name = "ntp"
+description = "Time servers."
+layer = 10
+[match]
+oui = ["00259E"]
+[[parameter]]
+path = "Device.Time.NTPServer1"
+value = "a.example.net"
+[[parameter]]
+path = "Device.Time.NTPServer2"
+value = "b.example.net"
+"#;
+
+fn router() -> Cpe {
+    Cpe::new(&[
+        ("Device.DeviceInfo.ModelName", "HG8245", false),
+        ("Device.Time.NTPServer1", "old.example.net", true),
+        ("Device.Time.NTPServer2", "", true),
+    ])
+}
+
+#[tokio::test]
+async fn a_device_becomes_what_its_profile_says_and_is_left_alone_then() {
+    let mut scene = Scene::new(&[("ntp.toml", NTP)]).await;
+    let mut cpe = router();
+    scene.discovered(&cpe).await;
+    assert!(!scene.is_steady());
+    scene.session(&mut cpe, &["2 PERIODIC"]).await;
+    assert_eq!(cpe.value("Device.Time.NTPServer1"), "a.example.net");
+    assert_eq!(cpe.value("Device.Time.NTPServer2"), "b.example.net");
+    assert_eq!(scene.calls(&cpe, "SetParameterValues"), 1);
+    let kept = scene.kept().await;
+    // The embedded backend knows no such equipment.
+    assert_eq!((kept.held.standing, &*kept.held.profiles[0]), (Standing::Unknown, "ntp"));
+    assert_eq!(scene.events().await, ["lastmile.device.unknown"]);
+
+    let calls = cpe.calls.len();
+    assert!(scene.is_steady(), "{:?}", scene.mark());
+    scene.session(&mut cpe, &[]).await;
+    assert_eq!(cpe.calls.len(), calls, "a steady session asks nothing");
+    assert_eq!(scene.events().await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_refused_is_told_with_its_cause_and_the_rest_is_applied() {
+    let mut scene = Scene::new(&[("ntp.toml", NTP)]).await;
+    let mut cpe = router();
+    cpe.refuse("Device.Time.NTPServer2", Fault::Named(9007));
+    scene.know("A1").await;
+    scene.discovered(&cpe).await;
+    scene.session(&mut cpe, &[]).await;
+    assert_eq!(cpe.value("Device.Time.NTPServer1"), "a.example.net");
+    let kept = scene.kept().await;
+    assert_eq!(kept.held.standing, Standing::Partial);
+    assert_eq!(&*kept.lacking[0].path, "Device.Time.NTPServer2");
+    assert!(kept.lacking[0].cause.contains("9007"), "{}", kept.lacking[0].cause);
+    assert_eq!(scene.events().await, ["lastmile.device.provisioned"]);
+    assert!(scene.is_steady());
+
+    cpe.refusals.clear();
+    scene.wait(SignedDuration::from_hours(1));
+    assert!(!scene.is_steady(), "it is tried again");
+    scene.session(&mut cpe, &[]).await;
+    assert_eq!(cpe.value("Device.Time.NTPServer2"), "b.example.net");
+    assert_eq!(scene.kept().await.held.standing, Standing::Converged);
+    assert_eq!(scene.events().await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_bootstrap_brings_it_all_back_and_tells_the_business_once() {
+    let mut scene = Scene::new(&[("ntp.toml", NTP)]).await;
+    scene.know("A1").await;
+    let mut cpe = router();
+    for activations in 1..=2 {
+        cpe.reset(&router());
+        scene.bootstrap(&cpe).await;
+        scene.session(&mut cpe, &["0 BOOTSTRAP", "1 BOOT"]).await;
+        assert_eq!(cpe.value("Device.Time.NTPServer1"), "a.example.net");
+        assert_eq!(scene.activations().await, activations);
+        assert_eq!(scene.kept().await.from_factory_at, None);
+        scene.session(&mut cpe, &["2 PERIODIC", "1 BOOT"]).await;
+        assert_eq!(scene.activations().await, activations, "once for each bootstrap");
+    }
+}
+
+#[tokio::test]
+async fn a_device_that_hangs_up_on_what_it_is_told_is_told_less_and_less_often() {
+    let mut scene = Scene::new(&[("ntp.toml", NTP)]).await;
+    scene.know("A1").await;
+    let mut cpe = router();
+    cpe.refuse("Device.Time.NTPServer2", Fault::Silence);
+    scene.discovered(&cpe).await;
+    for _ in 0..2 {
+        assert!(!scene.session(&mut cpe, &["1 BOOT"]).await, "it hangs up");
+    }
+    let sets = scene.calls(&cpe, "SetParameterValues");
+    for _ in 0..5 {
+        scene.session(&mut cpe, &["1 BOOT"]).await;
+    }
+    assert_eq!(scene.calls(&cpe, "SetParameterValues"), sets, "not in each session");
+    scene.wait(SignedDuration::from_hours(24));
+    cpe.refusals.clear();
+    assert!(scene.session(&mut cpe, &[]).await);
+    assert_eq!(scene.kept().await.held.standing, Standing::Converged);
+}
+
+#[tokio::test]
+async fn what_is_known_outlives_the_process() {
+    let mut scene = Scene::new(&[("ntp.toml", NTP)]).await;
+    scene.know("A1").await;
+    let mut cpe = router();
+    scene.discovered(&cpe).await;
+    scene.session(&mut cpe, &[]).await;
+    let calls = cpe.calls.len();
+    scene.provisioner.write_behind().await;
+    let scene = scene.restart().await;
+    let mark = scene.mark();
+    assert_eq!((mark.standing, mark.generation), (Standing::Converged, 0));
+    assert!(!scene.is_steady(), "the profiles may be others");
+    let mut scene = scene;
+    scene.session(&mut cpe, &[]).await;
+    assert_eq!(cpe.calls.len(), calls, "and it is still as they say");
+    assert!(scene.is_steady());
+    assert_eq!(scene.events().await.len(), 1, "which is no news");
+}
+
+#[tokio::test]
+async fn who_asks_is_answered_when_it_has_ended() {
+    let mut scene = Scene::new(&[("ntp.toml", NTP)]).await;
+    scene.know("A1").await;
+    let mut cpe = router();
+    scene.discovered(&cpe).await;
+    scene.session(&mut cpe, &[]).await;
+    assert!(scene.is_steady());
+    let second = std::time::Duration::from_secs(1);
+    let ended = scene.provisioner.ends(&tenant(), &device(), second);
+    let id = scene.provisioner.request(&tenant(), &device(), Reason::Ordered).unwrap();
+    assert!(!scene.is_steady());
+    scene.session(&mut cpe, &[]).await;
+    assert!(ended.await);
+    let told = scene.told("lastmile.device.provisioned").await;
+    assert_eq!(told[1]["requests"][0], *id, "{told:?}");
+    assert!(scene.is_steady());
+}

@@ -1,0 +1,58 @@
+//! What is kept of how devices stand to what they should be.
+
+use jiff::Timestamp;
+use model::{DeviceId, Tenant};
+use provisioning::Standing;
+
+/// What is kept of one device.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProvisionRow {
+    /// Whose.
+    pub tenant: Tenant,
+    /// Which.
+    pub device: DeviceId,
+    /// What a session must know before it reads anything.
+    pub mark: ProvisionMark,
+    /// All of it, as its keeper (`crate::provisioner`) reads it.
+    pub body: Box<str>,
+}
+
+/// What a session must know of how a device stands before it reads anything.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct ProvisionMark {
+    /// How it stands.
+    pub standing: Standing,
+    /// Before when nothing need be done by itself; `None`: at the next session.
+    pub due_at: Option<Timestamp>,
+    /// The version of the values that it was made from; 0 when there were none.
+    pub values: u64,
+    /// What its profiles say is peculiar about it, as bits.
+    pub quirks: u8,
+    /// Whether something waits for its equipment's claim alone.
+    pub awaits_claim: bool,
+}
+
+/// Every standing, as it is numbered in the store. Only ever added to at the end.
+const STANDINGS: [Standing; 10] = [
+    Standing::New,
+    Standing::Unmatched,
+    Standing::Unknown,
+    Standing::AwaitingValues,
+    Standing::Pending,
+    Standing::Converged,
+    Standing::Partial,
+    Standing::Stuck,
+    Standing::Held,
+    Standing::AwaitingApproval,
+];
+
+/// The number of a standing.
+pub(super) fn standing_number(standing: Standing) -> i64 {
+    let place = STANDINGS.iter().position(|it| *it == standing);
+    place.and_then(|place| i64::try_from(place).ok()).unwrap_or(0)
+}
+
+/// The standing of a number.
+pub(super) fn standing_of(number: i64) -> Option<Standing> {
+    usize::try_from(number).ok().and_then(|place| STANDINGS.get(place)).copied()
+}

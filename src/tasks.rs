@@ -1,0 +1,409 @@
+//! What is to be done later and must be done once: calls that the business is owed.
+//!
+//! A task is a row of the store, made in the transaction of what caused it, so that neither is there
+//! without the other. Before anything is sent its lease is on disk; afterwards what was answered. A
+//! crash in between has it sent again under the same key, by which the far side knows it. What fails
+//! is tried again, ever more seldom; what is hopeless, or too old, is parked: it stays where people
+//! see it and can have it tried again.
+//!
+//! In memory are only names and moments. They are counted by the clock that never goes back, so that
+//! a jump of the calendar neither fires a task twice nor holds it up.
+
+mod metrics;
+mod queue;
+
+#[cfg(test)]
+mod tests;
+
+pub use self::metrics::Metrics;
+
+use self::queue::{Due, Queue};
+use crate::api::Mirror;
+use crate::clock::{Clock, SystemRandom};
+use crate::shutdown::Stage;
+use crate::store::{
+    Operation, Store, TaskChange, TaskRow, TaskState, TaskStep, Tasks as Which, WriteError, Writer,
+};
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+use model::{DeviceId, Event, EventType, Json, Random as _, Tenant};
+use parking_lot::{Mutex, RwLock};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tracing::{debug, error, warn};
+
+/// Tasks under way at once: each waits for a peer, and a peer that is owed much is not to be flooded.
+const AT_ONCE: usize = 16;
+/// Names and moments in memory, some 10 MB; what is due later than these waits in the store alone.
+const QUEUE_MAX: usize = 100_000;
+/// Tasks read from the store in one step.
+const PAGE_ROWS: usize = 1_000;
+/// How often done tasks are removed.
+const TRIM_EVERY: Duration = Duration::from_secs(600);
+/// Done tasks that are removed in one step.
+const TRIM_ROWS: usize = 2_000;
+/// How long a done task keeps its key: longer than any cause of it would ask twice.
+const DONE_RETAIN: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// The pause after our own store would not take a step.
+const STORE_PAUSE: Duration = Duration::from_secs(5);
+/// Longest cause that is kept, in bytes.
+const CAUSE_LEN_MAX: usize = 256;
+
+/// Carries out tasks of one kind.
+#[async_trait]
+pub trait Handler: Send + Sync + 'static {
+    /// Does what the task says. It may have been done before: then it must do no harm, or say the
+    /// task's key to whoever can tell.
+    async fn carry_out(&self, task: &TaskRow) -> Outcome;
+}
+
+/// What came of one try.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// It is done.
+    Done {
+        /// What was answered, in plain words and without values.
+        answer: Box<str>,
+    },
+    /// It may succeed later.
+    Failed {
+        /// Why, in plain words and without values.
+        cause: Box<str>,
+        /// Not before that has passed, if the peer said so.
+        retry_after: Option<Duration>,
+    },
+    /// It will not succeed as it is.
+    Hopeless {
+        /// Why, in plain words and without values.
+        cause: Box<str>,
+    },
+}
+
+impl Outcome {
+    /// The word in metrics.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Done { .. } => "done",
+            Self::Failed { .. } => "failed",
+            Self::Hopeless { .. } => "hopeless",
+        }
+    }
+}
+
+/// How tasks of one kind are tried.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    /// The pause after the first failure; it doubles with each.
+    pub retry_min: Duration,
+    /// The longest pause.
+    pub retry_max: Duration,
+    /// After so long it is given up.
+    pub age_max: Duration,
+    /// Longest time for one try.
+    pub lease: Duration,
+}
+
+#[derive(Clone)]
+struct Registered {
+    policy: Policy,
+    handler: Arc<dyn Handler>,
+}
+
+/// The tasks of the daemon. Shared as `Arc<Tasks>`.
+pub struct Tasks {
+    store: Arc<dyn Store>,
+    writer: Writer,
+    clock: Clock,
+    metrics: Metrics,
+    handlers: RwLock<HashMap<&'static str, Registered>>,
+    queue: Mutex<Queue>,
+    news: Notify,
+}
+
+impl std::fmt::Debug for Tasks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Tasks({} in memory)", self.queue.lock().len())
+    }
+}
+
+/// A new task, due at once.
+pub fn task(
+    tenant: &Tenant,
+    kind: &'static str,
+    key: &str,
+    device: Option<&DeviceId>,
+    body: Json,
+    now: Timestamp,
+) -> TaskRow {
+    let mut random = [0; 10];
+    SystemRandom.fill(&mut random);
+    let chance = random.into_iter().fold(0_u128, |chance, byte| chance << 8 | u128::from(byte));
+    let millis = u64::try_from(now.as_millisecond()).unwrap_or(0);
+    TaskRow {
+        id: ulid::Ulid::from_parts(millis, chance).to_string().into(),
+        tenant: tenant.clone(),
+        kind: kind.into(),
+        key: key.into(),
+        device: device.cloned(),
+        body,
+        state: TaskState::Waiting,
+        created_at: now,
+        since: now,
+        changed_at: now,
+        due_at: now,
+        lease_until: None,
+        attempts: 0,
+        cause: None,
+    }
+}
+
+impl Tasks {
+    /// Nothing to do yet.
+    pub fn new(store: Arc<dyn Store>, writer: Writer, clock: Clock, metrics: Metrics) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            writer,
+            clock,
+            metrics,
+            handlers: RwLock::default(),
+            queue: Mutex::new(Queue::new(QUEUE_MAX)),
+            news: Notify::new(),
+        })
+    }
+
+    /// Says who carries out tasks of a kind; before [`Tasks::run`].
+    pub fn register(&self, kind: &'static str, policy: Policy, handler: Arc<dyn Handler>) {
+        self.handlers.write().insert(kind, Registered { policy, handler });
+    }
+
+    /// A task is on disk: it is carried out when it is due.
+    pub fn added(&self, task: &TaskRow) {
+        let now = self.clock.now().wall;
+        if self.queue.lock().push(&task.id, task.due_at, now) {
+            self.news.notify_one();
+        }
+    }
+
+    /// Carries out what is due until the stage stops. What is under way then is cut off: it is sent
+    /// again after the next start, under the same key.
+    pub async fn run(self: Arc<Self>, stage: Stage) {
+        let (mut under_way, mut names) = (JoinSet::new(), HashMap::new());
+        let mut trim = tokio::time::interval(TRIM_EVERY);
+        trim.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        self.queue.lock().lacks_some();
+        loop {
+            self.refill().await;
+            while under_way.len() < AT_ONCE
+                && let Some(due) = self.next_due()
+            {
+                let tasks = Arc::clone(&self);
+                let id = due.id.clone();
+                let started = under_way.spawn(async move { tasks.carry_out(&due).await });
+                names.insert(started.id(), id);
+            }
+            let has_room = under_way.len() < AT_ONCE;
+            let next = self.queue.lock().next().filter(|_| has_room);
+            tokio::select! {
+                () = stage.stop().cancelled() => return,
+                () = self.news.notified(), if has_room => {}
+                () = sleep_until(next) => {}
+                _ = trim.tick() => self.trim().await,
+                Some(ended) = under_way.join_next_with_id(), if !under_way.is_empty() => {
+                    let (started, again) = ended.unwrap_or_else(|fault| {
+                        error!(error = &fault as &dyn std::error::Error, "task broke off");
+                        (fault.id(), Some(queue::DELAY_MAX))
+                    });
+                    if let Some(id) = names.remove(&started) {
+                        self.queue.lock().ended(&id, again);
+                    }
+                }
+            }
+        }
+    }
+
+    fn next_due(&self) -> Option<Due> {
+        self.queue.lock().pop_due(Instant::now())
+    }
+
+    /// Reads on in the store where memory does not hold all.
+    async fn refill(&self) {
+        let mut after = None;
+        while self.queue.lock().wants_more() {
+            let which = Which::Waiting { after: after.take() };
+            let rows = match self.store.tasks(&which, PAGE_ROWS).await {
+                Ok(rows) => rows,
+                Err(error) => {
+                    error!(error = &error as &dyn std::error::Error, "tasks cannot be read");
+                    return self.queue.lock().try_later();
+                }
+            };
+            let now = self.clock.now().wall;
+            let mut queue = self.queue.lock();
+            for row in &rows {
+                queue.push(&row.id, row.due_at, now);
+            }
+            match rows.last() {
+                Some(last) if rows.len() == PAGE_ROWS => {
+                    after = Some((last.due_at, last.id.clone()));
+                }
+                Some(_) | None => return queue.has_all(),
+            }
+        }
+    }
+
+    /// Tries one task; says when it is to be tried again.
+    async fn carry_out(&self, due: &Due) -> Option<Duration> {
+        let row = match self.store.tasks(&Which::One(due.id.clone()), 1).await {
+            Ok(rows) => rows.into_iter().next()?,
+            Err(error) => {
+                error!(error = &error as &dyn std::error::Error, "a task cannot be read");
+                return Some(STORE_PAUSE);
+            }
+        };
+        if row.state != TaskState::Waiting {
+            return None;
+        }
+        let wall = self.clock.now().wall;
+        // Its moment was too far away to be counted down in one piece. A moment that was counted down
+        // has come, whatever the calendar says by now.
+        if due.is_part && row.due_at > wall {
+            return Some(queue::delay(row.due_at, wall));
+        }
+        let Some(Registered { policy, handler }) = self.handlers.read().get(&*row.kind).cloned()
+        else {
+            // Of an older or newer release: it is not ours to throw away.
+            debug!(kind = &*row.kind, "nobody carries out such tasks");
+            return Some(queue::DELAY_MAX);
+        };
+        let lease = SignedDuration::try_from(policy.lease).unwrap_or(SignedDuration::MAX);
+        let until = wall.checked_add(lease).unwrap_or(Timestamp::MAX);
+        match self.change(&row, TaskStep::Lease { until }, None).await {
+            Ok(()) => {}
+            // Removed, parked or done meanwhile.
+            Err(WriteError::Refused(_)) => return None,
+            Err(_) => return Some(STORE_PAUSE),
+        }
+        let tried = tokio::time::timeout(policy.lease, handler.carry_out(&row)).await;
+        let outcome = tried.unwrap_or_else(|_| Outcome::Failed {
+            cause: "it took too long".into(),
+            retry_after: None,
+        });
+        self.metrics.tried(&row.kind, &outcome);
+        self.settle(&row, outcome, policy).await
+    }
+
+    /// Keeps what came of a try.
+    async fn settle(&self, row: &TaskRow, outcome: Outcome, policy: Policy) -> Option<Duration> {
+        let wall = self.clock.now().wall;
+        let age = Duration::try_from(wall.duration_since(row.since)).unwrap_or_default();
+        let (step, again) = match outcome {
+            Outcome::Done { answer } => (TaskStep::Finish { answer: short(&answer) }, None),
+            Outcome::Hopeless { cause } => (TaskStep::Park { cause: short(&cause) }, None),
+            Outcome::Failed { cause, .. } if age >= policy.age_max => {
+                (TaskStep::Park { cause: short(&format!("given up: {cause}")) }, None)
+            }
+            Outcome::Failed { cause, retry_after } => {
+                let pause = pause(&policy, row.attempts).max(retry_after.unwrap_or_default());
+                let pause = pause.min(policy.retry_max.max(policy.retry_min));
+                let signed = SignedDuration::try_from(pause).unwrap_or(SignedDuration::MAX);
+                let due_at = wall.checked_add(signed).unwrap_or(Timestamp::MAX);
+                (TaskStep::Postpone { due_at, cause: short(&cause) }, Some(pause))
+            }
+        };
+        let event = match &step {
+            TaskStep::Park { cause } => {
+                self.metrics.parked(&row.kind);
+                warn!(kind = &*row.kind, task = &*row.id, cause = &**cause, "task parked");
+                parked(row, cause, wall)
+            }
+            _ => None,
+        };
+        match self.change(row, step, event).await {
+            Ok(()) => again,
+            Err(WriteError::Refused(_)) => None,
+            // What was answered is not kept: it is asked again, under the same key.
+            Err(_) => Some(policy.retry_min.max(STORE_PAUSE)),
+        }
+    }
+
+    async fn change(
+        &self,
+        row: &TaskRow,
+        step: TaskStep,
+        event: Option<Event>,
+    ) -> Result<(), WriteError> {
+        let (tenant, id, at) = (row.tenant.clone(), row.id.clone(), self.clock.now().wall);
+        let change = || Operation::ChangeTask(TaskChange { tenant, id, at, step });
+        match event {
+            None => self.writer.transact(vec![change()]).await,
+            Some(event) => self.writer.append(vec![event], vec![change()]).await,
+        }
+    }
+
+    async fn trim(&self) {
+        let now = self.clock.now().wall;
+        let older_than = now.checked_sub(DONE_RETAIN).unwrap_or(Timestamp::MIN);
+        let trim = Operation::TrimTasks { older_than, rows_max: TRIM_ROWS };
+        if let Err(error) = self.writer.transact(vec![trim]).await {
+            debug!(%error, "done tasks are not removed; tried again");
+        }
+        self.metrics.waiting(self.queue.lock().len());
+    }
+}
+
+/// What operators change: a task that is released is due at once.
+impl Mirror for Tasks {
+    fn committed(&self, operation: &Operation) {
+        match operation {
+            Operation::PutTask(row) => self.added(row),
+            Operation::ChangeTask(TaskChange { id, step: TaskStep::Release, .. }) => {
+                self.queue.lock().hasten(id);
+                self.news.notify_one();
+            }
+            _ => {}
+        }
+    }
+}
+
+async fn sleep_until(next: Option<Instant>) {
+    match next {
+        Some(next) => tokio::time::sleep_until(next).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The pause before the next try: doubled with each, the upper half of it by chance, so that many that
+/// failed together do not come together.
+fn pause(policy: &Policy, attempts: u32) -> Duration {
+    let ceiling = policy.retry_min.saturating_mul(1 << attempts.min(20)).min(policy.retry_max);
+    let half = u64::try_from(ceiling.as_nanos() / 2).unwrap_or(u64::MAX).max(1);
+    Duration::from_nanos(half + SystemRandom.next_u64() % half)
+}
+
+/// A cause as it is kept: bounded, cut between characters.
+fn short(text: &str) -> Box<str> {
+    let mut end = text.len().min(CAUSE_LEN_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].into()
+}
+
+/// The event that tells of a task that was given up; of one that is about no device only the log does.
+fn parked(row: &TaskRow, cause: &str, time: Timestamp) -> Option<Event> {
+    let data = serde_json::json!({
+        "id": row.id, "kind": row.kind, "key": row.key, "cause": cause, "attempts": row.attempts + 1,
+    });
+    Some(Event {
+        tenant: row.tenant.clone(),
+        device: row.device.clone()?,
+        kind: EventType::TASK_PARKED,
+        time,
+        data: Json::of(&data),
+        facts: None,
+    })
+}
