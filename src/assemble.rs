@@ -273,7 +273,7 @@ fn join(
         registry: Arc::clone(&registry),
         data_models: Arc::clone(&data_models),
         profiles: Arc::clone(&profiles),
-        fingerprint_key: vault.derive("profile fingerprints"),
+        fingerprint_key: vault.derive(provisioner::FINGERPRINTS),
         clock,
     });
     let parts = transfers::Parts {
@@ -326,7 +326,8 @@ fn join(
     let rounds_max = settings.config.provisioning.rounds_max.get();
     let rounds_max = u8::try_from(rounds_max).unwrap_or(u8::MAX);
     let counted = provisioner::Metrics::new(metrics.registry())?;
-    let provisioner = Provisioner::new(parts, &vault, rounds_max, counted);
+    let provisioner = Arc::new(Provisioner::new(parts, &vault, rounds_max, counted));
+    plans.set_memory(Arc::<Provisioner>::clone(&provisioner));
     Ok(Core {
         clock,
         vault,
@@ -341,7 +342,7 @@ fn join(
         traces: Arc::default(),
         access: Arc::new(access),
         wakes,
-        provisioner: Arc::new(provisioner),
+        provisioner,
         data_models,
         transfers,
         holds,
@@ -434,6 +435,8 @@ fn start_house(
     stages.house.spawn(housekeeping.run(stages.house.clone()));
     // With the listeners: a call that is cut off here is made again after the next start.
     stages.listeners.spawn(Arc::clone(&core.tasks).run(stages.listeners.clone()));
+    let asking = Arc::clone(&core.provisioner).keep_asking(stages.house.clone());
+    stages.house.spawn(asking);
     stages.house.spawn(Arc::clone(&core.transfers).keep_house(stages.house.clone()));
     stages.house.spawn(Arc::clone(&core.upgrades).run(stages.house.clone()));
     let waking = &config.cwmp.connection_request;

@@ -8,16 +8,16 @@
 //!
 //! It never speaks to a device: the CWMP driver gives it what was answered, and takes what to ask.
 
-mod dry_run;
 mod kept;
 mod memory;
 mod metrics;
+mod recall;
+mod retries;
 mod rounds;
 mod run;
 mod told;
 mod waits;
 
-pub use dry_run::{DryRun, Planned, plan};
 pub use kept::{Kept, Lacking, from_factory};
 pub use metrics::Metrics;
 pub use run::{Introduced, Run};
@@ -38,10 +38,14 @@ use kept::Behind;
 use memory::Memory;
 use model::{DeviceFacts, DeviceId, Event, Now, Tenant};
 use provisioning::{Standing, Subject};
+use retries::Retries;
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use std::time::Duration;
 use waits::Waits;
+
+/// What the key of [`provisioning::Wanted::fingerprint`] is derived for.
+pub const FINGERPRINTS: &str = "profile fingerprints";
 
 /// What the provisioner works with.
 #[derive(Clone)]
@@ -78,6 +82,7 @@ pub struct Provisioner {
     behind: Behind,
     waits: Waits,
     memory: Memory,
+    retries: Retries,
     metrics: Metrics,
 }
 
@@ -101,9 +106,10 @@ pub enum Reason {
 impl Provisioner {
     /// Over these parts; `rounds_max` bounds the rounds of writing in one session.
     pub fn new(parts: Parts, vault: &Vault, rounds_max: u8, metrics: Metrics) -> Self {
-        let key = vault.derive("lastmile provisioning fingerprint");
+        let key = vault.derive(FINGERPRINTS);
         let (behind, waits, memory) = <(Behind, Waits, Memory)>::default();
-        Self { parts, rounds_max, key, behind, waits, memory, metrics }
+        let retries = Retries::default();
+        Self { parts, rounds_max, key, behind, waits, memory, retries, metrics }
     }
 
     /// Whether a device that brings no news is as it should be, as far as can be told without reading

@@ -147,6 +147,13 @@ pub trait Store: Send + Sync + 'static {
         rows_max: usize,
     ) -> Result<Vec<(Tenant, DeviceId, ProvisionMark)>, ReadError>;
 
+    /// As [`Store::provision`], of many devices of a tenant at once; those without are left out.
+    async fn provisions_of(
+        &self,
+        tenant: &Tenant,
+        devices: &[DeviceId],
+    ) -> Result<Vec<(DeviceId, Box<str>)>, ReadError>;
+
     /// What is remembered of how a device stands, as [`Operation::PutProvision`] brought it.
     async fn provision(
         &self,

@@ -3,6 +3,7 @@
 use super::kept::Lacking;
 use super::run::{Known, Run, Stage};
 use super::{Provisioner, word};
+use crate::profiles::Outcome;
 use crate::registry::Device;
 use jiff::Timestamp;
 use model::{DataModel, Event, EventType, Json, Now};
@@ -47,9 +48,13 @@ impl Provisioner {
         let standing = run.kept.held.standing;
         self.metrics.sessions.with_label_values(&[word(standing)]).inc();
         let is_as_wanted = matches!(standing, Standing::Converged | Standing::Partial);
-        if is_as_wanted && let Some(firmware) = &run.wanted.firmware {
-            self.see_to_firmware(&device, run.it.root, firmware, now).await;
+        if is_as_wanted {
+            self.see_to_firmware(run, &device, now).await;
         }
+        if let Known::Later(at) = run.known {
+            self.retries.put(&run.it.tenant, &run.it.device, at);
+        }
+        self.note(run);
         let requests = self.waits.take(&run.it.tenant, &run.it.device);
         let events = self.events(run, (&device, model), &requests, now.wall);
         let is_told = self.activate(run, &device).await;
@@ -65,6 +70,22 @@ impl Provisioner {
             info!(device = %run.it.device, %error, "how it stands is not kept; decided again later");
         }
         self.waits.tell(&run.it.tenant, &run.it.device);
+    }
+
+    /// Tells a trial of the profiles how the device fares with them.
+    fn note(&self, run: &Run) {
+        let held = &run.kept.held;
+        let is_new = |it: &Lacking| run.before.lacking.iter().all(|known| known.path != it.path);
+        let outcome = match held.standing {
+            Standing::Stuck => Outcome::Failed,
+            // What it refused before its reset it may refuse again.
+            Standing::Partial if !run.is_bootstrap && run.kept.lacking.iter().any(is_new) => {
+                Outcome::Failed
+            }
+            Standing::Converged | Standing::Partial | Standing::Unknown => Outcome::Converged,
+            _ => return,
+        };
+        self.parts.profiles.note(&run.it.tenant, &run.it.device, held.revision, outcome);
     }
 
     /// Has the business told that a device from factory settings is as wanted. False when that is to
@@ -180,9 +201,6 @@ fn refused(lacking: &[Lacking]) -> Vec<Value> {
 /// How the device stands, with what the decision cannot know.
 fn stand(run: &mut Run, barred: Option<Standing>, now: Timestamp) {
     let held = &mut run.kept.held;
-    let due = |held: &mut provisioning::Held, at: Timestamp| {
-        held.due_at = Some(held.due_at.map_or(at, |due| due.min(at)));
-    };
     let is_quiet = matches!(
         held.standing,
         Standing::New | Standing::Unmatched | Standing::Converged | Standing::Partial
@@ -206,7 +224,7 @@ fn stand(run: &mut Run, barred: Option<Standing>, now: Timestamp) {
             Known::Later(at) => {
                 held.standing = Standing::AwaitingValues;
                 held.cause = "the business has no values for it yet".into();
-                due(held, at);
+                run.kept.due_by(at);
             }
             Known::Values { .. } if run.wanted.profiles.is_empty() => {
                 held.standing = Standing::Unmatched;
@@ -215,6 +233,7 @@ fn stand(run: &mut Run, barred: Option<Standing>, now: Timestamp) {
             Known::Values { .. } => {}
         }
     }
+    let held = &mut run.kept.held;
     let before = &run.before.held;
     held.since = if held.standing == before.standing { before.since } else { now };
     run.kept.values = match run.known {

@@ -259,6 +259,14 @@ impl Store for SqliteStore {
         provision::marks(self.readers(), after, rows_max).await.map_err(read_error)
     }
 
+    async fn provisions_of(
+        &self,
+        tenant: &Tenant,
+        devices: &[DeviceId],
+    ) -> Result<Vec<(DeviceId, Box<str>)>, ReadError> {
+        provision::of(self.readers(), tenant, devices).await.map_err(read_error)
+    }
+
     async fn provision(
         &self,
         tenant: &Tenant,

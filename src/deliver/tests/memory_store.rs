@@ -337,6 +337,14 @@ impl Store for MemoryStore {
         unreachable!()
     }
 
+    async fn provisions_of(
+        &self,
+        _: &Tenant,
+        _: &[DeviceId],
+    ) -> Result<Vec<(DeviceId, Box<str>)>, ReadError> {
+        unreachable!()
+    }
+
     async fn provision(&self, _: &Tenant, _: &DeviceId) -> Result<Option<Box<str>>, ReadError> {
         unreachable!()
     }
