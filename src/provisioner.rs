@@ -8,18 +8,21 @@
 //!
 //! It never speaks to a device: the CWMP driver gives it what was answered, and takes what to ask.
 
+mod checkup;
+mod dry_run;
 mod kept;
 mod memory;
 mod metrics;
-mod recall;
 mod retries;
 mod rounds;
 mod run;
 mod told;
 mod waits;
 
+pub use dry_run::{DryRun, Planned, plan};
 pub use kept::{Kept, Lacking, from_factory};
 pub use metrics::Metrics;
+pub(crate) use rounds::subject;
 pub use run::{Introduced, Run};
 
 use crate::clock::Clock;
@@ -45,7 +48,7 @@ use std::time::Duration;
 use waits::Waits;
 
 /// What the key of [`provisioning::Wanted::fingerprint`] is derived for.
-pub const FINGERPRINTS: &str = "profile fingerprints";
+const FINGERPRINTS: &str = "profile fingerprints";
 
 /// What the provisioner works with.
 #[derive(Clone)]
@@ -161,6 +164,13 @@ impl Provisioner {
         }
         let body = self.parts.store.provision(tenant, device).await?;
         Ok(body.map_or_else(Kept::default, |body| Kept::read(device, &body)))
+    }
+
+    /// The same of one whose row was read by others.
+    #[must_use]
+    pub fn kept_as(&self, tenant: &Tenant, device: &DeviceId, body: Option<&str>) -> Kept {
+        let read = || body.map_or_else(Kept::default, |body| Kept::read(device, body));
+        self.behind.waiting(tenant, device).unwrap_or_else(read)
     }
 
     /// How a device stands, as far as it is known without reading.

@@ -312,6 +312,8 @@ pub(super) async fn show(
 
 /// Claims a device's equipment, so that secret values may be sent to it.
 ///
+/// Claiming it again changes nothing.
+///
 /// It is given the secrets of its serials from then on, whoever held them: two boxes that say the same
 /// serial are a copy and its original, and an operator says which is which.
 #[utoipa::path(post, path = "/api/v1/devices/{id}/claim", tag = "devices",
@@ -326,10 +328,14 @@ pub(super) async fn claim(
 ) -> Result<Json<DeviceView>, Problem> {
     let device = state.device(caller.tenant(), &name)?;
     let (tenant, id) = (caller.tenant(), &device.id);
-    let mut operations = state.equipments.take_over(tenant, id, &device.facts);
-    operations.push(Operation::Claim { tenant: tenant.clone(), device: id.clone() });
-    let nothing = serde_json::json!({});
-    state.change(&caller, "device.claim", id.as_str(), &nothing, operations).await?;
-    push::one(&state, tenant, id);
+    let mut operations = state.equipments.take_over(&device).await?;
+    if !device.claimed {
+        operations.push(Operation::Claim { tenant: tenant.clone(), device: id.clone() });
+    }
+    if !operations.is_empty() {
+        let nothing = serde_json::json!({});
+        state.change(&caller, "device.claim", id.as_str(), &nothing, operations).await?;
+        push::one(&state, tenant, id);
+    }
     Ok(Json(DeviceView { claimed: true, ..device.into() }))
 }

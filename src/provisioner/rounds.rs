@@ -266,7 +266,7 @@ impl Provisioner {
 }
 
 /// A device as its profiles see it.
-pub(super) fn subject<'a>(device: &'a Device, root: &'a str) -> Subject<'a> {
+pub(crate) fn subject<'a>(device: &'a Device, root: &'a str) -> Subject<'a> {
     Subject {
         id: &device.id,
         facts: &device.facts,

@@ -54,7 +54,7 @@ impl Provisioner {
         if let Known::Later(at) = run.known {
             self.retries.put(&run.it.tenant, &run.it.device, at);
         }
-        self.note(run);
+        self.note_trial(run);
         let requests = self.waits.take(&run.it.tenant, &run.it.device);
         let events = self.events(run, (&device, model), &requests, now.wall);
         let is_told = self.activate(run, &device).await;
@@ -72,20 +72,22 @@ impl Provisioner {
         self.waits.tell(&run.it.tenant, &run.it.device);
     }
 
-    /// Tells a trial of the profiles how the device fares with them.
-    fn note(&self, run: &Run) {
-        let held = &run.kept.held;
-        let is_new = |it: &Lacking| run.before.lacking.iter().all(|known| known.path != it.path);
+    /// Tells the trial of changed profiles, where there is one, how the device fared with them.
+    fn note_trial(&self, run: &Run) {
+        let (held, before) = (&run.kept.held, &run.before.held);
+        let is_new = |path: &str| !before.refused.iter().any(|it| *it.path == *path);
         let outcome = match held.standing {
             Standing::Stuck => Outcome::Failed,
-            // What it refused before its reset it may refuse again.
-            Standing::Partial if !run.is_bootstrap && run.kept.lacking.iter().any(is_new) => {
-                Outcome::Failed
-            }
-            Standing::Converged | Standing::Partial | Standing::Unknown => Outcome::Converged,
-            _ => return,
+            Standing::New
+            | Standing::AwaitingValues
+            | Standing::Pending
+            | Standing::Held
+            | Standing::AwaitingApproval => return,
+            _ if held.refused.iter().any(|it| is_new(&it.path)) => Outcome::Failed,
+            _ => Outcome::Converged,
         };
-        self.parts.profiles.note(&run.it.tenant, &run.it.device, held.revision, outcome);
+        let (tenant, device) = (&run.it.tenant, &run.it.device);
+        self.parts.profiles.note(tenant, device, held.revision, outcome);
     }
 
     /// Has the business told that a device from factory settings is as wanted. False when that is to

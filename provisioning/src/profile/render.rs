@@ -218,10 +218,10 @@ impl<'a> Rendering<'a> {
             let made = self.make(profile, &entry.value, entry.is_optional, &it.table, &rule);
             let Some(made) = made else { continue };
             parameters.push(WantedParameter {
-                path: Pattern::below_instance(&entry.name),
+                path: entry.name.clone(),
                 value: Redacted(made.text),
                 kind: entry.value.kind.clone(),
-                is_secret: made.is_secret || is_secret(&entry.name),
+                is_secret: made.is_secret || is_secret(entry.name.as_str()),
                 drift: it.keeping.drift,
                 is_optional: entry.is_optional,
                 verify_every: it.keeping.verify_every,

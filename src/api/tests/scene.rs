@@ -115,12 +115,13 @@ async fn no_files(
 }
 
 /// A planner and a keeper of no profiles at all.
-async fn no_profiles(
+fn no_profiles(
     store: &Arc<dyn Store>,
     writer: &Writer,
     registry: &Arc<Registry>,
     data_models: &Arc<DataModels>,
-    holds: &Arc<Holds>,
+    (holds, equipments): (&Arc<Holds>, &Arc<Equipments>),
+    provisioner: &Arc<Provisioner>,
     vault: &Vault,
     prometheus: &prometheus::Registry,
 ) -> (Arc<Plans>, Arc<Keeper>) {
@@ -130,7 +131,8 @@ async fn no_profiles(
         registry: Arc::clone(registry),
         data_models: Arc::clone(data_models),
         profiles: Arc::clone(&profiles),
-        fingerprint_key: [7; 32],
+        provisioner: Arc::clone(provisioner),
+        equipments: Arc::clone(equipments),
         clock,
     });
     let parts = KeeperParts {
@@ -245,9 +247,6 @@ impl Scene {
         let data_models =
             DataModels::new(of_store, writer.clone(), of_registry, vault.clone(), counted);
         let data_models = Arc::new(data_models);
-        let (plans, keeper) =
-            no_profiles(&store, &writer, &registry, &data_models, &holds, &vault, &prometheus)
-                .await;
         let (waker, asked) = crate::wake::Wakes::new();
         let desk = Arc::new(desk);
         let (of_registry, of_desk) = (Arc::clone(&registry), Arc::clone(&desk));
@@ -279,6 +278,16 @@ impl Scene {
         };
         let counted = provisioner::Metrics::new(&prometheus).unwrap();
         let provisioner = Arc::new(Provisioner::new(parts, &vault, 5, counted));
+        let (plans, keeper) = no_profiles(
+            &store,
+            &writer,
+            &registry,
+            &data_models,
+            (&holds, &equipments),
+            &provisioner,
+            &vault,
+            &prometheus,
+        );
         let state = ApiState::new(Parts {
             store,
             changes,

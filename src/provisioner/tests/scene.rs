@@ -168,7 +168,7 @@ impl Scene {
             claim_networks: Vec::new(),
             hub: Some((carrier, HubOptions::default())),
         });
-        let wakes = crate::wake::Wakes::new().0;
+        let wakes = Wakes::new().0;
         let upgrades = upgrades((&store, &writer, &registry, &wakes), folder.path(), &vault, clock);
         let set = ProfileSet::parse(texts.iter().map(|(name, text)| (&**name, &**text))).unwrap();
         let parts = Parts {

@@ -77,31 +77,6 @@ pub(super) async fn get(
     row.map(|row| column::text(&row, 0)).transpose()
 }
 
-static SELECT_BODIES: LazyLock<MultiRow> = LazyLock::new(|| {
-    MultiRow::new(
-        "WITH wanted (tenant, device) AS (VALUES ",
-        "(?,?)",
-        ") SELECT provision.device, provision.body FROM wanted CROSS JOIN provision \
-         ON provision.tenant = wanted.tenant AND provision.device = wanted.device",
-    )
-});
-
-/// Reads what is kept of many devices; those of which nothing is are left out.
-pub(super) async fn of(
-    pool: &SqlitePool,
-    tenant: &Tenant,
-    devices: &[DeviceId],
-) -> Result<Vec<(DeviceId, Box<str>)>, sqlx::Error> {
-    let bind = |device: &DeviceId, values: &mut super::multi_row::Values| {
-        values.push(Arc::<str>::from(tenant.as_str()));
-        values.push(Arc::<str>::from(device.as_str()));
-    };
-    let mut connection = pool.acquire().await?;
-    let found = SELECT_BODIES.fetch(&mut connection, devices, bind).await?;
-    let read = |row: &SqliteRow| Ok((column::device(row, 0)?, column::text(row, 1)?));
-    found.iter().map(read).collect()
-}
-
 fn mark(row: &SqliteRow, first: usize) -> Result<ProvisionMark, sqlx::Error> {
     let version: i64 = row.try_get(first + 2)?;
     let quirks: i64 = row.try_get(first + 3)?;

@@ -196,11 +196,11 @@ impl Store for Fake {
     async fn open_commands(&self) -> Result<Vec<Command>, ReadError> {
         Ok(Vec::new())
     }
-    async fn data_models_of(
+    async fn known_of(
         &self,
         _: &Tenant,
         _: &[DeviceId],
-    ) -> Result<Vec<(DeviceId, Redacted<Vec<u8>>)>, ReadError> {
+    ) -> Result<Vec<crate::store::KnownRow>, ReadError> {
         Ok(Vec::new())
     }
     async fn steering(&self) -> Result<SteeringRows, ReadError> {
@@ -218,14 +218,6 @@ impl Store for Fake {
         _: Option<(Tenant, DeviceId)>,
         _: usize,
     ) -> Result<Vec<(Tenant, DeviceId, ProvisionMark)>, ReadError> {
-        unreachable!()
-    }
-
-    async fn provisions_of(
-        &self,
-        _: &Tenant,
-        _: &[DeviceId],
-    ) -> Result<Vec<(DeviceId, Box<str>)>, ReadError> {
         unreachable!()
     }
 

@@ -107,6 +107,21 @@ fn layers_lie_by_their_number_then_by_their_name() {
 }
 
 #[test]
+fn a_profile_says_whose_it_is() {
+    let text = profile(
+        "a",
+        "[match]\nmodel = [\"X*\", \"Y\"]\ntags.any = \"vip\"\n[[alias]]\nkind = \"mac\"\npath = \"Device.A\"\nguess = true\n",
+    );
+    let set = set(&[("a", &text), ("b", &profile("b", ""))]);
+    let [a, b] = set.profiles() else { panic!() };
+    let summary = serde_json::json!({"model": ["X*", "Y"], "tags": {"any": "vip"}});
+    assert_eq!(a.match_summary(), Some(&summary));
+    assert_eq!((a.rules(), a.guesses(), a.is_guess, a.is_named_only()), (1, 1, false, false));
+    assert_eq!((b.match_summary(), b.is_named_only()), (None, true));
+    assert!(set.find("b").is_some() && set.find("c").is_none());
+}
+
+#[test]
 fn a_revision_names_the_bytes() {
     let text = profile("a", "match.protocol = \"cwmp\"");
     let device = Device::xx230v();
