@@ -144,29 +144,17 @@ fn no_profiles(
     registry: &Arc<Registry>,
     data_models: &Arc<DataModels>,
     (holds, equipments): (&Arc<Holds>, &Arc<Equipments>),
+    provisioner: &Arc<Provisioner>,
     vault: &Vault,
     prometheus: &prometheus::Registry,
 ) -> (Arc<Plans>, Arc<Keeper>) {
     let (clock, profiles) = (Clock::start(), Arc::<Profiles>::default());
-    let parts = provisioner::Parts {
-        store: Arc::clone(store),
-        writer: writer.clone(),
-        registry: Arc::clone(registry),
-        data_models: Arc::clone(data_models),
-        profiles: Arc::clone(&profiles),
-        holds: Arc::clone(holds),
-        equipments: Arc::clone(equipments),
-        upgrades: Upgrades::idle(store, writer, registry, clock),
-        wakes: crate::wake::Wakes::new().0,
-        clock,
-    };
-    let counted = provisioner::Metrics::new(prometheus).unwrap();
     let plans = Plans::new(PlansParts {
         store: Arc::clone(store),
         registry: Arc::clone(registry),
         data_models: Arc::clone(data_models),
         profiles: Arc::clone(&profiles),
-        provisioner: Arc::new(Provisioner::new(parts, vault, 5, counted)),
+        provisioner: Arc::clone(provisioner),
         equipments: Arc::clone(equipments),
         clock,
     });
@@ -279,15 +267,6 @@ impl Scene {
         let data_models =
             DataModels::new(of_store, writer.clone(), of_registry, vault.clone(), counted);
         let data_models = Arc::new(data_models);
-        let (plans, keeper) = no_profiles(
-            &store,
-            &writer,
-            &registry,
-            &data_models,
-            (&holds, &equipments),
-            &vault,
-            &prometheus,
-        );
         let (waker, asked) = crate::wake::Wakes::new();
         let upgrades = upgrades::Parts {
             store: Arc::clone(&store),
@@ -316,6 +295,16 @@ impl Scene {
         };
         let counted = provisioner::Metrics::new(&prometheus).unwrap();
         let provisioner = Arc::new(Provisioner::new(parts, &vault, 5, counted));
+        let (plans, keeper) = no_profiles(
+            &store,
+            &writer,
+            &registry,
+            &data_models,
+            (&holds, &equipments),
+            &provisioner,
+            &vault,
+            &prometheus,
+        );
         let state = ApiState::new(Parts {
             store,
             changes,
