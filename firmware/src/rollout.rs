@@ -14,13 +14,16 @@
 
 mod members;
 mod order;
+mod review;
+mod steer;
 mod tally;
 
 pub use order::{Brake, LIVES_MAX, Order, OrderError, TRIES_MAX, Target, WAVES_MAX};
+pub use steer::OrderRefused;
 pub use tally::Tally;
 
 use crate::{Attempt, Policy, Report, Stage};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use members::Members;
 use model::{DeviceId, Random};
 use serde::{Deserialize, Serialize};
@@ -63,23 +66,6 @@ impl RolloutState {
     pub const fn is_open(self) -> bool {
         matches!(self, Self::Running | Self::Paused)
     }
-}
-
-/// Why an operator's order cannot be followed.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum OrderRefused {
-    /// It is done or aborted.
-    #[error("the rollout is at its end")]
-    AtItsEnd,
-    /// It is not paused.
-    #[error("the rollout is not paused")]
-    NotPaused,
-    /// It is not running.
-    #[error("the rollout is not running")]
-    NotRunning,
-    /// The last wave has begun.
-    #[error("the last wave has begun")]
-    LastWave,
 }
 
 /// How far a rollout is; what is kept of it beside its devices.
@@ -397,70 +383,6 @@ impl Rollout {
     pub fn next_due(&self) -> Option<Timestamp> {
         self.members.next_due()
     }
-
-    /// Stops until it is resumed.
-    ///
-    /// # Errors
-    ///
-    /// When it is not running.
-    pub fn pause(&mut self, reason: impl Into<Box<str>>) -> Result<(), OrderRefused> {
-        match self.state() {
-            RolloutState::Running => {
-                self.set(RolloutState::Paused, Some(reason.into()));
-                Ok(())
-            }
-            RolloutState::Paused => Err(OrderRefused::NotRunning),
-            RolloutState::Done | RolloutState::Aborted => Err(OrderRefused::AtItsEnd),
-        }
-    }
-
-    /// Goes on. Failures so far are forgiven: the brake counts new ones only. The totals stay.
-    ///
-    /// # Errors
-    ///
-    /// When it is not paused.
-    pub fn resume(&mut self, now: Timestamp) -> Result<(), OrderRefused> {
-        match self.state() {
-            RolloutState::Paused => {}
-            RolloutState::Running => return Err(OrderRefused::NotPaused),
-            RolloutState::Done | RolloutState::Aborted => return Err(OrderRefused::AtItsEnd),
-        }
-        self.progress.resumed_at = now;
-        self.tallies.iter_mut().for_each(Tally::forgive);
-        self.set(RolloutState::Running, None);
-        self.review(now);
-        Ok(())
-    }
-
-    /// Ends: no further device gets the image. What is under way is heard out.
-    ///
-    /// # Errors
-    ///
-    /// When it is at its end already.
-    pub fn abort(&mut self, reason: impl Into<Box<str>>) -> Result<(), OrderRefused> {
-        if !self.state().is_open() {
-            return Err(OrderRefused::AtItsEnd);
-        }
-        self.set(RolloutState::Aborted, Some(reason.into()));
-        Ok(())
-    }
-
-    /// Begins the next wave by hand.
-    ///
-    /// # Errors
-    ///
-    /// When it is not running, or in its last wave.
-    pub fn next(&mut self, now: Timestamp) -> Result<(), OrderRefused> {
-        match self.state() {
-            RolloutState::Running if usize::from(self.progress.wave) < self.order.waves.len() => {}
-            RolloutState::Running => return Err(OrderRefused::LastWave),
-            RolloutState::Paused => return Err(OrderRefused::NotRunning),
-            RolloutState::Done | RolloutState::Aborted => return Err(OrderRefused::AtItsEnd),
-        }
-        self.begin_next(now);
-        self.review(now);
-        Ok(())
-    }
 }
 
 /// What the rest is made of.
@@ -510,89 +432,6 @@ impl Rollout {
             self.review(now);
         }
         has_moved
-    }
-
-    /// Looks whether too many failed, whether the next wave is to begin, and whether this is the end:
-    /// after each step, and as time passes.
-    pub fn review(&mut self, now: Timestamp) {
-        if !self.state().is_open() {
-            return;
-        }
-        if self.has_ended(now) {
-            return self.set(RolloutState::Done, Some("its time is over".into()));
-        }
-        while self.state() == RolloutState::Running {
-            if let Some(reason) = self.too_many_failed() {
-                return self.set(RolloutState::Paused, Some(reason.into()));
-            }
-            if !self.is_wave_over(now) {
-                return;
-            }
-            if usize::from(self.progress.wave) < self.order.waves.len() {
-                self.begin_next(now);
-            } else if self.order.dynamic || self.order.lives_s.is_none() || self.total().open() > 0
-            {
-                // Others may join, or those of earlier waves are still waited for.
-                return;
-            } else {
-                self.set(RolloutState::Done, None);
-            }
-        }
-    }
-
-    fn has_ended(&self, now: Timestamp) -> bool {
-        let passed = |since: Timestamp, s: u64| {
-            now.duration_since(since)
-                >= SignedDuration::from_secs(i64::try_from(s).unwrap_or(i64::MAX))
-        };
-        self.order.lives_s.is_some_and(|lives_s| passed(self.progress.created_at, lives_s))
-    }
-
-    fn too_many_failed(&self) -> Option<String> {
-        match self.order.brake {
-            Brake::Wave(percent) => {
-                let begun = 1..=usize::from(self.progress.wave);
-                begun.into_iter().find_map(|wave| {
-                    let tally = self.tallies.get(wave)?;
-                    let (failed, size) = (tally.new_failures(), tally.admitted());
-                    let is_reached = failed > 0
-                        && u64::from(failed) * 100 >= u64::from(percent) * u64::from(size);
-                    is_reached.then(|| {
-                        format!(
-                            "{failed} of {size} devices of wave {wave} failed: {percent} % or more"
-                        )
-                    })
-                })
-            }
-            Brake::Count { failures_min, failures_share } => {
-                let total = self.total();
-                let failed = total.new_failures();
-                let tried = failed + total.of(Stage::Confirmed);
-                let trust = crate::Trust { failures_min, failures_share };
-                let is_lost = trust.is_lost(crate::Record { failed, tried });
-                is_lost.then(|| format!("{failed} of {tried} devices that tried the image failed"))
-            }
-        }
-    }
-
-    /// Whether the wave holds the next one up no more.
-    fn is_wave_over(&self, now: Timestamp) -> bool {
-        let wave = usize::from(self.progress.wave);
-        let tally = &self.tallies[wave];
-        if tally.open() == 0 {
-            return true;
-        }
-        if wave >= self.order.waves.len() {
-            return false;
-        }
-        let confirmed = u64::from(tally.of(Stage::Confirmed));
-        let enough =
-            |of: u32| confirmed * 100 >= u64::from(of) * u64::from(self.order.success_threshold);
-        let wait =
-            SignedDuration::from_secs(i64::try_from(self.order.wave_wait_s).unwrap_or(i64::MAX));
-        let has_waited = now.duration_since(self.progress.wave_since) >= wait;
-        let reached = tally.admitted() - tally.of(Stage::Waiting);
-        enough(tally.admitted()) || (has_waited && confirmed > 0 && enough(reached))
     }
 
     fn begin_next(&mut self, now: Timestamp) {

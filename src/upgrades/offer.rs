@@ -168,6 +168,15 @@ impl Upgrades {
             }
             return Upgrade::Refused { cause: cause.into() };
         }
+        // What an operator orders has waves of its own; what a profile wants counts as its other changes.
+        let is_profiles = matches!(entry.source, Source::Profile(_));
+        let holds = &self.parts.holds;
+        if is_profiles && !holds.may_change(&entry.tenant, &device.id, self.parts.clock.now()) {
+            return waits(
+                now,
+                "as many devices were changed in this hour as may: someone must agree",
+            );
+        }
         let key = (entry.tenant.clone(), device.id.clone());
         if !self.slots.take(&key, self.parts.clock.now().monotonic) {
             return waits(now, "as many devices fetch an image as may");

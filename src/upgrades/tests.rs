@@ -7,7 +7,9 @@ use crate::holds::Holds;
 use crate::lines::Lines;
 use crate::pipeline::Pipeline;
 use crate::secrets::{KEY_LEN, Vault};
-use crate::store::{ImageRow, Operation, SqliteOptions, SqliteStore, StoredEvent, WriterOptions};
+use crate::store::{
+    HoldRow, ImageRow, Operation, SqliteOptions, SqliteStore, Steering, StoredEvent, WriterOptions,
+};
 use crate::transfers::{self, TransferOptions};
 use config::Config;
 use firmware::{
@@ -406,6 +408,28 @@ async fn never_two_downloads_at_once_on_one_device() {
     let made = scene.order(order(&[100])).await;
     assert_eq!(scene.calls(&device(0), false).await.len(), 1);
     assert_eq!(scene.stage(&made, &device(0)), Stage::Waiting);
+}
+
+#[tokio::test]
+async fn a_hold_stops_offers_at_once() {
+    let scene = Scene::new(2, options()).await;
+    let made = scene.order(order(&[100])).await;
+    scene.fetches(&device(0)).await;
+    let row = HoldRow {
+        id: "h".into(),
+        owner: tenant(),
+        tenant: None,
+        model: Some("X".into()),
+        reason: "".into(),
+        actor: "op".into(),
+        created_at: scene.upgrades.now(),
+    };
+    let holds = &scene.upgrades.parts.holds;
+    holds.committed(&Operation::Steer(Steering::PutHold(row)));
+    assert!(scene.calls(&device(1), false).await.is_empty());
+    assert_eq!(scene.stage(&made, &device(1)), Stage::Waiting);
+    holds.committed(&Operation::Steer(Steering::RemoveHold { id: "h".into() }));
+    assert_eq!(scene.calls(&device(1), false).await.len(), 1);
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         crate::trial("upgrades::a_fleet_goes_in_waves_and_survives_a_kill", a_fleet),
         crate::trial("upgrades::those_whose_turn_it_is_are_woken", woken),
         crate::trial("upgrades::a_group_follows_what_is_wanted_of_it", a_group),
+        crate::trial("upgrades::a_profile_wants_its_firmware", a_profile),
         programs::trial("upgrades::openssl_signs_what_is_taken", &["openssl"], signed),
     ]
 }
@@ -215,6 +216,43 @@ fn a_group() {
         (&standing["source"], &standing["counts"]["confirmed"]),
         (&json!("group:north"), &json!(2))
     );
+}
+
+const PROFILE: &str = r#"
+name = "tester"
+description = "Routers of these tests"
+layer = 10
+
+[match]
+model = ["Tester 9"]
+
+[firmware]
+version = "2.0"
+"#;
+
+/// In the session in which the rest of its profile is found to be as wanted.
+fn a_profile() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("tester.toml"), PROFILE).unwrap();
+    let profiles = format!("profiles = \"{}\"\ncanary_share = 100", folder.path().display());
+    let settings = [("cwmp", "auth = \"open\""), ("provisioning", &*profiles)];
+    let daemon = Daemon::start(None, &settings);
+    put(&daemon, "router-2?model=Tester%209&version=2.0", CONTENT);
+    daemon.call("PUT", "/api/v1/equipment/PROFILE1", &json!({ "serial": "PROFILE1" }));
+    let cpe = Cpe::new(daemon.ports.cwmp, "PROFILE1", "");
+    let visit = cpe.visit(&[("0 BOOTSTRAP", ""), ("1 BOOT", "")]).unwrap();
+    let (key, url) = told(&visit).unwrap_or_else(|| panic!("{:?}", visit.calls));
+    assert_eq!(fetch(&daemon, &url), CONTENT);
+    ends(&cpe, &key, None, "2.0");
+    assert_eq!(states(&daemon, &cpe).last().unwrap(), "confirmed");
+    let standing = daemon.call("GET", "/api/v1/rollouts", &Value::Null);
+    let standing = &standing["items"][0];
+    assert_eq!(
+        (&standing["source"], &standing["state"]),
+        (&json!("profile:tester"), &json!("running"))
+    );
+    let visit = cpe.visit(&[("2 PERIODIC", "")]).unwrap();
+    assert_eq!(visit.calls, Vec::<String>::new(), "it is left alone");
 }
 
 /// By the commands that the documentation gives.

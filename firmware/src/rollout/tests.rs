@@ -1,5 +1,6 @@
 use super::*;
 use crate::{ImageName, PAUSE_MAX};
+use jiff::SignedDuration;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::time::Duration;

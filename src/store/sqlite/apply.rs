@@ -59,9 +59,7 @@ pub(super) async fn apply(
             set_tag(connection, tenant, device, tag, *present).await
         }
         Operation::SetGroup { tenant, device, group } => {
-            let set = sqlx::query("UPDATE device SET device_group = ? WHERE tenant = ? AND id = ?");
-            let set = set.bind(group.as_deref().map(str::to_owned));
-            on_device(connection, set.bind(tenant.as_str()).bind(device.as_str())).await
+            set_group(connection, tenant, device, group.as_deref()).await
         }
         Operation::Firmware(operation) => rollouts::apply(connection, operation).await,
         Operation::PutDevice { tenant, device, facts, at } => {
@@ -126,6 +124,17 @@ async fn on_device(connection: &mut SqliteConnection, change: Statement) -> Resu
         return Err(OperationError::Missing("device").into());
     }
     Ok(())
+}
+
+async fn set_group(
+    connection: &mut SqliteConnection,
+    tenant: &Tenant,
+    device: &DeviceId,
+    group: Option<&str>,
+) -> Result<(), Fault> {
+    let set = sqlx::query("UPDATE device SET device_group = ? WHERE tenant = ? AND id = ?");
+    let set = set.bind(group.map(str::to_owned));
+    on_device(connection, set.bind(tenant.as_str()).bind(device.as_str())).await
 }
 
 async fn claim(
