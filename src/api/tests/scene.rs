@@ -114,13 +114,14 @@ async fn no_files(
     transfers
 }
 
-/// A planner and a keeper of no profiles at all.
+/// A planner and a keeper of no profiles at all, over what the provisioner works with.
 fn no_profiles(
     store: &Arc<dyn Store>,
     writer: &Writer,
     registry: &Arc<Registry>,
     data_models: &Arc<DataModels>,
     (holds, equipments): (&Arc<Holds>, &Arc<Equipments>),
+    parts: &provisioner::Parts,
     provisioner: &Arc<Provisioner>,
     vault: &Vault,
     prometheus: &prometheus::Registry,
@@ -134,19 +135,26 @@ fn no_profiles(
         provisioner: Arc::clone(provisioner),
         equipments: Arc::clone(equipments),
         clock,
+    let plans = Plans::new(PlansParts {
+        store: Arc::clone(&parts.store),
+        registry: Arc::clone(&parts.registry),
+        data_models: Arc::clone(&parts.data_models),
+        profiles: Arc::clone(&parts.profiles),
+        provisioner: Arc::clone(provisioner),
+        equipments: Arc::clone(&parts.equipments),
+        clock: parts.clock,
     });
-    let parts = KeeperParts {
-        profiles,
-        registry: Arc::clone(registry),
+    let keeper = KeeperParts {
+        profiles: Arc::clone(&parts.profiles),
+        registry: Arc::clone(&parts.registry),
         plans: Arc::clone(&plans),
-        holds: Arc::clone(holds),
-        writer: writer.clone(),
+        holds: Arc::clone(&parts.holds),
+        writer: parts.writer.clone(),
         vault: vault.clone(),
-        clock,
+        clock: parts.clock,
         metrics: profiles::Metrics::new(prometheus).unwrap(),
     };
-    let keeper = Keeper::new(parts, Config::default().provisioning);
-    (plans, keeper)
+    (plans, Keeper::new(keeper, Config::default().provisioning))
 }
 
 /// The embedded backend, and tasks that nobody carries out.
@@ -247,6 +255,7 @@ impl Scene {
         let data_models =
             DataModels::new(of_store, writer.clone(), of_registry, vault.clone(), counted);
         let data_models = Arc::new(data_models);
+        let profiles = Arc::<Profiles>::default();
         let (waker, asked) = crate::wake::Wakes::new();
         let desk = Arc::new(desk);
         let (of_registry, of_desk) = (Arc::clone(&registry), Arc::clone(&desk));
@@ -270,6 +279,7 @@ impl Scene {
             registry: Arc::clone(&registry),
             data_models: Arc::clone(&data_models),
             profiles: Arc::default(),
+            profiles: Arc::clone(&profiles),
             holds: Arc::clone(&holds),
             equipments: Arc::clone(&equipments),
             upgrades: Arc::clone(&upgrades),
@@ -288,6 +298,9 @@ impl Scene {
             &vault,
             &prometheus,
         );
+        let of_provisioner = parts.clone();
+        let provisioner = Arc::new(Provisioner::new(parts, &vault, 5, counted));
+        let (plans, keeper) = no_profiles(&of_provisioner, &provisioner, &vault, &prometheus);
         let state = ApiState::new(Parts {
             store,
             changes,
