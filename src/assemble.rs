@@ -24,7 +24,7 @@ use crate::commands::Desk;
 use crate::credentials::Credentials;
 use crate::data_models::{self, DataModels};
 use crate::deliver::{self, Replays};
-use crate::equipment::{self, Carrier, Equipments, HttpCarrier, HubOptions};
+use crate::equipment::{self, Equipments, HttpCarrier, HubOptions};
 use crate::holds::{self, Holds, wake::Release};
 use crate::housekeeping::Housekeeping;
 use crate::lines::Lines;
@@ -114,12 +114,12 @@ struct Core {
     transfers: Arc<Transfers>,
     wakes: Arc<Wakes>,
     provisioner: Arc<Provisioner>,
-    profiles: Arc<Profiles>,
-    holds: Arc<Holds>,
-    plans: Arc<Plans>,
     tasks: Arc<Tasks>,
     equipments: Arc<Equipments>,
     upgrades: Arc<Upgrades>,
+    profiles: Arc<Profiles>,
+    holds: Arc<Holds>,
+    plans: Arc<Plans>,
 }
 
 impl Daemon {
@@ -268,14 +268,6 @@ fn join(
     );
     let data_models = Arc::new(data_models);
     let profiles = Arc::new(Profiles::default());
-    let plans = Plans::new(PlansParts {
-        store: Arc::clone(&store),
-        registry: Arc::clone(&registry),
-        data_models: Arc::clone(&data_models),
-        profiles: Arc::clone(&profiles),
-        fingerprint_key: vault.derive("profile fingerprints"),
-        clock,
-    });
     let parts = transfers::Parts {
         store: Arc::clone(&store),
         writer: writer.clone(),
@@ -326,7 +318,16 @@ fn join(
     let rounds_max = settings.config.provisioning.rounds_max.get();
     let rounds_max = u8::try_from(rounds_max).unwrap_or(u8::MAX);
     let counted = provisioner::Metrics::new(metrics.registry())?;
-    let provisioner = Provisioner::new(parts, &vault, rounds_max, counted);
+    let provisioner = Arc::new(Provisioner::new(parts, &vault, rounds_max, counted));
+    let plans = Plans::new(PlansParts {
+        store: Arc::clone(&store),
+        registry: Arc::clone(&registry),
+        data_models: Arc::clone(&data_models),
+        profiles: Arc::clone(&profiles),
+        provisioner: Arc::clone(&provisioner),
+        equipments: Arc::clone(&equipments),
+        clock,
+    });
     Ok(Core {
         clock,
         vault,
@@ -341,7 +342,7 @@ fn join(
         traces: Arc::default(),
         access: Arc::new(access),
         wakes,
-        provisioner: Arc::new(provisioner),
+        provisioner,
         data_models,
         transfers,
         holds,
@@ -386,7 +387,8 @@ fn start_steering(
     let release = Release {
         holds: Arc::clone(&core.holds),
         desk: Arc::clone(&core.desk),
-        profiles: Arc::clone(&core.profiles),
+        provisioner: Arc::clone(&core.provisioner),
+        registry: Arc::clone(&core.registry),
         writer: core.writer.clone(),
         wakes_per_second: Arc::clone(&wakes_per_second),
     };
@@ -395,10 +397,7 @@ fn start_steering(
 }
 
 /// The business's hub, where it has one.
-fn hub(
-    settings: &Settings,
-    clock: Clock,
-) -> Result<Option<(Arc<dyn Carrier>, HubOptions)>, StartError> {
+fn hub(settings: &Settings, clock: Clock) -> Result<Option<equipment::HubParts>, StartError> {
     let backend = &settings.config.backend;
     let url = backend.url.as_ref().filter(|_| backend.kind == BackendKind::Http);
     let Some(url) = url else { return Ok(None) };
@@ -455,6 +454,16 @@ fn start_house(
     stages.listeners.spawn(waker.run(named, asked, stages.listeners.clone()));
 }
 
+/// From where on a device is not well.
+fn limits(checks: &config::Checks) -> provisioning::checkup::Limits {
+    provisioning::checkup::Limits {
+        optical_weak_dbm: checks.optical_weak.get(),
+        optical_low_dbm: checks.optical_low.get(),
+        optical_high_dbm: checks.optical_high.get(),
+        reading_age_max: checks.reading_age_max.get(),
+    }
+}
+
 /// Opens the operator side. It stops with delivery: an operator may watch the daemon stop.
 async fn operator(
     config: &Config,
@@ -509,6 +518,7 @@ async fn operator(
             wait_max: config.operator.wait_max.get(),
             streams_max: config.operator.event_streams_max.as_usize(),
             trusted_proxies: config.trusted_proxies.clone(),
+            checks: limits(&config.checks),
             ..ApiOptions::default()
         },
     });

@@ -30,7 +30,7 @@ use self::fresh::Fresh;
 use self::hub::Hub;
 use crate::api::Mirror;
 use crate::clock::Clock;
-use crate::registry::Registry;
+use crate::registry::{Device, Registry};
 use crate::secrets::Vault;
 use crate::store::{EquipmentChange, Operation, ReadError, Store, WriteError, Writer};
 use crate::tasks::Tasks;
@@ -75,8 +75,11 @@ pub struct Parts {
     /// Networks from which a device counts as claimed.
     pub claim_networks: Vec<Cidr>,
     /// The hub; `None`: we answer ourselves.
-    pub hub: Option<(Arc<dyn Carrier>, HubOptions)>,
+    pub hub: Option<HubParts>,
 }
+
+/// How the hub is called, and within which bounds.
+pub type HubParts = (Arc<dyn Carrier>, HubOptions);
 
 struct Inner {
     store: Arc<dyn Store>,
@@ -144,7 +147,9 @@ struct Found {
     holder: Option<DeviceId>,
     /// Who says that the device may have it, for the audit trail.
     by: &'static str,
-    is_stale: bool,
+    /// When the hub is asked again, of what it said last while it does not answer.
+    retry_in: Option<Duration>,
+    /// For how long it need not be asked for again, not even at the device's next Inform.
     fresh: Duration,
 }
 
@@ -261,21 +266,24 @@ impl Equipments {
     }
 
     /// What gives a device's serials to it, from whoever holds them: an operator says that it is the
-    /// one.
-    pub fn take_over(
-        &self,
-        tenant: &Tenant,
-        device: &DeviceId,
-        facts: &DeviceFacts,
-    ) -> Vec<Operation> {
-        let Some(inner) = self.0.as_deref() else { return Vec::new() };
-        let at = inner.clock.now().wall;
-        let hold = |serial| {
-            let (tenant, device) = (tenant.clone(), device.clone());
-            let hold = EquipmentChange::Hold { tenant, serial, device, at, by_force: true };
-            Operation::Equipment(hold)
-        };
-        equipment::keys(facts).into_iter().take(NAMES_HELD_MAX).map(hold).collect()
+    /// one. Nothing where it has them.
+    pub async fn take_over(&self, device: &Device) -> Result<Vec<Operation>, ReadError> {
+        let Some(inner) = self.0.as_deref() else { return Ok(Vec::new()) };
+        let (tenant, at) = (&device.tenant, inner.clock.now().wall);
+        let mut operations = Vec::new();
+        for serial in equipment::keys(&device.facts).into_iter().take(NAMES_HELD_MAX) {
+            let is_its = match inner.store.equipment_holder(tenant, &serial).await? {
+                Some(holder) => holder == device.id,
+                // The first document gives it to a device that is claimed.
+                None => device.claimed,
+            };
+            if !is_its {
+                let (tenant, device) = (tenant.clone(), device.id.clone());
+                let hold = EquipmentChange::Hold { tenant, serial, device, at, by_force: true };
+                operations.push(Operation::Equipment(hold));
+            }
+        }
+        Ok(operations)
     }
 
     /// Has the values of a device asked for at its next session, whatever is known: it has got another
@@ -347,7 +355,7 @@ impl Inner {
 
     /// Gives a document to its device, if it is its.
     async fn admit(&self, tenant: &Tenant, device: &DeviceId, found: Found, now: Now) -> Values {
-        let Found { equipment, name, key, holder, by, is_stale, fresh } = found;
+        let Found { equipment, name, key, holder, by, retry_in, fresh } = found;
         let version = self.version(&equipment);
         match self.hold(tenant, device, &key, holder, by).await {
             Admission::Held => self.note(tenant, device, version, fresh, now),
@@ -363,8 +371,8 @@ impl Inner {
             serial: name,
             equipment: Arc::new(equipment),
             version,
-            is_stale,
-            fresh_until: later(now.wall, fresh),
+            is_stale: retry_in.is_some(),
+            fresh_until: later(now.wall, retry_in.unwrap_or(fresh)),
         }
     }
 

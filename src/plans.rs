@@ -5,19 +5,21 @@
 
 mod decided;
 mod fleet;
-mod recall;
 
-pub use decided::{DevicePlan, GuessView};
+pub use decided::DevicePlan;
 pub use fleet::{Counts, FleetPlan, FleetRequest, Which};
-pub use recall::{Memory, NoMemory, Recalled};
 
 use crate::clock::Clock;
 use crate::data_models::DataModels;
+use crate::equipment::Equipments;
 use crate::profiles::{Loaded, Profiles};
+use crate::provisioner::{self, Provisioner};
 use crate::registry::{Device, Registry};
 use crate::store::{ReadError, Store};
-use model::Tenant;
-use std::sync::{Arc, OnceLock};
+use decided::Known;
+use model::Now;
+use provisioning::Equipment;
+use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tracing::debug;
@@ -32,8 +34,10 @@ pub struct PlansParts {
     pub data_models: Arc<DataModels>,
     /// What each should be.
     pub profiles: Arc<Profiles>,
-    /// The key of [`provisioning::Wanted::fingerprint`].
-    pub fingerprint_key: [u8; 32],
+    /// Who remembers what devices hold and took.
+    pub provisioner: Arc<Provisioner>,
+    /// What the business says of them. It is not asked.
+    pub equipments: Arc<Equipments>,
     /// The time.
     pub clock: Clock,
 }
@@ -41,7 +45,6 @@ pub struct PlansParts {
 /// The planner. Shared as `Arc<Plans>`.
 pub struct Plans {
     parts: PlansParts,
-    memory: OnceLock<Arc<dyn Memory>>,
     /// One plan of the fleet at a time.
     fleet: Semaphore,
 }
@@ -64,15 +67,10 @@ pub enum PlanError {
 }
 
 impl Plans {
-    /// A planner. It knows nothing of what devices hold until it is [told](Plans::set_memory) who does.
+    /// A planner over these parts.
     #[must_use]
     pub fn new(parts: PlansParts) -> Arc<Self> {
-        Arc::new(Self { parts, memory: OnceLock::new(), fleet: Semaphore::new(1) })
-    }
-
-    /// Who remembers what devices hold and took; the first is kept.
-    pub fn set_memory(&self, memory: Arc<dyn Memory>) {
-        let _ = self.memory.set(memory);
+        Arc::new(Self { parts, fleet: Semaphore::new(1) })
     }
 
     /// What would be sent to a device now: by the profiles that hold for it, or by `loaded`; as though
@@ -89,17 +87,18 @@ impl Plans {
     ) -> Result<DevicePlan, ReadError> {
         let standing = || self.parts.profiles.loaded_for(&device.tenant, &device.id);
         let loaded = loaded.unwrap_or_else(standing);
-        let model = self.parts.data_models.load(&device.tenant, &device.id).await?;
-        let devices = [device];
-        let recalled = self.recall(&devices[0].tenant, &devices).await;
-        let mut recalled = recalled.into_iter().next().unwrap_or_default();
+        let Device { tenant, id, .. } = &device;
+        let model = self.parts.data_models.load(tenant, id).await?;
+        let held = self.parts.provisioner.kept(tenant, id).await?.held;
+        let mut equipment = self.equipment(&device, self.parts.clock.now()).await;
         if let Some(named) = named {
-            recalled.name_profile(named, &devices[0]);
+            equipment = Some(Arc::new(naming(equipment.as_deref(), named, &device)));
         }
-        let (now, key) = (self.parts.clock.now().wall, self.parts.fingerprint_key);
+        let (now, key) = (self.parts.clock.now().wall, *self.parts.provisioner.key());
         let decide = move || {
-            let [device] = &devices;
-            decided::decide(&loaded, device, model.as_ref(), &recalled, &key, now).view(device)
+            let known =
+                Known { model: model.as_ref(), held: &held, equipment: equipment.as_deref() };
+            decided::decide(&loaded, &device, &known, &key, now).view(&device)
         };
         spawn_blocking(decide).await.map_err(|error| ReadError::Failed(error.into()))
     }
@@ -124,10 +123,18 @@ impl Plans {
         planned.inspect_err(|error| debug!(%error, "what a change would send is not told")).ok()
     }
 
-    async fn recall(&self, tenant: &Tenant, devices: &[Device]) -> Vec<Recalled> {
-        match self.memory.get() {
-            Some(memory) => memory.recall(tenant, devices).await,
-            None => NoMemory.recall(tenant, devices).await,
-        }
+    /// What the business said of a device last.
+    async fn equipment(&self, device: &Device, now: Now) -> Option<Arc<Equipment>> {
+        let subject = provisioner::subject(device, "");
+        self.parts.equipments.peek(&device.tenant, &subject, now).await
     }
+}
+
+/// As though a device's equipment named this profile.
+fn naming(equipment: Option<&Equipment>, profile: &str, device: &Device) -> Equipment {
+    let mut equipment = equipment.cloned().unwrap_or_default();
+    if equipment.serial.is_empty() {
+        equipment.serial = device.facts.serial.as_deref().unwrap_or_default().to_owned();
+    }
+    Equipment { profile: Some(profile.to_owned()), ..equipment }
 }

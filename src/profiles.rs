@@ -19,10 +19,8 @@ mod tests;
 pub use keeper::{EndError, Keeper, KeeperParts, LoadError, Taken};
 pub use metrics::Metrics;
 pub use sweep::Touched;
-pub use texts::{Loaded, Source, Texts, fault_line};
+pub use texts::{Loaded, Source, Texts};
 pub use trial::{Fared, Trial, TrialOptions, TrialState};
-
-pub(crate) use sweep::subject;
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;

@@ -6,7 +6,7 @@ use crate::deliver::{self, SigningSecret};
 use crate::files;
 use crate::listen::tls::{Certificate, ClientCertificates};
 use crate::menus;
-use crate::profiles::{Loaded, Texts, fault_line};
+use crate::profiles::{Loaded, Texts};
 use crate::secrets;
 use config::{BackendKind, Broker, Config, SinkKind};
 use model::Redacted;
@@ -108,7 +108,7 @@ impl Settings {
 /// The profiles, or a line for each fault.
 fn profiles(config: &Config) -> Result<Loaded, Vec<String>> {
     let loaded = Texts::read(&config.provisioning).and_then(Texts::load);
-    loaded.map_err(|faults| faults.iter().map(fault_line).collect())
+    loaded.map_err(|faults| faults.iter().map(ToString::to_string).collect())
 }
 
 /// Which certificates of CPEs are believed; `None` when they are not asked for any.

@@ -32,7 +32,7 @@ pub use row::{
 };
 pub use sqlite::{SqliteOptions, SqliteStore};
 pub use steering::{
-    ChangeHourRow, HoldRow, ProfileSetRow, SetRole, Steering, SteeringRows, TrialOutcome,
+    ChangeHourRow, HoldRow, KnownRow, ProfileSetRow, SetRole, Steering, SteeringRows, TrialOutcome,
 };
 pub use task::{TaskChange, TaskRow, TaskState, TaskStep, Tasks};
 pub use writer::{Room, Writer, WriterOptions};
@@ -130,12 +130,13 @@ pub trait Store: Send + Sync + 'static {
         device: &DeviceId,
     ) -> Result<Option<Redacted<Vec<u8>>>, ReadError>;
 
-    /// As [`Store::data_model`], of many devices of a tenant at once; those without one are left out.
-    async fn data_models_of(
+    /// What [`Store::data_model`] and [`Store::provision`] say of many devices of a tenant at once; those
+    /// of which neither says anything are left out.
+    async fn known_of(
         &self,
         tenant: &Tenant,
         devices: &[DeviceId],
-    ) -> Result<Vec<(DeviceId, Redacted<Vec<u8>>)>, ReadError>;
+    ) -> Result<Vec<KnownRow>, ReadError>;
 
     /// All that steers the fleet as a whole.
     async fn steering(&self) -> Result<SteeringRows, ReadError>;

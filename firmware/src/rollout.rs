@@ -527,7 +527,9 @@ impl Rollout {
             }
             if usize::from(self.progress.wave) < self.order.waves.len() {
                 self.begin_next(now);
-            } else if self.order.dynamic || self.order.lives_s.is_none() {
+            } else if self.order.dynamic || self.order.lives_s.is_none() || self.total().open() > 0
+            {
+                // Others may join, or those of earlier waves are still waited for.
                 return;
             } else {
                 self.set(RolloutState::Done, None);

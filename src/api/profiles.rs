@@ -11,6 +11,7 @@ use axum::extract::State;
 use jiff::Timestamp;
 use model::Tenant;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 /// Every profile, and how they stand.
@@ -54,6 +55,16 @@ pub(super) struct ProfileView {
     /// `settled`; `candidate` where it is new or changed and on trial; `removed` where the candidate
     /// does not have it.
     state: &'static str,
+    /// Which devices it is for, as its file says; absent where only equipment names it.
+    #[serde(rename = "match", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    matching: Option<Value>,
+    /// Whether it says of itself that its paths are not verified.
+    guess: bool,
+    /// How many of its rules name paths that are not verified.
+    guesses: usize,
+    /// How many rules it has.
+    rules: usize,
     /// For how many devices it was, by what they say of themselves, when that was counted last.
     #[serde(skip_serializing_if = "Option::is_none")]
     devices: Option<usize>,
@@ -158,14 +169,13 @@ fn views(sets: &Sets) -> Vec<ProfileView> {
         let settled = sets.settled.set.profiles().iter().find(|it| it.name == profile.name);
         let is_settled = settled.is_some_and(|it| it.revision == profile.revision);
         let state = if is_settled { "settled" } else { "candidate" };
-        let source = loaded.texts.profile(&profile.name).map(|(_, source)| source);
-        views.push(view(sets, profile, source, state));
+        views.push(view(sets, profile, loaded.texts.profile(&profile.name), state));
     }
     if let Some(candidate) = candidate {
         let names: Vec<_> = candidate.set.profiles().iter().map(|it| it.name.clone()).collect();
         for profile in sets.settled.set.profiles().iter().filter(|it| !names.contains(&it.name)) {
-            let source = sets.settled.texts.profile(&profile.name).map(|(_, source)| source);
-            views.push(view(sets, profile, source, "removed"));
+            let written = sets.settled.texts.profile(&profile.name);
+            views.push(view(sets, profile, written, "removed"));
         }
         views.sort_by(|one, other| one.name.cmp(&other.name));
     }
@@ -175,9 +185,10 @@ fn views(sets: &Sets) -> Vec<ProfileView> {
 fn view(
     sets: &Sets,
     profile: &provisioning::Profile,
-    source: Option<Source>,
+    written: Option<(&str, Source)>,
     state: &'static str,
 ) -> ProfileView {
+    let source = written.map(|(_, source)| source);
     let counted = !sets.devices.is_empty();
     ProfileView {
         name: profile.name.clone(),
@@ -189,6 +200,10 @@ fn view(
             Some(Source::Folder) | None => "folder",
         },
         state,
+        matching: profile.match_summary().cloned(),
+        guess: profile.is_guess,
+        guesses: profile.guesses(),
+        rules: profile.rules(),
         devices: counted.then(|| sets.devices.get(&profile.name).copied().unwrap_or(0)),
     }
 }

@@ -79,7 +79,7 @@ impl Inner {
                 key: key.clone(),
                 holder: row.holder,
                 by: "equipment",
-                is_stale: false,
+                retry_in: None,
                 fresh: EMBEDDED_FRESH,
             });
         }

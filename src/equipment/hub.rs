@@ -10,6 +10,9 @@ mod breaker;
 mod carrier;
 mod pauses;
 
+#[cfg(test)]
+mod tests;
+
 pub(super) use self::breaker::PROBE_EVERY;
 pub use self::carrier::{Carrier, CarrierError, Got, HttpCarrier, HubError, HubFault, Posted};
 
@@ -107,13 +110,15 @@ impl Hub {
         let permit = match pass {
             Pass::Refused => return Err(self.not_called(name, HubFault::Down)),
             Pass::Free | Pass::Probe => tokio::select! {
-                permit = self.turns.acquire() => permit,
+                // In this order: a turn that comes with the end of one's time is none.
+                biased;
                 () = self.breaker.opened(), if pass == Pass::Free => {
                     return Err(self.not_called(name, HubFault::Down));
                 }
                 () = tokio::time::sleep_until(deadline) => {
                     return Err(self.not_called(name, HubFault::Busy));
                 }
+                permit = self.turns.acquire() => permit,
             },
         };
         let begun = Instant::now();

@@ -3,11 +3,14 @@
 
 use super::Holds;
 use crate::commands::Desk;
-use crate::profiles::Profiles;
+use crate::provisioner::{Provisioner, Reason};
+use crate::registry::{Filter, Registry};
 use crate::shutdown::Stage;
 use crate::store::{Operation, Steering, Writer};
 use model::{DeviceId, Tenant};
+use provisioning::Standing;
 use std::collections::VecDeque;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -23,8 +26,10 @@ pub struct Release {
     pub holds: Arc<Holds>,
     /// Whose commands wait, and the way to wake them.
     pub desk: Arc<Desk>,
-    /// To have devices decided anew.
-    pub profiles: Arc<Profiles>,
+    /// Who knows which devices could not be made what they should be.
+    pub provisioner: Arc<Provisioner>,
+    /// Every device.
+    pub registry: Arc<Registry>,
     /// For the hour's counts.
     pub writer: Writer,
     /// How many are woken in a second.
@@ -43,10 +48,7 @@ impl Release {
                     self.write_behind().await;
                     self.wake_some(&mut queue);
                 }
-                () = self.holds.released.notified() => {
-                    self.profiles.touch();
-                    self.gather(&mut queue);
-                }
+                () = self.holds.released.notified() => self.gather(&mut queue).await,
                 () = stage.stop().cancelled() => break,
             }
         }
@@ -65,9 +67,13 @@ impl Release {
     }
 
     /// Whoever waited, each once. Those that are held by another hold go back to waiting by themselves.
-    fn gather(&self, queue: &mut VecDeque<(Tenant, DeviceId)>) {
+    async fn gather(&self, queue: &mut VecDeque<(Tenant, DeviceId)>) {
         let mut waited = std::mem::take(&mut *self.holds.waiting.lock());
         waited.extend(self.desk.with_writes());
+        let registry = Arc::clone(&self.registry);
+        // It looks at every device: not here, where others wait for their turn.
+        let barred = tokio::task::spawn_blocking(move || barred(&registry)).await;
+        waited.extend(barred.unwrap_or_default());
         queue.retain(|place| !waited.contains(place));
         queue.extend(waited);
         if !queue.is_empty() {
@@ -78,7 +84,34 @@ impl Release {
     fn wake_some(&self, queue: &mut VecDeque<(Tenant, DeviceId)>) {
         let count = self.wakes_per_second.load(Ordering::Relaxed) as usize;
         for (tenant, device) in queue.drain(..count.min(queue.len())) {
-            self.desk.ring(&tenant, &device);
+            let stands = self.registry.mark(&tenant, &device).map(|mark| mark.standing);
+            if stands.is_some_and(is_barred) {
+                // Looks at it anew, and wakes it.
+                self.provisioner.request(&tenant, &device, Reason::Allowed);
+            } else {
+                self.desk.ring(&tenant, &device);
+            }
         }
     }
+}
+
+const fn is_barred(standing: Standing) -> bool {
+    matches!(standing, Standing::Held | Standing::AwaitingApproval)
+}
+
+/// Devices that could not be made what they should be.
+fn barred(registry: &Registry) -> Vec<(Tenant, DeviceId)> {
+    let has_any = |(standing, count): (Standing, i64)| is_barred(standing) && count > 0;
+    if !registry.standings().any(has_any) {
+        return Vec::new();
+    }
+    let mut barred = Vec::new();
+    for standing in [Standing::Held, Standing::AwaitingApproval] {
+        let filter = Filter { standing: Some(standing), ..Filter::default() };
+        registry.for_each(&filter, |device| {
+            barred.push((device.tenant, device.id));
+            ControlFlow::Continue(())
+        });
+    }
+    barred
 }

@@ -1,18 +1,28 @@
 //! One device: what it should be against what is known of it, as people see it.
 
-use super::Recalled;
-use crate::profiles::{Loaded, subject};
+use crate::profiles::Loaded;
+use crate::provisioner::{self, DryRun, Planned};
 use crate::registry::Device;
 use jiff::Timestamp;
 use model::DataModel;
-use provisioning::{Circumstances, Layers, Plan, PlanView, Subject, Wish};
+use provisioning::{Equipment, Held, PlanView, RuleView, Wish};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// What is known of a device beside the registry.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'a> {
+    /// Its data model.
+    pub(super) model: Option<&'a DataModel>,
+    /// What it took, and what it would not.
+    pub(super) held: &'a Held,
+    /// What the business said of it last.
+    pub(super) equipment: Option<&'a Equipment>,
+}
+
 /// A device's plan before anyone looks at it.
 pub(super) struct Decided {
-    pub(super) layers: Layers,
-    pub(super) plan: Plan,
+    pub(super) planned: Planned,
     /// Whether anything is known of its data model: else only questions can be planned.
     pub(super) is_known: bool,
 }
@@ -35,58 +45,33 @@ pub struct DevicePlan {
     pub known: bool,
     /// Rules among those that would be applied whose paths nobody has verified on such a device.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub guesses: Vec<GuessView>,
+    pub guesses: Vec<RuleView>,
     /// What would be sent.
     #[serde(flatten)]
     pub plan: PlanView,
 }
 
-/// A rule whose path is a guess.
-#[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
-pub struct GuessView {
-    /// The profile's name.
-    pub profile: Box<str>,
-    /// The line of its file; 0: the whole profile is one.
-    pub line: u32,
-}
-
-/// Decides as a session would that has just begun and finds everything as it was read last.
+/// Decides as a session would that finds everything as it was read last.
 pub(super) fn decide(
     loaded: &Loaded,
     device: &Device,
-    model: Option<&DataModel>,
-    recalled: &Recalled,
+    known: &Known<'_>,
     key: &[u8; 32],
     now: Timestamp,
 ) -> Decided {
     let empty = DataModel::new();
-    let known = model.unwrap_or(&empty);
-    let subject = Subject { root: root(known), ..subject(device) };
-    let equipment = recalled.equipment.as_deref();
-    let layers = loaded.set.layers(&subject, equipment);
-    if layers.profiles.is_empty() {
-        return Decided { layers, plan: Plan::default(), is_known: model.is_some() };
-    }
     let none = serde_json::Value::Object(serde_json::Map::new());
-    let values = loaded.values.get(&device.tenant).map_or(&none, |values| &**values);
-    let wanted = layers.render(&subject, equipment, values, known);
-    let circumstances = Circumstances {
+    let planned = provisioner::plan(&DryRun {
+        set: &loaded.set,
+        device,
+        model: known.model.unwrap_or(&empty),
+        equipment: known.equipment,
+        tenant_values: loaded.values.get(&device.tenant).map_or(&none, |values| &**values),
+        held: known.held,
+        key,
         now,
-        // What is known counts as read in this session: the plan is about what is known.
-        session_began: Timestamp::UNIX_EPOCH,
-        is_claimed: device.claimed,
-        is_discovered: known.is_whole(),
-        fingerprint: wanted.fingerprint(key),
-        ..Circumstances::default()
-    };
-    let plan = provisioning::decide(&wanted, known, &recalled.held, circumstances);
-    Decided { layers, plan, is_known: model.is_some() }
-}
-
-/// The root of a data model, by what is known of it.
-fn root(known: &DataModel) -> &'static str {
-    let has = |root: &str| known.get(root).is_some() || known.below(root).next().is_some();
-    if has("InternetGatewayDevice.") { "InternetGatewayDevice." } else { "Device." }
+    });
+    Decided { planned, is_known: known.model.is_some() }
 }
 
 impl Decided {
@@ -95,19 +80,19 @@ impl Decided {
         DevicePlan {
             device: device.id.as_str().into(),
             model: model_of(device),
-            profiles: self.layers.profiles.iter().map(|it| it.name.clone()).collect(),
-            revision: self.layers.revision,
+            profiles: self.planned.profiles.clone(),
+            revision: self.planned.revision,
             claimed: device.claimed,
             known: self.is_known,
-            guesses: Vec::new(),
-            plan: PlanView::from(&self.plan),
+            guesses: self.planned.guesses.iter().map(RuleView::from).collect(),
+            plan: PlanView::from(&self.planned.plan),
         }
     }
 
     /// How many parameters would be set, in new objects too, by the profile that asks for them.
     pub(super) fn parameters(&self) -> BTreeMap<&str, u64> {
         let mut by_profile = BTreeMap::new();
-        for change in self.plan.changes() {
+        for change in self.planned.plan.changes() {
             *by_profile.entry(&*change.rule.profile).or_default() += 1;
         }
         by_profile
@@ -118,17 +103,17 @@ impl Decided {
         let is_object = |step: &&provisioning::Step| {
             matches!(step.wish, Wish::Add { .. } | Wish::Delete { .. })
         };
-        self.plan.steps.iter().filter(is_object).count() as u64
+        self.planned.plan.steps.iter().filter(is_object).count() as u64
     }
 
     /// How many parameters would not be sent, and are missed.
     pub(super) fn blocked(&self) -> u64 {
-        self.plan.blocked.iter().filter(|it| !it.is_harmless).count() as u64
+        self.planned.plan.blocked.iter().filter(|it| !it.is_harmless).count() as u64
     }
 
     /// Whether anything would be changed on the device.
     pub(super) fn writes(&self) -> bool {
-        self.plan.writes()
+        self.planned.plan.writes()
     }
 }
 

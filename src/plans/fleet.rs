@@ -1,11 +1,15 @@
 //! The fleet: pages of devices, several at once, each decided on a thread of its own.
 
-use super::decided::{self, Decided, DevicePlan, model_of};
-use super::{Plans, Recalled};
+use super::Plans;
+use super::decided::{self, Decided, DevicePlan, Known, model_of};
+use crate::data_models::DataModels;
 use crate::profiles::{Loaded, Profiles};
+use crate::provisioner::Provisioner;
 use crate::registry::{Device, Filter};
-use crate::store::ReadError;
-use model::{DeviceId, Protocol, Redacted, Tenant};
+use crate::store::{KnownRow, ReadError};
+use futures_util::future::join_all;
+use model::{DeviceId, Protocol, Tenant};
+use provisioning::Equipment;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -16,6 +20,9 @@ use tokio::task::spawn_blocking;
 /// Devices in a page: some MB of data models at the most that are usual, and a fraction of a second of
 /// one processor.
 const PAGE: usize = 256;
+/// Devices whose equipment is looked up at once: as many as the store's readers serve without crowding
+/// out the others.
+const PEEKS_MAX: usize = 4;
 /// Most models and profiles that are told apart in the totals; the others are one line together.
 const LINES_MAX: usize = 1_000;
 /// What the others are called.
@@ -146,16 +153,24 @@ impl Plans {
         let Some(first) = devices.first() else { return Ok(nothing) };
         let tenant = first.tenant.clone();
         let ids: Vec<_> = devices.iter().map(|device| device.id.clone()).collect();
-        let bodies = self.parts.store.data_models_of(&tenant, &ids).await?;
-        let recalled = self.recall(&tenant, &devices).await;
+        let known = self.parts.store.known_of(&tenant, &ids).await?;
+        let now = self.parts.clock.now();
+        let mut equipment = Vec::with_capacity(devices.len());
+        for some in devices.chunks(PEEKS_MAX) {
+            let mut peeks = Vec::with_capacity(PEEKS_MAX);
+            for device in some {
+                peeks.push(self.equipment(device, now));
+            }
+            equipment.extend(join_all(peeks).await);
+        }
         let page = Page {
             devices,
-            bodies: bodies.into_iter().collect(),
-            recalled,
+            known: known.into_iter().map(|row| (row.device.clone(), row)).collect(),
+            equipment,
             data_models: Arc::clone(&self.parts.data_models),
             profiles: Arc::clone(&self.parts.profiles),
-            key: self.parts.fingerprint_key,
-            now: self.parts.clock.now().wall,
+            provisioner: Arc::clone(&self.parts.provisioner),
+            now: now.wall,
         };
         let of = Arc::clone(which);
         let planned = spawn_blocking(move || page.plan(&of, examples)).await.map_err(failed)?;
@@ -166,26 +181,31 @@ impl Plans {
 /// A page of devices with all that is known of them.
 struct Page {
     devices: Vec<Device>,
-    bodies: HashMap<DeviceId, Redacted<Vec<u8>>>,
-    recalled: Vec<Recalled>,
-    data_models: Arc<crate::data_models::DataModels>,
+    known: HashMap<DeviceId, KnownRow>,
+    /// In the order of the devices.
+    equipment: Vec<Option<Arc<Equipment>>>,
+    data_models: Arc<DataModels>,
     profiles: Arc<Profiles>,
-    key: [u8; 32],
+    provisioner: Arc<Provisioner>,
     now: jiff::Timestamp,
 }
 
 impl Page {
     fn plan(&self, which: &Which, examples: usize) -> FleetPlan {
         let mut plan = FleetPlan::default();
-        let none = Recalled::default();
-        for (place, device) in self.devices.iter().enumerate() {
-            let recalled = self.recalled.get(place).unwrap_or(&none);
-            let model = self.bodies.get(&device.id).and_then(|it| self.data_models.unseal(it));
+        for (device, equipment) in self.devices.iter().zip(&self.equipment) {
+            let row = self.known.get(&device.id);
+            let sealed = row.and_then(|row| row.data_model.as_ref());
+            let model = sealed.and_then(|sealed| self.data_models.unseal(sealed));
+            let body = row.and_then(|row| row.provision.as_deref());
+            let kept = self.provisioner.kept_as(&device.tenant, &device.id, body);
+            let known =
+                Known { model: model.as_ref(), held: &kept.held, equipment: equipment.as_deref() };
             let loaded = which.loaded(device, &self.profiles);
-            let (key, now) = (&self.key, self.now);
-            let decided = decided::decide(&loaded, device, model.as_ref(), recalled, key, now);
+            let key = self.provisioner.key();
+            let decided = decided::decide(&loaded, device, &known, key, self.now);
             if let Which::Standing { named: Some(named) } = which
-                && !decided.layers.profiles.iter().any(|it| it.name == *named)
+                && !decided.planned.profiles.contains(named)
             {
                 continue;
             }
@@ -217,7 +237,7 @@ impl Which {
 
 impl FleetPlan {
     fn count(&mut self, device: &Device, decided: &Decided, examples: usize) {
-        if decided.layers.profiles.is_empty() {
+        if decided.planned.profiles.is_empty() {
             return;
         }
         self.touched += 1;

@@ -202,7 +202,7 @@ impl Keeper {
     pub fn faulty(&self, faults: &[ProfileFault]) {
         self.parts.metrics.loaded("faulty");
         for fault in faults {
-            error!(fault = super::fault_line(fault), "profiles are faulty; nothing changes");
+            error!(%fault, "profiles are faulty; nothing changes");
         }
     }
 
@@ -481,7 +481,7 @@ impl Keeper {
     async fn sweep(&self, settled: &Arc<Loaded>, loaded: &Arc<Loaded>, share: u32) -> Touched {
         let registry = Arc::clone(&self.parts.registry);
         let (settled, loaded) = (Arc::clone(settled), Arc::clone(loaded));
-        let sweep = move || sweep::sweep(&registry, &settled, &loaded, share, || false);
+        let sweep = move || sweep::sweep(&registry, &settled, &loaded, share);
         // It fails only by a panic, which ends the process.
         tokio::task::spawn_blocking(sweep).await.unwrap_or_default()
     }

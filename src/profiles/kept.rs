@@ -2,7 +2,7 @@
 
 use super::texts::{Loaded, Texts};
 use super::trial::Trial;
-use super::{OnTrial, Origin, Outcome, State, fault_line, trial};
+use super::{OnTrial, Origin, Outcome, State, trial};
 use crate::data_models::{compress, expand_to};
 use crate::secrets::Vault;
 use crate::store::{Operation, ProfileSetRow, SetRole, Steering, SteeringRows};
@@ -70,7 +70,7 @@ fn load(vault: &Vault, row: &ProfileSetRow) -> Option<Loaded> {
         Ok(loaded) => Some(loaded),
         Err(faults) => {
             for fault in &faults {
-                warn!(role, fault = fault_line(fault), "a kept profile is no longer understood");
+                warn!(role, %fault, "a kept profile is no longer understood");
             }
             None
         }

@@ -2,13 +2,12 @@
 
 use super::texts::Loaded;
 use super::trial;
+use crate::provisioner::subject;
 use crate::registry::{Device, Filter, Registry};
-use model::{DeviceId, Protocol, Tenant};
-use provisioning::{Layers, Subject};
+use model::Protocol;
+use provisioning::Layers;
 use std::collections::BTreeMap;
-
-/// Devices that are copied out of the registry at a time: it is locked for microseconds.
-const CHUNK: usize = 256;
+use std::ops::ControlFlow;
 
 /// What a change of the profiles touches.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -25,22 +24,10 @@ pub struct Touched {
     pub by_profile: BTreeMap<Box<str>, usize>,
 }
 
-/// A device as profiles see it. What is not known outside a session stands as most devices have it.
-pub(crate) fn subject(device: &Device) -> Subject<'_> {
-    Subject {
-        id: &device.id,
-        facts: &device.facts,
-        tags: &device.tags,
-        group: None,
-        customer: device.customer.as_deref(),
-        root: "",
-    }
-}
-
 impl Loaded {
     /// The profiles of a device by what is known of it, and not by its equipment.
     pub(crate) fn layers(&self, device: &Device) -> Layers {
-        self.set.layers(&subject(device), None)
+        self.set.layers(&subject(device, ""), None)
     }
 
     /// Whether other profiles or other values hold for a device in `other` than here.
@@ -52,18 +39,17 @@ impl Loaded {
     }
 }
 
-/// Looks at every CPE of the tenants. To be run where it stalls nobody: it takes some microseconds
-/// a device. Ends early, with what was found by then, once `is_cancelled`.
-pub(crate) fn sweep(
+/// Looks at every CPE. To be run where it stalls nobody: it takes some microseconds a device.
+pub(super) fn sweep(
     registry: &Registry,
     settled: &Loaded,
     candidate: &Loaded,
     share: u32,
-    is_cancelled: impl Fn() -> bool,
 ) -> Touched {
     let below = trial::threshold(share, None);
     let mut touched = Touched::default();
-    let look = |device: Device| {
+    let cwmp = Filter { protocol: Some(Protocol::Cwmp), ..Filter::default() };
+    registry.for_each(&cwmp, |device| {
         touched.devices += 1;
         for profile in candidate.layers(&device).profiles {
             *touched.by_profile.entry(profile.name.clone()).or_default() += 1;
@@ -74,31 +60,7 @@ pub(crate) fn sweep(
             touched.below += usize::from(place < below);
             touched.least = Some(touched.least.map_or(place, |least| least.min(place)));
         }
-    };
-    each_device(registry, &registry.tenants(), is_cancelled, look);
+        ControlFlow::Continue(())
+    });
     touched
-}
-
-/// Hands over every CPE of the tenants, in chunks between which nothing is locked.
-fn each_device(
-    registry: &Registry,
-    tenants: &[Tenant],
-    is_cancelled: impl Fn() -> bool,
-    mut look: impl FnMut(Device),
-) {
-    let filter = Filter { protocol: Some(Protocol::Cwmp), ..Filter::default() };
-    for tenant in tenants {
-        let mut after: Option<DeviceId> = None;
-        loop {
-            if is_cancelled() {
-                return;
-            }
-            let part = registry.part(tenant, &filter, after.as_ref(), CHUNK, CHUNK);
-            part.devices.into_iter().for_each(&mut look);
-            match part.next {
-                Some(next) => after = Some(next),
-                None => break,
-            }
-        }
-    }
 }

@@ -8,11 +8,18 @@ use provisioning::{ProfileFault, ProfileSet, Revision};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Profiles that are inside the binary: file name and text.
-const SHIPPED: [(&str, &str); 0] = [];
+const SHIPPED: [(&str, &str); 6] = [
+    ("default.toml", include_str!("../../config/profiles/default.toml")),
+    ("raisecom-ht803g-w.toml", include_str!("../../config/profiles/raisecom-ht803g-w.toml")),
+    ("tplink-deco.toml", include_str!("../../config/profiles/tplink-deco.toml")),
+    ("tplink-xx230v.toml", include_str!("../../config/profiles/tplink-xx230v.toml")),
+    ("tplink-xx430v.toml", include_str!("../../config/profiles/tplink-xx430v.toml")),
+    ("tplink-xx530v.toml", include_str!("../../config/profiles/tplink-xx530v.toml")),
+];
 /// Most files in the folder: no operator has so many models.
 const FILES_MAX: usize = 1_000;
 /// Most bytes of all files together: they are kept in one row of the store, and in memory while two
@@ -43,6 +50,9 @@ pub struct Texts {
     pub(super) files: BTreeMap<Box<str>, Text>,
     /// The file of tenants' values.
     pub(super) values: Option<Box<str>>,
+    /// Where the folder is, for whoever is told of a fault.
+    #[serde(skip)]
+    folder: Option<PathBuf>,
 }
 
 impl std::fmt::Debug for Texts {
@@ -77,10 +87,9 @@ impl Texts {
             texts.files.insert(name.into(), text);
         }
         let mut faults = Vec::new();
-        if let Some(folder) = config.profiles.as_deref()
-            && let Err(found) = texts.read_folder(folder)
-        {
-            faults.extend(found);
+        if let Some(folder) = config.profiles.as_deref() {
+            texts.folder = Some(folder.to_owned());
+            faults.extend(texts.read_folder(folder).err().unwrap_or_default());
         }
         if let Some(file) = config.values_file.as_deref() {
             match files::read_text(file) {
@@ -98,7 +107,7 @@ impl Texts {
 
     fn read_folder(&mut self, folder: &Path) -> Result<(), Vec<ProfileFault>> {
         let listed = files::list(folder).map_err(|error| vec![unreadable(folder, &error)])?;
-        let is_toml = |file: &&std::path::PathBuf| file.extension().is_some_and(|it| it == "toml");
+        let is_toml = |file: &&PathBuf| file.extension().is_some_and(|it| it == "toml");
         let found: Vec<_> = listed.iter().filter(is_toml).collect();
         if found.len() > FILES_MAX {
             let message = format!("holds more than {FILES_MAX} profiles");
@@ -126,7 +135,7 @@ impl Texts {
     /// Every fault of every file.
     pub fn load(self) -> Result<Loaded, Vec<ProfileFault>> {
         let files = self.files.iter().map(|(name, file)| (&**name, &*file.text));
-        let set = ProfileSet::parse(files);
+        let set = ProfileSet::parse(files).map_err(|faults| self.placed(faults));
         let values = values::parse(self.values.as_deref().unwrap_or_default());
         match (set, values) {
             (Ok(set), Ok(values)) => {
@@ -139,6 +148,17 @@ impl Texts {
                 Err(faults.into_iter().chain(values.err().unwrap_or_default()).collect())
             }
         }
+    }
+
+    /// The same faults with where their files are.
+    fn placed(&self, mut faults: Vec<ProfileFault>) -> Vec<ProfileFault> {
+        for fault in &mut faults {
+            let source = self.files.get(&fault.file).map(|file| file.source);
+            if let (Some(Source::Folder), Some(folder)) = (source, &self.folder) {
+                fault.file = folder.join(&*fault.file).display().to_string().into();
+            }
+        }
+        faults
     }
 
     /// The text of a profile, and where it comes from.
@@ -182,16 +202,6 @@ fn unreadable(file: &Path, error: &FileError) -> ProfileFault {
     ProfileFault { file: file.display().to_string().into(), line: None, message: chain(error) }
 }
 
-/// A fault on one line, as a compiler says it.
-#[must_use]
-pub fn fault_line(fault: &ProfileFault) -> String {
-    let ProfileFault { file, line, message } = fault;
-    match line {
-        Some(line) => format!("{file}:{line}: {message}"),
-        None => format!("{file}: {message}"),
-    }
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
@@ -202,6 +212,7 @@ pub(super) mod tests {
         Texts {
             files: files.iter().map(|(name, it)| ((*name).into(), text(it))).collect(),
             values: values.map(Into::into),
+            folder: None,
         }
     }
 
@@ -231,7 +242,7 @@ pub(super) mod tests {
         config.profiles = Some("/nowhere/profiles".into());
         config.values_file = Some("/nowhere/values.toml".into());
         let faults = Texts::read(&config).unwrap_err();
-        let lines: Vec<_> = faults.iter().map(fault_line).collect();
+        let lines: Vec<_> = faults.iter().map(ToString::to_string).collect();
         assert_eq!(lines.len(), 2, "{lines:?}");
         assert!(lines[0].starts_with("/nowhere/profiles: "), "{lines:?}");
         assert!(lines[1].starts_with("/nowhere/values.toml: "), "{lines:?}");

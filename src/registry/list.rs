@@ -9,6 +9,7 @@ use super::shard::Handle;
 use super::symbols::Table;
 use super::{Device, Filter, Part, Registry};
 use model::{DeviceId, Protocol, Tenant};
+use std::ops::ControlFlow;
 
 /// Devices that are copied out of the roster at a time, so that no change waits for long.
 const BATCH: usize = 256;
@@ -66,6 +67,24 @@ impl Registry {
                 return part;
             }
             last = self.id_of(end).map(|id| id.as_str().to_owned());
+        }
+    }
+
+    /// Hands over every device of every tenant that passes, some hundreds at a time between which
+    /// nothing is locked, until `look` says that it is enough. For a thread where nobody waits.
+    pub fn for_each(&self, filter: &Filter, mut look: impl FnMut(Device) -> ControlFlow<()>) {
+        for tenant in self.tenants() {
+            let mut after = None;
+            loop {
+                let part = self.part(&tenant, filter, after.as_ref(), BATCH, BATCH);
+                if part.devices.into_iter().try_for_each(&mut look).is_break() {
+                    return;
+                }
+                match part.next {
+                    Some(next) => after = Some(next),
+                    None => break,
+                }
+            }
         }
     }
 

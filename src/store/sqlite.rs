@@ -30,9 +30,10 @@ mod tasks;
 
 use super::{
     AuditEntry, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow,
-    EquipmentRow, FirmwareStep, GroupFirmwareRow, HubMemory, ImageRow, OpenError, OperationError,
-    Page, Position, ProvisionMark, ReadError, RolloutDevice, RolloutDevices, RolloutRow,
-    SteeringRows, Store, StoredEvent, TaskRow, Tasks, TokenRow, UploadRow, Uploads, Usage, Write,
+    EquipmentRow, FirmwareStep, GroupFirmwareRow, HubMemory, ImageRow, KnownRow, OpenError,
+    OperationError, Page, Position, ProvisionMark, ReadError, RolloutDevice, RolloutDevices,
+    RolloutRow, SteeringRows, Store, StoredEvent, TaskRow, Tasks, TokenRow, UploadRow, Uploads,
+    Usage, Write,
 };
 use async_trait::async_trait;
 use column::read_error;
@@ -239,11 +240,11 @@ impl Store for SqliteStore {
         data_models::get(self.readers(), tenant, device).await.map_err(read_error)
     }
 
-    async fn data_models_of(
+    async fn known_of(
         &self,
         tenant: &Tenant,
         devices: &[DeviceId],
-    ) -> Result<Vec<(DeviceId, Redacted<Vec<u8>>)>, ReadError> {
+    ) -> Result<Vec<KnownRow>, ReadError> {
         data_models::of(self.readers(), tenant, devices).await.map_err(read_error)
     }
 

@@ -83,6 +83,17 @@ pub struct ChangeHourRow {
     pub approval: Option<Json>,
 }
 
+/// What is kept of one device beside its row.
+#[derive(Clone, Debug)]
+pub struct KnownRow {
+    /// Which.
+    pub device: DeviceId,
+    /// Its data model, compressed and sealed.
+    pub data_model: Option<Redacted<Vec<u8>>>,
+    /// What it took of its profiles.
+    pub provision: Option<Box<str>>,
+}
+
 /// A change of what steers the fleet.
 #[derive(Clone, Debug)]
 pub enum Steering {

@@ -28,7 +28,7 @@ impl Upgrades {
     }
 
     async fn serve(self: &Arc<Self>, key: &Key, is_booting: bool) {
-        let Some(_busy) = self.begin(key) else { return };
+        let _busy = self.begin_in_turn(key).await;
         self.slots.came(key);
         let Some(device) = self.parts.registry.get(&key.0, &key.1) else { return };
         self.join_group(&device).await;

@@ -38,7 +38,7 @@ impl Upgrades {
             let Some(device) = upgrades.parts.registry.get(&key.0, &key.1) else {
                 return Upgrade::Refused { cause: "the device is not known".into() };
             };
-            let Some(_busy) = upgrades.begin(&key) else { return Upgrade::UnderWay };
+            let _busy = upgrades.begin_in_turn(&key).await;
             let wish = Wish {
                 source: Source::Profile(wanted.rule.profile.clone()),
                 image: wanted.image.as_deref(),

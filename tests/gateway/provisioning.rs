@@ -7,6 +7,7 @@ mod objects;
 mod plans;
 mod portal;
 mod refusals;
+mod rollouts;
 
 use crate::backend::Backend;
 use crate::daemon::{Daemon, Settings};
@@ -25,6 +26,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         objects::trials(),
         portal::trials(),
         plans::trials(),
+        rollouts::trials(),
     ]
     .into_iter()
     .flatten()

@@ -245,8 +245,8 @@ impl Session {
     }
 
     /// Says whether anything may be written to the device from now on. What it was asked already it
-    /// answers; setting up that would write is not begun, and what is under way and would write
-    /// again ends as failed. A command's first call is for the driver to stop: it settles that it was
+    /// answers; setting up that would write is not begun and never reported, and a command that is under
+    /// way and would write again ends as failed. A command's first call is for the driver to stop: it settles that it was
     /// sent as overtaken.
     pub fn set_held(&mut self, is_held: bool) {
         self.is_held = is_held;

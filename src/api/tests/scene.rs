@@ -6,6 +6,7 @@ use crate::deliver::cloud_event;
 use crate::pipeline::Pipeline;
 use crate::plans::{Plans, PlansParts};
 use crate::profiles::{self, Keeper, KeeperParts, Profiles};
+use crate::provisioner::{self, Provisioner};
 use crate::secrets::{KEY_LEN, Vault, new_token};
 use crate::store::{CustomerRow, Page, SqliteOptions, SqliteStore, TokenRow, WriterOptions};
 use crate::transfers::{self, TransferOptions};
@@ -114,22 +115,36 @@ async fn no_files(
 }
 
 /// A planner and a keeper of no profiles at all.
-async fn no_profiles(
+fn no_profiles(
     store: &Arc<dyn Store>,
     writer: &Writer,
     registry: &Arc<Registry>,
     data_models: &Arc<DataModels>,
-    holds: &Arc<Holds>,
+    (holds, equipments): (&Arc<Holds>, &Arc<Equipments>),
     vault: &Vault,
     prometheus: &prometheus::Registry,
 ) -> (Arc<Plans>, Arc<Keeper>) {
     let (clock, profiles) = (Clock::start(), Arc::<Profiles>::default());
+    let parts = provisioner::Parts {
+        store: Arc::clone(store),
+        writer: writer.clone(),
+        registry: Arc::clone(registry),
+        data_models: Arc::clone(data_models),
+        profiles: Arc::clone(&profiles),
+        holds: Arc::clone(holds),
+        equipments: Arc::clone(equipments),
+        upgrades: Arc::default(),
+        wakes: crate::wake::Wakes::new().0,
+        clock,
+    };
+    let counted = provisioner::Metrics::new(prometheus).unwrap();
     let plans = Plans::new(PlansParts {
         store: Arc::clone(store),
         registry: Arc::clone(registry),
         data_models: Arc::clone(data_models),
         profiles: Arc::clone(&profiles),
-        fingerprint_key: [7; 32],
+        provisioner: Arc::new(Provisioner::new(parts, vault, 5, counted)),
+        equipments: Arc::clone(equipments),
         clock,
     });
     let parts = KeeperParts {
@@ -244,9 +259,15 @@ impl Scene {
         let data_models =
             DataModels::new(of_store, writer.clone(), of_registry, vault.clone(), counted);
         let data_models = Arc::new(data_models);
-        let (plans, keeper) =
-            no_profiles(&store, &writer, &registry, &data_models, &holds, &vault, &prometheus)
-                .await;
+        let (plans, keeper) = no_profiles(
+            &store,
+            &writer,
+            &registry,
+            &data_models,
+            (&holds, &equipments),
+            &vault,
+            &prometheus,
+        );
         let (waker, asked) = crate::wake::Wakes::new();
         let desk = Arc::new(desk);
         let (of_registry, of_desk) = (Arc::clone(&registry), Arc::clone(&desk));
@@ -264,6 +285,20 @@ impl Scene {
         };
         let bounds = UpgradeOptions::new(&Config::default(), keys);
         let upgrades = Upgrades::new(upgrades, bounds, &prometheus).unwrap();
+        let parts = provisioner::Parts {
+            store: Arc::clone(&store),
+            writer: writer.clone(),
+            registry: Arc::clone(&registry),
+            data_models: Arc::clone(&data_models),
+            profiles: Arc::default(),
+            holds: Arc::clone(&holds),
+            equipments: Arc::clone(&equipments),
+            upgrades: Arc::clone(&upgrades),
+            wakes: Arc::clone(&waker),
+            clock,
+        };
+        let counted = provisioner::Metrics::new(&prometheus).unwrap();
+        let provisioner = Arc::new(Provisioner::new(parts, &vault, 5, counted));
         let state = ApiState::new(Parts {
             store,
             changes,
@@ -282,7 +317,8 @@ impl Scene {
             upgrades,
             traces: Arc::default(),
             replays: Replays::default(),
-            wakes: waker,
+            wakes: Arc::clone(&waker),
+            provisioner,
             source: cloud_event::source("test").into(),
             sinks: vec![ConfiguredSink { name: "erp".into(), tenant: Tenant::default() }],
             health: Arc::new(Health::new(writer.room_changes())),

@@ -278,11 +278,11 @@ impl Store for MemoryStore {
         Ok(Vec::new())
     }
 
-    async fn data_models_of(
+    async fn known_of(
         &self,
         _: &Tenant,
         _: &[DeviceId],
-    ) -> Result<Vec<(DeviceId, Redacted<Vec<u8>>)>, ReadError> {
+    ) -> Result<Vec<crate::store::KnownRow>, ReadError> {
         Ok(Vec::new())
     }
     async fn steering(&self) -> Result<SteeringRows, ReadError> {

@@ -16,9 +16,6 @@ use tracing::{debug, warn};
 
 /// Most names under which one device is asked for.
 const NAMES_MAX: usize = 6;
-/// For how long a device that the hub does not know is not asked for again: it is, at its next Inform,
-/// and a device in a loop of restarts is no flood.
-const UNKNOWN_FRESH: Duration = Duration::from_secs(30);
 
 /// What came of a question.
 pub(super) type Answer = Result<Found, Values>;
@@ -94,17 +91,12 @@ impl Inner {
             }
             Some(Last { equipment: equipment?, row })
         });
-        if let Some(left) = hub.pauses.left(tenant, device) {
-            hub.metrics.cached("pause");
-            return self.make_do(tenant, device, last, overlay, left, now).await;
-        }
         for name in names(last.as_ref(), subject, keys) {
             let same = last.as_ref().filter(|last| *last.row.serial == *name);
             match hub.get(&name, same.and_then(|last| last.row.etag.as_deref())).await {
                 Ok(Got::Unknown) => {}
                 Ok(Got::NotReady) => {
                     let pause = hub.pauses.failed(tenant, device);
-                    self.note(tenant, device, 0, pause, now);
                     return Err(Values::NotReady { retry_at: later(now.wall, pause) });
                 }
                 Ok(Got::NotModified) if same.is_some() => {
@@ -133,7 +125,6 @@ impl Inner {
             }
         }
         hub.pauses.clear(tenant, device);
-        self.note(tenant, device, 0, UNKNOWN_FRESH, now);
         Err(Values::Unknown)
     }
 
@@ -150,7 +141,7 @@ impl Inner {
         now: Now,
     ) -> Answer {
         let wait = match error.fault {
-            // Not this device's trouble: it is asked for as soon as anyone is.
+            // Not this device's trouble.
             HubFault::Down | HubFault::Busy => {
                 hub.metrics.cached("breaker");
                 PAUSE_MIN
@@ -175,13 +166,13 @@ impl Inner {
         now: Now,
     ) -> Answer {
         let Some(Last { row, equipment }) = last else {
-            self.note(tenant, device, 0, wait, now);
             return Err(Values::Unavailable { retry_at: later(now.wall, wait) });
         };
         let equipment = self.overlaid(tenant, device, equipment, overlay).await;
         let holder = self.holder(tenant, &row.serial).await;
         let (name, key, by) = (row.serial.clone(), key(&row.serial), "hub");
-        Ok(Found { equipment, name, key, holder, by, is_stale: true, fresh: wait })
+        let retry_in = Some(wait);
+        Ok(Found { equipment, name, key, holder, by, retry_in, fresh: Duration::ZERO })
     }
 
     /// What the hub says now.
@@ -199,7 +190,7 @@ impl Inner {
         let equipment = self.overlaid(tenant, device, equipment, overlay).await;
         let holder = self.holder(tenant, name).await;
         let (name, key) = (name.into(), key(name));
-        Found { equipment, name, key, holder, by: "hub", is_stale: false, fresh }
+        Found { equipment, name, key, holder, by: "hub", retry_in: None, fresh }
     }
 
     /// Keeps what the hub said, unless it said the same before.

@@ -236,10 +236,11 @@ fn what_never_holds() {
 
 /// What is no host is not sent, and is said; the rest is applied.
 fn no_host_is_not_sent() {
-    let scene = scene();
+    let own = SIX.replace("{{ equipment.ntp[0] }}", "{{ equipment.clock }}");
+    let scene = Scene::with(&[("tplink-xx230v", &own)], &[]);
     let router = Router::new(&scene.daemon, "tplink-xx230v", "NOHOST01");
     let mut wrong = document("NOHOST01");
-    wrong["ntp"] = json!(["not a host!", "ntp2.example.net"]);
+    wrong["clock"] = json!("not a host!");
     scene.hub.knows("NOHOST01", wrong);
     let visits = router.live(&UNPACKED);
     assert!(visits.iter().all(|it| of(&it.told(), NTP1) == 0), "{visits:#?}");

@@ -126,11 +126,6 @@ impl Why {
     }
 }
 
-/// The end of setting up that was not begun, because nothing may be written.
-pub(super) fn held(name: Box<str>) -> Verdict {
-    origin::Origin::Setup(name).failed(origin::Failure::new(Why::Held.words()).passing(true))
-}
-
 /// What to do next.
 #[derive(Debug)]
 pub(super) struct Step {
@@ -172,4 +167,14 @@ pub(super) enum Verdict {
     Setup { name: Box<str>, outcome: SetupOutcome },
     /// What nobody but the session asked for.
     Nobodys,
+}
+
+impl Verdict {
+    /// Whether it is of setting up that ended without the device having taken any of it.
+    pub(super) fn is_empty_setup(&self) -> bool {
+        match self {
+            Self::Setup { outcome: SetupOutcome::Failed { applied, .. }, .. } => applied.is_empty(),
+            Self::Setup { .. } | Self::Command(_) | Self::Nobodys => false,
+        }
+    }
 }

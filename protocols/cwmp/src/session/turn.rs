@@ -36,16 +36,23 @@ impl Session {
         self.wait_or(job.map_or(Next::Work, Next::Ask), now)
     }
 
-    /// Setting up that would write: it is decided again in a later session.
+    /// Setting up that would write is not begun, and so not reported: it is decided again in a later
+    /// session.
     fn drop_held_setup(&mut self) {
-        let work = std::mem::take(&mut self.work);
-        for work in work {
-            match work {
-                Work::Setup { name, kind } if writes(&kind) => {
-                    self.report(job::held(name));
-                }
-                other => self.work.push_back(other),
-            }
+        self.work.retain(|work| match work {
+            Work::Setup { kind, .. } => !writes(kind),
+            Work::Command { .. } => true,
+        });
+    }
+
+    /// Ends a job that would write again. Setting up of which the device took nothing counts as not
+    /// begun: it is no fault of the device's.
+    fn give_up_held(&mut self, job: Box<dyn Job>) {
+        let mut notes = Notes::default();
+        let verdicts = job.given_up(Why::Held, &mut notes);
+        self.note(notes);
+        for verdict in verdicts.into_iter().filter(|it| !it.is_empty_setup()) {
+            self.report(verdict);
         }
     }
 
@@ -116,7 +123,7 @@ impl Session {
                 self.wait_or(Next::Work, now)
             }
             Then::Ask(job) if self.is_held && job.request().is_write() => {
-                self.give_up(job, Why::Held);
+                self.give_up_held(job);
                 self.wait_or(Next::Work, now)
             }
             Then::Ask(job) => self.wait_or(Next::Ask(job), now),

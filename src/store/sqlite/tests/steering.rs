@@ -103,10 +103,10 @@ async fn data_models_of_many_are_read_at_once() {
         transact(&store, put).await.unwrap();
     }
     let asked = [cpe("1"), cpe("3"), cpe("4")];
-    let mut found = store.data_models_of(&tenant, &asked).await.unwrap();
-    found.sort_by(|one, other| one.0.cmp(&other.0));
-    let found: Vec<_> = found.into_iter().map(|(device, body)| (device, body.0)).collect();
+    let mut found = store.known_of(&tenant, &asked).await.unwrap();
+    found.sort_by(|one, other| one.device.cmp(&other.device));
+    let found: Vec<_> = found.into_iter().map(|it| (it.device, it.data_model.unwrap().0)).collect();
     assert_eq!(found, [(cpe("1"), b"1".to_vec()), (cpe("3"), b"3".to_vec())]);
     let elsewhere = Tenant::new("elsewhere").unwrap();
-    assert!(store.data_models_of(&elsewhere, &asked).await.unwrap().is_empty());
+    assert!(store.known_of(&elsewhere, &asked).await.unwrap().is_empty());
 }
