@@ -115,6 +115,30 @@ async fn no_files(
 }
 
 /// A planner and a keeper of no profiles at all, over what the provisioner works with.
+fn desk(
+    store: &Arc<dyn Store>,
+    writer: &Writer,
+    registry: &Arc<Registry>,
+    holds: &Arc<Holds>,
+    clock: Clock,
+) -> (Arc<Desk>, mpsc::Receiver<(Tenant, DeviceId)>) {
+    let (wake, wakes) = mpsc::channel(8);
+    let (store, registry) = (Arc::clone(store), Arc::clone(registry));
+    let desk = Desk::new(store, writer.clone(), registry, Arc::default(), clock, wake);
+    (Arc::new(desk.with_holds(Arc::clone(holds))), wakes)
+}
+
+fn pipeline(
+    writer: &Writer,
+    registry: &Arc<Registry>,
+    desk: &Arc<Desk>,
+    clock: Clock,
+) -> Arc<Pipeline> {
+    let (registry, desk) = (Arc::clone(registry), Arc::clone(desk));
+    Arc::new(Pipeline::new(writer.clone(), registry, desk, clock))
+}
+
+/// A planner and a keeper of no profiles at all.
 fn no_profiles(
     store: &Arc<dyn Store>,
     writer: &Writer,
@@ -127,6 +151,19 @@ fn no_profiles(
     prometheus: &prometheus::Registry,
 ) -> (Arc<Plans>, Arc<Keeper>) {
     let (clock, profiles) = (Clock::start(), Arc::<Profiles>::default());
+    let parts = provisioner::Parts {
+        store: Arc::clone(store),
+        writer: writer.clone(),
+        registry: Arc::clone(registry),
+        data_models: Arc::clone(data_models),
+        profiles: Arc::clone(&profiles),
+        holds: Arc::clone(holds),
+        equipments: Arc::clone(equipments),
+        upgrades: Upgrades::idle(store, writer, registry, clock),
+        wakes: crate::wake::Wakes::new().0,
+        clock,
+    };
+    let counted = provisioner::Metrics::new(prometheus).unwrap();
     let plans = Plans::new(PlansParts {
         store: Arc::clone(store),
         registry: Arc::clone(registry),
@@ -244,10 +281,7 @@ impl Scene {
         ];
         let (changes, task) = Changes::new(&writer, &mirrors);
         tokio::spawn(task);
-        let (wake, wakes) = mpsc::channel(8);
-        let (of_store, of_registry) = (Arc::clone(&store), Arc::clone(&registry));
-        let desk = Desk::new(of_store, writer.clone(), of_registry, Arc::default(), clock, wake);
-        let desk = desk.with_holds(Arc::clone(&holds));
+        let (desk, wakes) = desk(&store, &writer, &registry, &holds, clock);
         let of_registry = Arc::clone(&registry);
         let credentials = no_credentials(vault.clone(), writer.clone(), of_registry, clock);
         let (of_store, of_registry) = (Arc::clone(&store), Arc::clone(&registry));
@@ -257,15 +291,12 @@ impl Scene {
         let data_models = Arc::new(data_models);
         let profiles = Arc::<Profiles>::default();
         let (waker, asked) = crate::wake::Wakes::new();
-        let desk = Arc::new(desk);
-        let (of_registry, of_desk) = (Arc::clone(&registry), Arc::clone(&desk));
-        let pipeline = Arc::new(Pipeline::new(writer.clone(), of_registry, of_desk, clock));
         let upgrades = upgrades::Parts {
             store: Arc::clone(&store),
             writer: writer.clone(),
             registry: Arc::clone(&registry),
             desk: Arc::clone(&desk),
-            pipeline,
+            pipeline: pipeline(&writer, &registry, &desk, clock),
             transfers: Arc::clone(&transfers),
             holds: Arc::clone(&holds),
             wakes: Arc::clone(&waker),
