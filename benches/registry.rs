@@ -139,6 +139,7 @@ fn device(tenant: &Tenant, n: usize) -> DeviceRow {
         aliases: aliases(n),
     };
     DeviceRow {
+        group: None,
         tenant: tenant.clone(),
         id: identity(n),
         facts,

@@ -20,7 +20,9 @@ pub mod metrics;
 pub mod problem;
 pub mod serve;
 
+mod approvals;
 mod audit;
+mod checks;
 mod commands;
 mod credentials;
 mod customers;
@@ -28,12 +30,18 @@ mod dead_letters;
 mod devices;
 mod equipment;
 mod events;
+mod groups;
+mod holds;
 mod images;
 mod input;
 mod naming;
 mod openapi;
 mod parameters;
+mod plans;
+mod profiles;
+mod provision;
 mod push;
+mod rollouts;
 mod sinks;
 mod tasks;
 mod tokens;
@@ -60,12 +68,16 @@ use crate::data_models::DataModels;
 use crate::deliver::Replays;
 use crate::equipment::Equipments;
 use crate::files::FileError;
+use crate::holds::Holds;
+use crate::plans::Plans;
+use crate::profiles::Keeper;
 use crate::provisioner::Provisioner;
 use crate::registry::{Device, Registry};
 use crate::store::{AuditEntry, Operation, OperationError, ReadError, Store, WriteError, Writer};
 use crate::tasks::Tasks;
 use crate::trace::Traces;
 use crate::transfers::{FileBody, Transfers};
+use crate::upgrades::Upgrades;
 use crate::wake::Wakes;
 use access::Authorised;
 use axum::body::Body;
@@ -77,6 +89,7 @@ use config::Cidr;
 use input::DeviceName;
 use model::{DeviceId, Json, Tenant};
 use problem::{Code, Problem};
+use provisioning::checkup::Limits;
 use serde::Serialize;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -107,6 +120,8 @@ pub struct ApiOptions {
     pub keep_alive: Duration,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<Cidr>,
+    /// From where on a device is not well.
+    pub checks: Limits,
 }
 
 impl Default for ApiOptions {
@@ -119,6 +134,7 @@ impl Default for ApiOptions {
             streams_max: 100,
             keep_alive: Duration::from_secs(15),
             trusted_proxies: Vec::new(),
+            checks: Limits::default(),
         }
     }
 }
@@ -149,12 +165,20 @@ pub struct Parts {
     pub credentials: Arc<Credentials>,
     /// Images, and what devices have sent.
     pub transfers: Arc<Transfers>,
+    /// Images on their way to devices.
+    pub upgrades: Arc<Upgrades>,
     /// Who is listened to.
     pub traces: Arc<Traces>,
     /// Wakes the sinks for dead letters.
     pub replays: Replays,
     /// What became of waking devices, and the way to ask for it.
     pub wakes: Arc<Wakes>,
+    /// Who loads profiles and looks after their trial.
+    pub keeper: Arc<Keeper>,
+    /// What must not be written to, and the hour's changes.
+    pub holds: Arc<Holds>,
+    /// What would be sent to devices.
+    pub plans: Arc<Plans>,
     /// Brings devices to what they should be.
     pub provisioner: Arc<Provisioner>,
     /// The CloudEvents `source` of this node ([`crate::deliver::cloud_event::source`]).
@@ -275,6 +299,7 @@ impl From<WriteError> for Problem {
                 "dead letter" => Code::NoSuchDeadLetter.into(),
                 "upload" => Code::NoSuchUpload.into(),
                 "image" => Code::NoSuchImage.into(),
+                "hold" => Code::NoSuchHold.into(),
                 "equipment" => Code::NoSuchEquipment.into(),
                 "task" => Code::NoSuchTask.into(),
                 "cursor" | "sink" => Code::NoSuchSink.into(),

@@ -25,25 +25,32 @@ use crate::credentials::Credentials;
 use crate::data_models::{self, DataModels};
 use crate::deliver::{self, Replays};
 use crate::equipment::{self, Equipments, HttpCarrier, HubOptions};
+use crate::holds::{self, Holds, wake::Release};
 use crate::housekeeping::Housekeeping;
 use crate::lines::Lines;
 use crate::logging::Logging;
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
+use crate::plans::{Plans, PlansParts};
+use crate::profiles::{self, Keeper, KeeperParts, Loaded, Profiles};
 use crate::provisioner::{self, Provisioner};
 use crate::registry::Registry;
 use crate::secrets::Vault;
 use crate::settings::Settings;
 use crate::shutdown::{Overdue, Stage};
-use crate::store::{self, CommitError, SqliteOptions, SqliteStore, Store, Writer, WriterOptions};
+use crate::store::{
+    self, CommitError, SqliteOptions, SqliteStore, SteeringRows, Store, Writer, WriterOptions,
+};
 use crate::tasks::{self, Tasks};
 use crate::trace::Traces;
 use crate::transfers::{self, TransferOptions, Transfers};
+use crate::upgrades::{self, UpgradeOptions, Upgrades};
 use crate::wake::{self, Ask, UdpCaller, WakeOptions, Waker, Wakes};
 use config::{BackendKind, Config, StoreUrl};
 use delivery::Networks;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -109,11 +116,16 @@ struct Core {
     provisioner: Arc<Provisioner>,
     tasks: Arc<Tasks>,
     equipments: Arc<Equipments>,
+    upgrades: Arc<Upgrades>,
+    profiles: Arc<Profiles>,
+    holds: Arc<Holds>,
+    plans: Arc<Plans>,
 }
 
 impl Daemon {
     /// Opens the store, rebuilds what is in memory, opens the listeners.
-    pub async fn start(settings: Settings, logging: Logging) -> Result<Self, StartError> {
+    pub async fn start(mut settings: Settings, logging: Logging) -> Result<Self, StartError> {
+        let at_start = std::mem::take(&mut settings.profiles);
         let config = &settings.config;
         for warning in config.warnings() {
             warn!("{warning}");
@@ -133,10 +145,11 @@ impl Daemon {
         let (wake, named) = mpsc::channel(wake::QUEUE_MAX);
         let (wakes, asked) = Wakes::new();
         let core = join(&settings, &first, clock, metrics, store, writer, (wake, wakes))?;
-        load::rebuild(&core).await?;
+        let steering = load::rebuild(&core).await?;
         first_start::make_operator_token(&core, &config.data_dir).await?;
         info!(devices = core.registry.len(), commands = core.desk.len(), "registry rebuilt");
 
+        let (keeper, at_start) = keep_profiles(config, &core, at_start, &steering).await?;
         let stages = Stages {
             listeners: Stage::new("listeners"),
             house: Stage::new("house"),
@@ -149,11 +162,15 @@ impl Daemon {
         let stun = listeners::stun(config, &core, &stages.listeners).await?;
         let (server, udp) = stun.unzip();
         start_house(config, &core, (named, asked), udp, &stages);
+        let wakes_per_second = start_steering(config, &core, (&keeper, at_start), &stages.house);
         let opened = listeners::start(&settings, &core, server, &stages.listeners).await?;
-        let operator = operator(config, &core, &replays, &health, &stages.delivery).await?;
+        let operator =
+            operator(config, &core, &keeper, (&replays, &health), &stages.delivery).await?;
         health.set_started();
 
-        let reload = Reload::new(&settings, logging, opened.services, opened.certificates);
+        let steering = (keeper, wakes_per_second);
+        let reload =
+            Reload::new(&settings, logging, opened.services, opened.certificates, steering);
         let addresses = Addresses { operator, ..opened.addresses };
         info!(cwmp = %addresses.cwmp, mqtt = %addresses.mqtt, public = %addresses.public,
             operator = %addresses.operator, "lastmile is up");
@@ -219,14 +236,17 @@ fn join(
 ) -> Result<Core, StartError> {
     let registry = Arc::new(Registry::new());
     let lines = Arc::new(Lines::default());
-    let desk = Arc::new(Desk::new(
+    let changes_max = settings.config.provisioning.changes_per_hour_max.get();
+    let holds = Arc::new(Holds::new(changes_max, holds::Metrics::new(metrics.registry())?));
+    let desk = Desk::new(
         Arc::clone(&store),
         writer.clone(),
         Arc::clone(&registry),
         Arc::clone(&lines),
         clock,
         wake,
-    ));
+    );
+    let desk = Arc::new(desk.with_holds(Arc::clone(&holds)));
     let pipeline = Pipeline::new(writer.clone(), Arc::clone(&registry), Arc::clone(&desk), clock);
     let vault = Vault::new(&first.key);
     let credentials = Credentials::new(
@@ -247,6 +267,7 @@ fn join(
         data_models::Metrics::new(metrics.registry())?,
     );
     let data_models = Arc::new(data_models);
+    let profiles = Arc::new(Profiles::default());
     let parts = transfers::Parts {
         store: Arc::clone(&store),
         writer: writer.clone(),
@@ -255,7 +276,7 @@ fn join(
     };
     let counted = tasks::Metrics::new(metrics.registry())?;
     let tasks = Tasks::new(Arc::clone(&store), writer.clone(), clock, counted);
-    let equipments = Equipments::new(equipment::Parts {
+    let equipments = Arc::new(Equipments::new(equipment::Parts {
         store: Arc::clone(&store),
         writer: writer.clone(),
         registry: Arc::clone(&registry),
@@ -265,26 +286,48 @@ fn join(
         metrics: equipment::Metrics::new(metrics.registry())?,
         claim_networks: settings.config.provisioning.claim_networks.clone(),
         hub: hub(settings, clock)?,
-    });
-    let equipments = Arc::new(equipments);
+    }));
     let (data_dir, options) = (&settings.config.data_dir, TransferOptions::from(&settings.config));
     let transfers = Transfers::new(parts, data_dir, options, metrics.registry())?;
+    let pipeline = Arc::new(pipeline);
+    let parts = upgrades::Parts {
+        store: Arc::clone(&store),
+        writer: writer.clone(),
+        registry: Arc::clone(&registry),
+        desk: Arc::clone(&desk),
+        pipeline: Arc::clone(&pipeline),
+        transfers: Arc::clone(&transfers),
+        holds: Arc::clone(&holds),
+        wakes: Arc::clone(&wakes),
+        clock,
+    };
+    let options = UpgradeOptions::new(&settings.config, settings.firmware_keys.clone());
+    let upgrades = Upgrades::new(parts, options, metrics.registry())?;
     let parts = provisioner::Parts {
         store: Arc::clone(&store),
         writer: writer.clone(),
         registry: Arc::clone(&registry),
         data_models: Arc::clone(&data_models),
-        profiles: profiles(&settings.config)?,
-        holds: Arc::default(),
+        profiles: Arc::clone(&profiles),
+        holds: Arc::clone(&holds),
         equipments: Arc::clone(&equipments),
-        upgrades: Arc::default(),
+        upgrades: Arc::clone(&upgrades),
         wakes: Arc::clone(&wakes),
         clock,
     };
     let rounds_max = settings.config.provisioning.rounds_max.get();
     let rounds_max = u8::try_from(rounds_max).unwrap_or(u8::MAX);
     let counted = provisioner::Metrics::new(metrics.registry())?;
-    let provisioner = Provisioner::new(parts, &vault, rounds_max, counted);
+    let provisioner = Arc::new(Provisioner::new(parts, &vault, rounds_max, counted));
+    let plans = Plans::new(PlansParts {
+        store: Arc::clone(&store),
+        registry: Arc::clone(&registry),
+        data_models: Arc::clone(&data_models),
+        profiles: Arc::clone(&profiles),
+        provisioner: Arc::clone(&provisioner),
+        equipments: Arc::clone(&equipments),
+        clock,
+    });
     Ok(Core {
         clock,
         vault,
@@ -294,17 +337,63 @@ fn join(
         registry,
         lines,
         desk,
-        pipeline: Arc::new(pipeline),
+        pipeline,
         credentials: Arc::new(credentials),
         traces: Arc::default(),
         access: Arc::new(access),
         wakes,
-        provisioner: Arc::new(provisioner),
+        provisioner,
         data_models,
         transfers,
+        holds,
+        plans,
+        profiles,
+        upgrades,
         tasks,
         equipments,
     })
+}
+
+/// The profiles as they stand, and who keeps them; what was read at start is given back where it is yet
+/// to be tried.
+async fn keep_profiles(
+    config: &Config,
+    core: &Core,
+    at_start: Loaded,
+    steering: &SteeringRows,
+) -> Result<(Arc<Keeper>, Option<Loaded>), StartError> {
+    let parts = KeeperParts {
+        profiles: Arc::clone(&core.profiles),
+        registry: Arc::clone(&core.registry),
+        plans: Arc::clone(&core.plans),
+        holds: Arc::clone(&core.holds),
+        writer: core.writer.clone(),
+        vault: core.vault.clone(),
+        clock: core.clock,
+        metrics: profiles::Metrics::new(core.metrics.registry())?,
+    };
+    Ok(Keeper::open(parts, config.provisioning.clone(), at_start, steering).await?)
+}
+
+/// What looks after profiles and holds by itself; with how many devices are woken in a second.
+fn start_steering(
+    config: &Config,
+    core: &Core,
+    (keeper, at_start): (&Arc<Keeper>, Option<Loaded>),
+    stage: &Stage,
+) -> Arc<AtomicU32> {
+    stage.spawn(Arc::clone(keeper).run(at_start, stage.clone()));
+    let wakes_per_second = Arc::new(AtomicU32::new(config.provisioning.wakes_per_second.get()));
+    let release = Release {
+        holds: Arc::clone(&core.holds),
+        desk: Arc::clone(&core.desk),
+        provisioner: Arc::clone(&core.provisioner),
+        registry: Arc::clone(&core.registry),
+        writer: core.writer.clone(),
+        wakes_per_second: Arc::clone(&wakes_per_second),
+    };
+    stage.spawn(release.run(stage.clone()));
+    wakes_per_second
 }
 
 /// The business's hub, where it has one.
@@ -345,6 +434,7 @@ fn start_house(
     // With the listeners: a call that is cut off here is made again after the next start.
     stages.listeners.spawn(Arc::clone(&core.tasks).run(stages.listeners.clone()));
     stages.house.spawn(Arc::clone(&core.transfers).keep_house(stages.house.clone()));
+    stages.house.spawn(Arc::clone(&core.upgrades).run(stages.house.clone()));
     let waking = &config.cwmp.connection_request;
     let waker = Waker {
         registry: Arc::clone(&core.registry),
@@ -364,20 +454,31 @@ fn start_house(
     stages.listeners.spawn(waker.run(named, asked, stages.listeners.clone()));
 }
 
+/// From where on a device is not well.
+fn limits(checks: &config::Checks) -> provisioning::checkup::Limits {
+    provisioning::checkup::Limits {
+        optical_weak_dbm: checks.optical_weak.get(),
+        optical_low_dbm: checks.optical_low.get(),
+        optical_high_dbm: checks.optical_high.get(),
+        reading_age_max: checks.reading_age_max.get(),
+    }
+}
+
 /// Opens the operator side. It stops with delivery: an operator may watch the daemon stop.
 async fn operator(
     config: &Config,
     core: &Core,
-    replays: &Replays,
-    health: &Arc<Health>,
+    keeper: &Arc<Keeper>,
+    (replays, health): (&Replays, &Arc<Health>),
     stage: &Stage,
 ) -> Result<SocketAddr, StartError> {
     let registry = Arc::clone(&core.registry) as Arc<dyn api::Mirror>;
     let access = Arc::clone(&core.access) as Arc<dyn api::Mirror>;
     let transfers = Arc::clone(&core.transfers) as Arc<dyn api::Mirror>;
+    let holds = Arc::clone(&core.holds) as Arc<dyn api::Mirror>;
     let equipments = Arc::clone(&core.equipments) as Arc<dyn api::Mirror>;
     let tasks = Arc::clone(&core.tasks) as Arc<dyn api::Mirror>;
-    let mirrors = [registry, access, transfers, equipments, tasks];
+    let mirrors = [registry, access, transfers, holds, equipments, tasks];
     let (changes, lanes) = Changes::new(&core.writer, &mirrors);
     tokio::spawn(lanes);
     let sinks = config.sink.iter().map(|sink| api::ConfiguredSink {
@@ -397,9 +498,13 @@ async fn operator(
         equipments: Arc::clone(&core.equipments),
         tasks: Arc::clone(&core.tasks),
         transfers: Arc::clone(&core.transfers),
+        upgrades: Arc::clone(&core.upgrades),
         traces: Arc::clone(&core.traces),
         replays: replays.clone(),
         wakes: Arc::clone(&core.wakes),
+        keeper: Arc::clone(keeper),
+        holds: Arc::clone(&core.holds),
+        plans: Arc::clone(&core.plans),
         provisioner: Arc::clone(&core.provisioner),
         source: deliver::cloud_event::source(config.node.as_str()).into(),
         sinks: sinks.collect(),
@@ -413,6 +518,7 @@ async fn operator(
             wait_max: config.operator.wait_max.get(),
             streams_max: config.operator.event_streams_max.as_usize(),
             trusted_proxies: config.trusted_proxies.clone(),
+            checks: limits(&config.checks),
             ..ApiOptions::default()
         },
     });
@@ -425,16 +531,4 @@ async fn operator(
     let address = socket.local_addr()?;
     stage.spawn(api::serve(socket, state, options, stage.stop().clone()));
     Ok(address)
-}
-
-fn profiles(config: &Config) -> Result<Arc<crate::profiles::Profiles>, StartError> {
-    let Some(folder) = &config.provisioning.profiles else { return Ok(Arc::default()) };
-    let mut texts = Vec::new();
-    for file in crate::files::list(folder)? {
-        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        texts.push((name, crate::files::read_text(&file)?));
-    }
-    let set = provisioning::ProfileSet::parse(texts.iter().map(|(n, t)| (n.as_str(), t.as_str())));
-    let set = set.map_err(|faults| format!("{faults:?}"))?;
-    Ok(Arc::new(crate::profiles::Profiles::of(set)))
 }

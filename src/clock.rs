@@ -37,6 +37,15 @@ impl Clock {
     }
 }
 
+/// A new name for something that is made now: a ULID, so that names sort by their making.
+#[must_use]
+pub fn new_name(now: jiff::Timestamp) -> Box<str> {
+    let millis = u64::try_from(now.as_millisecond()).unwrap_or(0);
+    let mut random = [0; 16];
+    SystemRandom.fill(&mut random);
+    ulid::Ulid::from_parts(millis, u128::from_ne_bytes(random)).to_string().into()
+}
+
 /// The operating system's randomness, fit for secrets.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemRandom;

@@ -14,6 +14,7 @@ mod seats;
 mod timers;
 
 use crate::clock::Clock;
+use crate::holds::Holds;
 use crate::lines::Lines;
 use crate::registry::Registry;
 use crate::store::{AuditEntry, Operation, OperationError, ReadError, Store, WriteError, Writer};
@@ -96,6 +97,8 @@ pub struct Desk {
     writer: Writer,
     registry: Arc<Registry>,
     lines: Arc<Lines>,
+    /// What must not be written to.
+    holds: Arc<Holds>,
     clock: Clock,
     store: StoreRef,
     open: DashMap<Key, Vec<Open>>,
@@ -131,6 +134,7 @@ impl Desk {
             writer,
             registry,
             lines,
+            holds: Arc::default(),
             clock,
             store: StoreRef(store),
             open: DashMap::new(),
@@ -141,6 +145,18 @@ impl Desk {
             wake,
             names: Names::default(),
         }
+    }
+
+    /// The same, which hands out no write that is held.
+    #[must_use]
+    pub fn with_holds(self, holds: Arc<Holds>) -> Self {
+        Self { holds, ..self }
+    }
+
+    /// What must not be written to.
+    #[must_use]
+    pub fn holds(&self) -> &Arc<Holds> {
+        &self.holds
     }
 
     /// Takes up where the last process left off: what was sent then is `unknown` now, or queued

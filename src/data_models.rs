@@ -119,6 +119,11 @@ impl DataModels {
         Ok(model)
     }
 
+    /// What was read from the store by others; `None` where it cannot be read.
+    pub(crate) fn unseal(&self, sealed: &Redacted<Vec<u8>>) -> Option<DataModel> {
+        unpack(&self.vault, sealed)
+    }
+
     /// What the store has of a device.
     async fn sealed(
         &self,
@@ -325,7 +330,8 @@ async fn apart<T: Send + 'static>(
     if is_long { spawn_blocking(work).await } else { Ok(work()) }
 }
 
-fn compress(bytes: &[u8]) -> Vec<u8> {
+/// Makes bytes fewer.
+pub(crate) fn compress(bytes: &[u8]) -> Vec<u8> {
     let out = Vec::with_capacity(bytes.len() / 3);
     let mut encoder = DeflateEncoder::new(out, Compression::new(LEVEL));
     let written = encoder.write_all(bytes).and_then(|()| encoder.finish());
@@ -333,10 +339,15 @@ fn compress(bytes: &[u8]) -> Vec<u8> {
 }
 
 fn expand(packed: &[u8]) -> Option<Vec<u8>> {
+    expand_to(packed, ENCODED_BYTES_MAX)
+}
+
+/// What was [compressed](compress), where that is at most `bytes_max`.
+pub(crate) fn expand_to(packed: &[u8], bytes_max: usize) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(packed.len() * 4);
-    let limit = u64::try_from(ENCODED_BYTES_MAX).ok()?;
+    let limit = u64::try_from(bytes_max).ok()?;
     DeflateDecoder::new(packed).take(limit + 1).read_to_end(&mut out).ok()?;
-    (out.len() <= ENCODED_BYTES_MAX).then_some(out)
+    (out.len() <= bytes_max).then_some(out)
 }
 
 /// What is counted of data models.

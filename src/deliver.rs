@@ -18,7 +18,9 @@ mod egress;
 mod feed;
 mod filter;
 mod keeper;
+mod lag;
 mod metrics;
+mod mqtt;
 mod options;
 mod parked;
 mod reader;
@@ -34,7 +36,11 @@ pub use feed::{Feed, FeedItem, FeedStart, Positions};
 pub use filter::{Filter, FilterError};
 pub use keeper::{Keeper, KeeperOptions};
 pub use metrics::Metrics;
-pub use options::SinkOptions;
+pub(crate) use mqtt::{
+    Connection as MqttConnection, Fault as MqttFault, SignIn as MqttSignIn, reach_inside,
+};
+pub use mqtt::{Inside, Mqtt, MqttBroker, MqttOptions, MqttTask, ReachError, broker_tls};
+pub use options::{Optional, SinkOptions};
 pub use replays::{Replays, drop_sink};
 pub use signature::{SecretError, SigningSecret};
 pub use sink::{Sink, SinkContext, SinkError};

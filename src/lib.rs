@@ -9,6 +9,7 @@ extern crate self as lastmile;
 
 pub mod api;
 pub mod assemble;
+pub mod bus;
 pub mod client;
 pub mod clock;
 pub mod commands;
@@ -27,6 +28,7 @@ pub mod logging;
 pub mod menus;
 pub mod metrics;
 pub mod pipeline;
+pub mod plans;
 pub mod profiles;
 pub mod provision;
 pub mod provisioner;

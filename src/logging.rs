@@ -33,7 +33,8 @@ impl Logging {
 }
 
 /// Ours from `level` on; everybody else's never below `info`, since what they tell there is theirs
-/// to choose, headers and bodies included.
+/// to choose, headers and bodies included. The broker inside tells of every connection and of what
+/// came over it: it is heard through what we say of it alone.
 fn filter(level: LogLevel) -> EnvFilter {
     let (level, others) = match level {
         LogLevel::Error => ("error", "error"),
@@ -42,5 +43,5 @@ fn filter(level: LogLevel) -> EnvFilter {
         LogLevel::Debug => ("debug", "info"),
         LogLevel::Trace => ("trace", "info"),
     };
-    EnvFilter::new(format!("{others},lastmile={level}"))
+    EnvFilter::new(format!("{others},rumqttd=off,lastmile={level}"))
 }

@@ -173,11 +173,15 @@ impl Pipeline {
 
     /// Moves one command on, with the event that tells its end; a failure that may pass puts it back
     /// into the queue where it is to be tried again. `Overtaken` when the command has come to its end
-    /// meanwhile; what would be `Refused` is the error that says why.
+    /// meanwhile, or was about to be sent and may not be; what would be `Refused` is the error that says why.
     pub async fn change(&self, change: CommandChange) -> Result<Settlement, WriteError> {
         let Some(command) = self.desk.look_up(&change.id) else {
             return Ok(Settlement::Overtaken);
         };
+        // It stays queued: what is about to leave is the last that a hold can stop.
+        if change.state == CommandState::Sent && self.desk.holds_back(&command) {
+            return Ok(Settlement::Overtaken);
+        }
         let at = self.clock.now().wall;
         let change = commands::settled(&command, change, at);
         let events = command_ended(&command, &change, at).into_iter().collect();

@@ -8,8 +8,10 @@
 //!
 //! It never speaks to a device: the CWMP driver gives it what was answered, and takes what to ask.
 
+mod checkup;
 mod dry_run;
 mod kept;
+mod memory;
 mod metrics;
 mod rounds;
 mod run;
@@ -19,6 +21,7 @@ mod waits;
 pub use dry_run::{DryRun, Planned, plan};
 pub use kept::{Kept, Lacking, from_factory};
 pub use metrics::Metrics;
+pub(crate) use rounds::subject;
 pub use run::{Introduced, Run};
 
 use crate::clock::Clock;
@@ -34,6 +37,7 @@ use crate::upgrades::Upgrades;
 use crate::wake::Wakes;
 use cwmp::Quirks;
 use kept::Behind;
+use memory::Memory;
 use model::{DeviceFacts, DeviceId, Event, Now, Tenant};
 use provisioning::{Standing, Subject};
 use sha2::{Digest as _, Sha256};
@@ -75,6 +79,7 @@ pub struct Provisioner {
     key: [u8; 32],
     behind: Behind,
     waits: Waits,
+    memory: Memory,
     metrics: Metrics,
 }
 
@@ -99,8 +104,8 @@ impl Provisioner {
     /// Over these parts; `rounds_max` bounds the rounds of writing in one session.
     pub fn new(parts: Parts, vault: &Vault, rounds_max: u8, metrics: Metrics) -> Self {
         let key = vault.derive("lastmile provisioning fingerprint");
-        let (behind, waits) = (Behind::default(), Waits::default());
-        Self { parts, rounds_max, key, behind, waits, metrics }
+        let (behind, waits, memory) = <(Behind, Waits, Memory)>::default();
+        Self { parts, rounds_max, key, behind, waits, memory, metrics }
     }
 
     /// Whether a device that brings no news is as it should be, as far as can be told without reading
@@ -152,6 +157,13 @@ impl Provisioner {
         }
         let body = self.parts.store.provision(tenant, device).await?;
         Ok(body.map_or_else(Kept::default, |body| Kept::read(device, &body)))
+    }
+
+    /// The same of one whose row was read by others.
+    #[must_use]
+    pub fn kept_as(&self, tenant: &Tenant, device: &DeviceId, body: Option<&str>) -> Kept {
+        let read = || body.map_or_else(Kept::default, |body| Kept::read(device, body));
+        self.behind.waiting(tenant, device).unwrap_or_else(read)
     }
 
     /// How a device stands, as far as it is known without reading.

@@ -117,6 +117,13 @@ impl Registry {
         self.len() == 0
     }
 
+    /// The tenants that have a device or a customer, in order.
+    pub fn tenants(&self) -> Vec<Tenant> {
+        let mut tenants: Vec<_> = self.realms.read().keys().cloned().collect();
+        tenants.sort_unstable();
+        tenants
+    }
+
     /// How often a device said an alias that another holds, and was not given it.
     pub fn alias_conflicts(&self) -> u64 {
         self.alias_conflicts.load(Ordering::Relaxed)
@@ -137,6 +144,11 @@ impl Registry {
         self.read(tenant, id, |record, table| {
             record.packed.facts(table, record.periodic_interval_s)
         })
+    }
+
+    /// The group that a device is in.
+    pub fn group(&self, tenant: &Tenant, id: &DeviceId) -> Option<Box<str>> {
+        self.read(tenant, id, |record, table| record.packed.group(table).map(Into::into))?
     }
 
     /// Whether `newer` says nothing that is not known, so that it is no event; `None` when the
@@ -328,6 +340,7 @@ impl Registry {
             facts: parts.facts,
             customer: parts.customer,
             tags: parts.tags,
+            group: parts.group,
             created_at: timestamp(record.created_at),
             last_seen_at: record.last_seen_at.map(timestamp),
             address: record.address,

@@ -2,14 +2,16 @@
 //!
 //! `lastmile check` does no more than this, and `serve` no less.
 
-use crate::deliver::SigningSecret;
+use crate::deliver::{self, SigningSecret};
 use crate::files;
 use crate::listen::tls::{Certificate, ClientCertificates};
 use crate::menus;
+use crate::profiles::{Loaded, Texts};
 use crate::secrets;
-use config::{BackendKind, Config};
+use config::{BackendKind, Broker, Config, SinkKind};
 use model::Redacted;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Everything that is needed before a port is opened.
 #[derive(Debug)]
@@ -20,10 +22,28 @@ pub struct Settings {
     pub file: Option<PathBuf>,
     /// Names and passwords that fleets share.
     pub shared_credentials: Vec<(Box<str>, Redacted<String>)>,
-    /// The signing secret of each sink, in the order of the configuration.
-    pub sink_secrets: Vec<SigningSecret>,
+    /// What each sink needs of files, in the order of the configuration.
+    pub sink_secrets: Vec<SinkSecret>,
+    /// Whose signatures are demanded of images.
+    pub firmware_keys: Vec<firmware::PublicKey>,
     /// The token for the business backend.
     pub backend_token: Option<Redacted<String>>,
+    /// The profiles, shipped and of the folder.
+    pub profiles: Loaded,
+}
+
+/// What a sink needs of files.
+#[derive(Debug)]
+pub enum SinkSecret {
+    /// What signs a webhook's batches.
+    Webhook(SigningSecret),
+    /// What opens a broker.
+    Broker {
+        /// The password, where there is one.
+        password: Option<Redacted<String>>,
+        /// What its certificate is checked with, where there is TLS.
+        tls: Option<Arc<rustls::ClientConfig>>,
+    },
 }
 
 /// Why the configuration does not hold: one line for each fault.
@@ -44,6 +64,7 @@ impl Settings {
         let mut faults = Vec::new();
         let shared_credentials = shared_credentials(&config, &mut faults);
         let sink_secrets = sink_secrets(&config, &mut faults);
+        let firmware_keys = firmware_keys(&config, &mut faults);
         let backend_token = config.backend.token_file.as_deref().and_then(|file| {
             let token = files::read_secret(file);
             token
@@ -67,12 +88,27 @@ impl Settings {
         if let Err(error) = menus::services(&config.ussd, has_backend, None) {
             faults.push(format!("ussd: {}", chain(&error)));
         }
-        if !faults.is_empty() {
+        let profiles = profiles(&config).map_err(|found| faults.extend(found)).ok();
+        let Some(profiles) = profiles.filter(|_| faults.is_empty()) else {
             return Err(SettingsError { faults });
-        }
+        };
         let file = file.map(Path::to_owned);
-        Ok(Self { config, file, shared_credentials, sink_secrets, backend_token })
+        Ok(Self {
+            config,
+            file,
+            shared_credentials,
+            sink_secrets,
+            firmware_keys,
+            backend_token,
+            profiles,
+        })
     }
+}
+
+/// The profiles, or a line for each fault.
+fn profiles(config: &Config) -> Result<Loaded, Vec<String>> {
+    let loaded = Texts::read(&config.provisioning).and_then(Texts::load);
+    loaded.map_err(|faults| faults.iter().map(ToString::to_string).collect())
 }
 
 /// Which certificates of CPEs are believed; `None` when they are not asked for any.
@@ -114,20 +150,53 @@ fn shared_credentials(
     shared
 }
 
-fn sink_secrets(config: &Config, faults: &mut Vec<String>) -> Vec<SigningSecret> {
+/// Each key is written out or in a file; what is base64 of a key is no path.
+fn firmware_keys(config: &Config, faults: &mut Vec<String>) -> Vec<firmware::PublicKey> {
+    let mut keys = Vec::new();
+    for (index, key) in config.firmware.keys.iter().enumerate() {
+        let key = firmware::PublicKey::parse(key.as_str()).map_err(|error| error.to_string());
+        let key = key.or_else(|error| {
+            let text = files::read_text(Path::new(config.firmware.keys[index].as_str()));
+            let text = text.map_err(|unreadable| format!("{error}; {}", chain(&unreadable)))?;
+            firmware::PublicKey::parse(&text).map_err(|error| error.to_string())
+        });
+        match key {
+            Ok(key) => keys.push(key),
+            Err(error) => faults.push(format!("firmware.keys[{index}]: {error}")),
+        }
+    }
+    keys
+}
+
+fn sink_secrets(config: &Config, faults: &mut Vec<String>) -> Vec<SinkSecret> {
     let mut secrets = Vec::new();
     for sink in &config.sink {
-        let Some(file) = &sink.secret_file else { continue };
-        let name = sink.name.as_str();
-        match files::read_secret(file) {
-            Ok(text) => match SigningSecret::parse(text.expose()) {
-                Ok(secret) => secrets.push(secret),
-                Err(error) => faults.push(format!("sink `{name}`: secret_file: {error}")),
-            },
-            Err(error) => faults.push(format!("sink `{name}`: secret_file: {}", chain(&error))),
+        let read = match sink.kind {
+            SinkKind::Webhook => signing_secret(sink),
+            SinkKind::Mqtt => broker_secret(sink),
+        };
+        match read {
+            Ok(secret) => secrets.push(secret),
+            Err(fault) => faults.push(format!("sink `{}`: {fault}", sink.name.as_str())),
         }
     }
     secrets
+}
+
+fn signing_secret(sink: &config::Sink) -> Result<SinkSecret, String> {
+    let file = sink.secret_file.as_deref().ok_or("secret_file: is missing")?;
+    let text = files::read_secret(file).map_err(|e| format!("secret_file: {}", chain(&e)))?;
+    let secret = SigningSecret::parse(text.expose()).map_err(|e| format!("secret_file: {e}"))?;
+    Ok(SinkSecret::Webhook(secret))
+}
+
+fn broker_secret(sink: &config::Sink) -> Result<SinkSecret, String> {
+    let password = sink.password_file.as_deref().map(files::read_secret).transpose();
+    let password = password.map_err(|error| format!("password_file: {}", chain(&error)))?;
+    let is_tls = matches!(sink.broker, Some(Broker::Remote { is_tls: true, .. }));
+    let tls = is_tls.then(|| deliver::broker_tls(sink.ca_file.as_deref())).transpose();
+    let tls = tls.map_err(|error| format!("ca_file: {}", chain(&*error)))?;
+    Ok(SinkSecret::Broker { password, tls })
 }
 
 /// An error and all that it comes from, on one line.

@@ -6,11 +6,13 @@
 
 mod equipment;
 mod error;
+mod firmware;
 mod metrics;
 mod operation;
 mod provision;
 mod row;
 mod sqlite;
+mod steering;
 mod task;
 mod writer;
 
@@ -18,6 +20,9 @@ pub use equipment::{
     EquipmentChange, EquipmentRow, EquipmentStatus, Expect, HubAnswerRow, HubMemory, WifiOverlayRow,
 };
 pub use error::{CommitError, OpenError, ReadError, WriteError};
+pub use firmware::{
+    FirmwareOperation, FirmwareStep, GroupFirmwareRow, RolloutDevice, RolloutDevices, RolloutRow,
+};
 pub use metrics::Metrics;
 pub use operation::{Operation, OperationError};
 pub use provision::{ProvisionMark, ProvisionRow};
@@ -26,6 +31,9 @@ pub use row::{
     NewDeadLetter, Page, Position, Seen, StoredEvent, TokenRow, UploadRow, Uploads, Usage,
 };
 pub use sqlite::{SqliteOptions, SqliteStore};
+pub use steering::{
+    ChangeHourRow, HoldRow, KnownRow, ProfileSetRow, SetRole, Steering, SteeringRows, TrialOutcome,
+};
 pub use task::{TaskChange, TaskRow, TaskState, TaskStep, Tasks};
 pub use writer::{Room, Writer, WriterOptions};
 
@@ -69,6 +77,9 @@ pub trait Store: Send + Sync + 'static {
         rows_max: usize,
         bytes_max: usize,
     ) -> Result<Vec<StoredEvent>, ReadError>;
+
+    /// Bytes of data of the events of one shard after `after` and up to `to`.
+    async fn bytes_between(&self, after: Position, to: Position) -> Result<u64, ReadError>;
 
     /// Every reader's cursor.
     async fn cursors(&self) -> Result<Vec<Cursor>, ReadError>;
@@ -119,6 +130,16 @@ pub trait Store: Send + Sync + 'static {
         device: &DeviceId,
     ) -> Result<Option<Redacted<Vec<u8>>>, ReadError>;
 
+    /// What [`Store::data_model`] and [`Store::provision`] say of many devices of a tenant at once; those
+    /// of which neither says anything are left out.
+    async fn known_of(
+        &self,
+        tenant: &Tenant,
+        devices: &[DeviceId],
+    ) -> Result<Vec<KnownRow>, ReadError>;
+
+    /// All that steers the fleet as a whole.
+    async fn steering(&self) -> Result<SteeringRows, ReadError>;
     /// How devices stand to what they should be, in the order of (tenant, id), for rebuilding the
     /// registry.
     async fn provision_marks(
@@ -185,6 +206,27 @@ pub trait Store: Send + Sync + 'static {
 
     /// What is to be done later.
     async fn tasks(&self, which: &Tasks, rows_max: usize) -> Result<Vec<TaskRow>, ReadError>;
+    /// Every rollout, without its devices.
+    async fn rollouts(&self) -> Result<Vec<RolloutRow>, ReadError>;
+
+    /// Devices of one rollout, in the order of their identities.
+    async fn rollout_devices(
+        &self,
+        which: &RolloutDevices,
+        rows_max: usize,
+    ) -> Result<Vec<RolloutDevice>, ReadError>;
+
+    /// What one device went through, newest first, before the step of that number.
+    async fn firmware_steps(
+        &self,
+        tenant: &Tenant,
+        device: &DeviceId,
+        before: Option<u64>,
+        rows_max: usize,
+    ) -> Result<Vec<FirmwareStep>, ReadError>;
+
+    /// What groups should run.
+    async fn group_firmware(&self) -> Result<Vec<GroupFirmwareRow>, ReadError>;
 
     /// How much room is taken and left.
     async fn usage(&self) -> Result<Usage, ReadError>;

@@ -313,6 +313,25 @@ impl Transfers {
         self.catalogue.read().get(&(tenant.clone(), name.clone())).cloned()
     }
 
+    /// The image of the catalogue that brings devices of a model to a version: the newest, where there
+    /// are several.
+    pub fn image_for(&self, tenant: &Tenant, model: &str, version: &str) -> Option<Arc<ImageRow>> {
+        let catalogue = self.catalogue.read();
+        let is = |label: &Option<firmware::Label>, text: &str| {
+            label.as_ref().is_some_and(|it| it.as_str().trim() == text.trim())
+        };
+        let fits =
+            |row: &Arc<ImageRow>| is(&row.image.model, model) && is(&row.image.version, version);
+        let of_tenant = catalogue.iter().filter(|((owner, _), _)| owner == tenant);
+        let fitting = of_tenant.map(|(_, row)| row).filter(|row| fits(row));
+        fitting.max_by_key(|row| row.image.created_at).cloned()
+    }
+
+    /// Whether a device is fetching an image at this moment.
+    pub fn is_downloading(&self, tenant: &Tenant, device: &DeviceId) -> bool {
+        self.downloading.is_inside(tenant, device)
+    }
+
     /// A tenant's images by name, at most `max`, behind `after`.
     pub fn images(&self, tenant: &Tenant, after: Option<&str>, max: usize) -> Vec<Image> {
         let catalogue = self.catalogue.read();
@@ -378,7 +397,8 @@ impl Transfers {
         let (row, gone) = match before {
             Some(before) if before.image.sha256 == row.image.sha256 => {
                 let created_at = before.image.created_at;
-                let image = Image { created_at, ..row.image.clone() };
+                let signature = row.image.signature.or(before.image.signature);
+                let image = Image { created_at, signature, ..row.image.clone() };
                 let gone = (row.file != before.file).then(|| Arc::new(row.clone()));
                 (ImageRow { image, file: before.file.clone() }, gone)
             }

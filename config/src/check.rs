@@ -1,5 +1,6 @@
 //! What must go together: contradictions between keys that are sound by themselves.
 
+use crate::broker::Broker;
 use crate::cwmp::ClientCertificates;
 use crate::http::BackendKind;
 use crate::read::Reader;
@@ -19,6 +20,8 @@ pub(crate) fn contradictions(config: &Config, reader: &mut Reader) {
     for (index, sink) in config.sink.iter().enumerate() {
         check_sink(sink, &format!("sink[{index}]"), reader);
     }
+    bus(config, reader);
+    checks(config, reader);
     quirks(config, reader);
     backend(config, reader);
     if !config.roles.admin_is_whole() {
@@ -90,6 +93,7 @@ fn listeners(config: &Config, reader: &mut Reader) {
         ("mqtt.tls_listen", config.mqtt.tls_listen),
         ("public.listen", Some(config.public.listen)),
         ("operator.listen", Some(config.operator.listen)),
+        ("bus.listen", config.has_bus().then_some(config.bus.listen)),
     ];
     for (index, (key, listen)) in all.iter().enumerate() {
         for (earlier_key, earlier) in all.iter().take(index) {
@@ -215,9 +219,32 @@ fn limits(config: &Config, reader: &mut Reader) {
     }
 }
 
+/// Levels of light in their order.
+fn checks(config: &Config, reader: &mut Reader) {
+    let checks = &config.checks;
+    let (weak, low) = ("checks.optical_weak", "checks.optical_low");
+    if checks.optical_low.get() > checks.optical_weak.get() {
+        reader.contradiction(&[low, weak], format!("is more than `{weak}`"));
+    }
+    if checks.optical_weak.get() >= checks.optical_high.get() {
+        let high = "checks.optical_high";
+        reader.contradiction(&[weak, high], format!("is not less than `{high}`"));
+    }
+}
+
 fn check_sink(sink: &Sink, at: &str, reader: &mut Reader) {
     let key = |name: &str| format!("{at}.{name}");
-    match sink.kind {
+    let of_webhooks = [("url", sink.url.is_some()), ("secret_file", sink.secret_file.is_some())];
+    let of_brokers = [
+        ("broker", sink.broker.is_some()),
+        ("username", sink.username.is_some()),
+        ("password_file", sink.password_file.is_some()),
+        ("client_id", sink.client_id.is_some()),
+        ("ca_file", sink.ca_file.is_some()),
+        ("topic_prefix", !sink.topic_prefix.as_str().is_empty()),
+        ("retain", sink.retain),
+    ];
+    let (strange, kind): (&[(&str, bool)], &str) = match sink.kind {
         SinkKind::Webhook => {
             if sink.url.is_none() {
                 reader.contradiction(
@@ -229,11 +256,64 @@ fn check_sink(sink: &Sink, at: &str, reader: &mut Reader) {
                 let message = "a webhook needs `secret_file`: its receiver checks the signature";
                 reader.contradiction(&[&key("secret_file"), &key("kind")], message.to_owned());
             }
+            (&of_brokers, "mqtt")
         }
+        SinkKind::Mqtt => {
+            check_broker(sink, at, reader);
+            (&of_webhooks, "webhook")
+        }
+    };
+    for (name, _) in strange.iter().filter(|(_, given)| *given) {
+        let message = format!("is for `kind = \"{kind}\"`");
+        reader.contradiction(&[&key(name), &key("kind")], message);
     }
     if sink.retry_min.get() > sink.retry_max.get() {
         let (min, max) = (key("retry_min"), key("retry_max"));
         reader.contradiction(&[&min, &max], "is more than `retry_max`".to_owned());
+    }
+}
+
+fn check_broker(sink: &Sink, at: &str, reader: &mut Reader) {
+    let key = |name: &str| format!("{at}.{name}");
+    let Some(broker) = &sink.broker else {
+        let message = "an MQTT sink needs `broker`: its address, or \"embedded\"";
+        return reader.contradiction(&[&key("broker"), &key("kind")], message.to_owned());
+    };
+    if broker.is_embedded() {
+        if sink.required {
+            let message =
+                "must be `false` for the embedded broker, which keeps what it has in memory";
+            reader.contradiction(&[&key("required"), &key("broker")], message.to_owned());
+        }
+        let given = [
+            ("username", sink.username.is_some()),
+            ("password_file", sink.password_file.is_some()),
+            ("client_id", sink.client_id.is_some()),
+            ("retain", sink.retain),
+            ("networks", !sink.networks.is_empty()),
+        ];
+        for (name, _) in given.iter().filter(|(_, given)| *given) {
+            let message = "is for a broker of yours; the embedded one has its own ways";
+            reader.contradiction(&[&key(name), &key("broker")], message.to_owned());
+        }
+    }
+    // MQTT 3.1.1 [MQTT-3.1.2-22]: no password without a user name.
+    if sink.password_file.is_some() && sink.username.is_none() {
+        let message = "needs `username`".to_owned();
+        reader.contradiction(&[&key("password_file"), &key("username")], message);
+    }
+    let is_tls = matches!(broker, Broker::Remote { is_tls: true, .. });
+    if sink.ca_file.is_some() && !is_tls {
+        let message = "is for a broker with TLS: `mqtts://`".to_owned();
+        reader.contradiction(&[&key("ca_file"), &key("broker")], message);
+    }
+}
+
+/// There is no TLS on the bus, and whoever may read it reads every event.
+fn bus(config: &Config, reader: &mut Reader) {
+    if !config.bus.listen.ip().is_loopback() {
+        let message = "must be a loopback address: what must be reached from elsewhere is a broker of your own";
+        reader.contradiction(&["bus.listen"], message.to_owned());
     }
 }
 

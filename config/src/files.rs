@@ -1,6 +1,7 @@
 //! `[firmware]` and `[files]`: what devices fetch from us, and what they send.
 
 use crate::bounded::{Bounded, DAY, GIB, HOUR, KIB, MIB, MINUTE, Period, SECOND, Size, TIB};
+use crate::public_key::PublicKeyText;
 use crate::section::section;
 
 section! {
@@ -24,6 +25,25 @@ section! {
         /// earlier. A day is enough for a device that begins at night; who steals an address has it no
         /// longer.
         restart link_valid: Period<MINUTE, { 90 * DAY }> = "24h",
+        /// Whose signatures are demanded: Ed25519 public keys, each in base64 or the path of its PEM
+        /// file. When any is listed, an image without a signature by one of them is refused, and one
+        /// that was taken before is given to nobody. None listed: images are taken as they come.
+        restart keys: Vec<PublicKeyText> = [],
+        /// Most devices that fetch firmware of rollouts at once; the others wait for their turn. As many
+        /// as `transfers_max` has room for, so that none of them is sent away.
+        restart parallel_max: Bounded<1, 100_000> = 200,
+        /// Longest time from telling a device to download to hearing how that ended. Beyond it the try
+        /// has failed. A router's image takes six hours at 24 kbit/s.
+        restart download_time: Period<MINUTE, { 30 * DAY }> = "6h",
+        /// Longest time in which a device that took an image over restarts and reports the version that
+        /// it runs. Beyond it the try has failed; until then it is given nothing else. Routers take two
+        /// to ten minutes.
+        restart apply_grace: Period<SECOND, { 7 * DAY }> = "20m",
+        /// How many devices must have failed with an image for it to be given to nobody else, unless that
+        /// is forced: fewer may be an accident.
+        restart failed_elsewhere_min: Bounded<1, 1_000_000> = 5,
+        /// And how many percent of those that tried it.
+        restart failed_elsewhere_share: Bounded<1, 100> = 20,
     }
 }
 

@@ -8,7 +8,9 @@
 //! and `config/lastmile.toml` is compared with the defaults by a test.
 
 mod bounded;
+mod broker;
 mod check;
+mod checks;
 mod cidr;
 mod cwmp;
 mod fault;
@@ -16,6 +18,7 @@ mod files;
 mod http;
 mod mqtt;
 mod provisioning;
+mod public_key;
 mod quirk;
 mod read;
 mod roles;
@@ -28,6 +31,8 @@ mod ussd;
 mod warn;
 
 pub use bounded::{Bounded, DAY, GIB, HOUR, KIB, MIB, MINUTE, Period, SECOND, Size, TIB};
+pub use broker::{Broker, ClientId, TopicPrefix};
+pub use checks::{Checks, Dbm};
 pub use cidr::{Cidr, CidrError};
 pub use cwmp::{ClientCertificates, ConnectionRequest, Credential, Cwmp, Discovery};
 pub use fault::{Cause, Fault, Faults, Warning};
@@ -35,10 +40,11 @@ pub use files::{Files, Firmware};
 pub use http::{Backend, BackendKind, Operator, Public, Tls};
 pub use mqtt::Mqtt;
 pub use provisioning::Provisioning;
+pub use public_key::PublicKeyText;
 pub use quirk::{Quirk, QuirkFlag, Said};
 pub use roles::{Permission, Roles};
 pub use section::{Entry, Reload};
-pub use sink::{Sink, SinkKind};
+pub use sink::{Bus, Sink, SinkKind};
 pub use store::{Events, Log, LogFormat, LogLevel, Shutdown, Store, StoreUrl};
 pub use text::{EventPattern, HostPort, HttpUrl, Name, UserName};
 pub use top::{Auth, Config};

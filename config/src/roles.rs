@@ -28,6 +28,8 @@ words! {
         ImagesRead = "images.read",
         /// Put images into the catalogue, and take them out: devices run what is there.
         ImagesWrite = "images.write",
+        /// Order, pause, resume and abort rollouts, and say what firmware groups run.
+        RolloutsWrite = "rollouts.write",
         /// See and fetch what devices have sent: configurations, with customers' secrets in them.
         UploadsRead = "uploads.read",
         /// Remove what devices have sent.
@@ -72,13 +74,13 @@ const BUILTIN: [Builtin; 4] = [
     Builtin {
         path: "roles.admin",
         name: "admin",
-        default: r#"["devices.read", "devices.write", "devices.trace", "credentials.write", "commands.send", "customers.read", "customers.write", "images.read", "images.write", "uploads.read", "uploads.write", "equipment.read", "equipment.write", "equipment.secrets", "profiles.read", "profiles.write", "plans.read", "holds.write", "events.read", "dead_letters.replay", "mqtt.connect", "audit.read", "tokens.write"]"#,
+        default: r#"["devices.read", "devices.write", "devices.trace", "credentials.write", "commands.send", "customers.read", "customers.write", "images.read", "images.write", "rollouts.write", "uploads.read", "uploads.write", "equipment.read", "equipment.write", "equipment.secrets", "profiles.read", "profiles.write", "plans.read", "holds.write", "events.read", "dead_letters.replay", "mqtt.connect", "audit.read", "tokens.write"]"#,
         doc: " Who keeps the daemon. The token of the first start has this role, so it must keep\n `tokens.write`.\n",
     },
     Builtin {
         path: "roles.operator",
         name: "operator",
-        default: r#"["devices.read", "devices.write", "devices.trace", "credentials.write", "commands.send", "customers.read", "customers.write", "images.read", "images.write", "uploads.read", "uploads.write", "equipment.read", "equipment.write", "equipment.secrets", "profiles.read", "profiles.write", "plans.read", "holds.write", "events.read", "dead_letters.replay", "audit.read"]"#,
+        default: r#"["devices.read", "devices.write", "devices.trace", "credentials.write", "commands.send", "customers.read", "customers.write", "images.read", "images.write", "rollouts.write", "uploads.read", "uploads.write", "equipment.read", "equipment.write", "equipment.secrets", "profiles.read", "profiles.write", "plans.read", "holds.write", "events.read", "dead_letters.replay", "audit.read"]"#,
         doc: " Who serves customers: everything but making tokens.\n",
     },
     Builtin {

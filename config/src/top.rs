@@ -1,6 +1,8 @@
 //! The whole file.
 
+use crate::broker::Broker;
 use crate::check;
+use crate::checks::Checks;
 use crate::cidr::Cidr;
 use crate::cwmp::Cwmp;
 use crate::fault::{Cause, Fault, Faults, Warning};
@@ -11,7 +13,7 @@ use crate::provisioning::Provisioning;
 use crate::read::{Reader, Value};
 use crate::roles::Roles;
 use crate::section::{Entry, Section, section, words};
-use crate::sink::Sink;
+use crate::sink::{Bus, Sink};
 use crate::store::{Events, Log, Shutdown, Store};
 use crate::text::Name;
 use crate::ussd::Ussd;
@@ -70,6 +72,10 @@ section! {
         section ussd: Ussd = {},
         /// Where events go.
         tables sink: Vec<Sink> = [],
+        /// The broker inside, for consumers on this machine.
+        section bus: Bus = {},
+        /// From where on a device is not well.
+        section checks: Checks = {},
         /// The certificate of every listener with TLS.
         section tls: Tls = {},
         /// What a token may do.
@@ -116,6 +122,11 @@ impl Config {
             Some(config) if faults.is_empty() => Ok(config),
             _ => Err(Faults(faults)),
         }
+    }
+
+    /// Whether the broker inside runs: a sink names it.
+    pub fn has_bus(&self) -> bool {
+        self.sink.iter().any(|sink| sink.broker.as_ref().is_some_and(Broker::is_embedded))
     }
 
     /// What is allowed but seldom meant: plain listeners, open doors.

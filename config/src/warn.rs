@@ -34,6 +34,15 @@ pub(crate) fn warnings(config: &Config) -> Vec<Warning> {
         if sink.url.as_ref().is_some_and(|it| !it.is_https() && !it.is_loopback()) {
             warn(&format!("sink[{index}].url"), "sends events in plain text: use https");
         }
+        if sink.broker.as_ref().is_some_and(|it| it.is_overheard()) {
+            warn(&format!("sink[{index}].broker"), "sends events in plain text: use mqtts");
+        }
+    }
+    if config.firmware.keys.is_empty() {
+        warn(
+            "firmware.keys",
+            "is empty: images are taken without a signature, and devices run what is there",
+        );
     }
     if config.tls.self_signed {
         warn("tls.self_signed", "proves nothing to a device: for a lab only");

@@ -278,9 +278,79 @@ fn sinks_must_be_whole() {
             "line 5: sink[0].types[0]: must be like \"lastmile.device.bootstrapped\" or \
              \"lastmile.device.*\"",
         ),
+        ("broker = 'embedded'", "line 5: sink[0].broker: is for `kind = \"mqtt\"`"),
+        ("retain = true", "line 5: sink[0].retain: is for `kind = \"mqtt\"`"),
+        ("max_lag_mib = 0", "line 5: sink[0].max_lag_mib: must be from 1 to 1048576"),
     ] {
         refused(&format!("{SINK}{more}"), &[fault]);
     }
+}
+
+#[test]
+fn a_broker_has_what_it_needs_and_no_more() {
+    let bare = "[[sink]]\nname = 'a'\nkind = 'mqtt'\n";
+    refused(
+        &format!("{bare}url = 'https://b.example'"),
+        &[
+            "line 3: sink[0].broker: an MQTT sink needs `broker`: its address, or \"embedded\"",
+            "line 4: sink[0].url: is for `kind = \"webhook\"`",
+        ],
+    );
+    let remote = format!("{bare}broker = 'mqtt://b.example'\n");
+    for (more, fault) in [
+        ("password_file = '/p'", "line 5: sink[0].password_file: needs `username`"),
+        ("ca_file = '/c'", "line 5: sink[0].ca_file: is for a broker with TLS: `mqtts://`"),
+        (
+            "client_id = 'dev/1'",
+            "line 5: sink[0].client_id: must be 1 to 128 ASCII letters, digits, `-`, `_`, `.`, `:`",
+        ),
+        (
+            "topic_prefix = 'a/#'",
+            "line 5: sink[0].topic_prefix: must be ASCII without spaces, `+`, `#` and quotes, and \
+             not begin with `$` or `/`",
+        ),
+    ] {
+        refused(&format!("{remote}{more}"), &[fault]);
+    }
+    let embedded = format!("{bare}broker = 'embedded'\n");
+    refused(
+        &format!("{embedded}username = 'u'\nretain = true"),
+        &[
+            "line 4: sink[0].required: must be `false` for the embedded broker, which keeps what \
+             it has in memory",
+            "line 5: sink[0].username: is for a broker of yours; the embedded one has its own ways",
+            "line 6: sink[0].retain: is for a broker of yours; the embedded one has its own ways",
+        ],
+    );
+    let sound = format!("{embedded}required = false\ntopic_prefix = 'north/'\n");
+    assert_eq!(faults(&sound), [""; 0]);
+    assert!(Config::parse(&sound).expect("a sound file").has_bus());
+    assert!(!Config::parse(&remote).expect("a sound file").has_bus());
+    refused(
+        "bus.listen = '0.0.0.0:1884'",
+        &["line 1: bus.listen: must be a loopback address: what must be reached from elsewhere \
+           is a broker of your own"],
+    );
+    // It listens only where a sink names it.
+    let shared = "bus.listen = '127.0.0.1:7547'\n";
+    assert_eq!(faults(shared), [""; 0]);
+    let fault = "line 1: bus.listen: has the same address and port as `cwmp.listen`";
+    refused(&format!("{shared}{sound}"), &[fault]);
+}
+
+#[test]
+fn levels_of_light_are_in_order() {
+    let text = "[checks]\noptical_low = '-24 dBm'\n";
+    refused(text, &["line 2: checks.optical_low: is more than `checks.optical_weak`"]);
+    let text = "[checks]\noptical_weak = '-8dBm'\n";
+    refused(text, &["line 2: checks.optical_weak: is not less than `checks.optical_high`"]);
+    for bad in ["-25", "dBm", "-61 dBm", "NaN dBm", "-25 dB"] {
+        let fault =
+            "line 1: checks.optical_weak: must be from -60 dBm to 20 dBm, such as \"-25 dBm\"";
+        refused(&format!("checks.optical_weak = '{bad}'"), &[fault]);
+    }
+    let config = Config::parse("checks.optical_weak = '-24.5 dBm'").expect("a sound file");
+    assert_eq!(config.checks.optical_weak.get().to_string(), "-24.5");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::path::Path;
 
 /// Values for keys that have no default, as an operator would write them. The lines are commented
 /// out in `lastmile.toml`.
-const EXAMPLES: [(&str, &str); 30] = [
+const EXAMPLES: [(&str, &str); 35] = [
     ("store.url", r#""sqlite:/var/lib/lastmile/store.db""#),
     ("store.key_file", r#""/run/credentials/lastmile.service/store.key""#),
     ("cwmp.tls_listen", r#""0.0.0.0:7548""#),
@@ -37,6 +37,11 @@ const EXAMPLES: [(&str, &str); 30] = [
     ("sink.name", r#""crm""#),
     ("sink.url", r#""https://crm.example.net/lastmile""#),
     ("sink.secret_file", r#""/etc/lastmile/crm.secret""#),
+    ("sink.broker", r#""mqtt://broker.example.net:1883""#),
+    ("sink.username", r#""lastmile""#),
+    ("sink.password_file", r#""/etc/lastmile/broker.password""#),
+    ("sink.client_id", r#""lastmile-north""#),
+    ("sink.ca_file", r#""/etc/lastmile/broker-ca.pem""#),
     ("tls.cert", r#""/etc/lastmile/tls.crt""#),
     ("tls.key", r#""/etc/lastmile/tls.key""#),
     ("backend.url", r#""https://hub.example.net""#),

@@ -33,7 +33,16 @@ fn live_keys_are_taken_and_no_other() {
 }
 
 fn warned(text: &str) -> Vec<String> {
-    parse(text).warnings().into_iter().map(|it| it.key).collect()
+    let keys = parse(text).warnings().into_iter().map(|it| it.key);
+    // That images need no signature is told in any case.
+    keys.filter(|key| key != "firmware.keys").collect()
+}
+
+#[test]
+fn images_without_a_signature_are_warned_of() {
+    let warned = |text: &str| parse(text).warnings().iter().any(|it| it.key == "firmware.keys");
+    assert!(warned(""));
+    assert!(!warned("[firmware]\nkeys = ['QMmZFzFPbGzfKKDOlOjPHI0NQefwbpVxhWi18dTqNdg=']"));
 }
 
 #[test]

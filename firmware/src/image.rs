@@ -199,6 +199,8 @@ pub struct Image {
     pub bytes: u64,
     /// Its content.
     pub sha256: Sha256,
+    /// Who signed its content, where that was given.
+    pub signature: Option<crate::ImageSignature>,
     /// When these bytes came under this name.
     pub created_at: Timestamp,
 }

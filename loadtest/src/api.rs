@@ -45,6 +45,24 @@ impl Api {
         }
     }
 
+    /// What the business keeps for a serial from now on.
+    pub(crate) async fn put_equipment(
+        &mut self,
+        serial: &str,
+        document: &Value,
+    ) -> Result<(), ApiError> {
+        let path = format!("/api/v1/equipment/{serial}");
+        let headers =
+            [("authorization", self.authorization.as_str()), ("content-type", "application/json")];
+        let body = Bytes::from(document.to_string());
+        let answer = self.client.request(Method::PUT, &path, &headers, body).await?;
+        if answer.status.is_success() {
+            Ok(())
+        } else {
+            Err(ApiError::Status(answer.status.as_u16()))
+        }
+    }
+
     /// A metric without labels.
     pub(crate) async fn metric(world: &Arc<World>, name: &str) -> Option<f64> {
         let mut client = Client::connect(world.targets.operator, None, None).await.ok()?;

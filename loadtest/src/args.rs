@@ -36,6 +36,11 @@ pub(crate) enum Scenario {
     /// First contacts: each session is that of a router that was never met, whose data model is
     /// discovered.
     CwmpBootstrap(CwmpBootstrap),
+    /// First contacts that end as the device's profile and the business's values say.
+    ///
+    /// The values are put into the daemon's own backend before it is measured, so it needs
+    /// --data-dir, for the operator's token. The run is good when every router holds its own.
+    CwmpProvision(CwmpProvision),
     /// Power comes back: all routers at once with `1 BOOT`.
     ///
     /// Each is served, or told to come back (503 or 429 with Retry-After) and does so then; one that
@@ -176,7 +181,8 @@ pub(crate) struct Mixed {
     /// What a caller does between two keys.
     #[arg(long, value_parser = duration, default_value = "100ms")]
     pub(crate) think: Duration,
-    /// Data models of the routers, in turn: files, or `router`, `ont`, `generated:N`.
+    /// Data models of the routers, in turn: files, or `router`, `ont`, `generated:N`, or one of the
+    /// makes in `models/`: `tplink-xx230v`, …
     #[arg(long = "model", default_values = ["router", "ont"])]
     pub(crate) models: Vec<String>,
     /// Where the routers take connection requests; they answer on one port, each on its own path.
@@ -193,6 +199,13 @@ pub(crate) struct CwmpSteady {
     /// Routers that are known.
     #[arg(long, default_value_t = 1000)]
     pub(crate) cpes: u32,
+    /// Data models of the routers, in turn, as in `mixed`.
+    #[arg(long = "model", default_values = ["router", "ont"])]
+    pub(crate) models: Vec<String>,
+    /// Make them what their profile and the business's values say before it is measured. Needs
+    /// --data-dir, for the operator's token.
+    #[arg(long)]
+    pub(crate) equipment: bool,
     /// Sessions at once.
     #[arg(long, default_value_t = 64)]
     pub(crate) parallel: u32,
@@ -246,6 +259,26 @@ pub(crate) struct CwmpBootstrap {
     pub(crate) parallel: u32,
     /// The data model that is discovered.
     #[arg(long, default_value = "generated:1000")]
+    pub(crate) model: String,
+    /// How the routers sign in.
+    #[command(flatten)]
+    pub(crate) sign_in: SignIn,
+    /// Also those of every scenario.
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// Flags of `cwmp-provision`.
+#[derive(Debug, Group)]
+pub(crate) struct CwmpProvision {
+    /// Most first contacts; it ends with them or with `--seconds`, whichever is first.
+    #[arg(long, default_value_t = 5000)]
+    pub(crate) cpes: u32,
+    /// Sessions at once.
+    #[arg(long, default_value_t = 16)]
+    pub(crate) parallel: u32,
+    /// The make, one that a profile is for.
+    #[arg(long, default_value = "tplink-xx230v")]
     pub(crate) model: String,
     /// How the routers sign in.
     #[command(flatten)]

@@ -2,12 +2,10 @@
 
 mod device;
 mod errand;
-mod model;
 mod session;
 mod wake;
 
 pub(crate) use device::Device;
-pub(crate) use model::{Model, ModelError};
 pub(crate) use session::SessionError;
 pub(crate) use wake::{Door, Doors};
 
@@ -151,6 +149,16 @@ impl Cpe {
     /// How many calls of the server it has answered since the last time this was asked.
     pub(crate) fn take_calls(&mut self) -> u64 {
         self.device.take_calls()
+    }
+
+    /// Its serial number.
+    pub(crate) fn serial(&self) -> String {
+        self.device.identity().serial.to_string()
+    }
+
+    /// What a parameter holds, passwords too; nothing where it has none of that path.
+    pub(crate) fn value(&self, path: &str) -> Option<String> {
+        self.device.value(path)
     }
 
     fn periodic(&mut self, sessions: u32) {

@@ -24,6 +24,8 @@ mod process;
 mod progress;
 mod report;
 mod scenario;
+#[allow(dead_code, reason = "the gateway's tests use what the load does not")]
+mod tree;
 mod world;
 
 use clap::Parser as _;

@@ -6,8 +6,10 @@ mod conduct;
 mod config;
 mod cwmp_bootstrap;
 mod cwmp_get;
+mod cwmp_provision;
 mod cwmp_steady;
 mod cwmp_storm;
+mod equipment;
 mod events;
 mod fleet;
 mod mixed;
@@ -16,8 +18,8 @@ mod mqtt_qos1;
 mod ussd_hops;
 
 use crate::args::Scenario;
-use crate::cpe;
 use crate::report::Report;
+use crate::tree;
 use std::io;
 
 /// How a run ended.
@@ -54,7 +56,7 @@ pub(crate) enum Error {
     Model {
         name: String,
         #[source]
-        source: cpe::ModelError,
+        source: tree::ModelError,
     },
     #[error("the webhook's secret is no whsec_…")]
     Secret,
@@ -79,6 +81,7 @@ pub(crate) async fn run(scenario: Scenario) -> Result<Verdict, Error> {
         Scenario::CwmpSteady(args) => cwmp_steady::run(args).await,
         Scenario::CwmpGet(args) => cwmp_get::run(args).await,
         Scenario::CwmpBootstrap(args) => cwmp_bootstrap::run(args).await,
+        Scenario::CwmpProvision(args) => cwmp_provision::run(args).await,
         Scenario::CwmpStorm(args) => cwmp_storm::run(args).await,
         Scenario::MqttQos1(args) => mqtt_qos1::run(args).await,
         Scenario::MqttIdle(args) => mqtt_idle::run(args).await,

@@ -98,9 +98,11 @@ impl Pattern {
         Ok(Self(text.into()))
     }
 
-    /// A name below an instance, such as `Enable`: no whole path, it matches and stands for itself.
-    pub(crate) fn below_instance(name: &str) -> Self {
-        Self(name.into())
+    /// What is below an instance, without wildcards (`Enable`, `SIP.AuthPassword`): as the parameters
+    /// of a [`crate::WantedObject`] are named. It stands for nothing by itself.
+    #[must_use]
+    pub fn below_instance(name: &str) -> Option<Self> {
+        (name.len() <= PATH_BYTES_MAX && is_relative(name)).then(|| Self(name.into()))
     }
 
     /// The text as it was written.

@@ -12,6 +12,7 @@ mod read;
 mod render;
 mod rule;
 mod scope;
+mod spelling;
 mod template;
 mod words;
 
@@ -111,14 +112,21 @@ pub struct Profile {
     pub is_guess: bool,
     /// `None`: it is only for equipment that names it.
     matching: Option<Match>,
+    /// As it stands in the file.
+    matched: Option<serde_json::Value>,
     rules: Compiled,
 }
 
-/// What a profile says, with its templates.
-#[derive(Debug)]
+/// What a profile says, with its templates. It does not print: values stand in it.
 struct Compiled {
     rules: Rules,
     templates: Templates,
+}
+
+impl fmt::Debug for Compiled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} rules", self.rules.len())
+    }
 }
 
 impl Profile {
@@ -126,6 +134,18 @@ impl Profile {
     #[must_use]
     pub fn rules(&self) -> usize {
         self.rules.rules.len()
+    }
+
+    /// How many of them say that their paths are not verified.
+    #[must_use]
+    pub fn guesses(&self) -> usize {
+        self.rules.rules.guesses()
+    }
+
+    /// Which devices it is for: its `[match]` as it stands; `None`: those whose equipment names it.
+    #[must_use]
+    pub fn match_summary(&self) -> Option<&serde_json::Value> {
+        self.matched.as_ref()
     }
 
     /// Whether it is only for equipment that names it.
@@ -266,7 +286,7 @@ impl ProfileSet {
                     layers.retain(|it| it.name != named.name);
                     layers.push(named);
                 }
-                None => missing = Some(read::shown(name).into()),
+                None => missing = Some(spelling::shown(name).into()),
             }
         }
         let above = layers.len().saturating_sub(LAYERS_MAX);

@@ -1,7 +1,6 @@
 //! What one device should be: profiles and values together, with nothing left to compute.
 
 use super::{Pattern, Revision, Window};
-use jiff::Timestamp;
 use model::{AliasKind, Redacted};
 use std::time::Duration;
 
@@ -183,13 +182,5 @@ impl Wanted {
     #[must_use]
     pub fn is_guess(&self, rule: &Rule) -> bool {
         self.guesses.binary_search(rule).is_ok()
-    }
-
-    /// When the first of its readings is due, given when they were read last.
-    #[must_use]
-    pub fn first_due(&self, read_at: Timestamp) -> Option<Timestamp> {
-        let refreshes = self.refreshes.iter().map(|it| it.every);
-        let soonest = refreshes.chain(self.parameters.iter().map(|it| it.verify_every)).min()?;
-        read_at.checked_add(soonest).ok()
     }
 }

@@ -208,8 +208,7 @@ pub mod need {
 
     needs! {
         DevicesRead, DevicesWrite, DevicesTrace, CredentialsWrite, CommandsSend, CustomersRead,
-        CustomersWrite, ImagesRead, ImagesWrite, UploadsRead, UploadsWrite, EquipmentRead, EquipmentWrite, EquipmentSecrets, ProfilesRead,
-        ProfilesWrite, PlansRead, HoldsWrite, EventsRead, DeadLettersReplay, AuditRead, TokensWrite,
+    AuditRead, CustomersWrite, DeadLettersReplay, EquipmentRead, EquipmentSecrets, EquipmentWrite, EventsRead, HoldsWrite, ImagesRead, ImagesWrite, PlansRead, ProfilesRead, ProfilesWrite, RolloutsWrite, TokensWrite, UploadsRead, UploadsWrite,
     }
 
     /// Needs a valid token and no permission.

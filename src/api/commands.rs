@@ -74,6 +74,9 @@ pub(super) struct CommandView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     retry_at: Option<Timestamp>,
+    /// Whether it is queued because a hold keeps everything from its device that writes.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    held: bool,
 }
 
 impl From<Command> for CommandView {
@@ -92,6 +95,7 @@ impl From<Command> for CommandView {
             retry: command.retry.map(|pause| format!("{}s", pause.as_secs())),
             attempts: command.attempts,
             retry_at: command.retry_at,
+            held: false,
         }
     }
 }
@@ -99,11 +103,12 @@ impl From<Command> for CommandView {
 impl CommandView {
     /// What a caller may see of a command: who may send none could not have a device told its
     /// secrets, nor may he read those that others wrote or asked for.
-    fn seen_by<N>(mut command: Command, caller: &Authorised<N>) -> Self {
+    fn seen_by<N>(mut command: Command, caller: &Authorised<N>, state: &ApiState) -> Self {
         if !caller.grant.permits(Permission::CommandsSend) {
             hide_secrets(&mut command);
         }
-        command.into()
+        let held = state.desk.holds_back(&command);
+        Self { held, ..command.into() }
     }
 }
 
@@ -209,7 +214,7 @@ pub(super) async fn submit(
     }
     let ended = command.state.is_final(&command.kind);
     let status = if ended { StatusCode::OK } else { StatusCode::ACCEPTED };
-    Ok((status, Json(command.into())))
+    Ok((status, Json(CommandView::seen_by(command, &caller, &state))))
 }
 
 /// What a body holds beside the kind.
@@ -240,7 +245,7 @@ fn read(mut body: Map<String, Value>) -> Result<(CommandKind, Terms), Problem> {
 }
 
 /// The caller's key, made his own: two programs may count from 1.
-fn idempotency_key<N>(
+pub(super) fn idempotency_key<N>(
     caller: &Authorised<N>,
     headers: &HeaderMap,
 ) -> Result<Option<Box<str>>, Problem> {
@@ -267,7 +272,7 @@ pub(super) async fn show(
 ) -> Result<Json<CommandView>, Problem> {
     let id = CommandId::new(&id).ok_or(Code::NoSuchCommand)?;
     let command = state.desk.command(caller.tenant(), &id).await?;
-    Ok(Json(CommandView::seen_by(command, &caller)))
+    Ok(Json(CommandView::seen_by(command, &caller, &state)))
 }
 
 /// Withdraws a command that has not left yet, or of which nobody knows whether it did. A transfer that
@@ -315,6 +320,7 @@ pub(super) async fn of_device(
     let limit = limit(query.limit)?;
     let before = cursor(query.cursor.as_deref(), CommandId::new)?;
     let commands = state.store.commands_of(caller.tenant(), &device.id, before, limit + 1).await?;
-    let commands = commands.into_iter().map(|it| CommandView::seen_by(it, &caller)).collect();
+    let commands =
+        commands.into_iter().map(|it| CommandView::seen_by(it, &caller, &state)).collect();
     Ok(Json(Items::page(commands, limit, |command: &CommandView| command.id.clone())))
 }

@@ -4,6 +4,7 @@ use super::ApiState;
 use super::access::{Authorised, need};
 use super::input::{DeviceName, Items, Params, cursor, limit};
 use super::problem::{Code, Problem};
+use super::provision::ProvisioningView;
 use super::push;
 use super::wake::WakeView;
 use crate::registry::{Device, Filter};
@@ -150,6 +151,9 @@ pub(super) struct DeviceView {
     /// What became of the last try to wake it since the daemon started; not in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     connection_request: Option<WakeView>,
+    /// How it stands to what it should be; of CPEs, and not in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provisioning: Option<ProvisioningView>,
     /// How often it says it will inform, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     periodic_interval_s: Option<u32>,
@@ -159,6 +163,8 @@ pub(super) struct DeviceView {
     customer: Option<Box<str>>,
     /// Labels given by operators.
     tags: Vec<Box<str>>,
+    /// The one group that it is in.
+    group: Option<Box<str>>,
     /// Whether it can be reached, as far as we know.
     online: bool,
     /// Whether secret values may be sent to it.
@@ -204,10 +210,12 @@ impl From<Device> for DeviceView {
             connection_request_url: facts.connection_request_url,
             udp_connection_request_address: facts.udp_connection_request_address,
             connection_request: None,
+            provisioning: None,
             periodic_interval_s: facts.periodic_interval_s,
             aliases: facts.aliases.iter().map(alias).collect(),
             customer: device.customer,
             tags: device.tags,
+            group: device.group,
             online: device.online,
             claimed: device.claimed,
             last_seen_at: device.last_seen_at,
@@ -228,6 +236,8 @@ pub(super) struct DeviceQuery {
     tag: Option<Box<str>>,
     /// Of this model.
     model: Option<Box<str>>,
+    /// Of this group.
+    group: Option<Box<str>>,
     /// With this text in their identity or names.
     q: Option<Box<str>>,
     /// That stand so to what they should be.
@@ -248,7 +258,7 @@ pub(super) async fn list(
     State(state): State<ApiState>,
     Params(query): Params<DeviceQuery>,
 ) -> Result<Json<Items<DeviceView>>, Problem> {
-    let filters = [&query.tag, &query.model, &query.q];
+    let filters = [&query.tag, &query.model, &query.group, &query.q];
     if filters.into_iter().flatten().any(|text| text.len() > FILTER_LEN_MAX) {
         let detail = format!("a filter has at most {FILTER_LEN_MAX} bytes");
         return Err(Problem::new(Code::InvalidQuery, detail));
@@ -257,6 +267,7 @@ pub(super) async fn list(
         protocol: query.protocol.map(Protocol::from),
         tag: query.tag,
         model: query.model,
+        group: query.group,
         q: query.q,
         standing: query.provisioning.map(Standing::from),
         ..Filter::default()
@@ -292,7 +303,11 @@ pub(super) async fn show(
 ) -> Result<Json<DeviceView>, Problem> {
     let device = state.device(caller.tenant(), &name)?;
     let last = state.wakes.last(caller.tenant(), &device.id).map(WakeView::from);
-    Ok(Json(DeviceView { connection_request: last, ..device.into() }))
+    let provisioning = match device.id.protocol() {
+        Protocol::Cwmp => Some(state.provisioner.kept(caller.tenant(), &device.id).await?.into()),
+        Protocol::Mqtt | Protocol::Ussd => None,
+    };
+    Ok(Json(DeviceView { connection_request: last, provisioning, ..device.into() }))
 }
 
 /// Claims a device's equipment, so that secret values may be sent to it.

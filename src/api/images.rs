@@ -13,7 +13,7 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use firmware::{FileType, Image, ImageName, Label, Sha256};
+use firmware::{FileType, Image, ImageName, ImageSignature, Label, Sha256, is_signed};
 use http_body_util::BodyDataStream;
 use hyper::body::Body as _;
 use jiff::Timestamp;
@@ -45,6 +45,9 @@ pub(super) struct ImageView {
     /// Its SHA-256, in hexadecimal.
     #[schema(value_type = String)]
     sha256: Sha256,
+    /// The Ed25519 signature of its content, in base64, where one was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signature: Option<String>,
     /// When these bytes came under this name.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
@@ -52,8 +55,9 @@ pub(super) struct ImageView {
 
 impl From<Image> for ImageView {
     fn from(image: Image) -> Self {
-        let Image { tenant: _, name, model, version, file_type, bytes, sha256, created_at } = image;
-        Self { name, model, version, file_type, bytes, sha256, created_at }
+        let Image { tenant: _, name, model, version, file_type, bytes, sha256, .. } = image;
+        let (created_at, signature) = (image.created_at, image.signature.map(|it| it.to_string()));
+        Self { name, model, version, file_type, bytes, sha256, signature, created_at }
     }
 }
 
@@ -71,6 +75,9 @@ pub(super) struct PutQuery {
     /// What its content must hash to, in hexadecimal: an image that was damaged on its way is
     /// refused.
     sha256: Option<String>,
+    /// An Ed25519 signature in base64 of the line `lastmile image sha256:<hexadecimal digits>`; or as
+    /// the header `X-Signature`. Demanded where `firmware.keys` lists any key.
+    signature: Option<String>,
     /// Whether an image of this name with other content may go. Addresses of the old one that
     /// devices were given end.
     #[serde(default)]
@@ -83,6 +90,7 @@ struct Said {
     version: Option<Label>,
     file_type: FileType,
     sha256: Option<Sha256>,
+    signature: Option<ImageSignature>,
     replace: bool,
 }
 
@@ -96,11 +104,13 @@ impl TryFrom<PutQuery> for Said {
         let label = |text: Option<String>| text.as_deref().map(Label::new).transpose();
         let file_type = query.file_type.as_deref().map(FileType::new).transpose();
         let sha256 = query.sha256.as_deref().map(Sha256::parse).transpose();
+        let signature = query.signature.as_deref().map(ImageSignature::parse).transpose();
         Ok(Self {
             model: label(query.model).map_err(refuse)?,
             version: label(query.version).map_err(refuse)?,
             file_type: file_type.map_err(refuse)?.unwrap_or_default(),
             sha256: sha256.map_err(refuse)?,
+            signature: signature.map_err(refuse)?,
             replace: query.replace,
         })
     }
@@ -150,11 +160,19 @@ pub(super) async fn put(
     Params(query): Params<PutQuery>,
     request: Request,
 ) -> Result<(StatusCode, Json<ImageView>), Problem> {
-    let (name, said) = (image_name(&name)?, Said::try_from(query)?);
+    let (name, mut said) = (image_name(&name)?, Said::try_from(query)?);
+    said.signature = said.signature.or(signature_of(&request)?);
+    // Before the body is read: it may have half a GiB.
+    if said.signature.is_none() && !state.upgrades.keys().is_empty() {
+        return Err(Problem::new(Code::NotSigned, UNSIGNED));
+    }
     let received = take(&state, &caller, request).await?;
     if said.sha256.is_some_and(|sha256| sha256 != received.sha256) {
         let detail = "the content does not hash to `sha256`";
         return Err(Problem::new(Code::InvalidBody, detail));
+    }
+    if !is_signed(state.upgrades.keys(), received.sha256, said.signature.as_ref()) {
+        return Err(Code::NotSigned.into());
     }
     let image = Image {
         tenant: caller.tenant().clone(),
@@ -164,10 +182,22 @@ pub(super) async fn put(
         file_type: said.file_type,
         bytes: received.bytes,
         sha256: received.sha256,
+        signature: said.signature,
         created_at: state.clock.now().wall,
     };
     // To its end: a file that the store knows of must stay.
     to_its_end(keep(state, caller, image, said.replace, received)).await?
+}
+
+const UNSIGNED: &str =
+    "`firmware.keys` demands a signature: give it as `signature` or `X-Signature`";
+
+/// The signature in the request's header.
+fn signature_of(request: &Request) -> Result<Option<ImageSignature>, Problem> {
+    let Some(given) = request.headers().get("x-signature") else { return Ok(None) };
+    let signature = given.to_str().ok().and_then(|text| ImageSignature::parse(text).ok());
+    let refuse = || Problem::new(Code::InvalidQuery, firmware::SignatureError.to_string());
+    signature.map(Some).ok_or_else(refuse)
 }
 
 async fn take(
@@ -203,6 +233,7 @@ async fn keep(
     let detail = json!({
         "model": image.model, "version": image.version, "file_type": image.file_type,
         "bytes": image.bytes, "sha256": image.sha256, "replace": may_replace,
+        "signed": image.signature.is_some(),
     });
     let name = image.name.clone();
     let row = ImageRow { image, file: received.id.clone() };
@@ -280,7 +311,8 @@ pub(super) async fn fetch(
     content(body, row.image.bytes)
 }
 
-/// Takes an image out of the catalogue. Refused while a command that has not ended names it.
+/// Takes an image out of the catalogue. Refused while a command or a rollout that has not ended names
+/// it.
 #[utoipa::path(delete, path = "/api/v1/images/{name}", tag = "images",
     operation_id = "delete_image",
     security(("token" = ["images.write"])),
@@ -295,7 +327,8 @@ pub(super) async fn delete(
     let tenant = caller.tenant().clone();
     let row = state.transfers.image(&tenant, &name).ok_or(Code::NoSuchImage)?;
     let open = state.store.open_commands().await?;
-    if open.iter().any(|it| it.tenant == tenant && uses(&it.kind, name.as_str())) {
+    let is_used = open.iter().any(|it| it.tenant == tenant && uses(&it.kind, name.as_str()));
+    if is_used || state.upgrades.uses(&tenant, name.as_str()) {
         return Err(Code::ImageInUse.into());
     }
     let detail = json!({ "sha256": row.image.sha256 });

@@ -3,8 +3,9 @@
 use super::access::{Authorised, need};
 use super::problem::ProblemBody;
 use super::{
-    ApiState, audit, commands, credentials, customers, dead_letters, devices, equipment, events,
-    health, images, metrics, naming, parameters, sinks, tasks, tokens, trace, uploads, wake, wifi,
+    ApiState, approvals, audit, checks, commands, credentials, customers, dead_letters, devices,
+    equipment, events, groups, health, holds, images, metrics, naming, parameters, plans, profiles,
+    provision, rollouts, sinks, tasks, tokens, trace, uploads, wake, wifi,
 };
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
@@ -35,8 +36,10 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(devices::list))
         .routes(routes!(devices::show))
         .routes(routes!(devices::claim))
+        .routes(routes!(checks::show))
         .routes(routes!(parameters::list))
         .routes(routes!(wake::wake))
+        .routes(routes!(provision::provision))
         .routes(routes!(commands::submit, commands::of_device))
         .routes(routes!(commands::show, commands::cancel))
         .routes(routes!(naming::put_alias, naming::delete_alias))
@@ -60,9 +63,29 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(images::list))
         .routes(routes!(images::put, images::show, images::delete))
         .routes(routes!(images::fetch))
+        .routes(routes!(rollouts::create, rollouts::list))
+        .routes(routes!(rollouts::show))
+        .routes(routes!(rollouts::devices))
+        .routes(routes!(rollouts::pause))
+        .routes(routes!(rollouts::resume))
+        .routes(routes!(rollouts::next))
+        .routes(routes!(rollouts::abort))
+        .routes(routes!(rollouts::of_device))
+        .routes(routes!(groups::put_device, groups::delete_device))
+        .routes(routes!(groups::put, groups::show, groups::delete))
         .routes(routes!(uploads::of_device))
         .routes(routes!(uploads::show, uploads::delete))
         .routes(routes!(uploads::fetch))
+        .routes(routes!(profiles::list))
+        .routes(routes!(profiles::show))
+        .routes(routes!(profiles::reload))
+        .routes(routes!(profiles::promote))
+        .routes(routes!(profiles::rollback))
+        .routes(routes!(plans::make))
+        .routes(routes!(holds::list, holds::make))
+        .routes(routes!(holds::lift))
+        .routes(routes!(approvals::list))
+        .routes(routes!(approvals::agree))
         .routes(routes!(tokens::create, tokens::list))
         .routes(routes!(tokens::revoke))
         .routes(routes!(audit::list))

@@ -5,6 +5,7 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use provisioning::ProfileFault;
 use serde::Serialize;
 use std::borrow::Cow;
 use utoipa::ToSchema;
@@ -46,6 +47,12 @@ pub enum Code {
     NoSuchImage,
     /// No upload has that name.
     NoSuchUpload,
+    /// No profile has that name.
+    NoSuchProfile,
+    /// No hold has that name.
+    NoSuchHold,
+    /// Nothing of that name waits for someone to agree.
+    NoSuchApproval,
     /// Nothing is kept for equipment of that name.
     NoSuchEquipment,
     /// No task has that name.
@@ -58,10 +65,26 @@ pub enum Code {
     NotTheOwner,
     /// What is asked stands against what is.
     Conflict,
+    /// No profiles are on trial.
+    NoTrial,
+    /// Who made a change cannot agree to it.
+    SamePerson,
     /// The sink is still in the configuration.
     SinkConfigured,
-    /// A command that has not ended names the image.
+    /// A command or rollout that has not ended names the image.
     ImageInUse,
+    /// Nobody whose signature is demanded has signed the image.
+    NotSigned,
+    /// The image is given to nobody, or not without force.
+    ImageRefused,
+    /// The rollout is not known.
+    NoSuchRollout,
+    /// The rollout does not stand so that this could be done.
+    RolloutState,
+    /// As many rollouts are open as may be.
+    TooManyRollouts,
+    /// Nothing is wanted of the group.
+    NoSuchWish,
     /// The command is under way or at its end.
     CommandUnderWay,
     /// A device of this protocol does not take this.
@@ -74,6 +97,10 @@ pub enum Code {
     TooManyStreams,
     /// As many devices are traced as may be.
     TooManyTraces,
+    /// Another plan of the fleet is being made.
+    TooManyPlans,
+    /// There are as many holds as may be.
+    TooManyHolds,
     /// The query is not what the call takes.
     InvalidQuery,
     /// A part of the path is not what the call takes.
@@ -82,6 +109,8 @@ pub enum Code {
     MalformedJson,
     /// The body is JSON, but not what the call takes.
     InvalidBody,
+    /// A profile is faulty: `faults` says where.
+    FaultyProfiles,
     /// The body is larger than `operator.body_max`, or than `firmware.image_max`.
     BodyTooLarge,
     /// The body is not declared as JSON.
@@ -100,7 +129,7 @@ pub enum Code {
 
 impl Code {
     /// Every word.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 56] = [
         Self::Unauthorised,
         Self::Forbidden,
         Self::TooManyTries,
@@ -118,24 +147,38 @@ impl Code {
         Self::NoSuchDeadLetter,
         Self::NoSuchImage,
         Self::NoSuchUpload,
-        Self::NoSuchEquipment,
-        Self::NoSuchTask,
         Self::KeptByHub,
+        Self::NoSuchApproval,
+        Self::NoSuchEquipment,
+        Self::NoSuchHold,
+        Self::NoSuchProfile,
+        Self::NoSuchTask,
         Self::PreconditionFailed,
         Self::NotTheOwner,
         Self::Conflict,
+        Self::NoTrial,
+        Self::SamePerson,
         Self::SinkConfigured,
         Self::ImageInUse,
+        Self::NotSigned,
+        Self::ImageRefused,
+        Self::NoSuchRollout,
+        Self::RolloutState,
+        Self::TooManyRollouts,
+        Self::NoSuchWish,
         Self::CommandUnderWay,
         Self::WrongProtocol,
         Self::TooManyCommands,
         Self::TooManyWakes,
         Self::TooManyStreams,
         Self::TooManyTraces,
+        Self::TooManyPlans,
+        Self::TooManyHolds,
         Self::InvalidQuery,
         Self::InvalidPath,
         Self::MalformedJson,
         Self::InvalidBody,
+        Self::FaultyProfiles,
         Self::BodyTooLarge,
         Self::UnsupportedMediaType,
         Self::TimedOut,
@@ -188,6 +231,24 @@ impl Code {
             }
             Self::NoSuchImage => (S::NOT_FOUND, "no_such_image", "There is no such image"),
             Self::NoSuchUpload => (S::NOT_FOUND, "no_such_upload", "There is no such upload"),
+            Self::NoSuchProfile => (S::NOT_FOUND, "no_such_profile", "There is no such profile"),
+            Self::NoSuchHold => (S::NOT_FOUND, "no_such_hold", "There is no such hold"),
+            Self::NoSuchApproval => (
+                S::NOT_FOUND,
+                "no_such_approval",
+                "Nothing of that name waits for someone to agree",
+            ),
+            Self::NoTrial => (S::CONFLICT, "no_trial", "No profiles are on trial"),
+            Self::SamePerson => (S::CONFLICT, "same_person", "Another person must agree"),
+            Self::TooManyPlans => {
+                (S::TOO_MANY_REQUESTS, "too_many_plans", "Another plan of the fleet is being made")
+            }
+            Self::TooManyHolds => {
+                (S::TOO_MANY_REQUESTS, "too_many_holds", "There are too many holds")
+            }
+            Self::FaultyProfiles => {
+                (S::UNPROCESSABLE_ENTITY, "faulty_profiles", "Profiles are faulty")
+            }
             Self::NoSuchEquipment => {
                 (S::NOT_FOUND, "no_such_equipment", "Nothing is kept for such equipment")
             }
@@ -199,7 +260,23 @@ impl Code {
             Self::NotTheOwner => (S::NOT_FOUND, "not_the_owner", "The customer does not own it"),
             Self::Conflict => (S::CONFLICT, "conflict", "This stands against what is"),
             Self::SinkConfigured => (S::CONFLICT, "sink_configured", "The sink is in use"),
-            Self::ImageInUse => (S::CONFLICT, "image_in_use", "A command needs the image"),
+            Self::ImageInUse => {
+                (S::CONFLICT, "image_in_use", "A command or rollout needs the image")
+            }
+            Self::NotSigned => (
+                S::UNPROCESSABLE_ENTITY,
+                "not_signed",
+                "No key of `firmware.keys` signed the image",
+            ),
+            Self::ImageRefused => {
+                (S::CONFLICT, "image_refused", "The image is not given to devices")
+            }
+            Self::NoSuchRollout => (S::NOT_FOUND, "no_such_rollout", "There is no such rollout"),
+            Self::RolloutState => (S::CONFLICT, "rollout_state", "The rollout does not stand so"),
+            Self::TooManyRollouts => {
+                (S::TOO_MANY_REQUESTS, "too_many_rollouts", "Too many rollouts are open")
+            }
+            Self::NoSuchWish => (S::NOT_FOUND, "no_such_wish", "Nothing is wanted of the group"),
             Self::CommandUnderWay => {
                 (S::CONFLICT, "command_under_way", "The command cannot be withdrawn")
             }
@@ -246,12 +323,14 @@ pub struct Problem {
     pub detail: Cow<'static, str>,
     /// When another try may succeed, in seconds.
     pub retry_after_s: Option<u32>,
+    /// Where profiles are faulty; empty for every other word.
+    pub faults: Vec<ProfileFault>,
 }
 
 impl Problem {
     /// A refusal with its reason.
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, detail: detail.into(), retry_after_s: None }
+        Self { code, detail: detail.into(), retry_after_s: None, faults: Vec::new() }
     }
 
     /// The same, with the time after which to try again.
@@ -284,6 +363,39 @@ pub struct ProblemBody {
     code: &'static str,
     /// What is wrong this time.
     detail: Cow<'static, str>,
+    /// Every fault of profiles, where they are what is wrong.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    faults: Vec<FaultView>,
+}
+
+/// A fault of a profile.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ProfileFault)]
+struct FaultView {
+    /// The file.
+    file: Box<str>,
+    /// The line, counted from 1; absent where it is about the whole.
+    line: Option<u32>,
+    /// What is wrong.
+    message: String,
+}
+
+impl From<ProfileFault> for FaultView {
+    fn from(fault: ProfileFault) -> Self {
+        let ProfileFault { file, line, message } = fault;
+        Self { file, line, message }
+    }
+}
+
+/// Faults of profiles.
+impl From<Vec<ProfileFault>> for Problem {
+    fn from(faults: Vec<ProfileFault>) -> Self {
+        let detail = match faults.len() {
+            1 => "one fault; nothing is changed".to_owned(),
+            count => format!("{count} faults; nothing is changed"),
+        };
+        Self { faults, ..Self::new(Code::FaultyProfiles, detail) }
+    }
 }
 
 impl IntoResponse for Problem {
@@ -295,6 +407,7 @@ impl IntoResponse for Problem {
             status: status.as_u16(),
             code: self.code.as_str(),
             detail: self.detail,
+            faults: self.faults.into_iter().map(FaultView::from).collect(),
         };
         let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();

@@ -36,12 +36,14 @@ pub(super) struct SinkView {
     name: Box<str>,
     /// Whether it is in the configuration. Where it is not, its cursor holds events for nobody.
     configured: bool,
-    /// Whether events wait for it.
+    /// Whether events wait for it. One that they do not wait for skips what it cannot keep up with.
     required: bool,
     /// Everything up to here it has, shard by shard.
     done: Vec<String>,
     /// How many events it is behind the newest; events of other tenants or types count.
     lag_events: u64,
+    /// How many events it has skipped since it was made.
+    skipped_events: u64,
 }
 
 /// Shows every sink that the caller's tenant has.
@@ -68,9 +70,11 @@ pub(super) async fn list(
             required: cursor.required,
             done: Vec::new(),
             lag_events: 0,
+            skipped_events: 0,
         });
         sink.done.push(cursor.done.to_string());
         sink.lag_events += lag(cursor, &head);
+        sink.skipped_events += cursor.skipped;
     }
     Ok(Json(Items::whole(sinks.into_values().collect())))
 }

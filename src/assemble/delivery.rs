@@ -1,16 +1,17 @@
 //! Sinks as they are configured, and who trims behind them.
 
-use super::{Core, StartError};
+use super::{Core, StartError, first_start};
+use crate::bus::{Bus, BusMetrics, BusOptions};
 use crate::clock::SystemRandom;
 use crate::deliver::{
-    self, EgressGuard, Filter, Keeper, KeeperOptions, Replays, Sink, SinkContext, SinkError,
-    SinkOptions, Webhook,
+    self, Carrier, EgressGuard, Filter, Keeper, KeeperOptions, Mqtt, MqttBroker, MqttOptions,
+    Optional, Replays, Sink, SinkContext, SinkError, SinkOptions, Webhook,
 };
-use crate::settings::Settings;
+use crate::settings::{Settings, SinkSecret};
 use crate::shutdown::Stage;
-use crate::store::Operation;
-use config::Cidr;
-use model::Tenant;
+use crate::store::{Cursor, Operation, WriteError};
+use config::{Broker, Cidr, Config};
+use model::{Redacted, Tenant};
 use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -34,19 +35,32 @@ pub(super) async fn start(
         replays: replays.clone(),
     };
     let cursors = core.store.cursors().await?;
+    let bus = bus(config, core, stage).await?;
     for (configured, secret) in config.sink.iter().zip(&settings.sink_secrets) {
         let options = options(configured)?;
-        let url = configured.url.as_ref().map_or("", config::HttpUrl::as_str);
-        let guard: Arc<dyn EgressGuard> = Arc::new(Networks(configured.networks.clone()));
-        let webhook = Webhook::new(url, secret.clone(), options.timeout, guard, core.clock)?;
-        let name = options.cursor_name();
-        // Only when there is none: a full store takes no new row, and must be delivered all the same.
-        if !cursors.iter().any(|cursor| cursor.name == name && cursor.required) {
-            let cursor = Operation::PutCursor { name, required: true };
-            core.writer.transact(vec![cursor]).await?;
-        }
+        make_cursor(core, &options, &cursors).await?;
+        let carrier: Arc<dyn Carrier> = match secret {
+            SinkSecret::Webhook(secret) => {
+                let url = configured.url.as_ref().map_or("", config::HttpUrl::as_str);
+                let (secret, guard) = (secret.clone(), guard(configured));
+                Arc::new(Webhook::new(url, secret, options.timeout, guard, core.clock)?)
+            }
+            SinkSecret::Broker { password, tls } => {
+                let broker = broker(config, configured, (password, tls), bus.as_ref())?;
+                let (mqtt, task) = Mqtt::new(MqttOptions {
+                    sink: options.name.clone(),
+                    broker,
+                    topic_prefix: configured.topic_prefix.as_str().into(),
+                    retain: configured.retain,
+                    inflight_max: configured.inflight_max.as_usize(),
+                    timeout: options.timeout,
+                });
+                stage.spawn(task.run());
+                Arc::new(mqtt)
+            }
+        };
         let name = options.name.clone();
-        let sink = Sink::new(options, Arc::new(webhook), &context, Box::new(SystemRandom));
+        let sink = Sink::new(options, carrier, &context, Box::new(SystemRandom));
         let (stop, grace) = (stage.stop().clone(), config.shutdown.grace.get());
         let fault = fault.clone();
         stage.spawn(async move {
@@ -74,8 +88,79 @@ pub(super) async fn start(
     Ok(())
 }
 
+/// Makes a sink's cursor, or has the outbox wait for it or no longer do so.
+async fn make_cursor(
+    core: &Core,
+    options: &SinkOptions,
+    cursors: &[Cursor],
+) -> Result<(), StartError> {
+    let (name, required) = (options.cursor_name(), options.optional.is_none());
+    let found = cursors.iter().find(|cursor| cursor.name == name);
+    // Only what changes: a full store takes no new row, and must be delivered all the same.
+    if found.is_some_and(|cursor| cursor.required == required) {
+        return Ok(());
+    }
+    match core.writer.transact(vec![Operation::PutCursor { name, required }]).await {
+        // The sink does it as soon as there is room.
+        Err(WriteError::Full) if found.is_some() => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+fn guard(sink: &config::Sink) -> Arc<dyn EgressGuard> {
+    Arc::new(Networks(sink.networks.clone()))
+}
+
+/// Starts the broker inside, where a sink names it.
+async fn bus(config: &Config, core: &Core, stage: &Stage) -> Result<Option<Bus>, StartError> {
+    if !config.has_bus() {
+        return Ok(None);
+    }
+    let options = BusOptions {
+        listen: config.bus.listen,
+        consumers_max: config.bus.consumers_max.as_usize(),
+        filters_max: config.bus.filters_max.as_usize(),
+        probe_every: config.bus.probe_every.get(),
+        secret: first_start::bus_secret(config)?,
+    };
+    let metrics = BusMetrics::new(core.metrics.registry())?;
+    Ok(Some(Bus::start(options, metrics, stage).await?))
+}
+
+fn broker(
+    config: &Config,
+    sink: &config::Sink,
+    (password, tls): (&Option<Redacted<String>>, &Option<Arc<rustls::ClientConfig>>),
+    bus: Option<&Bus>,
+) -> Result<MqttBroker, StartError> {
+    let (node, name) = (config.node.as_str(), sink.name.as_str());
+    match (&sink.broker, bus) {
+        (Some(Broker::Remote { host, port, .. }), _) => {
+            let ours = || format!("lastmile-{node}-{name}");
+            let client_id = sink.client_id.as_ref().map_or_else(ours, |id| id.as_str().to_owned());
+            let password = password.clone().unwrap_or_else(|| Redacted(String::new()));
+            let login = sink.username.as_ref().map(|user| (user.as_str().into(), password));
+            Ok(MqttBroker::Remote {
+                host: host.as_str().into(),
+                port: *port,
+                tls: tls.clone(),
+                client_id: client_id.into(),
+                login,
+                guard: guard(sink),
+            })
+        }
+        (Some(Broker::Embedded), Some(bus)) => {
+            let client_id = format!("lastmile-sink-{name}").into();
+            Ok(MqttBroker::Embedded { inside: bus.inside(), client_id })
+        }
+        (Some(Broker::Embedded) | None, _) => Err(format!("sink `{name}` has no broker").into()),
+    }
+}
+
 fn options(sink: &config::Sink) -> Result<SinkOptions, StartError> {
     let tenant = Tenant::new(sink.tenant.as_str()).unwrap_or_default();
+    let lag_bytes_max = u64::from(sink.max_lag_mib.get()) << 20;
+    let optional = (!sink.required).then(|| Optional { lag_bytes_max, tenant: tenant.clone() });
     let types = sink.types.iter().map(config::EventPattern::as_str);
     Ok(SinkOptions {
         filter: Filter::new(types, [tenant])?,
@@ -84,6 +169,7 @@ fn options(sink: &config::Sink) -> Result<SinkOptions, StartError> {
         retry_min: sink.retry_min.get(),
         retry_max: sink.retry_max.get(),
         poison_after: sink.park_after.get(),
+        optional,
         ..SinkOptions::named(sink.name.as_str())
     })
 }

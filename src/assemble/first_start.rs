@@ -1,4 +1,5 @@
-//! What a first start makes: the store's key, the enrolment secret, the operator's token. Written
+//! What a first start makes: the store's key, the enrolment secret, the operator's token, the secret
+//! of the broker inside. Written
 //! with mode 0600; only their paths are logged.
 
 use super::{Core, StartError};
@@ -14,6 +15,14 @@ use tracing::info;
 pub(super) struct Secrets {
     pub(super) key: [u8; KEY_LEN],
     pub(super) enrolment: Redacted<String>,
+}
+
+/// What consumers of the broker inside sign in with. Made when it first runs.
+pub(super) fn bus_secret(config: &Config) -> Result<Redacted<String>, StartError> {
+    let file = config.data_dir.join("bus.secret");
+    let (secret, made) = files::read_or_make_secret(&file, secrets::new_secret)?;
+    tell(&file, made);
+    Ok(secret)
 }
 
 /// Makes the folders, and the secrets that are not there yet.

@@ -186,6 +186,7 @@ async fn cwmp(
         provisioner: Arc::clone(&core.provisioner),
         data_models: Arc::clone(&core.data_models),
         transfers: Arc::clone(&core.transfers),
+        upgrades: Arc::clone(&core.upgrades),
         wakes: Arc::clone(&core.wakes),
         metrics: core.metrics.clone(),
         clock: core.clock,

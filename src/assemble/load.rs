@@ -1,14 +1,15 @@
 //! Rebuilding what is in memory from the store.
 
 use super::{Core, StartError};
-use crate::store::{DeviceRow, ReadError};
+use crate::store::{DeviceRow, ReadError, SteeringRows};
 
 /// Devices in one page: large enough that the read is not felt, small enough to overlap with taking
 /// the page before it in.
 const PAGE_ROWS: usize = 5_000;
 
-/// Rebuilds the registry, the credentials, the tokens and the open commands.
-pub(super) async fn rebuild(core: &Core) -> Result<(), StartError> {
+/// Rebuilds the registry, the credentials, the tokens, the holds and the open commands. Gives back what
+/// steers the fleet, for the profiles.
+pub(super) async fn rebuild(core: &Core) -> Result<SteeringRows, StartError> {
     core.registry.load_customers(core.store.customers().await?);
     load_devices(core).await?;
     load_marks(core).await?;
@@ -18,8 +19,11 @@ pub(super) async fn rebuild(core: &Core) -> Result<(), StartError> {
     core.access.load(core.store.tokens().await?);
     core.desk.load().await?;
     core.transfers.load().await?;
+    let steering = core.store.steering().await?;
+    core.holds.load(&steering);
     core.equipments.load().await?;
-    Ok(())
+    core.upgrades.load().await?;
+    Ok(steering)
 }
 
 /// One page is read while the one before is taken in.

@@ -3,11 +3,13 @@
 use crate::listen::tls::Certificate;
 use crate::logging::Logging;
 use crate::menus::{self, Services};
+use crate::profiles::{Keeper, Texts};
 use crate::settings::{self, Settings};
 use arc_swap::ArcSwap;
 use config::{BackendKind, Config};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use tracing::{error, info, warn};
 
 /// Takes a changed configuration over. A faulty one changes nothing.
@@ -18,6 +20,8 @@ pub struct Reload {
     logging: Logging,
     services: Arc<ArcSwap<Services>>,
     certificates: Vec<Arc<Certificate>>,
+    keeper: Arc<Keeper>,
+    wakes_per_second: Arc<AtomicU32>,
 }
 
 impl Reload {
@@ -26,9 +30,10 @@ impl Reload {
         logging: Logging,
         services: Arc<ArcSwap<Services>>,
         certificates: Vec<Arc<Certificate>>,
+        (keeper, wakes_per_second): (Arc<Keeper>, Arc<AtomicU32>),
     ) -> Self {
         let (file, running) = (settings.file.clone(), settings.config.clone());
-        Self { file, running, logging, services, certificates }
+        Self { file, running, logging, services, certificates, keeper, wakes_per_second }
     }
 
     /// Reads everything again.
@@ -55,6 +60,13 @@ impl Reload {
                 return error!(error, "menus are faulty; nothing is reloaded");
             }
         };
+        let profiles = match Texts::read(&next.provisioning).and_then(Texts::load) {
+            Ok(profiles) => profiles,
+            Err(faults) => {
+                self.keeper.faulty(&faults);
+                return error!("profiles are faulty; nothing is reloaded");
+            }
+        };
         let files = next.tls.cert.as_deref().zip(next.tls.key.as_deref());
         let certificates: Result<Vec<_>, _> =
             self.certificates.iter().map(|certificate| certificate.prepare(files)).collect();
@@ -70,10 +82,20 @@ impl Reload {
         }
         self.services.store(Arc::new(services));
         self.logging.set_level(next.log.level);
+        self.keeper.set_options(next.provisioning.clone());
+        let wakes = next.provisioning.wakes_per_second.get();
+        self.wakes_per_second.store(wakes, Ordering::Relaxed);
+        let keeper = Arc::clone(&self.keeper);
+        // What they touch is looked up meanwhile; the log and the API say what came of them.
+        tokio::spawn(async move {
+            if let Err(error) = keeper.take(profiles, None, false).await {
+                error!(%error, "changed profiles are not kept; they are not taken over");
+            }
+        });
         self.running = next;
         for key in waiting {
             warn!(key, "changed, and takes effect at the next start");
         }
-        info!("reloaded: log level, menus, certificates");
+        info!("reloaded: log level, menus, certificates, profiles");
     }
 }

@@ -1,8 +1,11 @@
 //! What is on the desk: found, handed out, moved on, taken off.
 
 use super::{Desk, Key, amend, interrupted};
+use crate::holds;
 use jiff::Timestamp;
-use model::{Command, CommandChange, CommandId, CommandState, DeviceId, Protocol, Tenant};
+use model::{
+    Command, CommandChange, CommandId, CommandKind, CommandState, DeviceId, Protocol, Tenant,
+};
 use tokio::sync::watch;
 use tracing::debug;
 
@@ -15,9 +18,37 @@ pub(super) struct Open {
 
 impl Desk {
     /// The commands that a device may be handed now, in order; without those that wait for their
-    /// next try.
+    /// next try, and without writes while they are held.
     pub fn queued(&self, tenant: &Tenant, device: &DeviceId) -> Vec<Command> {
-        self.in_state(tenant, device, |command| self.may_be_sent(command))
+        if self.open.is_empty() {
+            return Vec::new();
+        }
+        let is_held = self.is_held(tenant, device);
+        let may = |command: &Command| {
+            self.may_be_sent(command) && !(is_held && holds::is_write(&command.kind))
+        };
+        self.in_state(tenant, device, may)
+    }
+
+    /// Whether nothing may be written to a device now.
+    pub fn is_held(&self, tenant: &Tenant, device: &DeviceId) -> bool {
+        self.holds.holds(&self.registry, tenant, device)
+    }
+
+    /// Whether a command waits because nothing may be written to its device.
+    pub fn holds_back(&self, command: &Command) -> bool {
+        command.state == CommandState::Queued
+            && self.holds.stands()
+            && holds::is_write(&command.kind)
+            && self.is_held(&command.tenant, &command.device)
+    }
+
+    /// Devices for which there is something to be written.
+    pub fn with_writes(&self) -> Vec<(Tenant, DeviceId)> {
+        let waits =
+            |open: &Open| self.may_be_sent(&open.command) && holds::is_write(&open.command.kind);
+        let waiting = self.open.iter().filter(|open| open.value().iter().any(waits));
+        waiting.map(|open| open.key().clone()).collect()
     }
 
     fn may_be_sent(&self, command: &Command) -> bool {
@@ -30,8 +61,22 @@ impl Desk {
         if self.open.is_empty() {
             return false;
         }
+        let is_held = self.is_held(tenant, device);
+        let may = |command: &Command| {
+            self.may_be_sent(command) && !(is_held && holds::is_write(&command.kind))
+        };
         let open = self.open.get(&(tenant.clone(), device.clone()));
-        open.is_some_and(|open| open.iter().any(|open| self.may_be_sent(&open.command)))
+        open.is_some_and(|open| open.iter().any(|open| may(&open.command)))
+    }
+
+    /// Whether a command that has not ended has the device fetch or send a file: while it does, it is
+    /// given no other.
+    pub fn has_transfer(&self, tenant: &Tenant, device: &DeviceId) -> bool {
+        let open = self.open.get(&(tenant.clone(), device.clone()));
+        let is_one = |kind: &CommandKind| {
+            kind.is_transfer() || matches!(kind, CommandKind::ChangeDuState { .. })
+        };
+        open.is_some_and(|open| open.iter().any(|open| is_one(&open.command.kind)))
     }
 
     /// What becomes of commands that an earlier session of the device sent and could not say the end
@@ -171,7 +216,8 @@ impl Desk {
         self.open.entry(place).or_default().push(Open { command, changes });
     }
 
-    pub(super) fn ring(&self, tenant: &Tenant, device: &DeviceId) {
+    /// Has a device come for what there is to do.
+    pub fn ring(&self, tenant: &Tenant, device: &DeviceId) {
         if !self.lines.ring(tenant, device) && device.protocol() == Protocol::Cwmp {
             // A full channel means that the waker is busy: the next Inform brings the command.
             let _ = self.wake.try_send((tenant.clone(), device.clone()));

@@ -21,12 +21,13 @@ pub(super) struct Batch {
 /// Turns events into one message; what `write` refuses to add stays behind.
 pub(super) struct MessageWriter {
     body: Vec<u8>,
+    ends: Vec<usize>,
     bytes_max: usize,
 }
 
 impl MessageWriter {
     pub(super) fn new(bytes_max: usize) -> Self {
-        Self { body: vec![b'['], bytes_max }
+        Self { body: vec![b'['], ends: Vec::new(), bytes_max }
     }
 
     /// Adds an event; false, and nothing added, when it would go beyond the bound. The first always
@@ -42,6 +43,7 @@ impl MessageWriter {
             self.body.truncate(before);
             return false;
         }
+        self.ends.push(self.body.len());
         true
     }
 
@@ -54,7 +56,7 @@ impl MessageWriter {
         let last = events.last().map_or_else(Position::default, |event| event.position);
         let checksum = crc32fast::hash(&self.body);
         let id = format!("{sink}_{first}_{last}_{checksum:08x}").into_boxed_str();
-        Message { id, body: Bytes::from(self.body) }
+        Message { id, body: Bytes::from(self.body), ends: self.ends.into() }
     }
 }
 
@@ -205,6 +207,20 @@ mod tests {
             time: jiff::Timestamp::UNIX_EPOCH,
             data: Json::empty_object(),
         }
+    }
+
+    #[test]
+    fn a_message_knows_its_events() {
+        let mut writer = MessageWriter::new(1 << 20);
+        let events = [event(1, "a"), event(2, "b"), event(3, "c")];
+        assert!(events.iter().all(|event| writer.add("s", event)));
+        let message = writer.finish("hub", &events);
+        let parts: Vec<_> = message.events().collect();
+        for (part, event) in parts.iter().zip(&events) {
+            assert_eq!(*part, cloud_event::to_text("s", event));
+        }
+        let whole: Vec<serde_json::Value> = serde_json::from_slice(&message.body).unwrap();
+        assert_eq!((parts.len(), whole.len()), (3, 3));
     }
 
     #[test]

@@ -18,6 +18,17 @@ pub struct Message {
     pub id: Box<str>,
     /// A JSON array of CloudEvents.
     pub body: Bytes,
+    /// Where each event ends in the body; the next begins behind a comma.
+    pub ends: Box<[usize]>,
+}
+
+impl Message {
+    /// The events one by one, in order: a part of the body each, nothing is copied.
+    pub fn events(&self) -> impl Iterator<Item = Bytes> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        // Before the first stands a bracket, before the others a comma.
+        starts.zip(&self.ends).map(|(before, end)| self.body.slice(before + 1..*end))
+    }
 }
 
 /// What became of one attempt.
@@ -52,6 +63,8 @@ pub enum FailureClass {
     TimedOut,
     /// No connection, or one that was cut; also an address that the egress guard forbids.
     Unreachable,
+    /// The broker does not let us in. Not a refusal: it is not what is sent that it minds.
+    SignIn,
 }
 
 impl Outcome {
@@ -66,6 +79,7 @@ impl Outcome {
                 FailureClass::Server => "5xx",
                 FailureClass::TimedOut => "timeout",
                 FailureClass::Unreachable => "connect",
+                FailureClass::SignIn => "sign_in",
             },
         }
     }

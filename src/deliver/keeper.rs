@@ -223,6 +223,7 @@ mod tests {
             done: at(sequence),
             batch_end: Some(at(sequence + 1)),
             required,
+            skipped: 0,
         };
         let cursors = [cursor("sink:a", 7, true), cursor("b", 5, true), cursor("c", 1, false)];
         assert_eq!(passed_by_all(&cursors, at(9)), at(5));

@@ -21,6 +21,7 @@ pub struct Metrics {
     devices_parked: IntGaugeVec,
     refusing: IntGaugeVec,
     damaged: IntCounterVec,
+    skipped: IntCounterVec,
     trimmed: IntCounter,
 }
 
@@ -74,6 +75,11 @@ impl Metrics {
                 "Events skipped because their checksum does not hold.",
                 &["sink"],
             )?,
+            skipped: make.counters(
+                "lastmile_delivery_skipped_events_total",
+                "Events that a sink passed over because it could not keep up, by cause.",
+                &["sink", "cause"],
+            )?,
             trimmed: make.counter(
                 "lastmile_delivery_trimmed_events_total",
                 "Events removed after every required reader had them.",
@@ -92,6 +98,7 @@ impl Metrics {
             devices_parked: self.devices_parked.with_label_values(&[sink]),
             refusing: self.refusing.with_label_values(&[sink]),
             damaged: self.damaged.with_label_values(&[sink]),
+            skipped: self.skipped.clone(),
         }
     }
 
@@ -118,6 +125,7 @@ pub(super) struct SinkMetrics {
     devices_parked: IntGauge,
     refusing: IntGauge,
     damaged: IntCounter,
+    skipped: IntCounterVec,
 }
 
 impl SinkMetrics {
@@ -151,6 +159,10 @@ impl SinkMetrics {
 
     pub(super) fn endpoint_refuses(&self) {
         self.refusing.set(1);
+    }
+
+    pub(super) fn skipped(&self, cause: &str, events: u64) {
+        self.skipped.with_label_values(&[&*self.sink, cause]).inc_by(events);
     }
 
     pub(super) fn damaged(&self) {

@@ -1,6 +1,7 @@
 //! What an operator may set of a sink.
 
 use super::Filter;
+use model::Tenant;
 use std::time::Duration;
 
 /// Bounds and habits of one sink.
@@ -29,6 +30,17 @@ pub struct SinkOptions {
     /// How long a single event may fail (other than by refusal) while others succeed before it is
     /// parked. After half of it a failing batch is halved to find the event.
     pub poison_after: Duration,
+    /// Set when the outbox does not wait for it.
+    pub optional: Option<Optional>,
+}
+
+/// What a sink is allowed that the outbox does not wait for.
+#[derive(Clone, Debug)]
+pub struct Optional {
+    /// How far it may be behind, in bytes of data; beyond it, it skips the older half.
+    pub lag_bytes_max: u64,
+    /// Whose sink it is: who is told when it skips.
+    pub tenant: Tenant,
 }
 
 impl SinkOptions {
@@ -45,6 +57,7 @@ impl SinkOptions {
             retry_max: Duration::from_secs(60),
             retry_after_max: Duration::from_secs(600),
             poison_after: Duration::from_secs(900),
+            optional: None,
         }
     }
 

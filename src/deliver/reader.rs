@@ -21,8 +21,28 @@ pub(super) struct Reader {
     caught_up: bool,
     /// Up to here events are read one by one: among them is a damaged one.
     careful_to: Option<Position>,
+    /// Events that were not there any more: they were trimmed before this reader came for them.
+    missing: Option<Missing>,
     rows_max: usize,
     bytes_max: usize,
+}
+
+/// Neighbouring events that were passed over.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Missing {
+    pub(super) first: Position,
+    pub(super) last: Position,
+}
+
+impl Missing {
+    /// What lies behind `after` and not behind `last`.
+    pub(super) fn between(after: Position, last: Position) -> Self {
+        Self { first: Position { sequence: after.sequence + 1, ..after }, last }
+    }
+
+    pub(super) fn events(&self) -> u64 {
+        self.last.sequence - self.first.sequence + 1
+    }
 }
 
 impl Reader {
@@ -41,6 +61,7 @@ impl Reader {
             read_to: Position::default(),
             caught_up: false,
             careful_to: None,
+            missing: None,
             rows_max,
             bytes_max,
         }
@@ -67,6 +88,18 @@ impl Reader {
             self.read(metrics).await?;
         }
         Ok(())
+    }
+
+    /// What was found missing since this was asked last.
+    pub(super) fn take_missing(&mut self) -> Option<Missing> {
+        self.missing.take()
+    }
+
+    /// Forgets what was read and goes on behind `to`.
+    pub(super) fn jump(&mut self, to: Position) {
+        self.window = Window::default();
+        self.read_to = to;
+        self.caught_up = false;
     }
 
     /// Whether nothing more is known to be in the outbox.
@@ -131,6 +164,15 @@ impl Reader {
         match self.store.events_after(self.read_to, rows_max, self.bytes_max).await {
             Ok(events) => {
                 self.caught_up = events.is_empty();
+                let first = events.first().map(|event| event.position.sequence - 1);
+                if let Some(sequence) = first.filter(|before| *before > self.read_to.sequence) {
+                    let last = Position { sequence, ..self.read_to };
+                    let missing = Missing::between(self.read_to, last);
+                    // One that was not told of yet lies before this one: what was read between the
+                    // two is told of as missing, too, rather than nothing.
+                    let first = self.missing.map_or(missing.first, |earlier| earlier.first);
+                    self.missing = Some(Missing { first, ..missing });
+                }
                 for event in events {
                     self.read_to = event.position;
                     if self.filter.wants(&event) {

@@ -9,11 +9,13 @@
 //!
 //! One batch is on its way at a time, so the order of every device is the order of the outbox; the
 //! next is read meanwhile, and the cursor's step is stored together with the next batch's end.
-//! Never gives up on a batch, never skips an event that it has not parked.
+//! Never gives up on a batch, never skips an event that it has not parked, unless the sink is one that
+//! the outbox does not wait for.
 
 mod cursor;
 mod isolate;
 mod replay;
+mod skip;
 
 use super::backoff::Backoff;
 use super::batch::{Batch, Bounds};
@@ -21,12 +23,13 @@ use super::metrics::SinkMetrics;
 use super::options::cursor_name;
 use super::parked::ParkedDevices;
 use super::reader::Reader;
-use super::{Carrier, Message, Metrics, Outcome, Replays, SinkOptions, cloud_event};
+use super::{Carrier, FailureClass, Message, Metrics, Outcome, Replays, SinkOptions, cloud_event};
 use crate::clock::Clock;
 use crate::store::{Position, ReadError, Store, WriteError, Writer};
 use cursor::{Pending, Stored, WAITS_BEHIND, waiting};
 use isolate::Hunt;
 use model::Random;
+use skip::Behind;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -77,6 +80,8 @@ pub struct Sink {
     pauses: Backoff,
     sent_at: Option<Instant>,
     flushed_at: Instant,
+    /// For a sink that is not required.
+    behind: Option<Behind>,
     stop: CancellationToken,
 }
 
@@ -130,6 +135,7 @@ impl Sink {
             pauses: Backoff::new(options.retry_min, options.retry_max),
             sent_at: None,
             flushed_at: Instant::now(),
+            behind: options.optional.as_ref().map(Behind::new),
             stop: CancellationToken::new(),
             options,
         }
@@ -160,6 +166,7 @@ impl Sink {
             if self.replay_due() && self.replay().await? == Step::Stop {
                 return Ok(());
             }
+            self.skip_if_behind().await?;
             self.gather().await?;
             let step = match self.next_batch() {
                 Some(batch) => self.deliver(batch).await?,
@@ -237,6 +244,9 @@ impl Sink {
                     if self.pause(retry_after).await == Step::Stop {
                         return Ok(Step::Stop);
                     }
+                    if self.skip_if_behind().await? {
+                        return Ok(Step::On);
+                    }
                     if suspicious {
                         self.halve(batch);
                         return Ok(Step::On);
@@ -255,6 +265,9 @@ impl Sink {
         self.metrics.attempted(outcome);
         if let Outcome::Failed { class, .. } = outcome {
             warn!(sink = %self.options.name, ?class, id = %message.id, "delivery failed");
+            if class == FailureClass::SignIn {
+                self.metrics.endpoint_refuses();
+            }
         }
         Ok(outcome)
     }

@@ -3,8 +3,10 @@
 mod feed;
 mod keeper;
 mod memory_store;
+mod mqtt;
 mod order;
 mod poison;
 mod retry;
 mod scene;
+mod skipping;
 mod webhook;

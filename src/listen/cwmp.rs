@@ -36,6 +36,7 @@ use crate::registry::Registry;
 use crate::shutdown::Stage;
 use crate::trace::Traces;
 use crate::transfers::Transfers;
+use crate::upgrades::Upgrades;
 use crate::wake::Wakes;
 use ::cwmp::auth::CertificateNames;
 use ::cwmp::{CloseReason, Inform, Known, Message, Reply, Session};
@@ -116,6 +117,8 @@ pub struct CwmpParts {
     pub data_models: Arc<DataModels>,
     /// Files that devices fetch and send.
     pub transfers: Arc<Transfers>,
+    /// Images on their way to devices.
+    pub upgrades: Arc<Upgrades>,
     /// Who waits for a device's session.
     pub wakes: Arc<Wakes>,
     /// What is counted.
@@ -424,6 +427,7 @@ impl CwmpListener {
             events: events_of(inform),
             at: Timestamp::from_second(now.wall.as_second()).unwrap_or(now.wall),
             quirks,
+            is_booting: inform.has_event(::cwmp::EventStruct::BOOT),
             from,
             called_at: None,
         };

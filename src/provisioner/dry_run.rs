@@ -7,7 +7,7 @@ use crate::registry::Device;
 use crate::store::ReadError;
 use jiff::Timestamp;
 use model::{DataModel, DeviceId, Tenant};
-use provisioning::{Circumstances, Equipment, Held, Plan, ProfileSet, Revision, decide};
+use provisioning::{Circumstances, Equipment, Held, Plan, ProfileSet, Revision, Rule, decide};
 
 /// What a plan is made from.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +37,8 @@ pub struct Planned {
     pub profiles: Vec<Box<str>>,
     /// As they stand.
     pub revision: Revision,
+    /// Rules among them whose paths nobody has verified.
+    pub guesses: Vec<Rule>,
     /// The first round. What depends on what the device would answer is not in it.
     pub plan: Plan,
 }
@@ -61,11 +63,11 @@ pub fn plan(it: &DryRun<'_>) -> Planned {
     let mut held = it.held.clone();
     held.begin(circumstances);
     let plan = decide(&wanted, it.model, &held, circumstances);
-    Planned { profiles: wanted.profiles, revision: wanted.revision, plan }
+    Planned { profiles: wanted.profiles, revision: wanted.revision, guesses: wanted.guesses, plan }
 }
 
 /// The root of a device's data model, by what is known of it.
-fn root(model: &DataModel, _device: &Device) -> &'static str {
+pub(super) fn root(model: &DataModel, _device: &Device) -> &'static str {
     let has = |root| model.below(root).next().is_some();
     if has("Device.") { "Device." } else { "InternetGatewayDevice." }
 }
@@ -86,7 +88,7 @@ impl Provisioner {
         let subject = subject(&device, root(&model, &device));
         // Without asking the hub: that would claim the equipment.
         let equipment = self.parts.equipments.peek(tenant, &subject, now).await;
-        let tenant_values = self.parts.profiles.tenant_values(tenant);
+        let tenant_values = self.parts.profiles.values_for(tenant, &device.id);
         Ok(Some(plan(&DryRun {
             set,
             device: &device,

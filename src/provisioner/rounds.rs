@@ -63,28 +63,43 @@ impl Provisioner {
         model
     }
 
-    /// What to ask of the device next; nothing when the course is over.
-    pub async fn next(&self, run: &mut Run, now: Now) -> Vec<Work> {
+    /// What to ask of the device next; nothing when the course is over. `lessons` as in
+    /// [`Self::begin`].
+    pub async fn next(&self, run: &mut Run, lessons: &[Observation], now: Now) -> Vec<Work> {
+        run.place = None;
+        let model = match run.model.take() {
+            Some(model) => model,
+            None => self.model(&run.it, lessons, now.wall).await,
+        };
+        let work = self.go_on(run, &model, now).await;
+        if !work.is_empty() {
+            run.place = self.memory.place(model.len());
+            run.model = run.place.is_some().then_some(model);
+        }
+        work
+    }
+
+    async fn go_on(&self, run: &mut Run, model: &DataModel, now: Now) -> Vec<Work> {
         if run.stage == Stage::Names {
-            let work = self.names(run, now.wall).await;
+            let work = self.names(run, model, now.wall).await;
             if !work.is_empty() {
                 return work;
             }
-            self.meet(run, now).await;
+            self.meet(run, model, now).await;
         }
-        if run.stage == Stage::Rounds { self.round(run, now).await } else { Vec::new() }
+        if run.stage == Stage::Rounds { self.round(run, model, now).await } else { Vec::new() }
     }
 
     /// Finds the names that the device says of itself, so that the business can be asked by them.
-    async fn names(&self, run: &mut Run, now: Timestamp) -> Vec<Work> {
+    async fn names(&self, run: &mut Run, model: &DataModel, now: Timestamp) -> Vec<Work> {
         let Some(device) = self.parts.registry.get(&run.it.tenant, &run.it.device) else {
             return Vec::new();
         };
         if run.wanted.aliases.is_empty() {
             let set = self.parts.profiles.set_for(&run.it.tenant, &run.it.device);
-            let values = self.parts.profiles.tenant_values(&run.it.tenant);
+            let values = self.parts.profiles.values_for(&run.it.tenant, &run.it.device);
             let subject = subject(&device, run.it.root);
-            let wanted = set.layers(&subject, None).render(&subject, None, &values, &run.model);
+            let wanted = set.layers(&subject, None).render(&subject, None, &values, model);
             if wanted.aliases.is_empty() {
                 return Vec::new();
             }
@@ -95,19 +110,19 @@ impl Provisioner {
         }
         let events = run.events();
         let circumstances = run.circumstances(&events, now);
-        let plan = decide(&run.wanted, &run.model, &run.scratch, circumstances);
+        let plan = decide(&run.wanted, model, &run.scratch, circumstances);
         if !plan.writes() && run.scratch.starts_round(&plan, self.rounds_max, now) {
             self.metrics.rounds.with_label_values(&["learned"]).inc();
             return run.work(plan);
         }
-        self.name(run, &device).await;
+        self.name(run, &device, model).await;
         Vec::new()
     }
 
     /// Gives the device the names that it says.
-    async fn name(&self, run: &Run, device: &Device) {
+    async fn name(&self, run: &Run, device: &Device, model: &DataModel) {
         let Parts { writer, registry, equipments, .. } = &self.parts;
-        for alias in provisioning::aliases(&run.wanted, &run.model) {
+        for alias in provisioning::aliases(&run.wanted, model) {
             let is_new = !device.facts.aliases.contains(&alias);
             if !is_new || registry.by_alias(&run.it.tenant, &alias).is_some() {
                 continue;
@@ -125,7 +140,7 @@ impl Provisioner {
     }
 
     /// Asks the business, and makes of profiles and values what the device should be.
-    async fn meet(&self, run: &mut Run, now: Now) {
+    async fn meet(&self, run: &mut Run, model: &DataModel, now: Now) {
         let Parts { registry, profiles, equipments, .. } = &self.parts;
         let Some(device) = registry.get(&run.it.tenant, &run.it.device) else {
             run.stage = Stage::Over;
@@ -154,10 +169,10 @@ impl Provisioner {
         run.is_claimed = registry.is_claimed(&run.it.tenant, &run.it.device)
             && !matches!(run.known, Known::Taken);
         let set = profiles.set_for(&run.it.tenant, &run.it.device);
-        let tenant_values = profiles.tenant_values(&run.it.tenant);
+        let tenant_values = profiles.values_for(&run.it.tenant, &run.it.device);
         let layers = set.layers(&subject, equipment.as_deref());
         run.kept.set_quirks(quirks_of(&layers));
-        run.wanted = layers.render(&subject, equipment.as_deref(), &tenant_values, &run.model);
+        run.wanted = layers.render(&subject, equipment.as_deref(), &tenant_values, model);
         run.fingerprint = run.wanted.fingerprint(&self.key);
         if run.kept.firmware != device.facts.software_version {
             run.kept.held.release();
@@ -170,18 +185,18 @@ impl Provisioner {
     }
 
     /// One round: what is still to be done, or the end.
-    async fn round(&self, run: &mut Run, now: Now) -> Vec<Work> {
+    async fn round(&self, run: &mut Run, model: &DataModel, now: Now) -> Vec<Work> {
         let events = run.events();
         let circumstances = run.circumstances(&events, now.wall);
         let timer = self.metrics.decision_seconds.start_timer();
-        let plan = decide(&run.wanted, &run.model, &run.kept.held, circumstances);
+        let plan = decide(&run.wanted, model, &run.kept.held, circumstances);
         timer.observe_duration();
         let barred = if plan.writes() { self.barred(run, now) } else { None };
         if barred.is_some() || !run.kept.held.starts_round(&plan, self.rounds_max, now.wall) {
             run.note_drift(&plan);
             run.kept.held.settle(&run.wanted, &plan, circumstances);
             run.kept.lacks(&plan);
-            self.end(run, barred, now).await;
+            self.end(run, model, barred, now).await;
             return Vec::new();
         }
         let word = if plan.writes() { "written" } else { "learned" };
@@ -201,8 +216,7 @@ impl Provisioner {
     fn barred(&self, run: &Run, now: Now) -> Option<Standing> {
         let Parts { registry, holds, .. } = &self.parts;
         let (tenant, device) = (&run.it.tenant, &run.it.device);
-        let model = registry.facts(tenant, device).and_then(|facts| facts.model);
-        if holds.is_held(tenant, model.as_deref()) {
+        if holds.holds(registry, tenant, device) {
             return Some(Standing::Held);
         }
         let needs_agreement = run.kept.from_factory_at.is_none();
@@ -238,14 +252,14 @@ impl Provisioner {
         wanted: &WantedFirmware,
         now: Now,
     ) {
-        let (now, subject) = (self.parts.clock.now(), subject(device, root));
+        let subject = subject(device, root);
         let upgrade = self.parts.upgrades.see_to(&device.tenant, &subject, wanted, now).await;
         debug!(device = %device.id, ?upgrade, "firmware");
     }
 }
 
 /// A device as its profiles see it.
-pub(super) fn subject<'a>(device: &'a Device, root: &'a str) -> Subject<'a> {
+pub(crate) fn subject<'a>(device: &'a Device, root: &'a str) -> Subject<'a> {
     Subject {
         id: &device.id,
         facts: &device.facts,

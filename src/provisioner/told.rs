@@ -3,9 +3,10 @@
 use super::kept::Lacking;
 use super::run::{Known, Run, Stage};
 use super::{Provisioner, word};
+use crate::profiles::Outcome;
 use crate::registry::Device;
 use jiff::Timestamp;
-use model::{Event, EventType, Json, Now};
+use model::{DataModel, Event, EventType, Json, Now};
 use provisioning::Standing;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -33,7 +34,13 @@ struct Provisioned<'a> {
 
 impl Provisioner {
     /// Ends a course: settles how the device stands, tells it, keeps it.
-    pub(super) async fn end(&self, run: &mut Run, barred: Option<Standing>, now: Now) {
+    pub(super) async fn end(
+        &self,
+        run: &mut Run,
+        model: &DataModel,
+        barred: Option<Standing>,
+        now: Now,
+    ) {
         run.stage = Stage::Over;
         let device = self.parts.registry.get(&run.it.tenant, &run.it.device);
         let Some(device) = device else { return };
@@ -44,8 +51,9 @@ impl Provisioner {
         if is_as_wanted && let Some(firmware) = &run.wanted.firmware {
             self.see_to_firmware(&device, run.it.root, firmware, now).await;
         }
+        self.note_trial(run);
         let requests = self.waits.take(&run.it.tenant, &run.it.device);
-        let events = self.events(run, &device, &requests, now.wall);
+        let events = self.events(run, (&device, model), &requests, now.wall);
         let is_told = self.activate(run, &device).await;
         let was_from_factory = run.kept.from_factory_at;
         if is_as_wanted && is_told {
@@ -59,6 +67,24 @@ impl Provisioner {
             info!(device = %run.it.device, %error, "how it stands is not kept; decided again later");
         }
         self.waits.tell(&run.it.tenant, &run.it.device);
+    }
+
+    /// Tells the trial of changed profiles, where there is one, how the device fared with them.
+    fn note_trial(&self, run: &Run) {
+        let (held, before) = (&run.kept.held, &run.before.held);
+        let is_new = |path: &str| !before.refused.iter().any(|it| *it.path == *path);
+        let outcome = match held.standing {
+            Standing::Stuck => Outcome::Failed,
+            Standing::New
+            | Standing::AwaitingValues
+            | Standing::Pending
+            | Standing::Held
+            | Standing::AwaitingApproval => return,
+            _ if held.refused.iter().any(|it| is_new(&it.path)) => Outcome::Failed,
+            _ => Outcome::Converged,
+        };
+        let (tenant, device) = (&run.it.tenant, &run.it.device);
+        self.parts.profiles.note(tenant, device, held.revision, outcome);
     }
 
     /// Has the business told that a device from factory settings is as wanted. False when that is to
@@ -95,7 +121,7 @@ impl Provisioner {
     fn events(
         &self,
         run: &Run,
-        device: &Device,
+        (device, model): (&Device, &DataModel),
         requests: &[Box<str>],
         now: Timestamp,
     ) -> Vec<Event> {
@@ -158,7 +184,7 @@ impl Provisioner {
             _ => {}
         }
         if run.has_refreshed
-            && let Some(data) = measures(run)
+            && let Some(data) = measures(run, model)
         {
             events.push(event(EventType::DEVICE_MEASURED, data));
         }
@@ -231,11 +257,11 @@ fn reason(run: &Run) -> &'static str {
 }
 
 /// What the profiles measure; nothing where nothing was read in this session.
-fn measures(run: &Run) -> Option<Json> {
+fn measures(run: &Run, model: &DataModel) -> Option<Json> {
     let mut measures = Map::new();
     let mut names = BTreeSet::new();
     let mut is_new = false;
-    for it in provisioning::measured(&run.wanted, &run.model) {
+    for it in provisioning::measured(&run.wanted, model) {
         // Where several places have one name, the first is told.
         if names.insert(it.name.clone()) {
             is_new |= it.read_at >= run.it.began;

@@ -26,9 +26,9 @@ impl Registry {
     /// start, before anything else is asked or applied.
     pub fn load(&self, rows: impl IntoIterator<Item = DeviceRow>) {
         for row in rows {
-            let DeviceRow { facts, customer, tags, connection_request, claimed, .. } = row;
+            let DeviceRow { facts, customer, tags, group, connection_request, claimed, .. } = row;
             let handle = self.change(&row.tenant, &row.id, Some(row.created_at), |draft| {
-                let parts = Parts { facts, customer, tags, connection_request };
+                let parts = Parts { facts, customer, tags, group, connection_request };
                 *draft = Draft { parts, claimed };
             });
             self.set_data_model(&row.tenant, &row.id, row.data_model);
@@ -88,6 +88,9 @@ impl Registry {
                     }
                 });
             }
+            Operation::SetGroup { tenant, device, group } => {
+                self.change(tenant, device, None, |draft| draft.parts.group.clone_from(group));
+            }
             Operation::PutDevice { tenant, device, facts, at } => {
                 self.change(tenant, device, Some(*at), |draft| {
                     draft.parts.facts.merge(facts);
@@ -118,11 +121,14 @@ impl Registry {
             | Operation::RemoveCredential { .. }
             | Operation::PutToken(_)
             | Operation::RevokeToken { .. }
+            | Operation::Steer(_)
             | Operation::Audit(_)
+            | Operation::Firmware(_)
             | Operation::Seen(_)
             | Operation::PutCursor { .. }
             | Operation::PrepareBatch { .. }
             | Operation::AdvanceCursor { .. }
+            | Operation::CountSkipped { .. }
             | Operation::DropCursor { .. }
             | Operation::ReplayDeadLetter { .. }
             | Operation::SettleDeadLetters { .. }

@@ -19,6 +19,8 @@ pub struct Device {
     pub customer: Option<Box<str>>,
     /// Labels given by the operator.
     pub tags: Vec<Box<str>>,
+    /// The one group that it is in.
+    pub group: Option<Box<str>>,
     /// When it was met first; in microseconds.
     pub created_at: Timestamp,
     /// When it was last heard; in microseconds.
@@ -50,6 +52,8 @@ pub struct Filter {
     pub q: Option<Box<str>>,
     /// Who owns it.
     pub customer: Option<Box<str>>,
+    /// The group that it is in.
+    pub group: Option<Box<str>>,
     /// How it stands to what it should be.
     pub standing: Option<Standing>,
 }
@@ -63,6 +67,7 @@ impl fmt::Debug for Filter {
             .field("model", &self.model)
             .field("q", &self.q.as_ref().map(Redacted))
             .field("customer", &self.customer)
+            .field("group", &self.group)
             .field("standing", &self.standing)
             .finish()
     }

@@ -9,6 +9,7 @@ use super::shard::Handle;
 use super::symbols::Table;
 use super::{Device, Filter, Part, Registry};
 use model::{DeviceId, Protocol, Tenant};
+use std::ops::ControlFlow;
 
 /// Devices that are copied out of the roster at a time, so that no change waits for long.
 const BATCH: usize = 256;
@@ -66,6 +67,24 @@ impl Registry {
                 return part;
             }
             last = self.id_of(end).map(|id| id.as_str().to_owned());
+        }
+    }
+
+    /// Hands over every device of every tenant that passes, some hundreds at a time between which
+    /// nothing is locked, until `look` says that it is enough. For a thread where nobody waits.
+    pub fn for_each(&self, filter: &Filter, mut look: impl FnMut(Device) -> ControlFlow<()>) {
+        for tenant in self.tenants() {
+            let mut after = None;
+            loop {
+                let part = self.part(&tenant, filter, after.as_ref(), BATCH, BATCH);
+                if part.devices.into_iter().try_for_each(&mut look).is_break() {
+                    return;
+                }
+                match part.next {
+                    Some(next) => after = Some(next),
+                    None => break,
+                }
+            }
         }
     }
 
@@ -128,12 +147,13 @@ impl<'a> Search<'a> {
     }
 
     fn passes(&self, record: &Record, table: &Table) -> bool {
-        let Filter { protocol, tag, model, q, customer: _, standing } = self.filter;
+        let Filter { protocol, tag, model, q, customer: _, group, standing } = self.filter;
         let packed = &record.packed;
         protocol.is_none_or(|it| it == record.protocol)
             && standing.is_none_or(|it| it == record.mark.standing)
             && tag.as_ref().is_none_or(|tag| packed.has_tag(table, tag))
             && model.as_ref().is_none_or(|model| packed.is_model(table, model))
+            && group.as_ref().is_none_or(|it| packed.group(table) == Some(it))
             && (q.is_none() || packed.any_name(table, |name| self.found_in(name)))
     }
 

@@ -12,6 +12,7 @@ const ALIAS_LAST: u8 = 0x1f;
 const TAG: u8 = 0x20;
 const CUSTOMER: u8 = 0x21;
 const CONNECTION_REQUEST: u8 = 0x22;
+const GROUP: u8 = 0x23;
 /// Set in a tag that is followed by a symbol's number instead of a text.
 const IS_SYMBOL: u8 = 0x80;
 
@@ -26,6 +27,7 @@ pub(super) struct Parts {
     pub(super) facts: DeviceFacts,
     pub(super) customer: Option<Box<str>>,
     pub(super) tags: Vec<Box<str>>,
+    pub(super) group: Option<Box<str>>,
     pub(super) connection_request: Option<Redacted<Vec<u8>>>,
 }
 
@@ -59,6 +61,9 @@ impl Packed {
         for tag in &parts.tags {
             put_shared(scratch, TAG, tag, symbols);
         }
+        if let Some(group) = &parts.group {
+            put_shared(scratch, GROUP, group, symbols);
+        }
         if let Some(customer) = &parts.customer {
             put(scratch, CUSTOMER, customer.as_bytes());
         }
@@ -79,6 +84,7 @@ impl Packed {
         for Field { tag, value } in self.fields(table) {
             match tag {
                 TAG => parts.tags.push(text(value).into()),
+                GROUP => parts.group = Some(text(value).into()),
                 CUSTOMER => parts.customer = Some(text(value).into()),
                 CONNECTION_REQUEST => parts.connection_request = Some(Redacted(value.into())),
                 _ => {}
@@ -127,6 +133,11 @@ impl Packed {
     /// Whether it has this label.
     pub(super) fn has_tag(&self, table: &Table, tag: &str) -> bool {
         self.fields(table).any(|field| field.tag == TAG && field.value == tag.as_bytes())
+    }
+
+    /// The group that it is in.
+    pub(super) fn group<'a>(&'a self, table: &'a Table) -> Option<&'a str> {
+        self.fields(table).find(|it| it.tag == GROUP).map(|field| text(field.value))
     }
 
     /// Whether it is of this model.
@@ -272,6 +283,7 @@ mod tests {
             facts,
             customer: Some("c".into()),
             tags: vec!["a".into(), "b".into()],
+            group: Some("g".into()),
             connection_request: Some(Redacted(vec![0xff; 200])),
         };
         let packed = Packed::new("cwmp:1", &parts, &symbols, &mut Vec::new());
@@ -280,6 +292,7 @@ mod tests {
         assert_eq!(packed.id(), "cwmp:1");
         assert_eq!(back.facts, parts.facts);
         assert_eq!((back.customer, back.tags), (parts.customer, parts.tags));
+        assert_eq!((back.group, packed.group(&table)), (parts.group, Some("g")));
         assert_eq!(back.connection_request, parts.connection_request);
         assert!(packed.covers_texts(&table, &parts.facts));
         let newer = DeviceFacts { oui: Some("00259E".into()), ..DeviceFacts::default() };

@@ -45,6 +45,7 @@ fn every_s(periodic_interval_s: u32) -> DeviceFacts {
 
 fn row(tenant: &Tenant, id: DeviceId, heard_s: Option<i64>) -> DeviceRow {
     DeviceRow {
+        group: None,
         tenant: tenant.clone(),
         id,
         facts: every_s(100),

@@ -1,8 +1,9 @@
 //! Named conditional writes.
 
 use super::{
-    AuditEntry, CredentialRow, CustomerRow, EquipmentChange, ImageRow, NewDeadLetter, Position,
-    ProvisionRow, Seen, TaskChange, TaskRow, TokenRow, UploadRow,
+    AuditEntry, CredentialRow, CustomerRow, EquipmentChange, FirmwareOperation, ImageRow,
+    NewDeadLetter, Position, ProvisionRow, Seen, Steering, TaskChange, TaskRow, TokenRow,
+    UploadRow,
 };
 use firmware::ImageName;
 use jiff::Timestamp;
@@ -71,6 +72,17 @@ pub enum Operation {
         /// Whether it is set.
         present: bool,
     },
+    /// Puts a device into a group, or takes it out of the one that it is in.
+    SetGroup {
+        /// Whose.
+        tenant: Tenant,
+        /// Which device.
+        device: DeviceId,
+        /// The group; `None` takes it out.
+        group: Option<Box<str>>,
+    },
+    /// Keeps something of rollouts, or of what groups should run.
+    Firmware(FirmwareOperation),
     /// Makes a device before it is met, or adds facts to it.
     PutDevice {
         /// Whose.
@@ -196,6 +208,8 @@ pub enum Operation {
         /// How many at most.
         rows_max: usize,
     },
+    /// Changes what steers the fleet as a whole: profiles, holds, the hour's changes.
+    Steer(Steering),
     /// Adds a line to the audit trail.
     Audit(AuditEntry),
     /// Writes behind what was only seen.
@@ -227,6 +241,13 @@ pub enum Operation {
         /// When.
         at: Timestamp,
     },
+    /// Counts events that a reader passed over because it could not keep up.
+    CountSkipped {
+        /// The reader.
+        name: Box<str>,
+        /// How many.
+        events: u64,
+    },
     /// Forgets a reader, so that the outbox no longer waits for it; its dead letters go too.
     DropCursor {
         /// The reader.
@@ -256,12 +277,15 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// Whether a full store must still take it: it moves a cursor or frees space.
+    /// Whether a full store must still take it: it moves a cursor or frees space, or has the outbox
+    /// no longer wait for a reader.
     pub fn frees_space(&self) -> bool {
         matches!(
             self,
-            Self::PrepareBatch { .. }
+            Self::PutCursor { required: false, .. }
+                | Self::PrepareBatch { .. }
                 | Self::AdvanceCursor { .. }
+                | Self::CountSkipped { .. }
                 | Self::DropCursor { .. }
                 | Self::SettleDeadLetters { .. }
                 | Self::RefuseDeadLetters { .. }
@@ -270,6 +294,7 @@ impl Operation {
                 | Self::RemoveUpload { .. }
                 | Self::ChangeTask(_)
                 | Self::TrimTasks { .. }
+                | Self::Steer(Steering::RemoveHold { .. })
         )
     }
 
@@ -281,6 +306,7 @@ impl Operation {
             Self::Equipment(EquipmentChange::Put { row, .. }) => row.sealed.expose().len(),
             Self::Equipment(EquipmentChange::KeepAnswer(row)) => row.sealed.expose().len(),
             Self::PutTask(task) => task.body.as_str().len(),
+            Self::Steer(Steering::PutProfiles(row)) => row.files.expose().len(),
             _ => 0,
         }
     }

@@ -60,6 +60,8 @@ pub struct Cursor {
     pub batch_end: Option<Position>,
     /// Whether the outbox waits for this reader.
     pub required: bool,
+    /// How many events it has passed over, because it could not keep up, since it was made.
+    pub skipped: u64,
 }
 
 /// A device as it is kept.
@@ -75,6 +77,8 @@ pub struct DeviceRow {
     pub customer: Option<Box<str>>,
     /// Labels given by the operator.
     pub tags: Vec<Box<str>>,
+    /// The one group that it is in.
+    pub group: Option<Box<str>>,
     /// When it was met first.
     pub created_at: Timestamp,
     /// When it was last heard; written behind, so it may lag by the write-behind interval.

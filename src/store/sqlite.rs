@@ -24,13 +24,17 @@ mod open;
 mod people;
 mod provision;
 mod readers;
+mod rollouts;
 mod room;
+mod steering;
 mod tasks;
 
 use super::{
     AuditEntry, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow,
-    EquipmentRow, HubMemory, ImageRow, OpenError, OperationError, Page, Position, ProvisionMark,
-    ReadError, Store, StoredEvent, TaskRow, Tasks, TokenRow, UploadRow, Uploads, Usage, Write,
+    EquipmentRow, FirmwareStep, GroupFirmwareRow, HubMemory, ImageRow, KnownRow, OpenError,
+    OperationError, Page, Position, ProvisionMark, ReadError, RolloutDevice, RolloutDevices,
+    RolloutRow, SteeringRows, Store, StoredEvent, TaskRow, Tasks, TokenRow, UploadRow, Uploads,
+    Usage, Write,
 };
 use async_trait::async_trait;
 use column::read_error;
@@ -172,6 +176,11 @@ impl Store for SqliteStore {
         events::after(self.readers(), after.sequence, rows_max, bytes_max, || self.trimmed()).await
     }
 
+    async fn bytes_between(&self, after: Position, to: Position) -> Result<u64, ReadError> {
+        let (after, to) = (after.sequence, to.sequence);
+        events::bytes_between(self.readers(), after, to).await.map_err(read_error)
+    }
+
     async fn cursors(&self) -> Result<Vec<Cursor>, ReadError> {
         readers::cursors(self.readers()).await.map_err(read_error)
     }
@@ -230,6 +239,18 @@ impl Store for SqliteStore {
         device: &DeviceId,
     ) -> Result<Option<Redacted<Vec<u8>>>, ReadError> {
         data_models::get(self.readers(), tenant, device).await.map_err(read_error)
+    }
+
+    async fn known_of(
+        &self,
+        tenant: &Tenant,
+        devices: &[DeviceId],
+    ) -> Result<Vec<KnownRow>, ReadError> {
+        data_models::of(self.readers(), tenant, devices).await.map_err(read_error)
+    }
+
+    async fn steering(&self) -> Result<SteeringRows, ReadError> {
+        steering::all(self.readers()).await.map_err(read_error)
     }
 
     async fn provision_marks(
@@ -308,6 +329,32 @@ impl Store for SqliteStore {
 
     async fn tasks(&self, which: &Tasks, rows_max: usize) -> Result<Vec<TaskRow>, ReadError> {
         tasks::list(self.readers(), which, rows_max).await.map_err(read_error)
+    }
+
+    async fn rollouts(&self) -> Result<Vec<RolloutRow>, ReadError> {
+        rollouts::all(self.readers()).await.map_err(read_error)
+    }
+
+    async fn rollout_devices(
+        &self,
+        which: &RolloutDevices,
+        rows_max: usize,
+    ) -> Result<Vec<RolloutDevice>, ReadError> {
+        rollouts::devices(self.readers(), which, rows_max).await.map_err(read_error)
+    }
+
+    async fn firmware_steps(
+        &self,
+        tenant: &Tenant,
+        device: &DeviceId,
+        before: Option<u64>,
+        rows_max: usize,
+    ) -> Result<Vec<FirmwareStep>, ReadError> {
+        rollouts::steps(self.readers(), tenant, device, before, rows_max).await.map_err(read_error)
+    }
+
+    async fn group_firmware(&self) -> Result<Vec<GroupFirmwareRow>, ReadError> {
+        rollouts::groups(self.readers()).await.map_err(read_error)
     }
 
     async fn usage(&self) -> Result<Usage, ReadError> {

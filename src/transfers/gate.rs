@@ -27,6 +27,12 @@ impl Gate {
         Self { direction, places, devices: Devices::default(), metrics }
     }
 
+    /// Whether a device has a transfer under way.
+    pub(super) fn is_inside(&self, tenant: &Tenant, device: &DeviceId) -> bool {
+        let devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
+        devices.contains_key(&(tenant.clone(), device.clone()))
+    }
+
     /// Lets a device's transfer in, or says in a word why not.
     pub(super) fn enter(
         &self,

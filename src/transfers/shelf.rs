@@ -4,11 +4,10 @@
 //! identity that we made. What a crash leaves half-written is swept at the next start.
 
 use super::sealed::{Sealer, Unsealer};
-use crate::clock::SystemRandom;
 use crate::files::{self, FileError};
 use crate::secrets::Vault;
 use firmware::Sha256;
-use model::{Random as _, Tenant};
+use model::Tenant;
 use sha2::Digest as _;
 use std::collections::HashSet;
 use std::fs::File;
@@ -134,10 +133,7 @@ fn cost(bytes: u64) -> u64 {
 
 /// A name for a file: a ULID, so that names sort by their making.
 pub(super) fn new_id(now: jiff::Timestamp) -> Box<str> {
-    let mut random = [0; 16];
-    SystemRandom.fill(&mut random);
-    let millis = u64::try_from(now.as_millisecond()).unwrap_or(0);
-    ulid::Ulid::from_parts(millis, u128::from_ne_bytes(random)).to_string().into()
+    crate::clock::new_name(now)
 }
 
 fn remove_in_background(path: PathBuf) {

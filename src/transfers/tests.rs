@@ -83,6 +83,7 @@ impl Scene {
             file_type: FileType::default(),
             bytes: received.bytes,
             sha256: received.sha256,
+            signature: None,
             created_at: Timestamp::from_second(1).unwrap(),
         };
         let row = ImageRow { image, file: received.id.clone() };

@@ -43,8 +43,36 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("protocols/ussd", &["model", "serde", "subtle", "thiserror", "toml"]),
-    ("provisioning", &["model", "serde_json"]),
-    ("firmware", &["model", "base64", "hmac", "jiff", "serde", "sha2", "subtle", "thiserror"]),
+    (
+        "provisioning",
+        &[
+            "model",
+            "firmware",
+            "cel",
+            "hmac",
+            "jiff",
+            "minijinja",
+            "serde",
+            "serde_json",
+            "sha2",
+            "thiserror",
+            "toml",
+        ],
+    ),
+    (
+        "firmware",
+        &[
+            "model",
+            "base64",
+            "ed25519-dalek",
+            "hmac",
+            "jiff",
+            "serde",
+            "sha2",
+            "subtle",
+            "thiserror",
+        ],
+    ),
     ("config", &["serde", "thiserror", "toml"]),
 ];
 /// What `loadtest` may import of ours.

@@ -6,15 +6,13 @@ mod signing;
 mod words;
 
 pub(crate) use self::rpcs::More;
-pub(crate) use self::signing::digest_by_hand;
+pub(crate) use self::signing::{digest_by_hand, is_right_digest, signed};
 pub(crate) use self::words::{bare_envelope, between, envelope};
 
-use self::signing::is_right_digest;
 use self::words::{each, fault, parameter, part_fault};
 use crate::daemon::free_port;
 use crate::http::{Answer, Connection};
 use cwmp::{Body, Message, Namespace, Request};
-use digest_auth::{AuthContext, HttpMethod};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, BufRead as _, BufReader, Write as _};
@@ -189,19 +187,7 @@ impl Cpe {
 
     /// The `Authorization` that answers a challenge.
     pub(crate) fn sign(&self, challenge: &Answer) -> io::Result<String> {
-        let prompt = challenge.all("www-authenticate").find(|it| it.starts_with("Digest"));
-        let prompt = prompt.ok_or_else(|| io::Error::other("no digest challenge"))?;
-        let mut prompt = digest_auth::parse(prompt).map_err(io::Error::other)?;
-        let password = self.password.as_str();
-        let context = AuthContext::new_with_method(
-            self.username.as_str(),
-            password,
-            "/acs",
-            None::<&[u8]>,
-            HttpMethod::POST,
-        );
-        let answer = prompt.respond(&context).map_err(io::Error::other)?;
-        Ok(answer.to_header_string())
+        signed(challenge, &self.username, &self.password)
     }
 
     /// The Inform's envelope.
@@ -346,7 +332,10 @@ fn answer_wake(
         let (name, value) = line.split_once(':')?;
         name.eq_ignore_ascii_case("authorization").then(|| value.trim().to_owned())
     });
-    let is_right = authorization.is_some_and(|it| is_right_digest(&it, model));
+    let is_right = authorization.is_some_and(|it| {
+        let half = |half: &str| value(model, &format!("ManagementServer.ConnectionRequest{half}"));
+        is_right_digest(&it, &half("Username"), &half("Password"))
+    });
     let answer = if is_right {
         "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
     } else {

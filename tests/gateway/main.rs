@@ -20,13 +20,21 @@ mod cpe;
 mod daemon;
 mod documents;
 mod http;
+mod hub;
 mod ledger;
 mod load;
+mod mosquitto;
 mod phone;
 mod programs;
+mod router;
+#[path = "../../loadtest/src/tree.rs"]
+#[allow(dead_code, unused_imports, reason = "the load uses what these tests do not")]
+mod tree;
 
 mod bad_input;
+mod brokers;
 mod certificates;
+mod checks;
 mod commands;
 mod dials;
 mod discovery;
@@ -35,6 +43,7 @@ mod files;
 mod full_store;
 mod identity;
 mod kills;
+mod provisioning;
 mod recorded;
 mod refusals;
 mod rpc_crashes;
@@ -49,6 +58,7 @@ mod tenants;
 mod tls;
 mod tolerance;
 mod trace;
+mod upgrades;
 mod wake;
 
 use libtest_mimic::{Arguments, Trial};
@@ -68,10 +78,13 @@ fn main() {
         rpcs::trials(),
         rpc_crashes::trials(),
         discovery::trials(),
+        provisioning::trials(),
         dials::trials(),
         identity::trials(),
         sign_in::trials(),
         sinks::trials(),
+        brokers::trials(),
+        checks::trials(),
         tls::trials(),
         certificates::trials(),
         trace::trials(),
@@ -85,6 +98,7 @@ fn main() {
         store_files::trials(),
         tenants::trials(),
         files::trials(),
+        upgrades::trials(),
         carried::trials(),
         refusals::trials(),
         full_store::trials(),

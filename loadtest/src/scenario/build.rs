@@ -3,8 +3,9 @@
 use super::Error;
 use crate::args::Common;
 use crate::backend::{Backend, Faults, Secret};
-use crate::cpe::{Device, Door, Doors, Model};
+use crate::cpe::{Device, Door, Doors};
 use crate::ledger::{Ledger, LedgerFile};
+use crate::tree::Model;
 use crate::world::{World, read_line};
 use model::DeviceId;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};

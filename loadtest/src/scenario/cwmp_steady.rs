@@ -2,7 +2,7 @@
 
 use super::conduct::Conductor;
 use super::fleet::{self, BREATHE, Wanted};
-use super::{Error, Verdict};
+use super::{Error, Verdict, equipment};
 use crate::args::CwmpSteady;
 use crate::cpe::Cpe;
 use crate::world::World;
@@ -14,15 +14,18 @@ pub(super) async fn run(args: CwmpSteady) -> Result<Verdict, Error> {
     if args.parallel == 0 || args.cpes < args.parallel {
         return Err(Error::Zero("--parallel, or --cpes less than it,"));
     }
-    let models = [String::from("router"), String::from("ont")];
     let wanted = Wanted {
-        models: &models,
+        models: &args.models,
         count: args.cpes,
         fleet: &common.fleet,
         wakes: true,
         addresses: 0,
     };
     let fleet = fleet::muster(&wanted, &args.sign_in, common).await?;
+    if args.equipment {
+        let serials = fleet.cpes.iter().map(Cpe::serial).collect();
+        equipment::put(&fleet.world, serials).await?;
+    }
     let mut conductor = Conductor::new("cwmp-steady", &fleet.world, fleet.end, common);
     for worker in fleet::shares(fleet.cpes, args.parallel) {
         conductor.add(work(Arc::clone(&fleet.world), worker));

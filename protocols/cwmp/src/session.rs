@@ -69,6 +69,8 @@ pub struct Session {
     outputs: VecDeque<Output>,
     pending: Vec<Pending>,
     tickets: u64,
+    /// Whether nothing may be written to the device.
+    is_held: bool,
     /// Calls made, which also names them.
     calls: u32,
     /// Calls made and work begun: what [`Options::requests_max`] bounds.
@@ -143,6 +145,7 @@ impl Session {
             outputs: VecDeque::new(),
             pending: Vec::new(),
             tickets: 0,
+            is_held: false,
             calls: 0,
             rounds: 0,
             deadline,
@@ -239,6 +242,14 @@ impl Session {
                 Settlement::Committed | Settlement::Refused | Settlement::Overtaken,
             ) => state,
         };
+    }
+
+    /// Says whether anything may be written to the device from now on. What it was asked already it
+    /// answers; setting up that would write is not begun and never reported, and a command that is under
+    /// way and would write again ends as failed. A command's first call is for the driver to stop: it settles that it was
+    /// sent as overtaken.
+    pub fn set_held(&mut self, is_held: bool) {
+        self.is_held = is_held;
     }
 
     /// Answers [`Output::Decide`] with what to ask of the device, in order; nothing ends the

@@ -57,7 +57,21 @@ impl DeviceId {
         Self::checked(&format!("msisdn:{}", number.value()))
     }
 
-    /// Reads what [`DeviceId::as_str`] wrote.
+    /// What is no device and yet has events: a sink, by its name (`a-z`, `0-9`, `-`, `_`), as
+    /// `sink:<name>`. [`DeviceId::parse`] refuses it, so that nobody makes a device of it.
+    pub fn sink(name: &str) -> Result<Self, DeviceIdError> {
+        if name.is_empty() || !name.bytes().all(is_spelled) {
+            return Err(DeviceIdError);
+        }
+        Self::checked(&format!("{SINK}{name}"))
+    }
+
+    /// Reads the subject of an event: a device, or what [`DeviceId::sink`] made.
+    pub fn parse_subject(text: &str) -> Result<Self, DeviceIdError> {
+        text.strip_prefix(SINK).map_or_else(|| Self::parse(text), Self::sink)
+    }
+
+    /// Reads what [`DeviceId::as_str`] wrote of a device.
     pub fn parse(text: &str) -> Result<Self, DeviceIdError> {
         match text.split_once(':').ok_or(DeviceIdError)? {
             ("imei", imei) => Self::imei(imei),
@@ -87,6 +101,9 @@ impl DeviceId {
         if id.len() > Self::LEN_MAX { Err(DeviceIdError) } else { Ok(Self(id.into())) }
     }
 }
+
+/// What the subjects begin with that are sinks.
+const SINK: &str = "sink:";
 
 fn encode(part: &str, out: &mut String) {
     for byte in part.bytes() {
@@ -263,6 +280,18 @@ mod tests {
         assert!(DeviceId::parse("mqtt:a b").is_err());
         assert!(DeviceId::parse("imei:490154203237517").is_err());
         assert!(DeviceId::mqtt(&"x".repeat(252)).is_err());
+    }
+
+    #[test]
+    fn a_sink_is_a_subject_and_no_device() {
+        let sink = DeviceId::sink("crm-2_b").unwrap();
+        assert_eq!(sink.as_str(), "sink:crm-2_b");
+        assert_eq!(DeviceId::parse_subject(sink.as_str()), Ok(sink.clone()));
+        assert_eq!(DeviceId::parse(sink.as_str()), Err(DeviceIdError));
+        assert_eq!(DeviceId::sink(""), Err(DeviceIdError));
+        assert_eq!(DeviceId::parse_subject("sink:a b"), Err(DeviceIdError));
+        let board = DeviceId::mqtt("b").unwrap();
+        assert_eq!(DeviceId::parse_subject(board.as_str()), Ok(board));
     }
 
     #[test]

@@ -93,6 +93,9 @@ impl EventType {
     pub const FIRMWARE_FAILED: Self = Self("lastmile.firmware.failed");
     /// What the business is owed was given up; `kind` says what, `cause` why.
     pub const TASK_PARKED: Self = Self("lastmile.task.parked");
+    /// A sink that the outbox does not wait for passed over events; its subject is no device but
+    /// `sink:<name>`.
+    pub const SINK_SKIPPED: Self = Self("lastmile.sink.skipped");
     /// A command was carried out.
     pub const COMMAND_COMPLETED: Self = Self("lastmile.command.completed");
     /// A command failed, expired or was cancelled; `state` and `cause` say which and why.

@@ -280,11 +280,11 @@ impl<'a> Decision<'a> {
             |it: &u32| self.is_it(place, *it) && !claimed.contains(&instance(table, *it));
         let theirs: Vec<u32> = numbers.iter().copied().filter(is_theirs).collect();
         // Nothing is removed on hearsay, and what was never looked for is looked for once.
-        if !theirs.is_empty() || !view.is_applied {
-            if !self.knows_instances(place) {
-                return;
-            }
-        } else {
+        let is_believed = theirs.is_empty() && view.is_applied;
+        if !is_believed && !self.knows_instances(place) {
+            return;
+        }
+        if theirs.is_empty() {
             self.keys_grow_old(place);
         }
         for number in theirs {

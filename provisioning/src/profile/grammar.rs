@@ -4,8 +4,9 @@ mod rules;
 
 use super::condition::Condition;
 use super::matching::{Glob, Match, Versions};
-use super::read::{Node, Reader, Table, meant, shown};
+use super::read::{Node, Reader, Table, json};
 use super::rule::{FirmwareRule, Keeping, Rules};
+use super::spelling::{meant, shown};
 use super::template::Templates;
 use super::words::{self, COMMON_EVENTS, EVENTS, PROTOCOLS, QUIRKS};
 use super::{Profile, Revision, lint};
@@ -80,6 +81,7 @@ pub(super) fn profile(reader: &mut Reader<'_>, name: &str, text: &str) -> Option
         quirks,
         is_guess,
         matching,
+        matched: root.find("match").map(json),
         rules: super::Compiled { rules, templates },
     })
 }

@@ -2,6 +2,7 @@
 
 use super::condition::{Condition, Facts};
 use crate::{Equipment, Subject};
+use firmware::Version;
 use model::Protocol;
 use serde_json::Value as Json;
 use std::cmp::Ordering;
@@ -157,29 +158,11 @@ impl Versions {
     }
 }
 
-/// The order of two versions by the numbers in their first words, one after the other; what stands
-/// between them only separates, and a missing number is a zero. Vendors write builds and dates behind
-/// the first blank.
-pub(super) fn compare(left: &str, right: &str) -> Ordering {
-    let (mut left, mut right) = (numbers(left), numbers(right));
-    loop {
-        let (a, b) = (left.next(), right.next());
-        if a.is_none() && b.is_none() {
-            return Ordering::Equal;
-        }
-        // Without leading zeros the longer number is the larger.
-        let (a, b) = (a.unwrap_or(""), b.unwrap_or(""));
-        let order = a.len().cmp(&b.len()).then_with(|| a.cmp(b));
-        if order.is_ne() {
-            return order;
-        }
-    }
-}
-
-fn numbers(version: &str) -> impl Iterator<Item = &str> {
-    let word = version.split_whitespace().next().unwrap_or_default();
-    let parts = word.split(|it: char| !it.is_ascii_digit()).filter(|it| !it.is_empty());
-    parts.map(|it| it.trim_start_matches('0'))
+/// The order of what a device says and a bound, as `firmware` has it of versions. Vendors write builds
+/// and dates behind the first blank: a bound is on what stands before it.
+pub(super) fn compare(said: &str, bound: &str) -> Ordering {
+    let first = said.split_whitespace().next().unwrap_or_default();
+    Version::new(first).compare(&Version::new(bound))
 }
 
 #[cfg(test)]

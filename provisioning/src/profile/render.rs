@@ -73,14 +73,16 @@ fn equipment_rule() -> Rule {
 /// Where something lies among the others: the layer, then wildcards before literals, then the line.
 type Place = (usize, usize, u32);
 
+/// Which object: its table, and the names and values of its keys.
+type Which = (Pattern, Vec<(Box<str>, Box<str>)>);
+
 struct Rendering<'a> {
     root: &'a str,
     has_equipment: bool,
     scope: &'a Scope,
     facts: &'a Facts<'a>,
     parameters: BTreeMap<Pattern, (Place, WantedParameter)>,
-    /// By table, and names and values of the keys.
-    objects: BTreeMap<(Pattern, Vec<(Box<str>, Box<str>)>), (Place, WantedObject)>,
+    objects: BTreeMap<Which, (Place, WantedObject)>,
     refreshes: BTreeMap<Pattern, (Place, WantedRefresh)>,
     aliases: BTreeMap<(&'static str, Pattern), WantedAlias>,
     firmware: Option<WantedFirmware>,
@@ -168,13 +170,13 @@ impl<'a> Rendering<'a> {
         self.parameters.insert(it.path.clone(), (place, wanted));
     }
 
-    fn object<'r>(
+    fn object(
         &mut self,
         layer: usize,
         profile: &Profile,
-        it: &'r ObjectRule,
+        it: &ObjectRule,
         rule: Rule,
-        settled: &mut BTreeSet<(&'r Pattern, Vec<(Box<str>, Box<str>)>)>,
+        settled: &mut BTreeSet<Which>,
     ) {
         let mut keys = Vec::with_capacity(it.keys.len());
         for (name, value) in &it.keys {
@@ -187,7 +189,7 @@ impl<'a> Rendering<'a> {
             keys.push((name.clone(), made.text));
         }
         let key = (it.table.clone(), keys.clone());
-        if !settled.insert((&it.table, keys.clone())) {
+        if !settled.insert(key.clone()) {
             return;
         }
         let Some(presence) = it.presence else {
@@ -216,10 +218,10 @@ impl<'a> Rendering<'a> {
             let made = self.make(profile, &entry.value, entry.is_optional, &it.table, &rule);
             let Some(made) = made else { continue };
             parameters.push(WantedParameter {
-                path: Pattern::below_instance(&entry.name),
+                path: entry.name.clone(),
                 value: Redacted(made.text),
                 kind: entry.value.kind.clone(),
-                is_secret: made.is_secret || is_secret(&entry.name),
+                is_secret: made.is_secret || is_secret(entry.name.as_str()),
                 drift: it.keeping.drift,
                 is_optional: entry.is_optional,
                 verify_every: it.keeping.verify_every,

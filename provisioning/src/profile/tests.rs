@@ -76,3 +76,43 @@ fn known(values: &[(&str, &str, &str)]) -> DataModel {
     known.learn(&Observation::Values { asked: vec![], values }, Timestamp::UNIX_EPOCH);
     known
 }
+
+/// Every key and every word of the language stands in its reference.
+#[test]
+fn the_reference_holds_every_word() {
+    let reference = include_str!("../../PROFILES.md");
+    let is_there = |word: &str| {
+        reference.contains(&format!("`{word}`"))
+            || reference.contains(&format!("`{word}("))
+            || reference.contains(&format!("`is {word}"))
+            || reference.contains(&format!("{{ {word} = "))
+            || reference.contains(&format!(", {word} = "))
+    };
+    let keys = words::TABLES.iter().flat_map(|(_, keys)| keys.iter().copied());
+    let fields = [&words::DEVICE[..], &words::WIFI, &words::VOIP, &words::VLAN, &words::BANDS];
+    let names = [&words::VARIABLES[..], &words::FUNCTIONS, &MEASURES, &QUIRKS];
+    let more = [&words::DRIFT[..], &words::ENSURE, &words::PROTOCOLS, &words::COMMON_EVENTS];
+    let rest =
+        [template::FILTERS.as_slice(), &template::TESTS, &[words::HOST, words::HOST_OR_EMPTY]];
+    let lists = [&fields[..], &names, &more, &rest].concat();
+    for word in keys.chain(lists.into_iter().flatten().copied()) {
+        assert!(is_there(word), "`{word}`");
+    }
+}
+
+/// The examples of the reference are profiles, or parts of one.
+#[test]
+fn the_examples_of_the_reference_are_read() {
+    let reference = include_str!("../../PROFILES.md");
+    let examples = reference.split("```toml\n").skip(1).filter_map(|it| it.split("```").next());
+    let mut count = 0;
+    for example in examples.filter(|it| it.contains("\n[[") || it.starts_with("[[")) {
+        let text = match example.strip_prefix("name = \"tplink-xx230v\"\n") {
+            Some(whole) => format!("name = \"p\"\n{whole}"),
+            None => format!("name = \"p\"\ndescription = \"d\"\n{example}"),
+        };
+        set(&[("p", &text)]);
+        count += 1;
+    }
+    assert!(count >= 4, "{count}");
+}

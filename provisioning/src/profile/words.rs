@@ -2,6 +2,7 @@
 //! of each, from which files are read, slips are told and the reference is checked.
 
 /// Every table of a profile with its keys. The first is the file itself.
+#[cfg(test)]
 pub(super) const TABLES: [(&str, &[&str]); 12] = [
     ("profile", PROFILE),
     ("[match]", MATCH),

@@ -159,10 +159,14 @@ async fn sinks_are_shown_with_their_lag_and_dropped_once_removed() {
     let (name, at) = ("sink:erp".into(), scene.state.clock.now().wall);
     let to = Position { shard: 0, sequence: 2 };
     scene.commit(vec![Operation::AdvanceCursor { name, to, parked: Vec::new(), at }]).await;
+    let count = Operation::CountSkipped { name: "sink:old".into(), events: 7 };
+    scene.commit(vec![count]).await;
     let sinks = scene.call("GET /api/v1/sinks", None).await;
     let expected = json!([
-        { "name": "erp", "configured": true, "required": true, "done": ["0-2"], "lag_events": 1 },
-        { "name": "old", "configured": false, "required": true, "done": ["0-0"], "lag_events": 3 },
+        { "name": "erp", "configured": true, "required": true, "done": ["0-2"], "lag_events": 1,
+          "skipped_events": 0 },
+        { "name": "old", "configured": false, "required": true, "done": ["0-0"], "lag_events": 3,
+          "skipped_events": 7 },
     ]);
     assert_eq!(sinks.json["items"], expected);
 

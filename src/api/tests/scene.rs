@@ -3,10 +3,14 @@
 use super::super::access::Peer;
 use super::super::*;
 use crate::deliver::cloud_event;
+use crate::pipeline::Pipeline;
+use crate::plans::{Plans, PlansParts};
+use crate::profiles::{self, Keeper, KeeperParts, Profiles};
 use crate::provisioner::{self, Provisioner};
 use crate::secrets::{KEY_LEN, Vault, new_token};
 use crate::store::{CustomerRow, Page, SqliteOptions, SqliteStore, TokenRow, WriterOptions};
 use crate::transfers::{self, TransferOptions};
+use crate::upgrades::{self, UpgradeOptions};
 use axum::Extension;
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode};
@@ -110,6 +114,53 @@ async fn no_files(
     transfers
 }
 
+/// A planner and a keeper of no profiles at all.
+fn no_profiles(
+    store: &Arc<dyn Store>,
+    writer: &Writer,
+    registry: &Arc<Registry>,
+    data_models: &Arc<DataModels>,
+    (holds, equipments): (&Arc<Holds>, &Arc<Equipments>),
+    vault: &Vault,
+    prometheus: &prometheus::Registry,
+) -> (Arc<Plans>, Arc<Keeper>) {
+    let (clock, profiles) = (Clock::start(), Arc::<Profiles>::default());
+    let parts = provisioner::Parts {
+        store: Arc::clone(store),
+        writer: writer.clone(),
+        registry: Arc::clone(registry),
+        data_models: Arc::clone(data_models),
+        profiles: Arc::clone(&profiles),
+        holds: Arc::clone(holds),
+        equipments: Arc::clone(equipments),
+        upgrades: Arc::default(),
+        wakes: crate::wake::Wakes::new().0,
+        clock,
+    };
+    let counted = provisioner::Metrics::new(prometheus).unwrap();
+    let plans = Plans::new(PlansParts {
+        store: Arc::clone(store),
+        registry: Arc::clone(registry),
+        data_models: Arc::clone(data_models),
+        profiles: Arc::clone(&profiles),
+        provisioner: Arc::new(Provisioner::new(parts, vault, 5, counted)),
+        equipments: Arc::clone(equipments),
+        clock,
+    });
+    let parts = KeeperParts {
+        profiles,
+        registry: Arc::clone(registry),
+        plans: Arc::clone(&plans),
+        holds: Arc::clone(holds),
+        writer: writer.clone(),
+        vault: vault.clone(),
+        clock,
+        metrics: profiles::Metrics::new(prometheus).unwrap(),
+    };
+    let keeper = Keeper::new(parts, Config::default().provisioning);
+    (plans, keeper)
+}
+
 /// The embedded backend, and tasks that nobody carries out.
 fn business(
     store: &Arc<dyn Store>,
@@ -161,7 +212,19 @@ impl Scene {
         Self::with(NO_ROOM, ApiOptions::default()).await
     }
 
+    /// One that takes only images that this key has signed.
+    pub(super) async fn signed_by(key: &str) -> Self {
+        let keys = vec![firmware::PublicKey::parse(key).unwrap()];
+        let mut scene = Self::made(QUOTA, ApiOptions::default(), keys).await;
+        scene.token = scene.make_token(&Tenant::default(), "admin").await;
+        scene
+    }
+
     async fn with(quota_bytes: u64, options: ApiOptions) -> Self {
+        Self::made(quota_bytes, options, Vec::new()).await
+    }
+
+    async fn made(quota_bytes: u64, options: ApiOptions, keys: Vec<firmware::PublicKey>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (store, writer) = open_store(folder.path(), quota_bytes).await;
         let registry = Arc::new(Registry::new());
@@ -173,8 +236,10 @@ impl Scene {
         let parts =
             transfers::Parts { store: of_store, writer: of_writer, vault: vault.clone(), clock };
         let transfers = no_files(parts, folder.path(), &prometheus).await;
+        let holds = Arc::new(Holds::default());
         let (tasks, equipments) = business(&store, &writer, &registry, &vault, clock, &prometheus);
-        let mirrors: [Arc<dyn Mirror>; 5] = [
+        let mirrors: [Arc<dyn Mirror>; 6] = [
+            Arc::<Holds>::clone(&holds),
             Arc::<Registry>::clone(&registry),
             Arc::<Access>::clone(&access),
             Arc::<Transfers>::clone(&transfers),
@@ -186,6 +251,7 @@ impl Scene {
         let (wake, wakes) = mpsc::channel(8);
         let (of_store, of_registry) = (Arc::clone(&store), Arc::clone(&registry));
         let desk = Desk::new(of_store, writer.clone(), of_registry, Arc::default(), clock, wake);
+        let desk = desk.with_holds(Arc::clone(&holds));
         let of_registry = Arc::clone(&registry);
         let credentials = no_credentials(vault.clone(), writer.clone(), of_registry, clock);
         let (of_store, of_registry) = (Arc::clone(&store), Arc::clone(&registry));
@@ -193,16 +259,41 @@ impl Scene {
         let data_models =
             DataModels::new(of_store, writer.clone(), of_registry, vault.clone(), counted);
         let data_models = Arc::new(data_models);
+        let (plans, keeper) = no_profiles(
+            &store,
+            &writer,
+            &registry,
+            &data_models,
+            (&holds, &equipments),
+            &vault,
+            &prometheus,
+        );
         let (waker, asked) = crate::wake::Wakes::new();
+        let desk = Arc::new(desk);
+        let (of_registry, of_desk) = (Arc::clone(&registry), Arc::clone(&desk));
+        let pipeline = Arc::new(Pipeline::new(writer.clone(), of_registry, of_desk, clock));
+        let upgrades = upgrades::Parts {
+            store: Arc::clone(&store),
+            writer: writer.clone(),
+            registry: Arc::clone(&registry),
+            desk: Arc::clone(&desk),
+            pipeline,
+            transfers: Arc::clone(&transfers),
+            holds: Arc::clone(&holds),
+            wakes: Arc::clone(&waker),
+            clock,
+        };
+        let bounds = UpgradeOptions::new(&Config::default(), keys);
+        let upgrades = Upgrades::new(upgrades, bounds, &prometheus).unwrap();
         let parts = provisioner::Parts {
             store: Arc::clone(&store),
             writer: writer.clone(),
             registry: Arc::clone(&registry),
             data_models: Arc::clone(&data_models),
             profiles: Arc::default(),
-            holds: Arc::default(),
+            holds: Arc::clone(&holds),
             equipments: Arc::clone(&equipments),
-            upgrades: Arc::default(),
+            upgrades: Arc::clone(&upgrades),
             wakes: Arc::clone(&waker),
             clock,
         };
@@ -212,14 +303,18 @@ impl Scene {
             store,
             changes,
             registry,
-            desk: Arc::new(desk),
+            desk,
             access,
             vault,
             data_models,
+            keeper,
+            holds,
+            plans,
             credentials: Arc::new(credentials),
             tasks,
             equipments,
             transfers,
+            upgrades,
             traces: Arc::default(),
             replays: Replays::default(),
             wakes: Arc::clone(&waker),

@@ -47,11 +47,16 @@ fn spell(call: &Call) -> String {
         ("/tokens/{name}", "/tokens/admin".to_owned()),
         ("/sinks/{name}", "/sinks/erp".to_owned()),
         ("/images/{name}", "/images/fw.bin".to_owned()),
+        ("/profiles/{name}", "/profiles/none".to_owned()),
+        ("/hold/{id}", "/hold/01HZZZ".to_owned()),
+        ("/approvals/{id}", "/approvals/01HZZZ".to_owned()),
         ("/tasks/{id}", "/tasks/01HZZZ".to_owned()),
         ("{serial}", "RCMG12345678".to_owned()),
         ("/uploads/{id}", "/uploads/01HZZZ".to_owned()),
         ("{kind}/{value}", "mac/00:1A:2B:3C:4D:5E".to_owned()),
         ("{tag}", "core".to_owned()),
+        ("/rollouts/{id}", "/rollouts/01HZZZ".to_owned()),
+        ("{group}", "north".to_owned()),
     ] {
         path = path.replace(blank, &value);
     }
@@ -71,6 +76,9 @@ fn body(call: &Call) -> Option<Value> {
         ("PUT", "/api/v1/devices/{id}/wifi" | "/api/v1/customers/{id}/wifi") => {
             json!({ "wifi": [{ "band": "5GHz", "ssid": "x" }] })
         }
+        ("PUT", "/api/v1/devices/{id}/group") => json!({ "group": "north" }),
+        ("PUT", "/api/v1/groups/{group}/firmware") => json!({ "image": "fw.bin" }),
+        ("POST", "/api/v1/rollouts") => json!({ "image": "fw.bin", "tag": "core" }),
         ("POST", "/api/v1/tokens") => json!({ "name": "t", "role": "reader" }),
         _ => return None,
     };

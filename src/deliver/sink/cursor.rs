@@ -27,17 +27,16 @@ const FULL_PAUSE: Duration = Duration::from_millis(500);
 impl Sink {
     /// Makes or finds the cursor, and learns which devices are parked.
     pub(super) async fn open(&mut self) -> Result<(), SinkError> {
+        let required = self.options.optional.is_none();
         let cursor = loop {
             let cursors = self.store.cursors().await.map_err(SinkError::Read)?;
             let found = cursors.into_iter().find(|cursor| cursor.name == self.cursor);
             match found {
-                Some(cursor) if cursor.required => break cursor,
+                Some(cursor) if cursor.required == required => break cursor,
                 Some(_) | None => {
                     let name = self.cursor.clone();
-                    self.write(|| {
-                        vec![Operation::PutCursor { name: name.clone(), required: true }]
-                    })
-                    .await?;
+                    self.write(|| vec![Operation::PutCursor { name: name.clone(), required }])
+                        .await?;
                 }
             }
         };

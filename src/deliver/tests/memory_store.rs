@@ -2,8 +2,9 @@
 
 use crate::store::{
     AuditEntry, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow,
-    EquipmentRow, HubMemory, ImageRow, Operation, OperationError, Page, Position, ProvisionMark,
-    ReadError, Store, StoredEvent, TaskRow, Tasks, TokenRow, UploadRow, Uploads, Usage, Write,
+    EquipmentRow, FirmwareStep, GroupFirmwareRow, HubMemory, ImageRow, Operation, OperationError,
+    Page, Position, ProvisionMark, ReadError, RolloutDevice, RolloutDevices, RolloutRow,
+    SteeringRows, Store, StoredEvent, TaskRow, Tasks, TokenRow, UploadRow, Uploads, Usage, Write,
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -51,7 +52,7 @@ impl Kept {
                 let sequence = if self.trimmed == 0 { 0 } else { self.head };
                 let done = Position { shard: 0, sequence };
                 let (name, required) = (name.clone(), *required);
-                self.cursors.push(Cursor { name, done, batch_end: None, required });
+                self.cursors.push(Cursor { name, done, batch_end: None, required, skipped: 0 });
             }
             Operation::PrepareBatch { name, end } => self.cursor(name)?.batch_end = Some(*end),
             Operation::AdvanceCursor { name, to, parked, at } => {
@@ -73,6 +74,7 @@ impl Kept {
                     });
                 }
             }
+            Operation::CountSkipped { name, events } => self.cursor(name)?.skipped += events,
             Operation::DropCursor { name } => {
                 self.cursor(name)?;
                 self.cursors.retain(|cursor| cursor.name != *name);
@@ -163,6 +165,12 @@ impl Store for MemoryStore {
             Some(event) => Err(ReadError::Damaged(event.position)),
             None => Ok(found),
         }
+    }
+
+    async fn bytes_between(&self, after: Position, to: Position) -> Result<u64, ReadError> {
+        let kept = self.kept();
+        let between = kept.events.iter().filter(|it| it.position > after && it.position <= to);
+        Ok(between.map(|event| event.data.as_str().len() as u64).sum())
     }
 
     async fn cursors(&self) -> Result<Vec<Cursor>, ReadError> {
@@ -270,6 +278,16 @@ impl Store for MemoryStore {
         Ok(Vec::new())
     }
 
+    async fn known_of(
+        &self,
+        _: &Tenant,
+        _: &[DeviceId],
+    ) -> Result<Vec<crate::store::KnownRow>, ReadError> {
+        Ok(Vec::new())
+    }
+    async fn steering(&self) -> Result<SteeringRows, ReadError> {
+        Ok(SteeringRows::default())
+    }
     async fn data_model(
         &self,
         _: &Tenant,
@@ -277,6 +295,32 @@ impl Store for MemoryStore {
     ) -> Result<Option<Redacted<Vec<u8>>>, ReadError> {
         Ok(None)
     }
+    async fn rollouts(&self) -> Result<Vec<RolloutRow>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn rollout_devices(
+        &self,
+        _: &RolloutDevices,
+        _: usize,
+    ) -> Result<Vec<RolloutDevice>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn firmware_steps(
+        &self,
+        _: &Tenant,
+        _: &DeviceId,
+        _: Option<u64>,
+        _: usize,
+    ) -> Result<Vec<FirmwareStep>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn group_firmware(&self) -> Result<Vec<GroupFirmwareRow>, ReadError> {
+        Ok(Vec::new())
+    }
+
     async fn images(&self) -> Result<Vec<ImageRow>, ReadError> {
         Ok(Vec::new())
     }

@@ -20,7 +20,7 @@ fn webhook(url: &str, guard: impl EgressGuard) -> Webhook {
 }
 
 fn message() -> Message {
-    Message { id: "hub_0-1_0-2_0badcafe".into(), body: "[{},{}]".into() }
+    Message { id: "hub_0-1_0-2_0badcafe".into(), body: "[{},{}]".into(), ends: [3, 6].into() }
 }
 
 async fn answering(answer: ResponseTemplate) -> MockServer {

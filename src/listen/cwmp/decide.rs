@@ -28,9 +28,14 @@ impl CwmpListener {
     /// waited for.
     pub(super) async fn decide(&self, owned: &mut Owned) {
         let mut work: Vec<Work> = Vec::new();
-        let is_first = !owned.is_set_up;
+        let is_first = !std::mem::replace(&mut owned.is_set_up, true);
         if is_first {
-            owned.is_set_up = true;
+            let is_booting = owned.inform.is_booting;
+            self.parts.upgrades.called(&owned.tenant, &owned.device, is_booting).await;
+        }
+        if is_first && self.parts.desk.is_held(&owned.tenant, &owned.device) {
+            self.remember_held(owned);
+        } else if is_first {
             let set_up = self.parts.provision.set_up(owned.subject());
             if let Some((parts, sign_in)) = set_up {
                 owned.offered = Some(sign_in);
@@ -62,6 +67,16 @@ impl CwmpListener {
             }
         }
         owned.session.assign(work, self.parts.clock.now());
+    }
+
+    /// A device that would be set up and may not be written to is woken once it may.
+    fn remember_held(&self, owned: &Owned) {
+        let provision = &self.parts.provision;
+        let lacks_some = provision.set_up(owned.subject()).is_some()
+            || provision.set_up_stun(owned.subject()).is_some();
+        if lacks_some {
+            self.parts.desk.holds().remember(&owned.tenant, &owned.device);
+        }
     }
 
     /// The credentials that the device was given and does not use yet.

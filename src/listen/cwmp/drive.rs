@@ -43,6 +43,7 @@ impl CwmpListener {
         message: Message,
         line: &Line,
     ) -> Answer {
+        owned.session.set_held(self.parts.desk.is_held(&owned.tenant, &owned.device));
         owned.session.receive(message, self.parts.clock.now());
         let mut serving = Serving { listener: self, owned: Some(owned) };
         let (turn, closed) = match serving.owned.as_mut() {

@@ -50,7 +50,7 @@ impl CwmpListener {
                 }
             }
         };
-        let work = provisioner.next(&mut run, self.parts.clock.now()).await;
+        let work = provisioner.next(&mut run, owned.lessons.all(), self.parts.clock.now()).await;
         if !work.is_empty() {
             owned.course = Course::Running(run);
         }

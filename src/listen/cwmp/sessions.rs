@@ -75,6 +75,8 @@ pub(crate) struct Introduction {
     pub(crate) at: Timestamp,
     /// What is peculiar about its model.
     pub(crate) quirks: Quirks,
+    /// Whether the device has just restarted.
+    pub(crate) is_booting: bool,
     /// Where it came from.
     pub(crate) from: std::net::IpAddr,
     /// At which host of ours, as it said.

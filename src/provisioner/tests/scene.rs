@@ -212,7 +212,7 @@ impl Scene {
         let mut is_whole = true;
         if let Some(mut run) = self.provisioner.begin(it, &[], now).await {
             'session: loop {
-                let work = self.provisioner.next(&mut run, self.now()).await;
+                let work = self.provisioner.next(&mut run, &[], self.now()).await;
                 if work.is_empty() {
                     break;
                 }

@@ -32,6 +32,7 @@ pub(super) enum Step {
     Owner(Key, Option<Box<str>>),
     Alias(Key, Alias, bool),
     Tag(Key, Box<str>, bool),
+    Group(Key, Option<Box<str>>),
     Claim(Key),
     Seal(Key, Vec<u8>),
     Seen(Key, i64, u8),
@@ -96,13 +97,15 @@ fn filter() -> impl Strategy<Value = Filter> {
         prop::option::of(prop::sample::select(["hg", "1", "A", "490", ""].map(Box::from).to_vec()));
     let protocol = prop::option::of(prop::sample::select(protocols));
     let rare = || prop::option::weighted(0.2, word());
-    (protocol, rare(), rare(), q, rare()).prop_map(|(protocol, tag, model, q, customer)| Filter {
+    let all = (protocol, rare(), rare(), q, rare(), rare());
+    all.prop_map(|(protocol, tag, model, q, customer, group)| Filter {
         standing: None,
         protocol,
         tag,
         model,
         q,
         customer,
+        group,
     })
 }
 
@@ -118,6 +121,7 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         2 => (key(), prop::option::of(word())).prop_map(|(key, owner)| Step::Owner(key, owner)),
         2 => (key(), names(), any::<bool>()).prop_map(|(key, it, held)| Step::Alias(key, it, held)),
         1 => (key(), word(), any::<bool>()).prop_map(|(key, tag, set)| Step::Tag(key, tag, set)),
+        1 => (key(), prop::option::of(word())).prop_map(|(key, it)| Step::Group(key, it)),
         1 => key().prop_map(Step::Claim),
         1 => (key(), any::<Vec<u8>>()).prop_map(|(key, sealed)| Step::Seal(key, sealed)),
         4 => (key(), second(), any::<u8>()).prop_map(|(key, at, ip)| Step::Seen(key, at, ip)),
@@ -236,6 +240,12 @@ impl Step {
                 }
                 Operation::SetTag { tenant: key.0, device: key.1, tag, present }
             }
+            Self::Group(key, group) => {
+                if let Some(device) = oracle.devices.get_mut(&key) {
+                    device.group.clone_from(&group);
+                }
+                Operation::SetGroup { tenant: key.0, device: key.1, group }
+            }
             Self::Claim(key) => {
                 if let Some(device) = oracle.devices.get_mut(&key) {
                     device.claimed = true;
@@ -279,6 +289,7 @@ impl Oracle {
             facts: DeviceFacts::default(),
             customer: None,
             tags: Vec::new(),
+            group: None,
             created_at: at(0),
             last_seen_at: None,
             address: None,
@@ -363,6 +374,7 @@ impl Oracle {
                 && filter.tag.as_ref().is_none_or(|tag| device.tags.contains(tag))
                 && filter.model.as_ref().is_none_or(|it| facts.model.as_ref() == Some(it))
                 && filter.customer.as_ref().is_none_or(|it| device.customer.as_ref() == Some(it))
+                && filter.group.as_ref().is_none_or(|it| device.group.as_ref() == Some(it))
                 && filter
                     .q
                     .as_ref()
@@ -415,6 +427,7 @@ impl Oracle {
             facts: device.facts.clone(),
             customer: device.customer.clone(),
             tags: device.tags.clone(),
+            group: device.group.clone(),
             created_at: device.created_at,
             last_seen_at: device.last_seen_at,
             address: device.address,

@@ -4,7 +4,10 @@ use super::column::{nanos, parsed};
 use super::commands::Step;
 use super::data_models::Put;
 use super::devices::{self, Said, document, kind_number};
-use super::{commands, credentials, data_models, equipment, files, provision, readers, tasks};
+use super::{
+    commands, credentials, data_models, equipment, files, provision, readers, rollouts, steering,
+    tasks,
+};
 use crate::store::{AuditEntry, CustomerRow, Operation, OperationError, TokenRow};
 use jiff::Timestamp;
 use model::{Alias, DeviceFacts, DeviceId, Tenant};
@@ -55,6 +58,12 @@ pub(super) async fn apply(
         Operation::SetTag { tenant, device, tag, present } => {
             set_tag(connection, tenant, device, tag, *present).await
         }
+        Operation::SetGroup { tenant, device, group } => {
+            let set = sqlx::query("UPDATE device SET device_group = ? WHERE tenant = ? AND id = ?");
+            let set = set.bind(group.as_deref().map(str::to_owned));
+            on_device(connection, set.bind(tenant.as_str()).bind(device.as_str())).await
+        }
+        Operation::Firmware(operation) => rollouts::apply(connection, operation).await,
         Operation::PutDevice { tenant, device, facts, at } => {
             devices::merge(connection, &[Said { tenant, device, facts, at: *at }]).await?;
             Ok(())
@@ -80,6 +89,7 @@ pub(super) async fn apply(
         }
         Operation::PutToken(token) => put_token(connection, token).await,
         Operation::RevokeToken { tenant, name } => revoke_token(connection, tenant, name).await,
+        Operation::Steer(change) => steering::apply(connection, change).await,
         Operation::Audit(entry) => audit(connection, entry).await,
         Operation::Seen(seen) => Ok(devices::see(connection, seen).await?),
         Operation::Equipment(change) => equipment::apply(connection, change).await,
@@ -95,6 +105,7 @@ pub(super) async fn apply(
         Operation::PutCursor { .. }
         | Operation::PrepareBatch { .. }
         | Operation::AdvanceCursor { .. }
+        | Operation::CountSkipped { .. }
         | Operation::DropCursor { .. }
         | Operation::ReplayDeadLetter { .. }
         | Operation::SettleDeadLetters { .. }

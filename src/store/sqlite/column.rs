@@ -61,6 +61,12 @@ pub(super) fn tenant(row: &SqliteRow, column: usize) -> Result<Tenant, sqlx::Err
     Tenant::new(value).map_err(|_| undecodable("a tenant"))
 }
 
+/// Reads the subject of an event.
+pub(super) fn subject(row: &SqliteRow, column: usize) -> Result<DeviceId, sqlx::Error> {
+    let value: &str = row.try_get(column)?;
+    DeviceId::parse_subject(value).map_err(|_| undecodable("a subject"))
+}
+
 /// Reads a device's identity.
 pub(super) fn device(row: &SqliteRow, column: usize) -> Result<DeviceId, sqlx::Error> {
     let value: &str = row.try_get(column)?;

@@ -3,7 +3,7 @@
 use super::apply::Fault;
 use super::column::{self, nanos, undecodable};
 use super::multi_row::{MultiRow, Values};
-use crate::store::{Kept, OperationError};
+use crate::store::{Kept, KnownRow, OperationError};
 use jiff::Timestamp;
 use model::{DeviceId, Redacted, Tenant};
 use sqlx::Row as _;
@@ -150,4 +150,40 @@ pub(super) async fn get(
         .fetch_optional(pool)
         .await?;
     row.map(|row| row.try_get(0).map(Redacted)).transpose()
+}
+
+static SELECT_KNOWN: LazyLock<MultiRow> = LazyLock::new(|| {
+    MultiRow::new(
+        "WITH wanted (tenant, device) AS (VALUES ",
+        "(?,?)",
+        ") SELECT wanted.device, data_model.body, provision.body FROM wanted \
+         LEFT JOIN data_model ON data_model.tenant = wanted.tenant \
+         AND data_model.device = wanted.device \
+         LEFT JOIN provision ON provision.tenant = wanted.tenant \
+         AND provision.device = wanted.device \
+         WHERE data_model.body IS NOT NULL OR provision.body IS NOT NULL",
+    )
+});
+
+/// Reads what is kept of many devices.
+pub(super) async fn of(
+    pool: &SqlitePool,
+    tenant: &Tenant,
+    devices: &[DeviceId],
+) -> Result<Vec<KnownRow>, sqlx::Error> {
+    let bind = |device: &DeviceId, values: &mut Values| {
+        values.push(Arc::<str>::from(tenant.as_str()));
+        values.push(Arc::<str>::from(device.as_str()));
+    };
+    let mut connection = pool.acquire().await?;
+    let found = SELECT_KNOWN.fetch(&mut connection, devices, bind).await?;
+    let read = |row: &SqliteRow| -> Result<KnownRow, sqlx::Error> {
+        let body: Option<Vec<u8>> = row.try_get(1)?;
+        Ok(KnownRow {
+            device: column::device(row, 0)?,
+            data_model: body.map(Redacted),
+            provision: column::text_if_any(row, 2)?,
+        })
+    };
+    found.iter().map(read).collect()
 }

@@ -242,7 +242,7 @@ pub(super) async fn list(
     let (tenant, id) = after.as_ref().map_or(("", ""), |(t, id)| (t.as_str(), id.as_str()));
     let rows = sqlx::query(
         "SELECT device.tenant, id, facts, customer, tags, created_at, connection_request, \
-         claimed, at, address, data_model FROM device LEFT JOIN device_seen \
+         claimed, at, address, data_model, device_group FROM device LEFT JOIN device_seen \
          ON device_seen.tenant = device.tenant AND device_seen.device = device.id \
          WHERE (device.tenant, id) > (?, ?) ORDER BY device.tenant, id LIMIT ?",
     )
@@ -263,6 +263,7 @@ fn read(row: &SqliteRow) -> Result<DeviceRow, sqlx::Error> {
         facts: parsed(row, 2)?,
         customer: column::text_if_any(row, 3)?,
         tags: parsed(row, 4)?,
+        group: column::text_if_any(row, 11)?,
         created_at: column::time(row, 5)?,
         connection_request: sealed.map(Redacted),
         claimed: row.try_get(7)?,

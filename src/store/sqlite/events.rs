@@ -114,6 +114,23 @@ pub(super) async fn after(
     Ok(found)
 }
 
+/// Bytes of data of the events after `after` and up to `to`. The lengths stand before the texts, so
+/// long ones are not read.
+pub(super) async fn bytes_between(
+    pool: &SqlitePool,
+    after: u64,
+    to: u64,
+) -> Result<u64, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT coalesce(sum(octet_length(data)), 0) FROM event WHERE sequence > ? AND sequence <= ?",
+    )
+    .bind(number(after))
+    .bind(number(to))
+    .fetch_one(pool)
+    .await?;
+    sequence(&row, 0)
+}
+
 /// Reads an event whose eight columns begin at `first`, and holds it against its checksum.
 pub(super) fn read(row: &SqliteRow, first: usize) -> Result<StoredEvent, ReadError> {
     let position = Position {
@@ -139,7 +156,7 @@ fn decode(
     let event = StoredEvent {
         position,
         tenant: column::tenant(row, first + 2)?,
-        device: column::device(row, first + 3)?,
+        device: column::subject(row, first + 3)?,
         kind: text(row, first + 4)?,
         time: column::time(row, first + 5)?,
         data: Json::from_stored(row.try_get(first + 6)?),

@@ -46,16 +46,19 @@ async fn put_image(
         .fetch_optional(&mut *connection)
         .await?;
     let (model, version) = (label(image.model.as_ref()), label(image.version.as_ref()));
+    let signature = image.signature.as_ref().map(|it| it.as_bytes().as_slice());
     if let Some(kept) = kept {
         if sha256(&kept, 0)? == image.sha256 {
             // The same content: its file and its time stay, what is said of it is replaced.
             sqlx::query(
-                "UPDATE image SET model = ?, version = ?, file_type = ? \
+                "UPDATE image SET model = ?, version = ?, file_type = ?, \
+                 signature = ifnull(?, signature) \
                  WHERE tenant = ? AND name = ?",
             )
             .bind(model)
             .bind(version)
             .bind(image.file_type.as_str())
+            .bind(signature)
             .bind(tenant)
             .bind(name)
             .execute(connection)
@@ -69,7 +72,7 @@ async fn put_image(
     }
     sqlx::query(
         "INSERT OR REPLACE INTO image (tenant, name, model, version, file_type, bytes, sha256, \
-         created_at, file) VALUES (?,?,?,?,?,?,?,?,?)",
+         created_at, file, signature) VALUES (?,?,?,?,?,?,?,?,?,?)",
     )
     .bind(tenant)
     .bind(name)
@@ -80,6 +83,7 @@ async fn put_image(
     .bind(image.sha256.0.as_slice())
     .bind(nanos(image.created_at))
     .bind(&**file)
+    .bind(signature)
     .execute(connection)
     .await?;
     Ok(())
@@ -127,8 +131,8 @@ async fn put_upload(connection: &mut SqliteConnection, row: &UploadRow) -> Resul
 /// Reads every image.
 pub(super) async fn images(pool: &SqlitePool) -> Result<Vec<ImageRow>, sqlx::Error> {
     let rows = sqlx::query(
-        "SELECT tenant, name, model, version, file_type, bytes, sha256, created_at, file \
-         FROM image ORDER BY tenant, name",
+        "SELECT tenant, name, model, version, file_type, bytes, sha256, created_at, file, \
+         signature FROM image ORDER BY tenant, name",
     )
     .fetch_all(pool)
     .await?;
@@ -146,6 +150,7 @@ pub(super) async fn images(pool: &SqlitePool) -> Result<Vec<ImageRow>, sqlx::Err
             file_type: file_type(row, 4)?,
             bytes: column::sequence(row, 5)?,
             sha256: sha256(row, 6)?,
+            signature: signature(row, 9)?,
             created_at: column::time(row, 7)?,
         };
         Ok(ImageRow { image, file: text(row, 8)? })
@@ -202,6 +207,15 @@ pub(super) async fn uploads(
 
 fn file_type(row: &SqliteRow, column: usize) -> Result<FileType, sqlx::Error> {
     FileType::new(&text(row, column)?).map_err(|_| undecodable("a file type"))
+}
+
+fn signature(
+    row: &SqliteRow,
+    column: usize,
+) -> Result<Option<firmware::ImageSignature>, sqlx::Error> {
+    let bytes: Option<&[u8]> = row.try_get(column)?;
+    let read = |bytes: &[u8]| bytes.try_into().map(firmware::ImageSignature::from_bytes);
+    bytes.map(read).transpose().map_err(|_| undecodable("a signature"))
 }
 
 fn sha256(row: &SqliteRow, column: usize) -> Result<Sha256, sqlx::Error> {

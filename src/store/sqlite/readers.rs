@@ -52,6 +52,7 @@ pub(super) async fn apply(
             advance(connection, name, *to).await?;
             Ok(park(connection, sink_of(name), parked, *at).await?)
         }
+        Operation::CountSkipped { name, events } => count_skipped(connection, name, *events).await,
         Operation::DropCursor { name } => drop_cursor(connection, name).await,
         Operation::ReplayDeadLetter { tenant, id, at } => {
             replay(connection, tenant, *id, *at).await
@@ -128,6 +129,22 @@ async fn advance(connection: &mut SqliteConnection, name: &str, to: Position) ->
     Ok(())
 }
 
+async fn count_skipped(
+    connection: &mut SqliteConnection,
+    name: &str,
+    events: u64,
+) -> Result<(), Fault> {
+    let counted = sqlx::query("UPDATE cursor SET skipped = skipped + ? WHERE name = ?")
+        .bind(number(events))
+        .bind(name)
+        .execute(connection)
+        .await?;
+    if counted.rows_affected() == 0 {
+        return Err(OperationError::Missing("cursor").into());
+    }
+    Ok(())
+}
+
 async fn park(
     connection: &mut SqliteConnection,
     sink: &str,
@@ -192,7 +209,7 @@ async fn replay(
 /// Reads every cursor.
 pub(super) async fn cursors(pool: &SqlitePool) -> Result<Vec<Cursor>, sqlx::Error> {
     let rows = sqlx::query(
-        "SELECT name, done_shard, done_sequence, batch_shard, batch_sequence, required \
+        "SELECT name, done_shard, done_sequence, batch_shard, batch_sequence, required, skipped \
          FROM cursor ORDER BY name",
     )
     .fetch_all(pool)
@@ -211,6 +228,7 @@ fn read_cursor(row: &SqliteRow) -> Result<Cursor, sqlx::Error> {
         done: position(row.try_get(1)?, sequence(row, 2)?)?,
         batch_end,
         required: row.try_get(5)?,
+        skipped: sequence(row, 6)?,
     })
 }
 

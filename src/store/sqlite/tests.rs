@@ -9,6 +9,7 @@ use model::{
 use tempfile::TempDir;
 
 mod data_models;
+mod steering;
 
 const QUOTA: u64 = 64 * 1024 * 1024;
 
@@ -504,8 +505,14 @@ async fn cursors_go_forward_and_dead_letters_wait() {
     assert_eq!(transact(&store, advance(end, parked)).await, Ok(()));
     assert!(transact(&store, advance(position(1), Vec::new())).await.is_err(), "never back");
     assert_eq!(transact(&store, put(false)).await, Ok(()));
+    let count = |events| Operation::CountSkipped { name: name(), events };
+    assert_eq!(transact(&store, count(2)).await, Ok(()));
+    assert_eq!(transact(&store, count(3)).await, Ok(()));
+    let nobody = Operation::CountSkipped { name: "sink:b".into(), events: 1 };
+    assert_eq!(transact(&store, nobody).await, Err(OperationError::Missing("cursor")));
     let cursor = store.cursors().await.unwrap().remove(0);
     assert_eq!((cursor.done, cursor.batch_end, cursor.required), (end, None, false));
+    assert_eq!(cursor.skipped, 5);
 
     let page = Page { after: None, rows_max: 9 };
     let letters = store.dead_letters(None, Some("a"), page).await.unwrap();
@@ -524,6 +531,31 @@ async fn cursors_go_forward_and_dead_letters_wait() {
     assert_eq!(transact(&store, Operation::DropCursor { name: name() }).await, Ok(()));
     assert!(store.dead_letters(None, None, page).await.unwrap().is_empty());
     assert!(store.cursors().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_bytes_between_two_places_are_counted() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder).await;
+    let events: Vec<_> = (1..=4).map(|n| event(&cpe("1"), n)).collect();
+    let bytes: Vec<_> = events.iter().map(|event| event.data.as_str().len() as u64).collect();
+    assert_eq!(one(&store, append(events)).await, Ok(()));
+    let between =
+        async |after, to| store.bytes_between(position(after), position(to)).await.unwrap();
+    assert_eq!(between(0, 4).await, bytes.iter().sum::<u64>());
+    assert_eq!(between(1, 3).await, bytes[1] + bytes[2]);
+    assert_eq!(between(4, 4).await, 0);
+}
+
+#[tokio::test]
+async fn a_subject_that_is_no_device_is_read_back_and_makes_none() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder).await;
+    let skipped = event(&DeviceId::sink("bus").unwrap(), 1);
+    let skipped = Event { facts: None, ..skipped };
+    assert_eq!(one(&store, append(vec![skipped])).await, Ok(()));
+    assert_eq!(all_events(&store).await[0].device.as_str(), "sink:bus");
+    assert!(store.devices(None, 9).await.unwrap().is_empty());
 }
 
 #[tokio::test]

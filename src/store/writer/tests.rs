@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::store::{
-    AuditEntry, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, EquipmentRow, HubMemory,
-    ImageRow, Page, Position, ProvisionMark, ReadError, StoredEvent, TaskRow, Tasks, TokenRow,
+    AuditEntry, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, EquipmentRow,
+    FirmwareStep, GroupFirmwareRow, HubMemory, ImageRow, Page, Position, ProvisionMark, ReadError,
+    RolloutDevice, RolloutDevices, RolloutRow, SteeringRows, StoredEvent, TaskRow, Tasks, TokenRow,
     UploadRow, Uploads, Usage,
 };
 use async_trait::async_trait;
@@ -65,6 +66,10 @@ impl Store for Fake {
             _ => Ok(()),
         };
         Ok(group.iter().map(refused).collect())
+    }
+
+    async fn bytes_between(&self, _: Position, _: Position) -> Result<u64, ReadError> {
+        unreachable!("the writer counts no bytes")
     }
 
     async fn usage(&self) -> Result<Usage, ReadError> {
@@ -138,6 +143,32 @@ impl Store for Fake {
     async fn credentials(&self) -> Result<Vec<CredentialRow>, ReadError> {
         Ok(Vec::new())
     }
+    async fn rollouts(&self) -> Result<Vec<RolloutRow>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn rollout_devices(
+        &self,
+        _: &RolloutDevices,
+        _: usize,
+    ) -> Result<Vec<RolloutDevice>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn firmware_steps(
+        &self,
+        _: &Tenant,
+        _: &DeviceId,
+        _: Option<u64>,
+        _: usize,
+    ) -> Result<Vec<FirmwareStep>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn group_firmware(&self) -> Result<Vec<GroupFirmwareRow>, ReadError> {
+        Ok(Vec::new())
+    }
+
     async fn images(&self) -> Result<Vec<ImageRow>, ReadError> {
         Ok(Vec::new())
     }
@@ -164,6 +195,16 @@ impl Store for Fake {
     }
     async fn open_commands(&self) -> Result<Vec<Command>, ReadError> {
         Ok(Vec::new())
+    }
+    async fn known_of(
+        &self,
+        _: &Tenant,
+        _: &[DeviceId],
+    ) -> Result<Vec<crate::store::KnownRow>, ReadError> {
+        Ok(Vec::new())
+    }
+    async fn steering(&self) -> Result<SteeringRows, ReadError> {
+        Ok(SteeringRows::default())
     }
     async fn data_model(
         &self,

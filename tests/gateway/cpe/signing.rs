@@ -1,11 +1,12 @@
 //! Digest by hand: what a library does not make, and what a CPE asks of who wakes it.
 
+use super::Cpe;
 use super::words::between;
-use super::{Cpe, DataModel, value};
 use crate::http::Answer;
+use digest_auth::{AuthContext, HttpMethod};
 use md5::{Digest as _, Md5};
 use std::fmt::Write as _;
-use std::sync::Mutex;
+use std::io;
 
 /// The answer to a challenge as the RFCs say and libraries do not make it: RFC 2617 with a hash of
 /// choice, or without `qop` and client nonce, as RFC 2069 has it.
@@ -37,8 +38,19 @@ pub(crate) fn digest_by_hand(
     )
 }
 
+/// The `Authorization` that answers a challenge.
+pub(crate) fn signed(challenge: &Answer, username: &str, password: &str) -> io::Result<String> {
+    let prompt = challenge.all("www-authenticate").find(|it| it.starts_with("Digest"));
+    let prompt = prompt.ok_or_else(|| io::Error::other("no digest challenge"))?;
+    let mut prompt = digest_auth::parse(prompt).map_err(io::Error::other)?;
+    let context =
+        AuthContext::new_with_method(username, password, "/acs", None::<&[u8]>, HttpMethod::POST);
+    let answer = prompt.respond(&context).map_err(io::Error::other)?;
+    Ok(answer.to_header_string())
+}
+
 /// RFC 2617 with `qop=auth`, by hand.
-pub(super) fn is_right_digest(header: &str, model: &Mutex<DataModel>) -> bool {
+pub(crate) fn is_right_digest(header: &str, username: &str, password: &str) -> bool {
     let field = |name: &str| {
         let fields = header.trim_start_matches("Digest ").split(',');
         let mut pairs = fields.filter_map(|it| it.trim().split_once('='));
@@ -47,8 +59,6 @@ pub(super) fn is_right_digest(header: &str, model: &Mutex<DataModel>) -> bool {
             .map_or("", |(_, value)| value.trim_matches('"'))
             .to_owned()
     };
-    let username = value(model, "ManagementServer.ConnectionRequestUsername");
-    let password = value(model, "ManagementServer.ConnectionRequestPassword");
     let ha1 = md5(format!("{username}:cpe:{password}"));
     let ha2 = md5(format!("GET:{}", field("uri")));
     let (nc, cnonce) = (field("nc"), field("cnonce"));

@@ -1,4 +1,5 @@
 use super::*;
+use cwmp::SetAttributes;
 
 const WAKE: &str = "http://127.0.0.1:1/wake/7";
 

@@ -202,6 +202,23 @@ pub enum DuOperation {
 }
 
 impl Request {
+    /// Whether it changes something on the device.
+    #[must_use]
+    pub const fn is_write(&self) -> bool {
+        !matches!(
+            self,
+            Self::GetParameterValues { .. }
+                | Self::GetParameterNames { .. }
+                | Self::GetParameterAttributes { .. }
+                | Self::GetRpcMethods
+                | Self::GetQueuedTransfers
+                | Self::GetAllQueuedTransfers
+                | Self::GetOptions { .. }
+                | Self::Upload(_)
+                | Self::CancelTransfer { .. }
+        )
+    }
+
     /// The call's name.
     #[must_use]
     pub const fn name(&self) -> &'static str {

@@ -111,6 +111,8 @@ pub(super) enum Why {
     Unsent,
     /// The session has asked as often as it may.
     Enough,
+    /// Nothing may be written to the device any more.
+    Held,
 }
 
 impl Why {
@@ -118,6 +120,7 @@ impl Why {
         match self {
             Self::PassedOver | Self::Gone => "not answered",
             Self::Unsent => "the device went away before it was asked",
+            Self::Held => "writing to the device is on hold",
             Self::Enough => "not finished within the calls that one session may make",
         }
     }
@@ -164,4 +167,14 @@ pub(super) enum Verdict {
     Setup { name: Box<str>, outcome: SetupOutcome },
     /// What nobody but the session asked for.
     Nobodys,
+}
+
+impl Verdict {
+    /// Whether it is of setting up that ended without the device having taken any of it.
+    pub(super) fn is_empty_setup(&self) -> bool {
+        match self {
+            Self::Setup { outcome: SetupOutcome::Failed { applied, .. }, .. } => applied.is_empty(),
+            Self::Setup { .. } | Self::Command(_) | Self::Nobodys => false,
+        }
+    }
 }

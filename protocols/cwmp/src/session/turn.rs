@@ -1,10 +1,10 @@
 //! Our turn: what we ask of the device, and what comes of it.
 
 use super::job::{self, Begun, Context, Job, Notes, Step, Then, Verdict, Verify, Why};
-use super::{Asked, CloseReason, Next, Outcome, Output, Pending, Reply, Session, State};
+use super::{Asked, CloseReason, Next, Outcome, Output, Pending, Reply, Session, State, Work};
 use crate::message::{Body, Fault, Message, Response, Root};
 use bytes::Bytes;
-use model::{CommandChange, CommandId, CommandState, Fact, Monotonic, Now, Ticket};
+use model::{CommandChange, CommandId, CommandKind, CommandState, Fact, Monotonic, Now, Ticket};
 
 impl Session {
     /// The next piece of work, or the question whether there is any.
@@ -15,6 +15,9 @@ impl Session {
         self.rounds += 1;
         if let Some(job) = self.own_work() {
             return self.wait_or(Next::Ask(job), now);
+        }
+        if self.is_held {
+            self.drop_held_setup();
         }
         let mut work = std::mem::take(&mut self.work);
         let mut notes = Notes::default();
@@ -31,6 +34,26 @@ impl Session {
             self.report(verdict);
         }
         self.wait_or(job.map_or(Next::Work, Next::Ask), now)
+    }
+
+    /// Setting up that would write is not begun, and so not reported: it is decided again in a later
+    /// session.
+    fn drop_held_setup(&mut self) {
+        self.work.retain(|work| match work {
+            Work::Setup { kind, .. } => !writes(kind),
+            Work::Command { .. } => true,
+        });
+    }
+
+    /// Ends a job that would write again. Setting up of which the device took nothing counts as not
+    /// begun: it is no fault of the device's.
+    fn give_up_held(&mut self, job: Box<dyn Job>) {
+        let mut notes = Notes::default();
+        let verdicts = job.given_up(Why::Held, &mut notes);
+        self.note(notes);
+        for verdict in verdicts.into_iter().filter(|it| !it.is_empty_setup()) {
+            self.report(verdict);
+        }
     }
 
     /// What we must find out before anything else is asked.
@@ -97,6 +120,10 @@ impl Session {
         match step.then {
             Then::Ask(job) if self.rounds >= self.options.requests_max => {
                 self.give_up(job, Why::Enough);
+                self.wait_or(Next::Work, now)
+            }
+            Then::Ask(job) if self.is_held && job.request().is_write() => {
+                self.give_up_held(job);
                 self.wait_or(Next::Work, now)
             }
             Then::Ask(job) => self.wait_or(Next::Ask(job), now),
@@ -219,4 +246,16 @@ impl Session {
         self.outputs.push_back(Output::Close(reason));
         State::Closed
     }
+}
+
+/// Whether setting up in this way writes to the device.
+fn writes(kind: &CommandKind) -> bool {
+    !matches!(
+        kind,
+        CommandKind::GetParameters { .. }
+            | CommandKind::GetParameterNames { .. }
+            | CommandKind::GetParameterAttributes { .. }
+            | CommandKind::GetRpcMethods
+            | CommandKind::Refresh { .. }
+    )
 }

@@ -4,10 +4,11 @@ use super::{EVERY, Grammar, condition, events};
 use crate::kind::TYPES;
 use crate::pattern::is_relative;
 use crate::profile::condition::Condition;
-use crate::profile::read::{Node, Table, found, meant, nearest, shown};
+use crate::profile::read::{Node, Table, found};
 use crate::profile::rule::{
     AliasRule, EntryRule, ObjectRule, ParameterRule, RefreshRule, Source, Value,
 };
+use crate::profile::spelling::{meant, nearest, shown};
 use crate::profile::words::{self, HOST, HOST_OR_EMPTY, MEASURES};
 use crate::wanted::{Measure, Presence, Scale, ValueKind};
 use crate::{Pattern, PatternError};
@@ -45,7 +46,9 @@ impl Grammar<'_, '_> {
         let set = self.set(table, keeping.is_optional);
         let presence = self.presence(table);
         let keys = keys?;
-        for entry in set.iter().filter(|entry| keys.iter().any(|(name, _)| *name == entry.name)) {
+        for entry in
+            set.iter().filter(|entry| keys.iter().any(|(name, _)| **name == *entry.name.as_str()))
+        {
             let message = format!("`{}` is a key of the object: leave it out of `set`", entry.name);
             self.reader.at(entry.line, message);
         }
@@ -267,7 +270,11 @@ impl Grammar<'_, '_> {
         let entries = self.reader.any_table(node, "`key`")?;
         let mut keys = Vec::new();
         for (name, node) in entries.entries().take(ENTRIES_MAX) {
-            let (value, _, _) = self.entry(name, node)?;
+            let (value, when, optional) = self.entry(name, node)?;
+            if when.is_some() || optional.is_some() {
+                let message = "a key is always one: `when` and `optional` are for the whole object";
+                self.reader.refuse::<()>(node, message);
+            }
             keys.push((name.into(), value));
         }
         if keys.is_empty() {
@@ -284,7 +291,9 @@ impl Grammar<'_, '_> {
             let line = self.reader.line_of(node);
             if let Some((value, when, optional)) = self.entry(name, node) {
                 let is_optional = optional.unwrap_or(is_optional);
-                set.push(EntryRule { name: name.into(), value, when, is_optional, line });
+                // A name that is none has been told.
+                let Some(name) = Pattern::below_instance(name) else { continue };
+                set.push(EntryRule { name, value, when, is_optional, line });
             }
         }
         set

@@ -5,7 +5,7 @@ use minijinja::value::Value;
 use minijinja::{Environment, Error, ErrorKind, filters, tests};
 
 /// The filters.
-pub(super) const FILTERS: [&str; 20] = [
+pub(in crate::profile) const FILTERS: [&str; 20] = [
     "abs",
     "default",
     "digits",
@@ -28,7 +28,8 @@ pub(super) const FILTERS: [&str; 20] = [
     "without_spaces",
 ];
 /// The tests.
-pub(super) const TESTS: [&str; 5] = ["defined", "endingwith", "none", "startingwith", "undefined"];
+pub(in crate::profile) const TESTS: [&str; 5] =
+    ["defined", "endingwith", "none", "startingwith", "undefined"];
 
 /// Most parts that a text is cut into, and most items of a list that is joined.
 const PARTS_MAX: usize = 256;

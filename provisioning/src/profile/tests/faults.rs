@@ -41,86 +41,85 @@ fn what_is_no_toml_says_where() {
     assert_eq!(said("name = \"p\"\nx = = 1\n")[0].split(':').next(), Some("2"));
 }
 
+/// Keys of a parameter, and what is said of them.
+const PARAMETERS: &[(&str, &str)] = &[
+    ("path = \"Device.X\"", "4: [[parameter]] needs `value` or `template`"),
+    (
+        "path = \"Device.X\"\nvalue = 1\ntemplate = \"a\"",
+        "6: either `value` or `template`, not both",
+    ),
+    ("value = 1", "4: `path` must be given"),
+    ("path = \"Device.X.\"\nvalue = 1", "4: `path` must be a parameter: no dot at its end"),
+    (
+        "path = \"Device.*.X\"\nvalue = 1\nremove = true",
+        "6: `remove = true` stands alone: `value` says more",
+    ),
+    (
+        "path = \"Device.X.*.*.Y\"\nvalue = 1",
+        "5: `path` has `*` or `[Name=value]` where no instance can be: one stands behind a table's name",
+    ),
+    (
+        "path = \"Device.X\"\nvalue = \"yes\"\ntype = \"boolean\"",
+        "6: the value must be true or false",
+    ),
+    (
+        "path = \"Device.X\"\nvalue = -1\ntype = \"unsignedInt\"",
+        "6: the value must be a whole number from 0 to 2^32 - 1",
+    ),
+    (
+        "path = \"Device.X\"\nvalue = \"a b\"\ntype = \"host\"",
+        "6: the value must be a host: a name of RFC 1123 or an address, without a port",
+    ),
+    (
+        "path = \"Device.X\"\nvalue = 1\ntype = \"unsignedint\"",
+        "7: `type` is none of XML Schema's that devices use, nor `host` or `host_or_empty`; did you mean `unsignedInt`?",
+    ),
+    (
+        "path = \"Device.X\"\nvalue = [1]",
+        "6: `value` must be a text, a number or a truth, found a list",
+    ),
+    (
+        "path = \"Device.X\"\nvalue = 1\nsecret = false",
+        "7: `secret = false` cannot make known what is secret: leave it out",
+    ),
+    (
+        "path = \"Device.X\"\nvalue = 1\ndrift = \"mended\"",
+        "7: `drift` must be one of `mend`, `report`; did you mean `mend`?",
+    ),
+    (
+        "path = \"Device.X\"\nvalue = 1\nverify_every = \"59s\"",
+        "7: `verify_every` must be a length of time from 1 m to 90 d, as \"90s\", \"15m\", \"6h\", \"7d\"",
+    ),
+    (
+        "path = \"Device.X\"\nvalue = 1\nwindow = true",
+        "7: `window = true` needs a [window] in the profile",
+    ),
+    (
+        "path = \"Device.X\"\nvalue = 1\nwindow = { from = \"02:00\", to = \"02:00\", zone = \"UTC\" }",
+        "7: the window: never opens: it needs a day, and a `to` that is not `from`",
+    ),
+    (
+        "path = \"Device.X\"\nvalue = 1\nwindow = { from = \"02:00\", to = \"03:00\" }",
+        "7: a window needs `zone`",
+    ),
+    (
+        "path = \"Device.X\"\nvalue = 1\noptional = 1",
+        "7: `optional` must be true or false, found a whole number",
+    ),
+    (
+        "path = \"Device.X\"\ntemplate = \"{{ known('Device.X') }}\"",
+        "4: the template asks for the reading of the path that it makes: it would never come to rest",
+    ),
+    (
+        "path = \"Device.X\"\nvalue = 1\nwhen = \"known('Device.X') == 2\"",
+        "4: `when` asks for the reading of the path that it decides on: it would never come to rest",
+    ),
+];
+
 #[test]
 fn parameters_are_judged() {
-    for (rule, expected) in [
-        ("path = \"Device.X\"", "4: [[parameter]] needs `value` or `template`"),
-        (
-            "path = \"Device.X\"\nvalue = 1\ntemplate = \"a\"",
-            "6: either `value` or `template`, not both",
-        ),
-        ("value = 1", "4: `path` must be given"),
-        ("path = \"Device.X.\"\nvalue = 1", "4: `path` must be a parameter: no dot at its end"),
-        (
-            "path = \"Device.*.X\"\nvalue = 1\nremove = true",
-            "6: `remove = true` stands alone: `value` says more",
-        ),
-        (
-            "path = \"Device.X.*.*.Y\"\nvalue = 1",
-            "5: `path` has `*` or `[Name=value]` where no instance can be: one stands behind a table's name",
-        ),
-        (
-            "path = \"Device.X\"\nvalue = \"yes\"\ntype = \"boolean\"",
-            "6: the value must be true or false",
-        ),
-        (
-            "path = \"Device.X\"\nvalue = -1\ntype = \"unsignedInt\"",
-            "6: the value must be a whole number from 0 to 2^32 - 1",
-        ),
-        (
-            "path = \"Device.X\"\nvalue = \"a b\"\ntype = \"host\"",
-            "6: the value must be a host: a name of RFC 1123 or an address, without a port",
-        ),
-        (
-            "path = \"Device.X\"\nvalue = 1\ntype = \"unsignedint\"",
-            "7: `type` is none of XML Schema's that devices use, nor `host` or `host_or_empty`; did you mean `unsignedInt`?",
-        ),
-        (
-            "path = \"Device.X\"\nvalue = [1]",
-            "6: `value` must be a text, a number or a truth, found a list",
-        ),
-        (
-            "path = \"Device.X\"\nvalue = 1\nsecret = false",
-            "7: `secret = false` cannot make known what is secret: leave it out",
-        ),
-        (
-            "path = \"Device.X\"\nvalue = 1\ndrift = \"mended\"",
-            "7: `drift` must be one of `mend`, `report`; did you mean `mend`?",
-        ),
-        (
-            "path = \"Device.X\"\nvalue = 1\nverify_every = \"59s\"",
-            "7: `verify_every` must be a length of time from 1 m to 90 d, as \"90s\", \"15m\", \"6h\", \"7d\"",
-        ),
-        (
-            "path = \"Device.X\"\nvalue = 1\nwindow = true",
-            "7: `window = true` needs a [window] in the profile",
-        ),
-        (
-            "path = \"Device.X\"\nvalue = 1\nwindow = { from = \"02:00\", to = \"02:00\", zone = \"UTC\" }",
-            "7: the window: never opens: it needs a day, and a `to` that is not `from`",
-        ),
-        (
-            "path = \"Device.X\"\nvalue = 1\nwindow = { from = \"02:00\", to = \"03:00\" }",
-            "7: a window needs `zone`",
-        ),
-        (
-            "path = \"Device.X\"\nvalue = 1\noptional = 1",
-            "7: `optional` must be true or false, found a whole number",
-        ),
-        (
-            "path = \"Device.X\"\ntemplate = \"{{ known('Device.X') }}\"",
-            "4: the template asks for the reading of the path that it makes: it would never come to rest",
-        ),
-        (
-            "path = \"Device.X\"\nvalue = 1\nwhen = \"known('Device.X') == 2\"",
-            "4: `when` asks for the reading of the path that it decides on: it would never come to rest",
-        ),
-    ] {
-        assert_eq!(
-            said_of(&format!("[[parameter]]\n{rule}\n")),
-            expected.replacen("4:", "4:", 1),
-            "{rule}"
-        );
+    for (rule, expected) in PARAMETERS {
+        assert_eq!(said_of(&format!("[[parameter]]\n{rule}\n")), *expected, "{rule}");
     }
 }
 
@@ -151,6 +150,10 @@ fn objects_are_judged() {
             "4: `table` must be a table: the path of its name, with a dot at its end",
         ),
         ("table = \"Device.X.\"", "4: [[object]] needs `key`, as { Name = \"voice\" }"),
+        (
+            "table = \"Device.X.\"\nkey = { A = { value = 1, optional = true } }",
+            "6: a key is always one: `when` and `optional` are for the whole object",
+        ),
         ("table = \"Device.X.\"\nkey = {}", "6: `key` is empty: it would be every instance"),
         (
             "table = \"Device.X.\"\nkey = { A = 1 }\nset = { A = 2 }",
@@ -180,63 +183,66 @@ fn objects_are_judged() {
     }
 }
 
+/// Other rules, and what is said of them.
+const READINGS: &[(&str, &str)] = &[
+    (
+        "[[refresh]]\npath = \"Device.X\"\nevery = \"30s\"",
+        "6: `every` must be a length of time from 1 m to 90 d, as \"90s\", \"15m\", \"6h\", \"7d\"",
+    ),
+    ("[[refresh]]\npath = \"Device.X\"", "4: [[refresh]] needs `every`, as \"1h\""),
+    (
+        "[[refresh]]\npath = \"Device.\"\nevery = \"1h\"",
+        "4: `path` must be narrower than everything that the device has",
+    ),
+    (
+        "[[refresh]]\npath = \"Device.X\"\nevery = \"1h\"\non = [\"2 PERIODIC\"]",
+        "7: `2 PERIODIC` is in every session: what it triggers is done each time",
+    ),
+    (
+        "[[refresh]]\npath = \"Device.X\"\nevery = \"1h\"\non = [\"1 BOT\"]",
+        "7: no Inform has the event `1 BOT`; did you mean `1 BOOT`?",
+    ),
+    (
+        "[[refresh]]\npath = \"Device.X\"\nevery = \"1h\"\nmeasure = \"optical_rx\"",
+        "7: no measure is called `optical_rx` (one of your own begins with `x_`)",
+    ),
+    (
+        "[[refresh]]\npath = \"Device.X\"\nevery = \"1h\"\nscale = { times = 2 }",
+        "4: `scale` needs `measure`: what the number is",
+    ),
+    (
+        "[[refresh]]\npath = \"Device.X\"\nevery = \"1h\"\nmeasure = \"x_a\"\nscale = { decibel = 0 }",
+        "8: `scale` is { times = … } or { decibel = … }, which is above 0",
+    ),
+    (
+        "[[refresh]]\npath = \"Device.X.\"\nevery = \"1h\"\nmeasure = \"hosts\"",
+        "4: a measure is of parameters: its path has no dot at its end",
+    ),
+    (
+        "[[alias]]\nkind = \"mca\"\npath = \"Device.X\"",
+        "5: `kind` must be one of `serial`, `gpon_serial`, `mac`, `imsi`, `iccid`, `msisdn`, `imei`; did you mean `mac`?",
+    ),
+    ("[firmware]\nimage = \"i\"", "4: [firmware] needs `version`, as the device reports it"),
+    (
+        "quirks = [\"write_read_only\"]",
+        "4: no quirk is called `write_read_only`; did you mean `write_readonly`?",
+    ),
+    (
+        "verify_on = \"6 CONNECTION REQUEST\"",
+        "4: `6 CONNECTION REQUEST` is in every session: what it triggers is done each time",
+    ),
+    ("layer = 1001", "4: `layer` must be a whole number from -1000 to 1000"),
+    (
+        "[window]\ndays = [\"mon\"]\nfrom = \"2:00\"\nto = \"03:00\"\nzone = \"UTC\"",
+        "4: the window: `from` and `to` are hours and minutes, as \"02:00\"; `to` may be \"24:00\"",
+    ),
+    ("match.oui = \"1C61B\"", "4: duplicate key"),
+];
+
 #[test]
 fn readings_and_names_are_judged() {
-    for (rules, expected) in [
-        (
-            "[[refresh]]\npath = \"Device.X\"\nevery = \"30s\"",
-            "6: `every` must be a length of time from 1 m to 90 d, as \"90s\", \"15m\", \"6h\", \"7d\"",
-        ),
-        ("[[refresh]]\npath = \"Device.X\"", "4: [[refresh]] needs `every`, as \"1h\""),
-        (
-            "[[refresh]]\npath = \"Device.\"\nevery = \"1h\"",
-            "4: `path` must be narrower than everything that the device has",
-        ),
-        (
-            "[[refresh]]\npath = \"Device.X\"\nevery = \"1h\"\non = [\"2 PERIODIC\"]",
-            "7: `2 PERIODIC` is in every session: what it triggers is done each time",
-        ),
-        (
-            "[[refresh]]\npath = \"Device.X\"\nevery = \"1h\"\non = [\"1 BOT\"]",
-            "7: no Inform has the event `1 BOT`; did you mean `1 BOOT`?",
-        ),
-        (
-            "[[refresh]]\npath = \"Device.X\"\nevery = \"1h\"\nmeasure = \"optical_rx\"",
-            "7: no measure is called `optical_rx` (one of your own begins with `x_`)",
-        ),
-        (
-            "[[refresh]]\npath = \"Device.X\"\nevery = \"1h\"\nscale = { times = 2 }",
-            "4: `scale` needs `measure`: what the number is",
-        ),
-        (
-            "[[refresh]]\npath = \"Device.X\"\nevery = \"1h\"\nmeasure = \"x_a\"\nscale = { decibel = 0 }",
-            "8: `scale` is { times = … } or { decibel = … }, which is above 0",
-        ),
-        (
-            "[[refresh]]\npath = \"Device.X.\"\nevery = \"1h\"\nmeasure = \"hosts\"",
-            "4: a measure is of parameters: its path has no dot at its end",
-        ),
-        (
-            "[[alias]]\nkind = \"mca\"\npath = \"Device.X\"",
-            "5: `kind` must be one of `serial`, `gpon_serial`, `mac`, `imsi`, `iccid`, `msisdn`, `imei`; did you mean `mac`?",
-        ),
-        ("[firmware]\nimage = \"i\"", "4: [firmware] needs `version`, as the device reports it"),
-        (
-            "quirks = [\"write_read_only\"]",
-            "4: no quirk is called `write_read_only`; did you mean `write_readonly`?",
-        ),
-        (
-            "verify_on = \"6 CONNECTION REQUEST\"",
-            "4: `6 CONNECTION REQUEST` is in every session: what it triggers is done each time",
-        ),
-        ("layer = 1001", "4: `layer` must be a whole number from -1000 to 1000"),
-        (
-            "[window]\ndays = [\"mon\"]\nfrom = \"2:00\"\nto = \"03:00\"\nzone = \"UTC\"",
-            "4: the window: `from` and `to` are hours and minutes, as \"02:00\"; `to` may be \"24:00\"",
-        ),
-        ("match.oui = \"1C61B\"", "4: duplicate key"),
-    ] {
-        assert_eq!(said_of(rules), expected, "{rules}");
+    for (rules, expected) in READINGS {
+        assert_eq!(said_of(rules), *expected, "{rules}");
     }
     assert_eq!(
         said("name = \"p\"\ndescription = \"d\"\nmatch.oui = \"1C61B\"\n"),
@@ -255,39 +261,39 @@ fn readings_and_names_are_judged() {
     );
 }
 
+/// Templates, and what is said of them.
+const TEMPLATES: &[(&str, &str)] = &[
+    ("{{ device.modle }}", "`device` has no `modle`; did you mean `model`?"),
+    ("{{ devise.model }}", "there is no variable `devise`; did you mean `device`?"),
+    ("{{ wifi('5GHz').sid }}", "`wifi(…)` has no `sid`; did you mean `ssid`?"),
+    ("{{ wifi('5Ghz').ssid }}", "bands are `2.4GHz`, `5GHz`, `6GHz`; did you mean `5GHz`?"),
+    ("{{ wify('5GHz').ssid }}", "there is no function `wify`; did you mean `wifi`?"),
+    ("{{ wifi }}", "`wifi` is a function: `wifi(…)`"),
+    ("{{ wifi() }}", "`wifi` takes one argument"),
+    ("{{ equipment.dscp.sipp }}", "`dscp` has no `sipp`; did you mean `sip`?"),
+    ("{{ device.model|uper }}", "there is no filter `uper`; did you mean `upper`?"),
+    ("{{ device.model is dfined }}", "there is no test `dfined`; did you mean `defined`?"),
+    ("{{ known('Device.X.') }}", "`known` takes the whole path of one parameter, in quotes"),
+    (
+        "{{ alias('mak') }}",
+        "aliases are `serial`, `gpon_serial`, `mac`, `imsi`, `iccid`, `msisdn`, `imei`; did you mean `mac`?",
+    ),
+    ("{{ device.model.upper() }}", "nothing has methods here: there are filters"),
+    ("{{ 'a' * 9 }}", "`*` and `**` are not of this language; the filter `times` is"),
+    ("{% with x = 1 %}{% endwith %}", "only `if`, `for` and `set` may stand between `{%` and `%}`"),
+    (
+        "{% set x = device.model ~ 'a' %}{{ x }}",
+        "`set` and `for` take what is there: no `~`, no `+`, and no list of anything but constants",
+    ),
+    (
+        "{% set x = [device.model] %}{{ x }}",
+        "`set` and `for` take what is there: no `~`, no `+`, and no list of anything but constants",
+    ),
+];
+
 #[test]
 fn templates_and_conditions_are_judged_when_they_are_read() {
-    for (template, expected) in [
-        ("{{ device.modle }}", "`device` has no `modle`; did you mean `model`?"),
-        ("{{ devise.model }}", "there is no variable `devise`; did you mean `device`?"),
-        ("{{ wifi('5GHz').sid }}", "`wifi(…)` has no `sid`; did you mean `ssid`?"),
-        ("{{ wifi('5Ghz').ssid }}", "bands are `2.4GHz`, `5GHz`, `6GHz`; did you mean `5GHz`?"),
-        ("{{ wify('5GHz').ssid }}", "there is no function `wify`; did you mean `wifi`?"),
-        ("{{ wifi }}", "`wifi` is a function: `wifi(…)`"),
-        ("{{ wifi() }}", "`wifi` takes one argument"),
-        ("{{ equipment.dscp.sipp }}", "`dscp` has no `sipp`; did you mean `sip`?"),
-        ("{{ device.model|uper }}", "there is no filter `uper`; did you mean `upper`?"),
-        ("{{ device.model is dfined }}", "there is no test `dfined`; did you mean `defined`?"),
-        ("{{ known('Device.X.') }}", "`known` takes the whole path of one parameter, in quotes"),
-        (
-            "{{ alias('mak') }}",
-            "aliases are `serial`, `gpon_serial`, `mac`, `imsi`, `iccid`, `msisdn`, `imei`; did you mean `mac`?",
-        ),
-        ("{{ device.model.upper() }}", "nothing has methods here: there are filters"),
-        ("{{ 'a' * 9 }}", "`*` and `**` are not of this language; the filter `times` is"),
-        (
-            "{% with x = 1 %}{% endwith %}",
-            "only `if`, `for` and `set` may stand between `{%` and `%}`",
-        ),
-        (
-            "{% set x = device.model ~ 'a' %}{{ x }}",
-            "`set` and `for` take what is there: no `~`, no `+`, and no list of anything but constants",
-        ),
-        (
-            "{% set x = [device.model] %}{{ x }}",
-            "`set` and `for` take what is there: no `~`, no `+`, and no list of anything but constants",
-        ),
-    ] {
+    for (template, expected) in TEMPLATES {
         let rule = format!("[[parameter]]\npath = \"Device.X\"\ntemplate = \"{template}\"\n");
         assert_eq!(said_of(&rule), format!("6: `template`: {expected}"), "{template}");
     }

@@ -57,7 +57,7 @@ impl Job for Verify {
         match why {
             // The next session asks again, before it does anything else.
             Why::Gone | Why::Unsent => Vec::new(),
-            Why::PassedOver | Why::Enough => self.untold(),
+            Why::PassedOver | Why::Enough | Why::Held => self.untold(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Objects that were made and removed since the factory, over a model that is shared.
 
-use crate::cpe::model::{Entry, Model, is_number};
+use super::model::{Entry, Model, is_number, is_template};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,7 +39,8 @@ impl Objects {
         for (made, like) in &self.made {
             for entry in model.below(like) {
                 let full = format!("{made}{}", &entry.path[like.len()..]);
-                if full.starts_with(path) && self.origin(&full).is_some() {
+                // What a table within it would hold is not there either.
+                if !is_template(&full) && full.starts_with(path) && self.origin(&full).is_some() {
                     all.insert(Cow::Owned(full), entry);
                 }
             }
@@ -50,9 +51,14 @@ impl Objects {
     /// Makes an instance of a table; its number.
     pub(super) fn make(&mut self, model: &Model, table: &str) -> Option<u32> {
         let origin = self.origin(table).filter(|it| model.grows(it) && !is_instance(it))?;
-        let first = model.below(&origin).first()?;
-        let number = first.path[origin.len()..].split('.').next()?;
-        let like = format!("{origin}{number}.");
+        let template = format!("{origin}0.");
+        let like = if model.below(&template).is_empty() {
+            let first = model.below(&origin).first()?;
+            let number = first.path[origin.len()..].split('.').next()?;
+            format!("{origin}{number}.")
+        } else {
+            template
+        };
         let number_of = |path: &str| path[table.len()..].split('.').next()?.parse::<u32>().ok();
         let kept = self.below(model, table).into_iter().filter_map(|(path, _)| number_of(&path));
         // A number that was the model's is never given again.
@@ -65,11 +71,13 @@ impl Objects {
     /// Removes an instance and all below it; whether it was there.
     pub(super) fn remove(&mut self, model: &Model, instance: &str) -> bool {
         let origin = self.origin(instance);
-        let is_there = origin.is_some_and(|it| model.grows(&it) && is_instance(&it));
+        let was_made = self.made.contains_key(instance);
+        let is_there = origin.is_some_and(|it| {
+            model.grows(&it) && is_instance(&it) && (was_made || !is_template(&it))
+        });
         if !is_there {
             return false;
         }
-        let was_made = self.made.contains_key(instance);
         self.made.retain(|made, _| !made.starts_with(instance));
         if !was_made {
             self.gone.insert(instance.to_owned());
@@ -108,5 +116,18 @@ mod tests {
         assert!(objects.remove(&model, "D.P.2."));
         assert_eq!(paths(&objects, ""), ["D.C"]);
         assert_eq!(objects.make(&model, "D.P."), Some(2), "the model's number stays gone");
+    }
+
+    #[test]
+    fn a_table_may_be_empty() {
+        let model = Model::parse("D.A,int,0,1\nD.P.0.B,int,1,6\n").unwrap();
+        let mut objects = Objects::default();
+        assert_eq!(objects.below(&model, "D.").len(), 1);
+        assert_eq!(model.tables_below("D.").collect::<Vec<_>>(), ["D.P."]);
+        assert_eq!(objects.make(&model, "D.P."), Some(1));
+        assert_eq!(objects.make(&model, "D.P."), Some(2));
+        assert_eq!(objects.origin("D.P.2.B").as_deref(), Some("D.P.0.B"));
+        assert_eq!(objects.below(&model, "D.").len(), 3);
+        assert!(!objects.remove(&model, "D.P.0."), "it is not there");
     }
 }

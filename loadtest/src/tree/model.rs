@@ -1,7 +1,12 @@
 //! Data models: paths, types and first values, from CSV.
 //!
-//! A line is `path,type,writable,value`: an `xsd:` type without its prefix, `0` or `1`, and the rest
-//! of the line as it is. In a value `{serial}`, `{mac}` and `{wake_url}` stand for the device's own.
+//! A line is `path,type,writable,value`: an `xsd:` type without its prefix; `0` for what may only be
+//! read, `1` for what may be set, `w` for what may be set and reads as nothing; and the rest of the
+//! line as it is. In a value `{serial}`, `{mac}` and `{wake_url}` stand for the device's own.
+//!
+//! Behind a type stands what it takes: `string(64)` so many bytes, `int(0:63)` from and to,
+//! `string(On|Off)` one of these words. Instance `0` of a table is not there: it is what an instance
+//! that is added is like, with its first values.
 
 use cwmp::XsdType;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +17,10 @@ use std::fs;
 #[derive(Debug)]
 pub(crate) struct Model {
     root: String,
+    /// What is there.
     entries: Vec<Entry>,
+    /// What instances that are added are like: below an instance 0.
+    templates: Vec<Entry>,
     /// Tables that instances may be added to, and instances that may be removed: those with
     /// something below them that may be set.
     tables: BTreeSet<String>,
@@ -24,8 +32,20 @@ pub(crate) struct Entry {
     pub(crate) path: String,
     pub(crate) xsd: XsdType,
     pub(crate) writable: bool,
+    /// Whether it reads as nothing, whatever it holds (TR-106 3.3).
+    pub(crate) hidden: bool,
+    takes: Takes,
     /// The first value, with places for the device's own names.
     pub(crate) value: String,
+}
+
+/// What a value must be beside its type.
+#[derive(Debug)]
+enum Takes {
+    Anything,
+    Bytes(usize),
+    Between(i64, i64),
+    OneOf(Vec<String>),
 }
 
 /// Why a model cannot be used.
@@ -50,6 +70,9 @@ impl Model {
             None if name == "router" => Self::parse(include_str!("../../models/router.csv")),
             None if name == "small" => Self::parse(include_str!("../../models/small.csv")),
             None if name == "ont" => Self::parse(include_str!("../../models/ont.csv")),
+            None if let Some((_, csv)) = VENDORS.iter().find(|(it, _)| *it == name) => {
+                Self::parse(csv)
+            }
             Some(("generated", count)) => {
                 let count = count.parse().map_err(|_| ModelError::Generated)?;
                 Self::parse(&generated(count))
@@ -63,17 +86,32 @@ impl Model {
         &self.root
     }
 
-    /// One parameter.
+    /// One parameter, or one of a template.
     pub(crate) fn entry(&self, path: &str) -> Option<&Entry> {
-        let at = self.entries.binary_search_by(|entry| entry.path.as_str().cmp(path)).ok()?;
-        self.entries.get(at)
+        let entries = self.entries_of(path);
+        let at = entries.binary_search_by(|entry| entry.path.as_str().cmp(path)).ok()?;
+        entries.get(at)
     }
 
-    /// All below a path that ends in a dot, or is empty.
+    /// All below a path that ends in a dot, or is empty; templates only below a template.
     pub(crate) fn below(&self, path: &str) -> &[Entry] {
-        let begin = self.entries.partition_point(|entry| entry.path.as_str() < path);
-        let rest = &self.entries[begin..];
+        let entries = self.entries_of(path);
+        let begin = entries.partition_point(|entry| entry.path.as_str() < path);
+        let rest = &entries[begin..];
         &rest[..rest.partition_point(|entry| entry.path.starts_with(path))]
+    }
+
+    /// Tables that may be empty, below a path.
+    pub(super) fn tables_below<'a>(&'a self, path: &'a str) -> impl Iterator<Item = &'a str> {
+        let all = self.tables.iter().map(String::as_str);
+        let may_be_empty = move |it: &&str| {
+            it.starts_with(path) && !is_template(it) && !self.below(&format!("{it}0.")).is_empty()
+        };
+        all.filter(may_be_empty)
+    }
+
+    fn entries_of(&self, path: &str) -> &[Entry] {
+        if is_template(path) { &self.templates } else { &self.entries }
     }
 
     /// Whether instances may be added to this table, or this instance may be removed.
@@ -81,7 +119,7 @@ impl Model {
         self.tables.contains(object)
     }
 
-    pub(super) fn parse(csv: &str) -> Result<Self, ModelError> {
+    pub(crate) fn parse(csv: &str) -> Result<Self, ModelError> {
         let mut entries = Vec::new();
         let mut root = String::new();
         for (at, line) in csv.lines().enumerate() {
@@ -91,9 +129,10 @@ impl Model {
             let mut fields = line.splitn(4, ',');
             let mut field = || fields.next().ok_or(ModelError::Line(at + 1));
             let (path, xsd, writable, value) = (field()?, field()?, field()?, field()?);
-            if !matches!(writable, "0" | "1") || !cwmp::Parameter::is_name(path) {
+            if !matches!(writable, "0" | "1" | "w") || !cwmp::Parameter::is_name(path) {
                 return Err(ModelError::Line(at + 1));
             }
+            let (xsd, takes) = Takes::read(xsd).ok_or(ModelError::Line(at + 1))?;
             if root.is_empty() {
                 let (top, _) = path.split_once('.').ok_or(ModelError::Path(at + 1))?;
                 root = format!("{top}.");
@@ -106,7 +145,9 @@ impl Model {
                 Entry {
                     path: path.to_owned(),
                     xsd: XsdType::new(xsd),
-                    writable: writable == "1",
+                    writable: writable != "0",
+                    hidden: writable == "w" || path.ends_with("Password"),
+                    takes,
                     value: value.to_owned(),
                 },
             ));
@@ -116,9 +157,82 @@ impl Model {
             return Err(ModelError::Path(twice[1].0));
         }
         let entries: Vec<_> = entries.into_iter().map(|(_, entry)| entry).collect();
+        if entries.is_empty() {
+            return Err(ModelError::Empty);
+        }
         let tables = tables(&entries);
-        if entries.is_empty() { Err(ModelError::Empty) } else { Ok(Self { root, entries, tables }) }
+        let (templates, entries) = entries.into_iter().partition(|it| is_template(&it.path));
+        Ok(Self { root, entries, templates, tables })
     }
+}
+
+impl Entry {
+    /// Whether it can hold that.
+    pub(super) fn fits(&self, value: &str) -> bool {
+        let is_of_type = match self.xsd {
+            XsdType::Boolean => ["0", "1", "true", "false"].contains(&value),
+            XsdType::Int | XsdType::Long => value.parse::<i64>().is_ok(),
+            XsdType::UnsignedInt | XsdType::UnsignedLong => value.parse::<u64>().is_ok(),
+            _ => true,
+        };
+        is_of_type
+            && match &self.takes {
+                Takes::Anything => true,
+                Takes::Bytes(most) => value.len() <= *most,
+                Takes::Between(from, to) => {
+                    value.parse::<i64>().is_ok_and(|it| (*from..=*to).contains(&it))
+                }
+                Takes::OneOf(words) => words.iter().any(|it| it == value),
+            }
+    }
+
+    /// What it holds in an instance that was made: what the template says, or nothing yet.
+    pub(super) fn first_value(&self) -> &str {
+        if is_template(&self.path) {
+            return &self.value;
+        }
+        match self.xsd {
+            XsdType::Boolean
+            | XsdType::Int
+            | XsdType::Long
+            | XsdType::UnsignedInt
+            | XsdType::UnsignedLong => "0",
+            XsdType::DateTime => "0001-01-01T00:00:00Z",
+            _ => "",
+        }
+    }
+}
+
+impl Takes {
+    /// A type, and what stands behind it.
+    fn read(spelled: &str) -> Option<(&str, Self)> {
+        let Some((xsd, rest)) = spelled.split_once('(') else {
+            return Some((spelled, Self::Anything));
+        };
+        let rest = rest.strip_suffix(')')?;
+        let takes = if let Some((from, to)) = rest.split_once(':') {
+            Self::Between(from.parse().ok()?, to.parse().ok()?)
+        } else if let Ok(most) = rest.parse() {
+            Self::Bytes(most)
+        } else {
+            Self::OneOf(rest.split('|').map(str::to_owned).collect())
+        };
+        Some((xsd, takes))
+    }
+}
+
+/// Models of real makes: the paths are theirs, as far as we know them, and the values are ours.
+const VENDORS: [(&str, &str); 5] = [
+    ("raisecom-ht803g-w", include_str!("../../models/raisecom-ht803g-w.csv")),
+    ("tplink-deco", include_str!("../../models/tplink-deco.csv")),
+    ("tplink-xx230v", include_str!("../../models/tplink-xx230v.csv")),
+    ("tplink-xx430v", include_str!("../../models/tplink-xx430v.csv")),
+    ("tplink-xx530v", include_str!("../../models/tplink-xx530v.csv")),
+];
+
+/// Whether a path is of an instance that is not there.
+pub(super) fn is_template(path: &str) -> bool {
+    path.contains(".0.")
 }
 
 fn tables(entries: &[Entry]) -> BTreeSet<String> {
@@ -214,6 +328,27 @@ mod tests {
         }
         assert_eq!(Model::named("generated:1000").unwrap().entries.len(), 1000);
         assert!(Model::named("small").unwrap().entries.len() < 30);
+        for (name, _) in VENDORS {
+            let model = Model::named(name).unwrap();
+            let count = model.entries.len();
+            assert!((150..=400).contains(&count), "{name}: {count}");
+            let wrong =
+                model.entries.iter().chain(&model.templates).find(|it| {
+                    !it.value.is_empty() && !it.value.contains('{') && !it.fits(&it.value)
+                });
+            assert!(wrong.is_none(), "{name}: {wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_type_says_what_it_takes() {
+        let csv = "D.A,unsignedInt(0:63),1,46\nD.B,string(3),w,\nD.C,string(On|Off),1,On\n";
+        let model = Model::parse(csv).unwrap();
+        let fits = |path: &str, value: &str| model.entry(path).is_some_and(|it| it.fits(value));
+        assert!(fits("D.A", "0") && fits("D.A", "63") && !fits("D.A", "64") && !fits("D.A", "x"));
+        assert!(fits("D.B", "abc") && !fits("D.B", "abcd") && model.entry("D.B").unwrap().hidden);
+        assert!(fits("D.C", "Off") && !fits("D.C", "off") && !fits("D.C", "On|Off"));
+        assert!(Model::parse("D.A,string(3,1,\n").is_err());
     }
 
     #[test]

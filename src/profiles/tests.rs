@@ -1,0 +1,1 @@
+//! Profiles over a store.
