@@ -95,7 +95,7 @@ fn a_refused_part() {
         assert_eq!(router.value(NTP2), "", "{code}");
         let shown = router.provisioning(&scene.daemon);
         assert_eq!(shown["state"], "partial", "{code}: {shown:#}");
-        assert_eq!(scene.refused(&router), [(NTP2.to_owned(), u64::from(code))], "{shown:#}");
+        assert_eq!(scene.refused(&router), [(NTP2.to_owned(), words(code))], "{shown:#}");
         // Refused ten minutes at least, a quarter more or less, before it is tried again.
         let at: Timestamp = shown["refused"][0]["retry_at"].as_str().unwrap().parse().unwrap();
         let pause = at.duration_since(Timestamp::now());
@@ -114,6 +114,11 @@ fn a_refused_part() {
     }
 }
 
+/// What an operator reads of a code.
+fn words(code: u16) -> String {
+    cwmp::fault_words(code).to_owned()
+}
+
 fn of(told: &[(String, String)], path: &str) -> usize {
     told.iter().filter(|(it, _)| it == path).count()
 }
@@ -130,7 +135,7 @@ fn several_refuse_at_once() {
     let mut listed = scene.refused(&router);
     listed.sort();
     let mut expected: Vec<_> =
-        refused.iter().map(|(path, code)| ((*path).to_owned(), *code as u64)).collect();
+        refused.iter().map(|(path, code)| ((*path).to_owned(), words(*code))).collect();
     expected.sort();
     assert_eq!(listed, expected);
 }
