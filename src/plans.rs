@@ -98,7 +98,8 @@ impl Plans {
         }
         let (now, key) = (self.parts.clock.now().wall, *self.parts.provisioner.key());
         let decide = move || {
-            let known = Known { model: model.as_ref(), held: &held, equipment: equipment.as_deref() };
+            let known =
+                Known { model: model.as_ref(), held: &held, equipment: equipment.as_deref() };
             decided::decide(&loaded, &device, &known, &key, now).view(&device)
         };
         spawn_blocking(decide).await.map_err(|error| ReadError::Failed(error.into()))

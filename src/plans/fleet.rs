@@ -2,10 +2,10 @@
 
 use super::Plans;
 use super::decided::{self, Decided, DevicePlan, Known, model_of};
-use crate::profiles::{Loaded, Profiles};
-use crate::registry::{Device, Filter};
 use crate::data_models::DataModels;
+use crate::profiles::{Loaded, Profiles};
 use crate::provisioner::Provisioner;
+use crate::registry::{Device, Filter};
 use crate::store::{KnownRow, ReadError};
 use futures_util::future::join_all;
 use model::{DeviceId, Protocol, Tenant};
@@ -199,11 +199,8 @@ impl Page {
             let model = sealed.and_then(|sealed| self.data_models.unseal(sealed));
             let body = row.and_then(|row| row.provision.as_deref());
             let kept = self.provisioner.kept_as(&device.tenant, &device.id, body);
-            let known = Known {
-                model: model.as_ref(),
-                held: &kept.held,
-                equipment: equipment.as_deref(),
-            };
+            let known =
+                Known { model: model.as_ref(), held: &kept.held, equipment: equipment.as_deref() };
             let loaded = which.loaded(device, &self.profiles);
             let key = self.provisioner.key();
             let decided = decided::decide(&loaded, device, &known, key, self.now);

@@ -87,8 +87,7 @@ impl Texts {
             texts.files.insert(name.into(), text);
         }
         let mut faults = Vec::new();
-        if let Some(folder) = config.profiles.as_deref()
-        {
+        if let Some(folder) = config.profiles.as_deref() {
             texts.folder = Some(folder.to_owned());
             faults.extend(texts.read_folder(folder).err().unwrap_or_default());
         }
@@ -108,8 +107,7 @@ impl Texts {
 
     fn read_folder(&mut self, folder: &Path) -> Result<(), Vec<ProfileFault>> {
         let listed = files::list(folder).map_err(|error| vec![unreadable(folder, &error)])?;
-        let is_toml =
-            |file: &&PathBuf| file.extension().is_some_and(|it| it == "toml");
+        let is_toml = |file: &&PathBuf| file.extension().is_some_and(|it| it == "toml");
         let found: Vec<_> = listed.iter().filter(is_toml).collect();
         if found.len() > FILES_MAX {
             let message = format!("holds more than {FILES_MAX} profiles");

@@ -63,12 +63,7 @@ pub fn plan(it: &DryRun<'_>) -> Planned {
     let mut held = it.held.clone();
     held.begin(circumstances);
     let plan = decide(&wanted, it.model, &held, circumstances);
-    Planned {
-        profiles: wanted.profiles,
-        revision: wanted.revision,
-        guesses: wanted.guesses,
-        plan,
-    }
+    Planned { profiles: wanted.profiles, revision: wanted.revision, guesses: wanted.guesses, plan }
 }
 
 /// The root of a device's data model, by what is known of it.

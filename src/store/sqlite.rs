@@ -30,9 +30,10 @@ mod tasks;
 
 use super::{
     AuditEntry, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow,
-    EquipmentRow, FirmwareStep, GroupFirmwareRow, HubMemory, ImageRow, KnownRow, OpenError, OperationError,
-    Page, Position, ProvisionMark, ReadError, RolloutDevice, RolloutDevices, RolloutRow,
-    SteeringRows, Store, StoredEvent, TaskRow, Tasks, TokenRow, UploadRow, Uploads, Usage, Write,
+    EquipmentRow, FirmwareStep, GroupFirmwareRow, HubMemory, ImageRow, KnownRow, OpenError,
+    OperationError, Page, Position, ProvisionMark, ReadError, RolloutDevice, RolloutDevices,
+    RolloutRow, SteeringRows, Store, StoredEvent, TaskRow, Tasks, TokenRow, UploadRow, Uploads,
+    Usage, Write,
 };
 use async_trait::async_trait;
 use column::read_error;

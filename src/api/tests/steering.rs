@@ -158,7 +158,11 @@ async fn too_many_failures_halt_a_trial_until_someone_says_which_way() {
     let end = house.scene.call("POST /api/v1/profiles/rollback", None).await.json;
     assert_eq!(end["outcome"], "rejected");
     assert!(house.canaries().is_empty());
-    assert_eq!(house.reload().await.json["outcome"], "rejected", "the same files are not tried again");
+    assert_eq!(
+        house.reload().await.json["outcome"],
+        "rejected",
+        "the same files are not tried again"
+    );
     let again = json!({ "again": true });
     let again = house.scene.call("POST /api/v1/profiles/reload", Some(again)).await.json;
     assert_eq!(again["outcome"], "trial");
@@ -195,7 +199,9 @@ async fn values_are_on_trial_together_with_profiles() {
     assert_eq!((&taken["outcome"], &taken["touched"]), (&json!("trial"), &json!(DEVICES)));
     let canaries = house.canaries();
     let ntp = |name: &str| {
-        house.profiles().values_for(&Tenant::default(), &id(name))["ntp"].as_str().map(str::to_owned)
+        house.profiles().values_for(&Tenant::default(), &id(name))["ntp"]
+            .as_str()
+            .map(str::to_owned)
     };
     let other = (0..DEVICES).map(device).find(|it| !canaries.contains(it)).unwrap();
     assert_eq!(ntp(&canaries[0]).as_deref(), Some("b.example"));
@@ -209,7 +215,10 @@ async fn faulty_files_change_nothing_and_every_fault_is_told() {
     house.write("house.toml", &profile("layer = \"high\"\nweight = 3"));
     house.write("values", "[default]\nntp = \n");
     let answer = house.reload().await;
-    assert_eq!((answer.status, answer.code()), (StatusCode::UNPROCESSABLE_ENTITY, "faulty_profiles"));
+    assert_eq!(
+        (answer.status, answer.code()),
+        (StatusCode::UNPROCESSABLE_ENTITY, "faulty_profiles")
+    );
     let faults = answer.json["faults"].as_array().unwrap();
     let lines: Vec<_> = faults.iter().map(|fault| &fault["line"]).collect();
     assert_eq!(lines, [&json!(4), &json!(5), &json!(2)], "{answer:?}");
@@ -384,8 +393,11 @@ async fn a_plan_says_what_would_be_sent_and_sends_nothing() {
     assert_eq!(fleet["by_model"], json!({ "X1": { "devices": 1, "parameters": 1 } }));
     assert_eq!(fleet["examples"][0]["device"], device(1));
 
-    let secret = profile("") + "[[parameter]]\npath = \"Device.A.Password\"\nvalue = \"s3cret99\"\nsecret = true\n";
-    scene.commit(vec![Operation::Claim { tenant: Tenant::default(), device: id(&device(1)) }]).await;
+    let secret = profile("")
+        + "[[parameter]]\npath = \"Device.A.Password\"\nvalue = \"s3cret99\"\nsecret = true\n";
+    scene
+        .commit(vec![Operation::Claim { tenant: Tenant::default(), device: id(&device(1)) }])
+        .await;
     let changed = plan(json!({ "device": device(1), "profile": secret })).await;
     assert_eq!(changed.json["changes"].as_array().unwrap().len(), 2, "{changed:?}");
     assert!(!changed.text.contains("hunter2") && !changed.text.contains("s3cret99"));

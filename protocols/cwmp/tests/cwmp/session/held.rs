@@ -20,8 +20,12 @@ fn read(name: &str, path: &str) -> Work {
 
 #[test]
 fn setting_up_that_writes_is_not_begun_and_what_reads_is() {
-    let work =
-        vec![write("a", "Device.A"), write("b", "Device.B"), read("c", "Device.C"), write("d", "Device.D")];
+    let work = vec![
+        write("a", "Device.A"),
+        write("b", "Device.B"),
+        read("c", "Device.C"),
+        write("d", "Device.D"),
+    ];
     let mut it = Harness::assigned(work);
     assert_eq!(it.take(), ["send SetParameterValues"]);
     it.session.set_held(true);
