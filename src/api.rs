@@ -22,6 +22,7 @@ pub mod serve;
 
 mod approvals;
 mod audit;
+mod checks;
 mod commands;
 mod credentials;
 mod customers;
@@ -38,6 +39,7 @@ mod openapi;
 mod parameters;
 mod plans;
 mod profiles;
+mod provision;
 mod push;
 mod rollouts;
 mod sinks;
@@ -87,6 +89,7 @@ use config::Cidr;
 use input::DeviceName;
 use model::{DeviceId, Json, Tenant};
 use problem::{Code, Problem};
+use provisioning::checkup::Limits;
 use serde::Serialize;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -117,6 +120,8 @@ pub struct ApiOptions {
     pub keep_alive: Duration,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<Cidr>,
+    /// From where on a device is not well.
+    pub checks: Limits,
 }
 
 impl Default for ApiOptions {
@@ -129,6 +134,7 @@ impl Default for ApiOptions {
             streams_max: 100,
             keep_alive: Duration::from_secs(15),
             trusted_proxies: Vec::new(),
+            checks: Limits::default(),
         }
     }
 }

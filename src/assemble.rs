@@ -24,7 +24,7 @@ use crate::commands::Desk;
 use crate::credentials::Credentials;
 use crate::data_models::{self, DataModels};
 use crate::deliver::{self, Replays};
-use crate::equipment::{self, Carrier, Equipments, HttpCarrier, HubOptions};
+use crate::equipment::{self, Equipments, HttpCarrier, HubOptions};
 use crate::holds::{self, Holds, wake::Release};
 use crate::housekeeping::Housekeeping;
 use crate::lines::Lines;
@@ -114,12 +114,12 @@ struct Core {
     transfers: Arc<Transfers>,
     wakes: Arc<Wakes>,
     provisioner: Arc<Provisioner>,
-    profiles: Arc<Profiles>,
-    holds: Arc<Holds>,
-    plans: Arc<Plans>,
     tasks: Arc<Tasks>,
     equipments: Arc<Equipments>,
     upgrades: Arc<Upgrades>,
+    profiles: Arc<Profiles>,
+    holds: Arc<Holds>,
+    plans: Arc<Plans>,
 }
 
 impl Daemon {
@@ -397,10 +397,7 @@ fn start_steering(
 }
 
 /// The business's hub, where it has one.
-fn hub(
-    settings: &Settings,
-    clock: Clock,
-) -> Result<Option<(Arc<dyn Carrier>, HubOptions)>, StartError> {
+fn hub(settings: &Settings, clock: Clock) -> Result<Option<equipment::HubParts>, StartError> {
     let backend = &settings.config.backend;
     let url = backend.url.as_ref().filter(|_| backend.kind == BackendKind::Http);
     let Some(url) = url else { return Ok(None) };
@@ -436,6 +433,8 @@ fn start_house(
     stages.house.spawn(housekeeping.run(stages.house.clone()));
     // With the listeners: a call that is cut off here is made again after the next start.
     stages.listeners.spawn(Arc::clone(&core.tasks).run(stages.listeners.clone()));
+    let asking = Arc::clone(&core.provisioner).keep_asking(stages.house.clone());
+    stages.house.spawn(asking);
     stages.house.spawn(Arc::clone(&core.transfers).keep_house(stages.house.clone()));
     stages.house.spawn(Arc::clone(&core.upgrades).run(stages.house.clone()));
     let waking = &config.cwmp.connection_request;
@@ -455,6 +454,16 @@ fn start_house(
         },
     };
     stages.listeners.spawn(waker.run(named, asked, stages.listeners.clone()));
+}
+
+/// From where on a device is not well.
+fn limits(checks: &config::Checks) -> provisioning::checkup::Limits {
+    provisioning::checkup::Limits {
+        optical_weak_dbm: checks.optical_weak.get(),
+        optical_low_dbm: checks.optical_low.get(),
+        optical_high_dbm: checks.optical_high.get(),
+        reading_age_max: checks.reading_age_max.get(),
+    }
 }
 
 /// Opens the operator side. It stops with delivery: an operator may watch the daemon stop.
@@ -511,6 +520,7 @@ async fn operator(
             wait_max: config.operator.wait_max.get(),
             streams_max: config.operator.event_streams_max.as_usize(),
             trusted_proxies: config.trusted_proxies.clone(),
+            checks: limits(&config.checks),
             ..ApiOptions::default()
         },
     });

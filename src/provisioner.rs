@@ -8,9 +8,12 @@
 //!
 //! It never speaks to a device: the CWMP driver gives it what was answered, and takes what to ask.
 
+mod checkup;
 mod dry_run;
 mod kept;
+mod memory;
 mod metrics;
+mod retries;
 mod rounds;
 mod run;
 mod told;
@@ -35,12 +38,17 @@ use crate::upgrades::Upgrades;
 use crate::wake::Wakes;
 use cwmp::Quirks;
 use kept::Behind;
+use memory::Memory;
 use model::{DeviceFacts, DeviceId, Event, Now, Tenant};
 use provisioning::{Standing, Subject};
+use retries::Retries;
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use std::time::Duration;
 use waits::Waits;
+
+/// What the key of [`provisioning::Wanted::fingerprint`] is derived for.
+const FINGERPRINTS: &str = "profile fingerprints";
 
 /// What the provisioner works with.
 #[derive(Clone)]
@@ -76,6 +84,8 @@ pub struct Provisioner {
     key: [u8; 32],
     behind: Behind,
     waits: Waits,
+    memory: Memory,
+    retries: Retries,
     metrics: Metrics,
 }
 
@@ -99,9 +109,10 @@ pub enum Reason {
 impl Provisioner {
     /// Over these parts; `rounds_max` bounds the rounds of writing in one session.
     pub fn new(parts: Parts, vault: &Vault, rounds_max: u8, metrics: Metrics) -> Self {
-        let key = vault.derive("lastmile provisioning fingerprint");
-        let (behind, waits) = (Behind::default(), Waits::default());
-        Self { parts, rounds_max, key, behind, waits, metrics }
+        let key = vault.derive(FINGERPRINTS);
+        let (behind, waits, memory) = <(Behind, Waits, Memory)>::default();
+        let retries = Retries::default();
+        Self { parts, rounds_max, key, behind, waits, memory, retries, metrics }
     }
 
     /// Whether a device that brings no news is as it should be, as far as can be told without reading
@@ -253,3 +264,6 @@ pub const fn word(standing: Standing) -> &'static str {
         Standing::AwaitingApproval => "awaiting_approval",
     }
 }
+
+#[cfg(test)]
+mod tests;

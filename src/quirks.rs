@@ -158,6 +158,12 @@ mod tests {
         Config::parse(text).unwrap().cwmp.quirk.iter().map(Rule::from).collect()
     }
 
+    #[test]
+    fn profiles_know_the_same_words() {
+        let words: Vec<_> = QuirkFlag::ALL.iter().map(|it| it.as_str()).collect();
+        assert_eq!(words, provisioning::profile::QUIRKS);
+    }
+
     fn facts(model: &str, version: &str) -> DeviceFacts {
         DeviceFacts {
             oui: Some("00259e".into()),

@@ -20,9 +20,12 @@ mod step;
 mod tick;
 
 #[cfg(test)]
+mod idle;
+#[cfg(test)]
 mod tests;
 
 pub use book::{Entry, Source};
+pub use load::LoadError;
 pub use orders::{Made, NewRollout, OrderFault};
 
 use crate::clock::Clock;
@@ -42,6 +45,7 @@ use model::{DeviceId, Tenant};
 use slots::Slots;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 
 type Key = (Tenant, DeviceId);
 
@@ -118,6 +122,8 @@ pub struct Upgrades {
     slots: Slots,
     /// Devices of which a step is being made.
     busy: DashMap<Key, ()>,
+    /// Rings when one of them is no longer.
+    freed: Notify,
     /// Standing rollouts are made one after the other.
     making: tokio::sync::Mutex<()>,
 }
@@ -159,6 +165,7 @@ impl Upgrades {
             groups: DashMap::new(),
             slots,
             busy: DashMap::new(),
+            freed: Notify::new(),
             making: tokio::sync::Mutex::new(()),
         }))
     }
@@ -190,7 +197,18 @@ impl Upgrades {
     /// Claims the right to make steps of a device; `None` while another does.
     fn begin(&self, key: &Key) -> Option<Busy<'_>> {
         let earlier = self.busy.insert(key.clone(), ());
-        earlier.is_none().then(|| Busy { busy: &self.busy, key: key.clone() })
+        earlier.is_none().then(|| Busy { upgrades: self, key: key.clone() })
+    }
+
+    /// Waits for the right to make steps of a device: whoever has it makes a few, and gives it back.
+    async fn begin_in_turn(&self, key: &Key) -> Busy<'_> {
+        loop {
+            let freed = self.freed.notified();
+            if let Some(busy) = self.begin(key) {
+                return busy;
+            }
+            freed.await;
+        }
     }
 
     fn now(&self) -> Timestamp {
@@ -200,12 +218,13 @@ impl Upgrades {
 
 /// The right to make steps of a device, until dropped.
 struct Busy<'a> {
-    busy: &'a DashMap<Key, ()>,
+    upgrades: &'a Upgrades,
     key: Key,
 }
 
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
-        self.busy.remove(&self.key);
+        self.upgrades.busy.remove(&self.key);
+        self.upgrades.freed.notify_waiters();
     }
 }

@@ -21,6 +21,7 @@ pub(crate) fn contradictions(config: &Config, reader: &mut Reader) {
         check_sink(sink, &format!("sink[{index}]"), reader);
     }
     bus(config, reader);
+    checks(config, reader);
     quirks(config, reader);
     backend(config, reader);
     if !config.roles.admin_is_whole() {
@@ -215,6 +216,19 @@ fn limits(config: &Config, reader: &mut Reader) {
         if beyond {
             reader.contradiction(&[key, limit], format!("is more than `{limit}`"));
         }
+    }
+}
+
+/// Levels of light in their order.
+fn checks(config: &Config, reader: &mut Reader) {
+    let checks = &config.checks;
+    let (weak, low) = ("checks.optical_weak", "checks.optical_low");
+    if checks.optical_low.get() > checks.optical_weak.get() {
+        reader.contradiction(&[low, weak], format!("is more than `{weak}`"));
+    }
+    if checks.optical_weak.get() >= checks.optical_high.get() {
+        let high = "checks.optical_high";
+        reader.contradiction(&[weak, high], format!("is not less than `{high}`"));
     }
 }
 

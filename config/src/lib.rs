@@ -10,6 +10,7 @@
 mod bounded;
 mod broker;
 mod check;
+mod checks;
 mod cidr;
 mod cwmp;
 mod fault;
@@ -31,6 +32,7 @@ mod warn;
 
 pub use bounded::{Bounded, DAY, GIB, HOUR, KIB, MIB, MINUTE, Period, SECOND, Size, TIB};
 pub use broker::{Broker, ClientId, TopicPrefix};
+pub use checks::{Checks, Dbm};
 pub use cidr::{Cidr, CidrError};
 pub use cwmp::{ClientCertificates, ConnectionRequest, Credential, Cwmp, Discovery};
 pub use fault::{Cause, Fault, Faults, Warning};

@@ -2,6 +2,7 @@
 
 use crate::broker::Broker;
 use crate::check;
+use crate::checks::Checks;
 use crate::cidr::Cidr;
 use crate::cwmp::Cwmp;
 use crate::fault::{Cause, Fault, Faults, Warning};
@@ -73,6 +74,8 @@ section! {
         tables sink: Vec<Sink> = [],
         /// The broker inside, for consumers on this machine.
         section bus: Bus = {},
+        /// From where on a device is not well.
+        section checks: Checks = {},
         /// The certificate of every listener with TLS.
         section tls: Tls = {},
         /// What a token may do.

@@ -339,6 +339,21 @@ fn a_broker_has_what_it_needs_and_no_more() {
 }
 
 #[test]
+fn levels_of_light_are_in_order() {
+    let text = "[checks]\noptical_low = '-24 dBm'\n";
+    refused(text, &["line 2: checks.optical_low: is more than `checks.optical_weak`"]);
+    let text = "[checks]\noptical_weak = '-8dBm'\n";
+    refused(text, &["line 2: checks.optical_weak: is not less than `checks.optical_high`"]);
+    for bad in ["-25", "dBm", "-61 dBm", "NaN dBm", "-25 dB"] {
+        let fault =
+            "line 1: checks.optical_weak: must be from -60 dBm to 20 dBm, such as \"-25 dBm\"";
+        refused(&format!("checks.optical_weak = '{bad}'"), &[fault]);
+    }
+    let config = Config::parse("checks.optical_weak = '-24.5 dBm'").expect("a sound file");
+    assert_eq!(config.checks.optical_weak.get().to_string(), "-24.5");
+}
+
+#[test]
 fn a_faulty_key_is_not_also_a_contradiction() {
     // The default that stands in for the faulty address would collide with the other one.
     let text = "[cwmp]\nlisten = 'x'\n[mqtt]\nlisten = '0.0.0.0:7547'\n";

@@ -54,6 +54,10 @@ pub struct Held {
     /// set alone. In the order of paths.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub apart: Vec<Box<str>>,
+    /// Paths that were set without an answer: what is known of them may not be so until they are
+    /// read. In the order of paths.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub doubted: Vec<Box<str>>,
     /// Objects that we told it to make and have not found yet by their keys: made durable before it
     /// is told.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -197,6 +201,10 @@ impl Held {
 
     pub(crate) fn is_apart(&self, path: &str) -> bool {
         has(&self.apart, path)
+    }
+
+    pub(crate) fn doubts(&self, path: &str) -> bool {
+        has(&self.doubted, path)
     }
 
     pub(crate) fn refreshed_at(&self, pattern: &str) -> Option<Timestamp> {

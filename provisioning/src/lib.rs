@@ -8,8 +8,10 @@
 //! 4. [`Wanted`]: profiles and values together: what it should be.
 //! 5. [`decide`]: what is wanted against what is known: the fewest calls that make it so.
 //! 6. [`Held`]: what is remembered of it until the next session.
+//! 7. [`checkup`]: whether it is well, as a technician asks.
 
 pub mod base;
+pub mod checkup;
 pub mod equipment;
 mod fingerprint;
 mod held;

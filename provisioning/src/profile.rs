@@ -12,6 +12,7 @@ mod read;
 mod render;
 mod rule;
 mod scope;
+mod spelling;
 mod template;
 mod words;
 
@@ -116,11 +117,16 @@ pub struct Profile {
     rules: Compiled,
 }
 
-/// What a profile says, with its templates.
-#[derive(Debug)]
+/// What a profile says, with its templates. It does not print: values stand in it.
 struct Compiled {
     rules: Rules,
     templates: Templates,
+}
+
+impl fmt::Debug for Compiled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} rules", self.rules.len())
+    }
 }
 
 impl Profile {
@@ -280,7 +286,7 @@ impl ProfileSet {
                     layers.retain(|it| it.name != named.name);
                     layers.push(named);
                 }
-                None => missing = Some(read::shown(name).into()),
+                None => missing = Some(spelling::shown(name).into()),
             }
         }
         let above = layers.len().saturating_sub(LAYERS_MAX);

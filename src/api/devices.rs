@@ -4,6 +4,7 @@ use super::ApiState;
 use super::access::{Authorised, need};
 use super::input::{DeviceName, Items, Params, cursor, limit};
 use super::problem::{Code, Problem};
+use super::provision::ProvisioningView;
 use super::push;
 use super::wake::WakeView;
 use crate::registry::{Device, Filter};
@@ -150,6 +151,9 @@ pub(super) struct DeviceView {
     /// What became of the last try to wake it since the daemon started; not in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     connection_request: Option<WakeView>,
+    /// How it stands to what it should be; of CPEs, and not in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provisioning: Option<ProvisioningView>,
     /// How often it says it will inform, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     periodic_interval_s: Option<u32>,
@@ -206,6 +210,7 @@ impl From<Device> for DeviceView {
             connection_request_url: facts.connection_request_url,
             udp_connection_request_address: facts.udp_connection_request_address,
             connection_request: None,
+            provisioning: None,
             periodic_interval_s: facts.periodic_interval_s,
             aliases: facts.aliases.iter().map(alias).collect(),
             customer: device.customer,
@@ -298,10 +303,16 @@ pub(super) async fn show(
 ) -> Result<Json<DeviceView>, Problem> {
     let device = state.device(caller.tenant(), &name)?;
     let last = state.wakes.last(caller.tenant(), &device.id).map(WakeView::from);
-    Ok(Json(DeviceView { connection_request: last, ..device.into() }))
+    let provisioning = match device.id.protocol() {
+        Protocol::Cwmp => Some(state.provisioner.kept(caller.tenant(), &device.id).await?.into()),
+        Protocol::Mqtt | Protocol::Ussd => None,
+    };
+    Ok(Json(DeviceView { connection_request: last, provisioning, ..device.into() }))
 }
 
 /// Claims a device's equipment, so that secret values may be sent to it.
+///
+/// Claiming it again changes nothing.
 ///
 /// It is given the secrets of its serials from then on, whoever held them: two boxes that say the same
 /// serial are a copy and its original, and an operator says which is which.
@@ -317,10 +328,14 @@ pub(super) async fn claim(
 ) -> Result<Json<DeviceView>, Problem> {
     let device = state.device(caller.tenant(), &name)?;
     let (tenant, id) = (caller.tenant(), &device.id);
-    let mut operations = state.equipments.take_over(tenant, id, &device.facts);
-    operations.push(Operation::Claim { tenant: tenant.clone(), device: id.clone() });
-    let nothing = serde_json::json!({});
-    state.change(&caller, "device.claim", id.as_str(), &nothing, operations).await?;
-    push::one(&state, tenant, id);
+    let mut operations = state.equipments.take_over(&device).await?;
+    if !device.claimed {
+        operations.push(Operation::Claim { tenant: tenant.clone(), device: id.clone() });
+    }
+    if !operations.is_empty() {
+        let nothing = serde_json::json!({});
+        state.change(&caller, "device.claim", id.as_str(), &nothing, operations).await?;
+        push::one(&state, tenant, id);
+    }
     Ok(Json(DeviceView { claimed: true, ..device.into() }))
 }

@@ -3,9 +3,9 @@
 use super::access::{Authorised, need};
 use super::problem::ProblemBody;
 use super::{
-    ApiState, approvals, audit, commands, credentials, customers, dead_letters, devices, equipment,
-    events, groups, health, holds, images, metrics, naming, parameters, plans, profiles, rollouts,
-    sinks, tasks, tokens, trace, uploads, wake, wifi,
+    ApiState, approvals, audit, checks, commands, credentials, customers, dead_letters, devices,
+    equipment, events, groups, health, holds, images, metrics, naming, parameters, plans, profiles,
+    provision, rollouts, sinks, tasks, tokens, trace, uploads, wake, wifi,
 };
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
@@ -36,8 +36,10 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(devices::list))
         .routes(routes!(devices::show))
         .routes(routes!(devices::claim))
+        .routes(routes!(checks::show))
         .routes(routes!(parameters::list))
         .routes(routes!(wake::wake))
+        .routes(routes!(provision::provision))
         .routes(routes!(commands::submit, commands::of_device))
         .routes(routes!(commands::show, commands::cancel))
         .routes(routes!(naming::put_alias, naming::delete_alias))

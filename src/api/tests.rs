@@ -1,7 +1,10 @@
 //! The operator side as its callers meet it, over a real store.
 
 mod changes;
+mod checks;
+mod equipment;
 mod files;
+mod firmware;
 mod listener;
 mod parameters;
 mod people;

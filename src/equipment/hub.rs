@@ -8,10 +8,16 @@
 mod ask;
 mod breaker;
 mod carrier;
+mod fault;
+mod overlay;
 mod pauses;
 
+#[cfg(test)]
+mod tests;
+
 pub(super) use self::breaker::PROBE_EVERY;
-pub use self::carrier::{Carrier, CarrierError, Got, HttpCarrier, HubError, HubFault, Posted};
+pub use self::carrier::{Carrier, CarrierError, Got, HttpCarrier, Posted};
+pub use self::fault::{HubError, HubFault};
 
 use self::ask::Asking;
 use self::breaker::{Breaker, Pass};
@@ -107,13 +113,15 @@ impl Hub {
         let permit = match pass {
             Pass::Refused => return Err(self.not_called(name, HubFault::Down)),
             Pass::Free | Pass::Probe => tokio::select! {
-                permit = self.turns.acquire() => permit,
+                // In this order: a turn that comes with the end of one's time is none.
+                biased;
                 () = self.breaker.opened(), if pass == Pass::Free => {
                     return Err(self.not_called(name, HubFault::Down));
                 }
                 () = tokio::time::sleep_until(deadline) => {
                     return Err(self.not_called(name, HubFault::Busy));
                 }
+                permit = self.turns.acquire() => permit,
             },
         };
         let begun = Instant::now();

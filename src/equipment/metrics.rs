@@ -34,8 +34,8 @@ impl Metrics {
             )?,
             cached: make.counters(
                 "lastmile_hub_cached_total",
-                "Values that were given without the hub's answer, by why: it is not asked again yet \
-                 (pause), it is down (breaker), it answered amiss (failed).",
+                "Sessions that went on without the hub's answer, by why: it is taken to be down \
+                 (breaker), it answered amiss or not at all (failed).",
                 &["why"],
             )?,
             breaker: make.gauge(

@@ -67,7 +67,7 @@ pub fn plan(it: &DryRun<'_>) -> Planned {
 }
 
 /// The root of a device's data model, by what is known of it.
-fn root(model: &DataModel, _device: &Device) -> &'static str {
+pub(super) fn root(model: &DataModel, _device: &Device) -> &'static str {
     let has = |root| model.below(root).next().is_some();
     if has("Device.") { "Device." } else { "InternetGatewayDevice." }
 }

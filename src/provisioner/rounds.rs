@@ -5,18 +5,23 @@ use super::{Introduced, Parts, Provisioner, quirks_of, seed};
 use crate::equipment::Values;
 use crate::registry::Device;
 use crate::store::Operation;
+use crate::upgrades::Upgrade;
 use cwmp::{SetupOutcome, Work};
 use jiff::Timestamp;
-use model::{DataModel, Observation};
-use provisioning::{Standing, Subject, Wanted, WantedFirmware, decide};
+use model::{DataModel, Now, Observation};
+use provisioning::{Standing, Subject, Wanted, decide};
 use tracing::{debug, info};
 
 impl Provisioner {
     /// Begins a session's course; `None` when there is nothing to decide after all.
     /// `lessons` is what the session was told of the device's data model and is not kept yet.
-    pub async fn begin(&self, it: Introduced, lessons: &[Observation]) -> Option<Box<Run>> {
+    pub async fn begin(
+        &self,
+        it: Introduced,
+        lessons: &[Observation],
+        now: Now,
+    ) -> Option<Box<Run>> {
         let Parts { registry, .. } = &self.parts;
-        let now = self.parts.clock.now();
         let generation = self.generation();
         let mark = registry.mark(&it.tenant, &it.device)?;
         let kept = match self.kept(&it.tenant, &it.device).await {
@@ -59,21 +64,35 @@ impl Provisioner {
         model
     }
 
-    /// What to ask of the device next; nothing when the course is over.
-    pub async fn next(&self, run: &mut Run) -> Vec<Work> {
+    /// What to ask of the device next; nothing when the course is over. `lessons` as in
+    /// [`Self::begin`].
+    pub async fn next(&self, run: &mut Run, lessons: &[Observation], now: Now) -> Vec<Work> {
+        run.place = None;
+        let model = match run.model.take() {
+            Some(model) => model,
+            None => self.model(&run.it, lessons, now.wall).await,
+        };
+        let work = self.go_on(run, &model, now).await;
+        if !work.is_empty() {
+            run.place = self.memory.place(model.len());
+            run.model = run.place.is_some().then_some(model);
+        }
+        work
+    }
+
+    async fn go_on(&self, run: &mut Run, model: &DataModel, now: Now) -> Vec<Work> {
         if run.stage == Stage::Names {
-            let work = self.names(run).await;
+            let work = self.names(run, model, now.wall).await;
             if !work.is_empty() {
                 return work;
             }
-            self.meet(run).await;
+            self.meet(run, model, now).await;
         }
-        if run.stage == Stage::Rounds { self.round(run).await } else { Vec::new() }
+        if run.stage == Stage::Rounds { self.round(run, model, now).await } else { Vec::new() }
     }
 
     /// Finds the names that the device says of itself, so that the business can be asked by them.
-    async fn names(&self, run: &mut Run) -> Vec<Work> {
-        let now = self.parts.clock.now().wall;
+    async fn names(&self, run: &mut Run, model: &DataModel, now: Timestamp) -> Vec<Work> {
         let Some(device) = self.parts.registry.get(&run.it.tenant, &run.it.device) else {
             return Vec::new();
         };
@@ -81,7 +100,7 @@ impl Provisioner {
             let set = self.parts.profiles.set_for(&run.it.tenant, &run.it.device);
             let values = self.parts.profiles.values_for(&run.it.tenant, &run.it.device);
             let subject = subject(&device, run.it.root);
-            let wanted = set.layers(&subject, None).render(&subject, None, &values, &run.model);
+            let wanted = set.layers(&subject, None).render(&subject, None, &values, model);
             if wanted.aliases.is_empty() {
                 return Vec::new();
             }
@@ -92,19 +111,19 @@ impl Provisioner {
         }
         let events = run.events();
         let circumstances = run.circumstances(&events, now);
-        let plan = decide(&run.wanted, &run.model, &run.scratch, circumstances);
+        let plan = decide(&run.wanted, model, &run.scratch, circumstances);
         if !plan.writes() && run.scratch.starts_round(&plan, self.rounds_max, now) {
             self.metrics.rounds.with_label_values(&["learned"]).inc();
             return run.work(plan);
         }
-        self.name(run, &device).await;
+        self.name(run, &device, model).await;
         Vec::new()
     }
 
     /// Gives the device the names that it says.
-    async fn name(&self, run: &Run, device: &Device) {
+    async fn name(&self, run: &Run, device: &Device, model: &DataModel) {
         let Parts { writer, registry, equipments, .. } = &self.parts;
-        for alias in provisioning::aliases(&run.wanted, &run.model) {
+        for alias in provisioning::aliases(&run.wanted, model) {
             let is_new = !device.facts.aliases.contains(&alias);
             if !is_new || registry.by_alias(&run.it.tenant, &alias).is_some() {
                 continue;
@@ -122,14 +141,14 @@ impl Provisioner {
     }
 
     /// Asks the business, and makes of profiles and values what the device should be.
-    async fn meet(&self, run: &mut Run) {
-        let Parts { registry, profiles, equipments, clock, .. } = &self.parts;
+    async fn meet(&self, run: &mut Run, model: &DataModel, now: Now) {
+        let Parts { registry, profiles, equipments, .. } = &self.parts;
         let Some(device) = registry.get(&run.it.tenant, &run.it.device) else {
             run.stage = Stage::Over;
             return;
         };
-        let subject = subject(&device, run.it.root);
-        let values = equipments.values(&run.it.tenant, &subject, clock.now()).await;
+        let met = subject(&device, run.it.root);
+        let values = equipments.values(&run.it.tenant, &met, now).await;
         let (known, equipment) = match values {
             Values::Known { equipment, serial, version, .. } => {
                 (Known::Values { serial, version }, Some(equipment))
@@ -141,81 +160,96 @@ impl Provisioner {
             }
         };
         run.known = known;
-        // Asking the business is what claims it.
+        // Asking the business is what claims it; and it took its time.
+        let request = registry.take_request(&run.it.tenant, &run.it.device);
+        if request.is_ordered {
+            run.kept.held.release();
+        }
+        let device = registry.get(&run.it.tenant, &run.it.device).unwrap_or(device);
+        let subject = subject(&device, run.it.root);
         run.is_claimed = registry.is_claimed(&run.it.tenant, &run.it.device)
             && !matches!(run.known, Known::Taken);
         let set = profiles.set_for(&run.it.tenant, &run.it.device);
         let tenant_values = profiles.values_for(&run.it.tenant, &run.it.device);
         let layers = set.layers(&subject, equipment.as_deref());
         run.kept.set_quirks(quirks_of(&layers));
-        run.wanted = layers.render(&subject, equipment.as_deref(), &tenant_values, &run.model);
+        run.wanted = layers.render(&subject, equipment.as_deref(), &tenant_values, model);
         run.fingerprint = run.wanted.fingerprint(&self.key);
         if run.kept.firmware != device.facts.software_version {
             run.kept.held.release();
             run.kept.firmware.clone_from(&device.facts.software_version);
         }
         let events = run.events();
-        let circumstances = run.circumstances(&events, clock.now().wall);
+        let circumstances = run.circumstances(&events, now.wall);
         run.kept.held.begin(circumstances);
         run.stage = Stage::Rounds;
     }
 
     /// One round: what is still to be done, or the end.
-    async fn round(&self, run: &mut Run) -> Vec<Work> {
-        let now = self.parts.clock.now();
+    async fn round(&self, run: &mut Run, model: &DataModel, now: Now) -> Vec<Work> {
         let events = run.events();
         let circumstances = run.circumstances(&events, now.wall);
         let timer = self.metrics.decision_seconds.start_timer();
-        let plan = decide(&run.wanted, &run.model, &run.kept.held, circumstances);
+        let plan = decide(&run.wanted, model, &run.kept.held, circumstances);
         timer.observe_duration();
-        let barred = if plan.writes() { self.barred(run) } else { None };
+        let barred = if plan.writes() { self.barred(run, now) } else { None };
         if barred.is_some() || !run.kept.held.starts_round(&plan, self.rounds_max, now.wall) {
             run.note_drift(&plan);
             run.kept.held.settle(&run.wanted, &plan, circumstances);
             run.kept.lacks(&plan);
-            self.end(run, &plan, barred).await;
+            self.end(run, model, barred, now).await;
             return Vec::new();
         }
         let word = if plan.writes() { "written" } else { "learned" };
         self.metrics.rounds.with_label_values(&[word]).inc();
-        if plan.adds()
-            && let Err(error) = self.keep(run, Vec::new(), true).await
-        {
-            // Made twice after a crash, it would be there twice.
-            info!(device = %run.it.device, %error, "an object is not made before it is remembered");
-            run.stage = Stage::Over;
-            return Vec::new();
+        if plan.adds() {
+            // A first contact that ends here is none when the device comes again: what it was told
+            // to make would be forgotten.
+            run.kept.held.stands(Standing::Pending, "an object is being made", now.wall);
+            if let Err(error) = self.keep(run, Vec::new(), true).await {
+                // Made twice after a crash, it would be there twice.
+                info!(device = %run.it.device, %error, "an object is not made before it is remembered");
+                run.stage = Stage::Over;
+                return Vec::new();
+            }
         }
         run.work(plan)
     }
 
     /// Why nothing may be written now.
-    fn barred(&self, run: &Run) -> Option<Standing> {
-        let Parts { registry, holds, clock, .. } = &self.parts;
+    fn barred(&self, run: &Run, now: Now) -> Option<Standing> {
+        let Parts { registry, holds, .. } = &self.parts;
         let (tenant, device) = (&run.it.tenant, &run.it.device);
         if holds.holds(registry, tenant, device) {
+            // It is woken once it may be written to.
+            holds.remember(tenant, device);
             return Some(Standing::Held);
         }
         let needs_agreement = run.kept.from_factory_at.is_none();
-        (needs_agreement && !holds.may_change(tenant, device, clock.now()))
+        (needs_agreement && !holds.may_change(tenant, device, now))
             .then_some(Standing::AwaitingApproval)
     }
 
     /// Takes over how a piece of work ended.
-    pub fn outcome(&self, run: &mut Run, name: &str, outcome: &SetupOutcome) {
-        let now = self.parts.clock.now().wall;
+    pub fn outcome(&self, run: &mut Run, name: &str, outcome: &SetupOutcome, now: Timestamp) {
+        let is_silent = matches!(outcome, SetupOutcome::Failed { result: None, .. });
+        let Parts { holds, registry, .. } = &self.parts;
+        if is_silent && holds.holds(registry, &run.it.tenant, &run.it.device) {
+            // Not asked, since a hold came: the device has refused nothing.
+            return run.drop_step(name);
+        }
         for code in run.outcome(name, outcome, now) {
             self.metrics.refused(code);
         }
     }
 
     /// The session was lost before its course was over: the next one goes on.
-    pub async fn cut(&self, run: &mut Run) {
+    pub async fn cut(&self, run: &mut Run, now: Timestamp) {
         let is_begun = run.stage == Stage::Rounds;
         run.stage = Stage::Over;
         self.metrics.sessions.with_label_values(&["lost"]).inc();
         if is_begun {
-            run.kept.held.cut(self.parts.clock.now().wall);
+            run.kept.held.cut(now);
             if let Err(error) = self.keep(run, Vec::new(), true).await {
                 debug!(device = %run.it.device, %error, "what a lost session did is not kept");
             }
@@ -223,15 +257,14 @@ impl Provisioner {
     }
 
     /// Sees to the firmware of a device that is as wanted beside it.
-    pub(super) async fn see_to_firmware(
-        &self,
-        device: &Device,
-        root: &str,
-        wanted: &WantedFirmware,
-    ) {
-        let (now, subject) = (self.parts.clock.now(), subject(device, root));
-        let upgrade = self.parts.upgrades.see_to(&device.tenant, &subject, wanted, now).await;
-        debug!(device = %device.id, ?upgrade, "firmware");
+    pub(super) async fn see_to_firmware(&self, run: &mut Run, device: &Device, now: Now) {
+        let Some(wanted) = &run.wanted.firmware else { return };
+        let subject = subject(device, run.it.root);
+        match self.parts.upgrades.see_to(&device.tenant, &subject, wanted, now).await {
+            Upgrade::Right | Upgrade::UnderWay => {}
+            Upgrade::Waits { until, .. } => run.kept.due_by(until),
+            Upgrade::Refused { cause } => run.kept.lacks_firmware(cause),
+        }
     }
 }
 
@@ -241,7 +274,7 @@ pub(crate) fn subject<'a>(device: &'a Device, root: &'a str) -> Subject<'a> {
         id: &device.id,
         facts: &device.facts,
         tags: &device.tags,
-        group: None,
+        group: device.group.as_deref(),
         customer: device.customer.as_deref(),
         root,
     }

@@ -1,6 +1,7 @@
 //! One session's course: what is known of the device, what it should be, and how far that is.
 
 use super::kept::Kept;
+use super::memory::Place;
 use cwmp::{SetupOutcome, Work};
 use jiff::Timestamp;
 use model::{DataModel, DeviceId, Observation, Tenant};
@@ -68,7 +69,10 @@ pub struct Run {
     pub(super) kept: Kept,
     /// What is kept as the session found it.
     pub(super) before: Kept,
-    pub(super) model: DataModel,
+    /// What is known of the device; `None` while it must be read again.
+    pub(super) model: Option<DataModel>,
+    /// Its place in memory while the device is silent.
+    pub(super) place: Option<Place>,
     pub(super) wanted: Wanted,
     pub(super) fingerprint: u64,
     pub(super) seed: u64,
@@ -107,7 +111,8 @@ impl Run {
             generation,
             before: kept.clone(),
             kept,
-            model,
+            model: Some(model),
+            place: None,
             wanted: Wanted::default(),
             fingerprint: 0,
             seed,
@@ -150,8 +155,9 @@ impl Run {
 
     /// Takes over what the device told of its data model in this session.
     pub fn learn(&mut self, observations: &[Observation], at: Timestamp) {
+        let Some(model) = &mut self.model else { return };
         for observation in observations {
-            self.model.learn(observation, at);
+            model.learn(observation, at);
         }
     }
 
@@ -185,13 +191,20 @@ impl Run {
         name.starts_with(NAME)
     }
 
+    fn take_step(&mut self, name: &str) -> Option<Step> {
+        let number = name.strip_prefix(NAME).and_then(|number| number.parse::<u32>().ok());
+        let place = self.steps.iter().position(|(it, _)| Some(*it) == number)?;
+        Some(self.steps.remove(place).1)
+    }
+
+    /// A piece of work was not asked for after all.
+    pub(super) fn drop_step(&mut self, name: &str) {
+        self.take_step(name);
+    }
+
     /// Takes over how a piece of work ended; what was refused, by its code.
     pub fn outcome(&mut self, name: &str, outcome: &SetupOutcome, now: Timestamp) -> Vec<u32> {
-        let number = name.strip_prefix(NAME).and_then(|number| number.parse::<u32>().ok());
-        let place = self.steps.iter().position(|(it, _)| Some(*it) == number);
-        let Some((_, step)) = place.map(|place| self.steps.remove(place)) else {
-            return Vec::new();
-        };
+        let Some(step) = self.take_step(name) else { return Vec::new() };
         let read = read(outcome);
         if matches!(step.wish, Wish::Learn { ref refreshes, .. } if !refreshes.is_empty()) {
             self.has_refreshed |= !read.told.is_empty();

@@ -6,8 +6,8 @@ use super::{Provisioner, word};
 use crate::profiles::Outcome;
 use crate::registry::Device;
 use jiff::Timestamp;
-use model::{Event, EventType, Json};
-use provisioning::{Plan, Standing};
+use model::{DataModel, Event, EventType, Json, Now};
+use provisioning::Standing;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
@@ -34,21 +34,29 @@ struct Provisioned<'a> {
 
 impl Provisioner {
     /// Ends a course: settles how the device stands, tells it, keeps it.
-    pub(super) async fn end(&self, run: &mut Run, plan: &Plan, barred: Option<Standing>) {
+    pub(super) async fn end(
+        &self,
+        run: &mut Run,
+        model: &DataModel,
+        barred: Option<Standing>,
+        now: Now,
+    ) {
         run.stage = Stage::Over;
-        let now = self.parts.clock.now().wall;
         let device = self.parts.registry.get(&run.it.tenant, &run.it.device);
         let Some(device) = device else { return };
-        stand(run, barred, now);
+        stand(run, barred, now.wall);
         let standing = run.kept.held.standing;
         self.metrics.sessions.with_label_values(&[word(standing)]).inc();
         let is_as_wanted = matches!(standing, Standing::Converged | Standing::Partial);
-        if is_as_wanted && let Some(firmware) = &run.wanted.firmware {
-            self.see_to_firmware(&device, run.it.root, firmware).await;
+        if is_as_wanted {
+            self.see_to_firmware(run, &device, now).await;
+        }
+        if let Known::Later(at) = run.known {
+            self.retries.put(&run.it.tenant, &run.it.device, at);
         }
         self.note_trial(run);
         let requests = self.waits.take(&run.it.tenant, &run.it.device);
-        let events = self.events(run, &device, &requests, now);
+        let events = self.events(run, (&device, model), &requests, now.wall);
         let is_told = self.activate(run, &device).await;
         let was_from_factory = run.kept.from_factory_at;
         if is_as_wanted && is_told {
@@ -62,7 +70,6 @@ impl Provisioner {
             info!(device = %run.it.device, %error, "how it stands is not kept; decided again later");
         }
         self.waits.tell(&run.it.tenant, &run.it.device);
-        let _ = plan;
     }
 
     /// Tells the trial of changed profiles, where there is one, how the device fared with them.
@@ -117,7 +124,7 @@ impl Provisioner {
     fn events(
         &self,
         run: &Run,
-        device: &Device,
+        (device, model): (&Device, &DataModel),
         requests: &[Box<str>],
         now: Timestamp,
     ) -> Vec<Event> {
@@ -180,7 +187,7 @@ impl Provisioner {
             _ => {}
         }
         if run.has_refreshed
-            && let Some(data) = measures(run)
+            && let Some(data) = measures(run, model)
         {
             events.push(event(EventType::DEVICE_MEASURED, data));
         }
@@ -196,9 +203,6 @@ fn refused(lacking: &[Lacking]) -> Vec<Value> {
 /// How the device stands, with what the decision cannot know.
 fn stand(run: &mut Run, barred: Option<Standing>, now: Timestamp) {
     let held = &mut run.kept.held;
-    let due = |held: &mut provisioning::Held, at: Timestamp| {
-        held.due_at = Some(held.due_at.map_or(at, |due| due.min(at)));
-    };
     let is_quiet = matches!(
         held.standing,
         Standing::New | Standing::Unmatched | Standing::Converged | Standing::Partial
@@ -222,7 +226,7 @@ fn stand(run: &mut Run, barred: Option<Standing>, now: Timestamp) {
             Known::Later(at) => {
                 held.standing = Standing::AwaitingValues;
                 held.cause = "the business has no values for it yet".into();
-                due(held, at);
+                run.kept.due_by(at);
             }
             Known::Values { .. } if run.wanted.profiles.is_empty() => {
                 held.standing = Standing::Unmatched;
@@ -231,6 +235,7 @@ fn stand(run: &mut Run, barred: Option<Standing>, now: Timestamp) {
             Known::Values { .. } => {}
         }
     }
+    let held = &mut run.kept.held;
     let before = &run.before.held;
     held.since = if held.standing == before.standing { before.since } else { now };
     run.kept.values = match run.known {
@@ -253,11 +258,11 @@ fn reason(run: &Run) -> &'static str {
 }
 
 /// What the profiles measure; nothing where nothing was read in this session.
-fn measures(run: &Run) -> Option<Json> {
+fn measures(run: &Run, model: &DataModel) -> Option<Json> {
     let mut measures = Map::new();
     let mut names = BTreeSet::new();
     let mut is_new = false;
-    for it in provisioning::measured(&run.wanted, &run.model) {
+    for it in provisioning::measured(&run.wanted, model) {
         // Where several places have one name, the first is told.
         if names.insert(it.name.clone()) {
             is_new |= it.read_at >= run.it.began;

@@ -108,7 +108,7 @@ impl Queue {
     /// One that was due is through, or is to be tried again after that time.
     pub(super) fn ended(&mut self, id: &str, again: Option<Duration>) {
         let asked = self.under_way.remove(id).unwrap_or(false);
-        if let Some(after) = again.or(asked.then_some(Duration::ZERO)) {
+        if let Some(after) = again.or_else(|| asked.then_some(Duration::ZERO)) {
             self.insert(id.into(), after);
         }
     }

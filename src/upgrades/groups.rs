@@ -105,7 +105,7 @@ impl Upgrades {
     }
 
     async fn call(&self, key: &Key) {
-        let Some(_busy) = self.begin(key) else { return };
+        let _busy = self.begin_in_turn(key).await;
         if let Some(device) = self.parts.registry.get(&key.0, &key.1) {
             self.join_group(&device).await;
         }

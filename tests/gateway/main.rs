@@ -34,6 +34,7 @@ mod tree;
 mod bad_input;
 mod brokers;
 mod certificates;
+mod checks;
 mod commands;
 mod dials;
 mod discovery;
@@ -57,6 +58,7 @@ mod tenants;
 mod tls;
 mod tolerance;
 mod trace;
+mod upgrades;
 mod wake;
 
 use libtest_mimic::{Arguments, Trial};
@@ -82,6 +84,7 @@ fn main() {
         sign_in::trials(),
         sinks::trials(),
         brokers::trials(),
+        checks::trials(),
         tls::trials(),
         certificates::trials(),
         trace::trials(),
@@ -95,6 +98,7 @@ fn main() {
         store_files::trials(),
         tenants::trials(),
         files::trials(),
+        upgrades::trials(),
         carried::trials(),
         refusals::trials(),
         full_store::trials(),

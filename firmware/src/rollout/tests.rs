@@ -210,6 +210,10 @@ fn the_next_wave_may_be_begun_by_hand() {
     rollout.next(at(1)).unwrap();
     assert!(rollout.may_offer(&second[0], at(1)));
     assert_eq!(rollout.next(at(1)), Err(OrderRefused::LastWave));
+    for device in &second {
+        confirm(&mut rollout, device, at(1));
+    }
+    assert_eq!(rollout.state(), RolloutState::Running, "the first five are waited for");
     rollout.pause("by op").unwrap();
     assert_eq!(rollout.next(at(1)), Err(OrderRefused::NotRunning));
 }
@@ -224,7 +228,7 @@ fn later_devices_join_where_that_is_wanted() {
     assert!(dynamic.may_offer(&device(7), at(2)));
     assert!(dynamic.join(&device(8), Some("wrong model"), at(2)));
     assert!(!dynamic.may_offer(&device(8), at(2)));
-    assert!(!dynamic.reconsider(&device(8), at(3)), "it was refused for good");
+    assert!(dynamic.reconsider(&device(8), at(3)), "it is refused no more");
     assert!(dynamic.reconsider(&device(0), at(3)), "it ran the image, and does no more");
     let waves: std::collections::BTreeSet<_> = (100..400)
         .map(|number| {
@@ -456,6 +460,7 @@ proptest! {
         let total = world.rollout.total();
         // Its time may have been over before all had their turn.
         if world.rollout.state() == RolloutState::Done && world.rollout.progress().reason.is_none() {
+            prop_assert_eq!(total.open(), 0);
             let good = behaviours[..20].iter().filter(|it| matches!(it, Behaviour::Good)).count();
             prop_assert!(total.of(Stage::Confirmed) as usize >= good, "{:?}", total);
         }

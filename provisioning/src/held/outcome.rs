@@ -151,16 +151,17 @@ impl Held {
         let CommandKind::GetParameters { names } = kind else { return };
         let came: std::collections::HashSet<&str> = outcome.told.iter().map(|it| &**it).collect();
         for name in names {
-            let is_named = |path: &Box<str>| **path == **name;
-            let refusal = outcome.refused.iter().find(|it| is_named(&it.path));
+            let refusal = outcome.refused.iter().find(|it| *it.path == **name);
             let own = refusal.map(|it| (it.code, &*it.cause));
             let whole = outcome.fault.as_ref().filter(|_| names.len() == 1);
-            if let Some((code, cause)) = own.or(whole.map(|(code, cause)| (*code, &**cause))) {
+            if let Some((code, cause)) =
+                own.or_else(|| whole.map(|(code, cause)| (*code, &**cause)))
+            {
                 self.refuse((name, true), (code, cause), Pause::of(code), it);
             } else if came.contains(name.as_str()) {
                 self.took(name, true);
                 self.read_back(name);
-            } else if outcome.absent.iter().any(is_named) {
+            } else if outcome.absent.iter().any(|path| **path == **name) {
                 self.refuse((name, true), (0, UNTOLD), Pause::Lasting, it);
             } else if outcome.is_done {
                 // A subtree: what it is was told under other names.
@@ -172,6 +173,7 @@ impl Held {
     }
 
     fn read_back(&mut self, path: &str) {
+        self.doubts_no_more(path);
         if let Ok(place) = self.told.binary_search_by(|it| (*it.path).cmp(path)) {
             self.told[place].is_read = true;
         }
@@ -202,14 +204,33 @@ impl Held {
                     Some((code, cause)) => {
                         self.refuse((&path, false), (*code, cause), Pause::of(*code), it);
                     }
-                    None => self.silence(&path, false, it),
+                    None => {
+                        self.silence(&path, false, it);
+                        self.doubt(path);
+                    }
                 }
             }
         }
     }
 
+    /// It may have been set, and it may not.
+    fn doubt(&mut self, path: Box<str>) {
+        if let Err(place) = self.doubted.binary_search(&path)
+            && self.doubted.len() < TOLD_MAX
+        {
+            self.doubted.insert(place, path);
+        }
+    }
+
+    fn doubts_no_more(&mut self, path: &str) {
+        if let Ok(place) = self.doubted.binary_search_by(|it| (**it).cmp(path)) {
+            self.doubted.remove(place);
+        }
+    }
+
     fn applied(&mut self, path: Box<str>, why: Why) {
         self.took(&path, false);
+        self.doubts_no_more(&path);
         // It may be asked for once more, to see what became of it.
         self.session.read.remove(&path);
         let is_read = why == Why::Unreadable;

@@ -27,6 +27,8 @@ pub(super) struct Session {
     rounds: u8,
     /// Rounds that only learned.
     lessons: u8,
+    /// Whether there were no more of one kind.
+    ran_out: bool,
 }
 
 impl Held {
@@ -41,6 +43,7 @@ impl Held {
         if is_new && it.is_bootstrap {
             self.applied = 0;
             self.adding.clear();
+            self.doubted.clear();
             self.refreshed.clear();
         }
         if self.wanted != it.fingerprint || (is_new && it.is_bootstrap) {
@@ -88,6 +91,7 @@ impl Held {
             false => (&mut self.session.lessons, LESSONS_MAX),
         };
         if *made >= max {
+            self.session.ran_out = true;
             return false;
         }
         *made += 1;
@@ -153,7 +157,8 @@ impl Held {
     }
 
     /// The session is done with: says how the device stands, and when something is due next. `plan`
-    /// is the last one; steps that are left in it mean that it had its rounds.
+    /// is the last one; steps that are left in it mean that it had its rounds, or that they may not be
+    /// carried out now.
     pub fn settle(&mut self, wanted: &Wanted, plan: &Plan, it: Circumstances<'_>) {
         self.profiles.clone_from(&wanted.profiles);
         self.revision = wanted.revision;
@@ -189,7 +194,8 @@ impl Held {
     /// now on; for the rest there is the next session.
     fn ran_out(&mut self, plan: &Plan, it: Circumstances<'_>) {
         let mut culprit: Option<Box<str>> = None;
-        for Change { path, why, .. } in plan.changes() {
+        let changes = plan.changes().filter(|_| self.session.ran_out);
+        for Change { path, why, .. } in changes {
             let told = self.told.binary_search_by(|it| it.path.cmp(path));
             if let (Ok(place), false) = (told, *why == Why::New) {
                 self.told[place].times = TIMES_MAX;
@@ -201,9 +207,7 @@ impl Held {
                 let cause = format!("{path}: still other than wanted after {} rounds", self.rounds);
                 self.stands(Standing::Stuck, cause, it.now);
             }
-            None => {
-                self.stands(Standing::Pending, "more is to be done than fits one session", it.now)
-            }
+            None => self.stands(Standing::Pending, UNFINISHED, it.now),
         }
         self.due_at = None;
     }
@@ -255,3 +259,5 @@ fn judged(blocked: &[Blocked]) -> (Standing, String) {
     };
     (standing, cause)
 }
+
+const UNFINISHED: &str = "something is still to be done";

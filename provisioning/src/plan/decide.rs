@@ -195,12 +195,12 @@ impl<'a> Decision<'a> {
     pub(super) fn expand(&mut self, pattern: &Pattern, want: Want<'_>) -> Vec<Box<str>> {
         let view = self.view;
         let expansion = pattern.expand(view.known);
-        let is_old = |path: &Box<str>| {
+        let is_old = |path: &str| {
             let entry = view.known.get(path).filter(|it| it.value.is_some());
             entry.is_some_and(|it| view.is_old(it.read_at, want.every_s))
         };
         // New instances show when old readings are made again.
-        let is_verified = expansion.paths.iter().chain(&expansion.asked).any(is_old);
+        let is_verified = expansion.paths.iter().chain(&expansion.asked).any(|path| is_old(path));
         let mut is_asked = false;
         for table in &expansion.tables {
             let is_unknown = view.known.below_after(table, table).next().is_none();
@@ -218,7 +218,10 @@ impl<'a> Decision<'a> {
                 is_asked = true;
             }
         }
-        if expansion.paths.is_empty() && !is_asked {
+        // Every instance of an empty table is as wanted.
+        let is_every = !pattern.as_str().contains('[');
+        let is_empty = is_every && expansion.tables.iter().all(|it| view.known.get(it).is_some());
+        if expansion.paths.is_empty() && !is_asked && !is_empty {
             let blocked = Blocked::new(pattern.as_str(), Obstacle::Absent, NO_INSTANCE, want.rule);
             self.block(Blocked { is_harmless: want.is_optional, ..blocked });
         }

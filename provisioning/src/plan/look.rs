@@ -105,7 +105,8 @@ impl<'a> View<'a> {
         if entry.value.is_some() && !entry.stale {
             let is_blank =
                 is_secret && entry.value.as_ref().is_some_and(|it| it.expose().is_empty());
-            let asks = !is_blank && self.is_old(entry.read_at, every_s) && self.may_read(path);
+            let is_old = !is_blank && self.is_old(entry.read_at, every_s);
+            let asks = (is_old || self.held.doubts(path)) && self.may_read(path);
             return if asks { Look::Ask } else { Look::At(entry) };
         }
         if is_secret && (self.is_applied || !self.may_read(path)) {

@@ -71,18 +71,19 @@ impl Questions {
     }
 }
 
-/// Whether a device fell silent more than once when it was told to set this.
-fn is_suspect(view: View<'_>, path: &str) -> bool {
-    let refusal = view.refusal(path, false);
-    refusal.is_some_and(|it| it.code == 0 && it.tries >= SILENCES_MAX)
+/// How often a device fell silent when it was told to set this; 0 where that may have been chance.
+fn silences(view: View<'_>, path: &str) -> u32 {
+    let refusal = view.refusal(path, false).filter(|it| it.code == 0);
+    refusal.map_or(0, |it| it.tries).saturating_sub(SILENCES_MAX - 1)
 }
 
-/// All but those that may break the device; once there are no others, the first of those.
+/// All but those that may break the device; once there are no others, that one of them which was
+/// tried least.
 fn without_suspects(view: View<'_>, mut changes: Vec<Change>) -> Vec<Change> {
-    if changes.iter().all(|it| is_suspect(view, &it.path)) {
+    let least = changes.iter().map(|it| silences(view, &it.path)).min().unwrap_or(0);
+    changes.retain(|it| silences(view, &it.path) == least);
+    if least > 0 {
         changes.truncate(1);
-    } else {
-        changes.retain(|it| !is_suspect(view, &it.path));
     }
     changes
 }

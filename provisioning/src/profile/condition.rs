@@ -8,7 +8,7 @@ mod facts;
 
 pub(super) use facts::Facts;
 
-use super::read::{meant, shown_line};
+use super::spelling::{meant, shown_line};
 use super::template::Asks;
 use cel::common::ast::IdedExpr;
 use cel::common::types::{CelBool, CelString, STRING_TYPE};

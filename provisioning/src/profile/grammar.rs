@@ -4,8 +4,9 @@ mod rules;
 
 use super::condition::Condition;
 use super::matching::{Glob, Match, Versions};
-use super::read::{Node, Reader, Table, json, meant, shown};
+use super::read::{Node, Reader, Table, json};
 use super::rule::{FirmwareRule, Keeping, Rules};
+use super::spelling::{meant, shown};
 use super::template::Templates;
 use super::words::{self, COMMON_EVENTS, EVENTS, PROTOCOLS, QUIRKS};
 use super::{Profile, Revision, lint};

@@ -3,6 +3,7 @@
 //! Reading never stops at a fault: what cannot be read is left out, and the rest is still judged.
 
 use super::ProfileFault;
+use super::spelling::{meant, shown};
 use serde_json::Value as Json;
 use std::time::Duration;
 use toml::Spanned;
@@ -307,54 +308,4 @@ fn period(text: &str) -> Option<Duration> {
     };
     let number: u64 = text[..unit].parse().ok()?;
     Some(Duration::from_secs(number.checked_mul(seconds)?))
-}
-
-/// A text of the file as a fault shows it: bounded, and on one line whatever is in it.
-pub(super) fn shown(text: &str) -> String {
-    const SHOWN_MAX: usize = 64;
-    text.chars().take(SHOWN_MAX).flat_map(char::escape_debug).collect()
-}
-
-/// What `name` was meant to be, as the end of a sentence; empty where nothing is near.
-pub(super) fn meant(name: &str, names: &[&str]) -> String {
-    nearest(name, names).map_or_else(String::new, |near| format!("; did you mean `{near}`?"))
-}
-
-/// The name that is at most two slips of the finger from `name`.
-pub(super) fn nearest<'n>(name: &str, names: &[&'n str]) -> Option<&'n str> {
-    const SLIPS_MAX: usize = 2;
-    // A longer name is no slip of any of ours, and the comparison is quadratic.
-    const LEN_MAX: usize = 64;
-    if name.len() > LEN_MAX {
-        return None;
-    }
-    let near = names.iter().map(|it| (slips(name, it), *it));
-    near.filter(|(slips, it)| *slips <= SLIPS_MAX && *slips < it.len()).min().map(|(_, it)| it)
-}
-
-/// Levenshtein's distance.
-fn slips(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (above, l) in left.chars().enumerate() {
-        let mut diagonal = above;
-        let mut before = above + 1;
-        if let Some(first) = row.first_mut() {
-            *first = before;
-        }
-        for (cell, r) in row.iter_mut().skip(1).zip(&right) {
-            let changed = diagonal + usize::from(l != *r);
-            diagonal = *cell;
-            *cell = changed.min(before + 1).min(diagonal + 1);
-            before = *cell;
-        }
-    }
-    row.last().copied().unwrap_or_default()
-}
-
-/// What another program says of a text, on one line.
-pub(super) fn shown_line(text: &str) -> String {
-    const SHOWN_MAX: usize = 200;
-    let line = text.lines().next().unwrap_or_default();
-    line.chars().take(SHOWN_MAX).filter(|it| !it.is_control()).collect()
 }

@@ -1,4 +1,6 @@
 //! What a profile says, read and compiled: rules that rendering goes through for one device.
+//!
+//! A value may be a secret of the file: what holds one does not print.
 
 use super::condition::Condition;
 use super::template::Template;
@@ -8,7 +10,7 @@ use model::AliasKind;
 use std::time::Duration;
 
 /// Everything that a profile asks for.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Rules {
     /// Wildcards before literals, else in the file's order: where two stand for one path of a
     /// device, the later goes.
@@ -22,7 +24,6 @@ pub(super) struct Rules {
 }
 
 /// Where a value comes from.
-#[derive(Debug)]
 pub(super) enum Source {
     /// It stands in the file, checked.
     Literal(Box<str>),
@@ -31,7 +32,6 @@ pub(super) enum Source {
 }
 
 /// A value with what must hold of it.
-#[derive(Debug)]
 pub(super) struct Value {
     pub(super) source: Source,
     pub(super) kind: ValueKind,
@@ -49,7 +49,6 @@ pub(super) struct Keeping {
 }
 
 /// `[[parameter]]`
-#[derive(Debug)]
 pub(super) struct ParameterRule {
     pub(super) path: Pattern,
     /// `None`: what lower layers ask for is taken away.
@@ -61,7 +60,6 @@ pub(super) struct ParameterRule {
 }
 
 /// `[[object]]`
-#[derive(Debug)]
 pub(super) struct ObjectRule {
     pub(super) table: Pattern,
     /// Names below an instance, in their order.
@@ -76,7 +74,6 @@ pub(super) struct ObjectRule {
 }
 
 /// A parameter of an object.
-#[derive(Debug)]
 pub(super) struct EntryRule {
     /// Below the instance.
     pub(super) name: Pattern,

@@ -50,7 +50,6 @@ static LANGUAGE: LazyLock<Environment<'static>> = LazyLock::new(|| {
 });
 
 /// The templates of one profile, compiled.
-#[derive(Debug)]
 pub(super) struct Templates {
     compiled: Environment<'static>,
     count: usize,
@@ -123,7 +122,7 @@ impl Templates {
 fn told(error: &Error) -> TemplateFault {
     let line = error.line().and_then(|line| u32::try_from(line).ok()).unwrap_or(1);
     let message = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
-    TemplateFault { line: line.saturating_sub(1), message: super::read::shown_line(&message) }
+    TemplateFault { line: line.saturating_sub(1), message: super::spelling::shown_line(&message) }
 }
 
 /// What may be said of a failure: our own words alone, for the engine's may hold a value.

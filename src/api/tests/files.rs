@@ -14,7 +14,7 @@ use std::net::IpAddr;
 const ONE: &str = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed";
 
 impl Scene {
-    async fn put(&self, path: &str, content: impl Into<Body>) -> Answer {
+    pub(super) async fn put(&self, path: &str, content: impl Into<Body>) -> Answer {
         let request = Request::builder()
             .method("PUT")
             .uri(format!("/api/v1/images/{path}"))

@@ -114,33 +114,39 @@ async fn no_files(
     transfers
 }
 
-/// A planner and a keeper of no profiles at all, over what the provisioner works with.
+/// A planner and a keeper of no profiles at all.
 fn no_profiles(
-    parts: &provisioner::Parts,
+    store: &Arc<dyn Store>,
+    writer: &Writer,
+    registry: &Arc<Registry>,
+    data_models: &Arc<DataModels>,
+    (holds, equipments): (&Arc<Holds>, &Arc<Equipments>),
     provisioner: &Arc<Provisioner>,
     vault: &Vault,
     prometheus: &prometheus::Registry,
 ) -> (Arc<Plans>, Arc<Keeper>) {
+    let (clock, profiles) = (Clock::start(), Arc::<Profiles>::default());
     let plans = Plans::new(PlansParts {
-        store: Arc::clone(&parts.store),
-        registry: Arc::clone(&parts.registry),
-        data_models: Arc::clone(&parts.data_models),
-        profiles: Arc::clone(&parts.profiles),
+        store: Arc::clone(store),
+        registry: Arc::clone(registry),
+        data_models: Arc::clone(data_models),
+        profiles: Arc::clone(&profiles),
         provisioner: Arc::clone(provisioner),
-        equipments: Arc::clone(&parts.equipments),
-        clock: parts.clock,
+        equipments: Arc::clone(equipments),
+        clock,
     });
-    let keeper = KeeperParts {
-        profiles: Arc::clone(&parts.profiles),
-        registry: Arc::clone(&parts.registry),
+    let parts = KeeperParts {
+        profiles,
+        registry: Arc::clone(registry),
         plans: Arc::clone(&plans),
-        holds: Arc::clone(&parts.holds),
-        writer: parts.writer.clone(),
+        holds: Arc::clone(holds),
+        writer: writer.clone(),
         vault: vault.clone(),
-        clock: parts.clock,
+        clock,
         metrics: profiles::Metrics::new(prometheus).unwrap(),
     };
-    (plans, Keeper::new(keeper, Config::default().provisioning))
+    let keeper = Keeper::new(parts, Config::default().provisioning);
+    (plans, keeper)
 }
 
 /// The embedded backend, and tasks that nobody carries out.
@@ -241,7 +247,6 @@ impl Scene {
         let data_models =
             DataModels::new(of_store, writer.clone(), of_registry, vault.clone(), counted);
         let data_models = Arc::new(data_models);
-        let profiles = Arc::<Profiles>::default();
         let (waker, asked) = crate::wake::Wakes::new();
         let desk = Arc::new(desk);
         let (of_registry, of_desk) = (Arc::clone(&registry), Arc::clone(&desk));
@@ -264,7 +269,7 @@ impl Scene {
             writer: writer.clone(),
             registry: Arc::clone(&registry),
             data_models: Arc::clone(&data_models),
-            profiles: Arc::clone(&profiles),
+            profiles: Arc::default(),
             holds: Arc::clone(&holds),
             equipments: Arc::clone(&equipments),
             upgrades: Arc::clone(&upgrades),
@@ -272,9 +277,17 @@ impl Scene {
             clock,
         };
         let counted = provisioner::Metrics::new(&prometheus).unwrap();
-        let of_provisioner = parts.clone();
         let provisioner = Arc::new(Provisioner::new(parts, &vault, 5, counted));
-        let (plans, keeper) = no_profiles(&of_provisioner, &provisioner, &vault, &prometheus);
+        let (plans, keeper) = no_profiles(
+            &store,
+            &writer,
+            &registry,
+            &data_models,
+            (&holds, &equipments),
+            &provisioner,
+            &vault,
+            &prometheus,
+        );
         let state = ApiState::new(Parts {
             store,
             changes,

@@ -50,9 +50,13 @@ fn spell(call: &Call) -> String {
         ("/profiles/{name}", "/profiles/none".to_owned()),
         ("/hold/{id}", "/hold/01HZZZ".to_owned()),
         ("/approvals/{id}", "/approvals/01HZZZ".to_owned()),
+        ("/tasks/{id}", "/tasks/01HZZZ".to_owned()),
+        ("{serial}", "RCMG12345678".to_owned()),
         ("/uploads/{id}", "/uploads/01HZZZ".to_owned()),
         ("{kind}/{value}", "mac/00:1A:2B:3C:4D:5E".to_owned()),
         ("{tag}", "core".to_owned()),
+        ("/rollouts/{id}", "/rollouts/01HZZZ".to_owned()),
+        ("{group}", "north".to_owned()),
     ] {
         path = path.replace(blank, &value);
     }
@@ -67,6 +71,14 @@ fn body(call: &Call) -> Option<Value> {
         ("POST", "/api/v1/devices/{id}/commands") => json!({ "kind": "reboot" }),
         ("PUT", "/api/v1/customers/{id}") => json!({ "name": "Eve" }),
         ("PUT", "/api/v1/devices/{id}/credentials") => json!({}),
+        ("PUT", "/api/v1/equipment/{serial}") => json!({}),
+        ("PUT", "/api/v1/equipment/{serial}/status") => json!({ "status": "Actif" }),
+        ("PUT", "/api/v1/devices/{id}/wifi" | "/api/v1/customers/{id}/wifi") => {
+            json!({ "wifi": [{ "band": "5GHz", "ssid": "x" }] })
+        }
+        ("PUT", "/api/v1/devices/{id}/group") => json!({ "group": "north" }),
+        ("PUT", "/api/v1/groups/{group}/firmware") => json!({ "image": "fw.bin" }),
+        ("POST", "/api/v1/rollouts") => json!({ "image": "fw.bin", "tag": "core" }),
         ("POST", "/api/v1/tokens") => json!({ "name": "t", "role": "reader" }),
         _ => return None,
     };
@@ -241,6 +253,7 @@ async fn a_tenant_finds_nothing_by_the_names_of_another() {
         let makes_its_own = [
             "PUT /api/v1/customers/{id}",
             "PUT /api/v1/images/{name}",
+            "PUT /api/v1/equipment/{serial}",
             "DELETE /api/v1/tokens/{name}",
         ];
         if makes_its_own.contains(&name.as_str()) {

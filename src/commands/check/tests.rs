@@ -7,11 +7,11 @@ use std::time::Duration;
 
 fn cpe() -> Device {
     Device {
-        group: None,
         tenant: Tenant::default(),
         id: DeviceId::cwmp("00259E", "HG8245", "1").unwrap(),
         facts: DeviceFacts::default(),
         customer: None,
+        group: None,
         tags: Vec::new(),
         created_at: jiff::Timestamp::UNIX_EPOCH,
         last_seen_at: None,

@@ -124,6 +124,10 @@ impl Topics {
         let (_, event, known) = OF_BOOTSTRAP.iter().find(is_it)?;
         let identity = said.subject.strip_prefix("cwmp:")?;
         let data: Data = serde_json::from_str(said.data.get()).unwrap_or_default();
+        // What is mended or changed later is no bootstrap.
+        if *event == "provisioned" && data.reason.as_deref().is_some_and(|it| it != "bootstrap") {
+            return None;
+        }
         let of_identity = identity.rsplit('-').next().map(decoded);
         let serial = data.serial.clone().filter(|it| !it.is_empty()).or(of_identity)?;
         let ip = data.ip.as_deref().or(data.address.as_deref()).map(str::to_owned);
@@ -258,6 +262,8 @@ mod tests {
         let sent = messages(EventType::DEVICE_PROVISIONED, &device, &data);
         assert_eq!(sent[1].0, "north/device/bootstrap/A-1");
         assert_eq!((&sent[1].1["known"], &sent[1].1["revision"]), (&json!(true), &json!(7)));
+        let mended = json!({"serial": "A-1", "reason": "drift"});
+        assert_eq!(messages(EventType::DEVICE_PROVISIONED, &device, &mended).len(), 1);
         // A serial that the data does not say is in the identity.
         let sent = messages(EventType::DEVICE_UNKNOWN, &device, &json!({}));
         assert_eq!(sent[1].0, "north/device/bootstrap/A-1");

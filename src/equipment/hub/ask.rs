@@ -6,7 +6,7 @@ use crate::equipment::{Found, Inner, Values, later};
 use crate::store::{EquipmentChange, HubAnswerRow, HubMemory, Operation, WifiOverlayRow};
 use model::{DeviceId, Now, Tenant};
 use parking_lot::Mutex;
-use provisioning::equipment::{self, Wifi};
+use provisioning::equipment;
 use provisioning::{Equipment, Subject};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,9 +16,6 @@ use tracing::{debug, warn};
 
 /// Most names under which one device is asked for.
 const NAMES_MAX: usize = 6;
-/// For how long a device that the hub does not know is not asked for again: it is, at its next Inform,
-/// and a device in a loop of restarts is no flood.
-const UNKNOWN_FRESH: Duration = Duration::from_secs(30);
 
 /// What came of a question.
 pub(super) type Answer = Result<Found, Values>;
@@ -94,17 +91,12 @@ impl Inner {
             }
             Some(Last { equipment: equipment?, row })
         });
-        if let Some(left) = hub.pauses.left(tenant, device) {
-            hub.metrics.cached("pause");
-            return self.make_do(tenant, device, last, overlay, left, now).await;
-        }
         for name in names(last.as_ref(), subject, keys) {
             let same = last.as_ref().filter(|last| *last.row.serial == *name);
             match hub.get(&name, same.and_then(|last| last.row.etag.as_deref())).await {
                 Ok(Got::Unknown) => {}
                 Ok(Got::NotReady) => {
                     let pause = hub.pauses.failed(tenant, device);
-                    self.note(tenant, device, 0, pause, now);
                     return Err(Values::NotReady { retry_at: later(now.wall, pause) });
                 }
                 Ok(Got::NotModified) if same.is_some() => {
@@ -133,7 +125,6 @@ impl Inner {
             }
         }
         hub.pauses.clear(tenant, device);
-        self.note(tenant, device, 0, UNKNOWN_FRESH, now);
         Err(Values::Unknown)
     }
 
@@ -150,7 +141,7 @@ impl Inner {
         now: Now,
     ) -> Answer {
         let wait = match error.fault {
-            // Not this device's trouble: it is asked for as soon as anyone is.
+            // Not this device's trouble.
             HubFault::Down | HubFault::Busy => {
                 hub.metrics.cached("breaker");
                 PAUSE_MIN
@@ -175,13 +166,13 @@ impl Inner {
         now: Now,
     ) -> Answer {
         let Some(Last { row, equipment }) = last else {
-            self.note(tenant, device, 0, wait, now);
             return Err(Values::Unavailable { retry_at: later(now.wall, wait) });
         };
         let equipment = self.overlaid(tenant, device, equipment, overlay).await;
         let holder = self.holder(tenant, &row.serial).await;
         let (name, key, by) = (row.serial.clone(), key(&row.serial), "hub");
-        Ok(Found { equipment, name, key, holder, by, is_stale: true, fresh: wait })
+        let retry_in = Some(wait);
+        Ok(Found { equipment, name, key, holder, by, retry_in, fresh: Duration::ZERO })
     }
 
     /// What the hub says now.
@@ -199,7 +190,7 @@ impl Inner {
         let equipment = self.overlaid(tenant, device, equipment, overlay).await;
         let holder = self.holder(tenant, name).await;
         let (name, key) = (name.into(), key(name));
-        Found { equipment, name, key, holder, by: "hub", is_stale: false, fresh }
+        Found { equipment, name, key, holder, by: "hub", retry_in: None, fresh }
     }
 
     /// Keeps what the hub said, unless it said the same before.
@@ -233,70 +224,6 @@ impl Inner {
         if let Err(error) = self.writer.transact(vec![keep]).await {
             debug!(%device, %error, "the hub's answer is not kept; it is asked again");
         }
-    }
-
-    /// Lays over the hub's values what the customer changed since the hub last changed them itself.
-    async fn overlaid(
-        &self,
-        tenant: &Tenant,
-        device: &DeviceId,
-        equipment: Equipment,
-        overlay: Option<WifiOverlayRow>,
-    ) -> Equipment {
-        let Some(overlay) = overlay else { return equipment };
-        let heard = self.basis(&equipment.wifi);
-        let outdated = overlay.basis.is_some_and(|basis| basis != heard);
-        let change = if outdated {
-            EquipmentChange::RemoveOverlay { tenant: tenant.clone(), device: device.clone() }
-        } else if overlay.basis.is_none() {
-            // The hub had not been heard when it was made: this is what it is laid over.
-            let row = WifiOverlayRow { basis: Some(heard), ..overlay.clone() };
-            EquipmentChange::PutOverlay(row)
-        } else {
-            return self.laid_over(device, equipment, &overlay);
-        };
-        if let Err(error) = self.writer.transact(vec![Operation::Equipment(change)]).await {
-            debug!(%device, %error, "a change of WiFi is not brought up to date; tried again");
-        }
-        if outdated { equipment } else { self.laid_over(device, equipment, &overlay) }
-    }
-
-    fn laid_over(
-        &self,
-        device: &DeviceId,
-        equipment: Equipment,
-        overlay: &WifiOverlayRow,
-    ) -> Equipment {
-        let changes = self.vault.open(overlay.sealed.expose());
-        let changes = changes.and_then(|it| serde_json::from_slice::<Vec<Wifi>>(it.expose()).ok());
-        let Some(changes) = changes else {
-            warn!(%device, "a change of WiFi was sealed under another key");
-            return equipment;
-        };
-        let mut changed = equipment.clone();
-        changed.change_wifi(&changes);
-        changed.checked().unwrap_or(equipment)
-    }
-
-    /// What the hub said last of a device, with what the customer changed since.
-    pub(in crate::equipment) async fn remembered(
-        &self,
-        tenant: &Tenant,
-        device: &DeviceId,
-    ) -> Option<Equipment> {
-        let memory = self.store.hub_memory(tenant, device).await.ok()?;
-        let equipment = self.open(memory.answer?.sealed.expose())?;
-        let heard = self.basis(&equipment.wifi);
-        let overlay = memory.overlay.filter(|it| it.basis.is_none_or(|basis| basis == heard));
-        match overlay {
-            Some(overlay) => Some(self.laid_over(device, equipment, &overlay)),
-            None => Some(equipment),
-        }
-    }
-
-    /// Names the hub's own word on the radio networks.
-    pub(in crate::equipment) fn basis(&self, wifi: &[Wifi]) -> u64 {
-        self.hash(&serde_json::to_vec(wifi).expect("our own types are representable in JSON"))
     }
 
     async fn holder(&self, tenant: &Tenant, name: &str) -> Option<DeviceId> {

@@ -44,13 +44,13 @@ impl CwmpListener {
                     return (Vec::new(), false);
                 }
                 let it = self.introduced(owned);
-                match provisioner.begin(it, owned.lessons.all()).await {
+                match provisioner.begin(it, owned.lessons.all(), now).await {
                     Some(run) => run,
                     None => return (Vec::new(), false),
                 }
             }
         };
-        let work = provisioner.next(&mut run).await;
+        let work = provisioner.next(&mut run, owned.lessons.all(), self.parts.clock.now()).await;
         if !work.is_empty() {
             owned.course = Course::Running(run);
         }
@@ -73,14 +73,14 @@ impl CwmpListener {
     /// A piece of the profile's work has ended.
     pub(super) fn profile_told(&self, owned: &mut Owned, name: &str, outcome: &SetupOutcome) {
         if let Course::Running(run) = &mut owned.course {
-            self.parts.provisioner.outcome(run, name, outcome);
+            self.parts.provisioner.outcome(run, name, outcome, self.parts.clock.now().wall);
         }
     }
 
     /// The session is over before its course was.
     pub(super) async fn cut(&self, owned: &mut Owned) {
         if let Course::Running(mut run) = std::mem::replace(&mut owned.course, Course::Over) {
-            self.parts.provisioner.cut(&mut run).await;
+            self.parts.provisioner.cut(&mut run, self.parts.clock.now().wall).await;
         }
     }
 

@@ -23,8 +23,9 @@ pub(super) struct Cpe {
 
 impl Cpe {
     pub(super) fn new(parameters: &[(&str, &str, bool)]) -> Self {
-        let entry =
-            |(path, value, writable): &(&str, &str, bool)| ((*path).into(), ((*value).into(), *writable));
+        let entry = |(path, value, writable): &(&str, &str, bool)| {
+            ((*path).into(), ((*value).into(), *writable))
+        };
         Self {
             tree: parameters.iter().map(entry).collect(),
             refusals: BTreeMap::new(),
@@ -68,7 +69,10 @@ impl Cpe {
     }
 
     /// Does what it is asked; `None` when it hangs up.
-    pub(super) fn carry_out(&mut self, kind: &CommandKind) -> Option<(SetupOutcome, Vec<Observation>)> {
+    pub(super) fn carry_out(
+        &mut self,
+        kind: &CommandKind,
+    ) -> Option<(SetupOutcome, Vec<Observation>)> {
         match kind {
             CommandKind::GetParameters { names } => {
                 self.calls.push("GetParameterValues");

@@ -3,9 +3,9 @@
 use super::*;
 use crate::store::{
     AuditEntry, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, EquipmentRow,
-    FirmwareStep, GroupFirmwareRow, HubMemory, ImageRow, Page, Position, ReadError, RolloutDevice,
-    RolloutDevices, RolloutRow, SteeringRows, StoredEvent, TaskRow, Tasks, TokenRow, UploadRow,
-    Uploads, Usage,
+    FirmwareStep, GroupFirmwareRow, HubMemory, ImageRow, Page, Position, ProvisionMark, ReadError,
+    RolloutDevice, RolloutDevices, RolloutRow, SteeringRows, StoredEvent, TaskRow, Tasks, TokenRow,
+    UploadRow, Uploads, Usage,
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -203,16 +203,6 @@ impl Store for Fake {
     ) -> Result<Vec<crate::store::KnownRow>, ReadError> {
         Ok(Vec::new())
     }
-    async fn provision_marks(
-        &self,
-        _: Option<(Tenant, DeviceId)>,
-        _: usize,
-    ) -> Result<Vec<(Tenant, DeviceId, crate::store::ProvisionMark)>, ReadError> {
-        Ok(Vec::new())
-    }
-    async fn provision(&self, _: &Tenant, _: &DeviceId) -> Result<Option<Box<str>>, ReadError> {
-        Ok(None)
-    }
     async fn steering(&self) -> Result<SteeringRows, ReadError> {
         Ok(SteeringRows::default())
     }
@@ -223,6 +213,18 @@ impl Store for Fake {
     ) -> Result<Option<Redacted<Vec<u8>>>, ReadError> {
         Ok(None)
     }
+    async fn provision_marks(
+        &self,
+        _: Option<(Tenant, DeviceId)>,
+        _: usize,
+    ) -> Result<Vec<(Tenant, DeviceId, ProvisionMark)>, ReadError> {
+        unreachable!()
+    }
+
+    async fn provision(&self, _: &Tenant, _: &DeviceId) -> Result<Option<Box<str>>, ReadError> {
+        unreachable!()
+    }
+
     async fn audit(&self, _: &Tenant, _: Page) -> Result<Vec<AuditEntry>, ReadError> {
         Ok(Vec::new())
     }

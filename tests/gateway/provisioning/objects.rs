@@ -116,8 +116,10 @@ fn made_once_over_a_kill() {
             for _ in 0..2 {
                 router.live(&["2 PERIODIC"]);
             }
+            let history = router.history();
+            let calls: Vec<_> = history.iter().map(|it| (it.calls(), &it.faults)).collect();
+            assert_eq!(router.instances(VLANS).len(), 2, "{trick:?} {is_killed} {calls:#?}");
             assert_voip(&router);
-            assert_eq!(router.instances(VLANS).len(), 2, "{trick:?} {is_killed}");
             scene.assert_converged(&router);
             assert_eq!(router.periodic().posts, 2);
         }

@@ -95,7 +95,7 @@ fn a_refused_part() {
         assert_eq!(router.value(NTP2), "", "{code}");
         let shown = router.provisioning(&scene.daemon);
         assert_eq!(shown["state"], "partial", "{code}: {shown:#}");
-        assert_eq!(scene.refused(&router), [(NTP2.to_owned(), u64::from(code))], "{shown:#}");
+        assert_eq!(scene.refused(&router), [(NTP2.to_owned(), words(code))], "{shown:#}");
         // Refused ten minutes at least, a quarter more or less, before it is tried again.
         let at: Timestamp = shown["refused"][0]["retry_at"].as_str().unwrap().parse().unwrap();
         let pause = at.duration_since(Timestamp::now());
@@ -114,6 +114,11 @@ fn a_refused_part() {
     }
 }
 
+/// What an operator reads of a code.
+fn words(code: u16) -> String {
+    cwmp::fault_words(code).to_owned()
+}
+
 fn of(told: &[(String, String)], path: &str) -> usize {
     told.iter().filter(|(it, _)| it == path).count()
 }
@@ -130,7 +135,7 @@ fn several_refuse_at_once() {
     let mut listed = scene.refused(&router);
     listed.sort();
     let mut expected: Vec<_> =
-        refused.iter().map(|(path, code)| ((*path).to_owned(), *code as u64)).collect();
+        refused.iter().map(|(path, code)| ((*path).to_owned(), words(*code))).collect();
     expected.sort();
     assert_eq!(listed, expected);
 }
@@ -236,10 +241,11 @@ fn what_never_holds() {
 
 /// What is no host is not sent, and is said; the rest is applied.
 fn no_host_is_not_sent() {
-    let scene = scene();
+    let own = SIX.replace("{{ equipment.ntp[0] }}", "{{ equipment.clock }}");
+    let scene = Scene::with(&[("tplink-xx230v", &own)], &[]);
     let router = Router::new(&scene.daemon, "tplink-xx230v", "NOHOST01");
     let mut wrong = document("NOHOST01");
-    wrong["ntp"] = json!(["not a host!", "ntp2.example.net"]);
+    wrong["clock"] = json!("not a host!");
     scene.hub.knows("NOHOST01", wrong);
     let visits = router.live(&UNPACKED);
     assert!(visits.iter().all(|it| of(&it.told(), NTP1) == 0), "{visits:#?}");

@@ -110,7 +110,7 @@ impl Router {
             answer.all("set-cookie").filter_map(|it| it.split(';').next()).collect();
         let cookies = cookies.join("; ");
         let headers = [("Cookie", cookies.as_str())];
-        while let Some(body) = self.pending.lock().unwrap().to_tell.first().cloned() {
+        while let Some(body) = self.next_to_tell() {
             let expected = format!("{}Response", body.name());
             let told = Message::new(Some("2".into()), Namespace::default(), body).encode();
             let answer = post(&mut connection, &headers, &told)?;
@@ -121,6 +121,10 @@ impl Router {
             self.pending.lock().unwrap().to_tell.remove(0);
         }
         self.obey(connection, &headers, visit)
+    }
+
+    fn next_to_tell(&self) -> Option<Body> {
+        self.pending.lock().unwrap().to_tell.first().cloned()
     }
 
     fn obey(

@@ -91,6 +91,8 @@ pub(super) struct Device {
     pub(super) names_culprits: bool,
     /// Calls that will be lost, counted from the first call of its life.
     pub(super) losses: Vec<Loss>,
+    /// The parameter over which it restarts when it is told a value.
+    pub(super) breaks_on: Option<String>,
     /// What was asked of it, in short words.
     pub(super) calls: Vec<String>,
     /// How often each parameter was told a value.
@@ -338,6 +340,9 @@ impl Device {
         at: Timestamp,
     ) -> Wrote {
         let loss = self.call(format!("set {}", values.len()));
+        if self.breaks_on.as_ref().is_some_and(|it| values.iter().any(|(path, _)| path == it)) {
+            return Wrote::Lost;
+        }
         if loss == Some(false) {
             return Wrote::Lost;
         }

@@ -2,7 +2,7 @@
 
 use super::device::{Device, Habit, Loss, Parameter};
 use super::world::{World, object, parameter};
-use crate::{Presence, Wanted, WantedObject, WantedParameter};
+use crate::{Presence, Standing, Wanted, WantedObject, WantedParameter};
 use jiff::SignedDuration;
 use model::DataModel;
 use proptest::prelude::*;
@@ -184,6 +184,9 @@ fn live(scenario: &Scenario) -> World {
             let is_wanted = world.wanted.objects.iter().any(|it| **it.keys[0].1.expose() == *name);
             assert!(count <= was.max(1) || !is_wanted, "{count} objects {name}");
         }
+        let (now, then) = (world.device.instances(TABLE).len(), before.values().sum::<usize>());
+        let wanted = world.wanted.objects.iter().filter(|it| it.presence == Presence::Present);
+        assert!(now <= then + wanted.count(), "{now} objects, {then} before");
         world.wait(SignedDuration::from_hours(1));
     }
     world
@@ -226,6 +229,38 @@ fn is_as_wanted(it: &Parameter, wanted: &str) -> bool {
     may_differ || super::super::value::is_same(it.xsd_type, &it.value, wanted)
 }
 
+/// Whether all that the device tells is as wanted, as of one that converged it should be.
+fn is_true(world: &World) -> bool {
+    let is_same = |it: &Parameter, wanted: &WantedParameter| {
+        let wanted = wanted.value.expose();
+        it.is_hidden || super::super::value::is_same(it.xsd_type, &it.value, wanted)
+    };
+    let parameters = &world.device.parameters;
+    let are_parameters = world.wanted.parameters.iter().all(|wanted| {
+        let mut those = parameters.iter().filter(|(path, _)| wanted.path.matches(path)).peekable();
+        let is_there = wanted.is_optional || !wanted.path.is_literal() || those.peek().is_some();
+        is_there && those.all(|(_, it)| is_same(it, wanted))
+    });
+    are_parameters
+        && world.wanted.objects.iter().all(|object| {
+            let name = &**object.keys[0].1.expose();
+            let is_it =
+                |path: &&String| path.ends_with(".Name") && parameters[*path].value == *name;
+            let first = parameters.keys().filter(|it| it.starts_with(TABLE)).find(is_it);
+            match (object.presence, first) {
+                (Presence::Absent, first) => first.is_none(),
+                (Presence::Present, None) => false,
+                (Presence::Present, Some(path)) => {
+                    let place = path.trim_end_matches("Name");
+                    object
+                        .parameters
+                        .iter()
+                        .all(|it| is_same(&parameters[&format!("{place}{}", it.path)], it))
+                }
+            }
+        })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         failure_persistence: None,
@@ -260,6 +295,9 @@ proptest! {
                 }
             }
         }
+        if world.held.standing == Standing::Converged {
+            prop_assert!(is_true(&world), "{:?}", world.held);
+        }
         // Hereafter only what was refused is tried, and more and more seldom.
         let calls = world.device.calls.len();
         let sets = world.device.sets.values().sum::<usize>();
@@ -269,6 +307,20 @@ proptest! {
         }
         prop_assert_eq!(world.device.sets.values().sum::<usize>(), sets, "all is set");
         prop_assert!(world.device.calls.len() - calls < 200, "{:?}", &world.device.calls[calls..]);
+    }
+
+    /// What is said of a device after its first session is so.
+    #[test]
+    fn converged_means_as_wanted(mut scenario in a_scenario()) {
+        scenario.device.losses.clear();
+        let mut world = World::new(scenario.device, scenario.wanted);
+        world.wait(SignedDuration::from_hours(48));
+        world.session();
+        if world.held.standing == Standing::Converged {
+            prop_assert!(is_true(&world), "{:?}\n{:?}", world.held, world.plan());
+        } else {
+            prop_assert!(!world.held.cause.is_empty());
+        }
     }
 
     /// Nothing is set twice: but for a call that was lost, and what the device did not keep.
@@ -319,7 +371,7 @@ proptest! {
     fn a_reset_brings_it_back(scenario in a_scenario()) {
         let mut world = live(&scenario);
         world.device.losses.clear();
-        world.reset(scenario.device.clone());
+        world.reset(scenario.device);
         world.device.losses.clear();
         for _ in 0..SESSIONS {
             world.call();
@@ -359,5 +411,3 @@ fn the_scenarios_hold_what_they_are_to_try() {
         "{refusals} {losses} {adds} {hidden}"
     );
 }
-
-use proptest::strategy::ValueTree as _;

@@ -113,6 +113,8 @@ impl World {
         for _ in 0..PLANS_MAX {
             let it = self.circumstances(began);
             session.plan = decide(&self.wanted, &self.known, &held, it);
+            let again = decide(&self.wanted, &self.known, &held, it);
+            assert_eq!(session.plan, again, "the same arguments, the same plan");
             self.drifted.extend(session.plan.drifted.iter().cloned());
             if !held.starts_round(&session.plan, ROUNDS_MAX, self.now) {
                 held.settle(&self.wanted, &session.plan, self.circumstances(began));

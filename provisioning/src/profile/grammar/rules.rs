@@ -4,10 +4,11 @@ use super::{EVERY, Grammar, condition, events};
 use crate::kind::TYPES;
 use crate::pattern::is_relative;
 use crate::profile::condition::Condition;
-use crate::profile::read::{Node, Table, found, meant, nearest, shown};
+use crate::profile::read::{Node, Table, found};
 use crate::profile::rule::{
     AliasRule, EntryRule, ObjectRule, ParameterRule, RefreshRule, Source, Value,
 };
+use crate::profile::spelling::{meant, nearest, shown};
 use crate::profile::words::{self, HOST, HOST_OR_EMPTY, MEASURES};
 use crate::wanted::{Measure, Presence, Scale, ValueKind};
 use crate::{Pattern, PatternError};
@@ -269,7 +270,11 @@ impl Grammar<'_, '_> {
         let entries = self.reader.any_table(node, "`key`")?;
         let mut keys = Vec::new();
         for (name, node) in entries.entries().take(ENTRIES_MAX) {
-            let (value, _, _) = self.entry(name, node)?;
+            let (value, when, optional) = self.entry(name, node)?;
+            if when.is_some() || optional.is_some() {
+                let message = "a key is always one: `when` and `optional` are for the whole object";
+                self.reader.refuse::<()>(node, message);
+            }
             keys.push((name.into(), value));
         }
         if keys.is_empty() {

@@ -7,7 +7,7 @@
 use super::TemplateFault;
 use super::filters::{FILTERS, TESTS};
 use crate::Pattern;
-use crate::profile::read::meant;
+use crate::profile::spelling::meant;
 use crate::profile::words::{
     BANDS, DEVICE, DEVICE_TAGS, FUNCTIONS, PARTS, VARIABLES, VLAN, VOIP, WIFI,
 };

@@ -150,6 +150,10 @@ fn objects_are_judged() {
             "4: `table` must be a table: the path of its name, with a dot at its end",
         ),
         ("table = \"Device.X.\"", "4: [[object]] needs `key`, as { Name = \"voice\" }"),
+        (
+            "table = \"Device.X.\"\nkey = { A = { value = 1, optional = true } }",
+            "6: a key is always one: `when` and `optional` are for the whole object",
+        ),
         ("table = \"Device.X.\"\nkey = {}", "6: `key` is empty: it would be every instance"),
         (
             "table = \"Device.X.\"\nkey = { A = 1 }\nset = { A = 2 }",

@@ -134,6 +134,9 @@ fn what_looked_at_a_secret_is_a_secret() {
                  [[parameter]]\npath = \"Device.Y\"\nvalue = \"b\"\nsecret = true\n\
                  [[parameter]]\npath = \"Device.Z\"\nvalue = \"c\"\n";
     let wanted = rendered(rules, Json::Null, &Json::Null, &DataModel::new());
+    let set = one(&rules.replace("\"a\"", "\"hunter2\""));
+    let layers = set.layers(&Device::xx230v().subject(), None);
+    assert!(!format!("{set:?}{layers:?}").contains("hunter2"), "what a file holds is not printed");
     let secrets: Vec<_> = wanted.parameters.iter().map(|it| it.is_secret).collect();
     assert_eq!(secrets, [true, true, false], "by its name, by the profile, and not");
 }

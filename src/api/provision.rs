@@ -1,0 +1,140 @@
+//! `POST /api/v1/devices/{id}/provision`: has a device made what its profiles say, and how it stands.
+
+use super::ApiState;
+use super::access::{Authorised, need};
+use super::devices::StandingWord;
+use super::input::{DeviceName, Params, duration};
+use super::problem::{Code, Problem};
+use crate::provisioner::{Kept, Lacking, Reason};
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use jiff::Timestamp;
+use model::Protocol;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::{IntoParams, ToSchema};
+
+/// How a device stands to what it should be.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Provisioning)]
+pub(super) struct ProvisioningView {
+    /// The profile that goes before the others; absent when none is for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<Box<str>>,
+    /// The profiles that it was made to fit last, the lowest first.
+    profiles: Vec<Box<str>>,
+    /// As they stood.
+    revision: String,
+    /// How it stands.
+    state: StandingWord,
+    /// Since when; absent when nothing was decided yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    since: Option<Timestamp>,
+    /// Why, in plain words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<Box<str>>,
+    /// What it would not take or does not have.
+    refused: Vec<LackingView>,
+    /// When it was last as wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    converged_at: Option<Timestamp>,
+    /// When it is looked at again by itself, at its next session after that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    due_at: Option<Timestamp>,
+}
+
+/// What a device lacks of what is wanted.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Lacking)]
+pub(super) struct LackingView {
+    /// The parameter or object.
+    path: Box<str>,
+    /// Why, in plain words.
+    cause: Box<str>,
+    /// When it is tried again by itself; absent: not before something changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    retry_at: Option<Timestamp>,
+}
+
+impl From<Kept> for ProvisioningView {
+    fn from(kept: Kept) -> Self {
+        let Kept { held, lacking, .. } = kept;
+        let lacks = |Lacking { path, cause, retry_at }| LackingView { path, cause, retry_at };
+        Self {
+            profile: held.profiles.last().cloned(),
+            profiles: held.profiles,
+            revision: held.revision.to_string(),
+            state: held.standing.into(),
+            since: Some(held.since).filter(|since| *since != Timestamp::UNIX_EPOCH),
+            cause: Some(held.cause).filter(|cause| !cause.is_empty()),
+            refused: lacking.into_iter().map(lacks).collect(),
+            converged_at: held.converged_at,
+            due_at: held.due_at,
+        }
+    }
+}
+
+/// A request, and how the device stands.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ProvisionRequest)]
+pub(super) struct RequestView {
+    /// Names the request in the event that tells its end.
+    request: Box<str>,
+    /// How the device stands now.
+    #[serde(flatten)]
+    provisioning: ProvisioningView,
+}
+
+/// How to ask.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ProvisionQuery {
+    /// How long to wait for its end: a duration such as `30s`.
+    wait: Option<String>,
+}
+
+/// Has a CPE looked at anew in its next session, and wakes it: 202 at once, or 200 when that ended
+/// within `wait`.
+///
+/// What it refused and what was given up is tried again at once.
+#[utoipa::path(post, path = "/api/v1/devices/{id}/provision", tag = "devices",
+    operation_id = "provision_device",
+    security(("token" = ["commands.send"])),
+    params(("id" = String, Path, description = "The device's identity or an alias"), ProvisionQuery),
+    responses(
+        (status = 200, description = "How it stands after it", body = RequestView),
+        (status = 202, description = "It is to come", body = RequestView),
+    ))]
+pub(super) async fn provision(
+    caller: Authorised<need::CommandsSend>,
+    State(state): State<ApiState>,
+    name: DeviceName,
+    Params(query): Params<ProvisionQuery>,
+) -> Result<(StatusCode, Json<RequestView>), Problem> {
+    let wait = query.wait.as_deref().map(|text| duration("wait", text, state.options.wait_max));
+    let wait = wait.transpose().map_err(|why| Problem::new(Code::InvalidQuery, why))?;
+    let device = state.device(caller.tenant(), &name)?;
+    if device.id.protocol() != Protocol::Cwmp {
+        return Err(Problem::new(Code::WrongProtocol, "only CPEs have profiles"));
+    }
+    state.change(&caller, "device.provision", device.id.as_str(), &json!({}), Vec::new()).await?;
+    let ended = wait.map(|within| state.provisioner.ends(caller.tenant(), &device.id, within));
+    let request = state.provisioner.request(caller.tenant(), &device.id, Reason::Ordered);
+    let request = request.ok_or(Code::NoSuchDevice)?;
+    let has_ended = match ended {
+        Some(ended) => tokio::select! {
+            ended = ended => ended,
+            () = state.stop.cancelled() => false,
+        },
+        None => false,
+    };
+    let kept = state.provisioner.kept(caller.tenant(), &device.id).await?;
+    let status = if has_ended { StatusCode::OK } else { StatusCode::ACCEPTED };
+    Ok((status, Json(RequestView { request, provisioning: kept.into() })))
+}
