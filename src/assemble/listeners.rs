@@ -317,6 +317,7 @@ async fn public(
     let files = Files {
         transfers: Arc::clone(&core.transfers),
         pipeline: Arc::clone(&core.pipeline),
+        desk: Arc::clone(&core.desk),
         metrics: core.metrics.clone(),
     };
     let listener = PublicListener::new(hops, files, core.metrics.clone(), options);
