@@ -20,8 +20,6 @@ mod step;
 mod tick;
 
 #[cfg(test)]
-mod idle;
-#[cfg(test)]
 mod tests;
 
 pub use book::{Entry, Source};
