@@ -433,6 +433,8 @@ fn start_house(
     stages.house.spawn(housekeeping.run(stages.house.clone()));
     // With the listeners: a call that is cut off here is made again after the next start.
     stages.listeners.spawn(Arc::clone(&core.tasks).run(stages.listeners.clone()));
+    let asking = Arc::clone(&core.provisioner).keep_asking(stages.house.clone());
+    stages.house.spawn(asking);
     stages.house.spawn(Arc::clone(&core.transfers).keep_house(stages.house.clone()));
     stages.house.spawn(Arc::clone(&core.upgrades).run(stages.house.clone()));
     let waking = &config.cwmp.connection_request;

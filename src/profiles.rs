@@ -108,6 +108,15 @@ pub struct Profiles {
 }
 
 impl Profiles {
+    /// With one set for all, for tests of those who use it.
+    #[cfg(test)]
+    pub(crate) fn of(set: ProfileSet) -> Self {
+        let profiles = Self::default();
+        let settled = Arc::new(Loaded { set: Arc::new(set), ..Loaded::default() });
+        profiles.put(State { settled, ..State::default() });
+        profiles
+    }
+
     /// Rises whenever a device may have to be decided anew: files changed, a trial began or ended.
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)

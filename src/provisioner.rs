@@ -13,6 +13,7 @@ mod dry_run;
 mod kept;
 mod memory;
 mod metrics;
+mod retries;
 mod rounds;
 mod run;
 mod told;
@@ -40,10 +41,14 @@ use kept::Behind;
 use memory::Memory;
 use model::{DeviceFacts, DeviceId, Event, Now, Tenant};
 use provisioning::{Standing, Subject};
+use retries::Retries;
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use std::time::Duration;
 use waits::Waits;
+
+/// What the key of [`provisioning::Wanted::fingerprint`] is derived for.
+const FINGERPRINTS: &str = "profile fingerprints";
 
 /// What the provisioner works with.
 #[derive(Clone)]
@@ -80,6 +85,7 @@ pub struct Provisioner {
     behind: Behind,
     waits: Waits,
     memory: Memory,
+    retries: Retries,
     metrics: Metrics,
 }
 
@@ -103,9 +109,10 @@ pub enum Reason {
 impl Provisioner {
     /// Over these parts; `rounds_max` bounds the rounds of writing in one session.
     pub fn new(parts: Parts, vault: &Vault, rounds_max: u8, metrics: Metrics) -> Self {
-        let key = vault.derive("lastmile provisioning fingerprint");
+        let key = vault.derive(FINGERPRINTS);
         let (behind, waits, memory) = <(Behind, Waits, Memory)>::default();
-        Self { parts, rounds_max, key, behind, waits, memory, metrics }
+        let retries = Retries::default();
+        Self { parts, rounds_max, key, behind, waits, memory, retries, metrics }
     }
 
     /// Whether a device that brings no news is as it should be, as far as can be told without reading

@@ -20,9 +20,12 @@ mod step;
 mod tick;
 
 #[cfg(test)]
+mod idle;
+#[cfg(test)]
 mod tests;
 
 pub use book::{Entry, Source};
+pub use load::LoadError;
 pub use orders::{Made, NewRollout, OrderFault};
 
 use crate::clock::Clock;

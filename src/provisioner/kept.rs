@@ -17,6 +17,8 @@ use tracing::warn;
 
 /// Most that a device lacks and that is remembered with its cause.
 const LACKING_MAX: usize = 64;
+/// What stands for a path where firmware is lacking.
+const FIRMWARE: &str = "firmware";
 /// Most devices that wait to be written behind, some 1 KB each: beyond it they are written at once.
 const BEHIND_MAX: usize = 20_000;
 /// Most devices in one write.
@@ -94,6 +96,17 @@ impl Kept {
             retry_at: it.retry_at,
         });
         self.lacking = lacking.take(LACKING_MAX).collect();
+    }
+
+    /// It is looked at again by then.
+    pub(super) fn due_by(&mut self, at: Timestamp) {
+        let due = &mut self.held.due_at;
+        *due = Some(due.map_or(at, |due| due.min(at)));
+    }
+
+    /// The firmware that it should run is not given to it.
+    pub(super) fn lacks_firmware(&mut self, cause: Box<str>) {
+        self.lacking.push(Lacking { path: FIRMWARE.into(), cause, retry_at: None });
     }
 
     /// What is peculiar about it, by its profiles.

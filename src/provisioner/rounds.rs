@@ -5,10 +5,11 @@ use super::{Introduced, Parts, Provisioner, quirks_of, seed};
 use crate::equipment::Values;
 use crate::registry::Device;
 use crate::store::Operation;
+use crate::upgrades::Upgrade;
 use cwmp::{SetupOutcome, Work};
 use jiff::Timestamp;
 use model::{DataModel, Now, Observation};
-use provisioning::{Standing, Subject, Wanted, WantedFirmware, decide};
+use provisioning::{Standing, Subject, Wanted, decide};
 use tracing::{debug, info};
 
 impl Provisioner {
@@ -220,6 +221,8 @@ impl Provisioner {
         let Parts { registry, holds, .. } = &self.parts;
         let (tenant, device) = (&run.it.tenant, &run.it.device);
         if holds.holds(registry, tenant, device) {
+            // It is woken once it may be written to.
+            holds.remember(tenant, device);
             return Some(Standing::Held);
         }
         let needs_agreement = run.kept.from_factory_at.is_none();
@@ -229,6 +232,12 @@ impl Provisioner {
 
     /// Takes over how a piece of work ended.
     pub fn outcome(&self, run: &mut Run, name: &str, outcome: &SetupOutcome, now: Timestamp) {
+        let is_silent = matches!(outcome, SetupOutcome::Failed { result: None, .. });
+        let Parts { holds, registry, .. } = &self.parts;
+        if is_silent && holds.holds(registry, &run.it.tenant, &run.it.device) {
+            // Not asked, since a hold came: the device has refused nothing.
+            return run.drop_step(name);
+        }
         for code in run.outcome(name, outcome, now) {
             self.metrics.refused(code);
         }
@@ -248,16 +257,14 @@ impl Provisioner {
     }
 
     /// Sees to the firmware of a device that is as wanted beside it.
-    pub(super) async fn see_to_firmware(
-        &self,
-        device: &Device,
-        root: &str,
-        wanted: &WantedFirmware,
-        now: Now,
-    ) {
-        let subject = subject(device, root);
-        let upgrade = self.parts.upgrades.see_to(&device.tenant, &subject, wanted, now).await;
-        debug!(device = %device.id, ?upgrade, "firmware");
+    pub(super) async fn see_to_firmware(&self, run: &mut Run, device: &Device, now: Now) {
+        let Some(wanted) = &run.wanted.firmware else { return };
+        let subject = subject(device, run.it.root);
+        match self.parts.upgrades.see_to(&device.tenant, &subject, wanted, now).await {
+            Upgrade::Right | Upgrade::UnderWay => {}
+            Upgrade::Waits { until, .. } => run.kept.due_by(until),
+            Upgrade::Refused { cause } => run.kept.lacks_firmware(cause),
+        }
     }
 }
 
@@ -267,7 +274,7 @@ pub(crate) fn subject<'a>(device: &'a Device, root: &'a str) -> Subject<'a> {
         id: &device.id,
         facts: &device.facts,
         tags: &device.tags,
-        group: None,
+        group: device.group.as_deref(),
         customer: device.customer.as_deref(),
         root,
     }

@@ -191,13 +191,20 @@ impl Run {
         name.starts_with(NAME)
     }
 
+    fn take_step(&mut self, name: &str) -> Option<Step> {
+        let number = name.strip_prefix(NAME).and_then(|number| number.parse::<u32>().ok());
+        let place = self.steps.iter().position(|(it, _)| Some(*it) == number)?;
+        Some(self.steps.remove(place).1)
+    }
+
+    /// A piece of work was not asked for after all.
+    pub(super) fn drop_step(&mut self, name: &str) {
+        self.take_step(name);
+    }
+
     /// Takes over how a piece of work ended; what was refused, by its code.
     pub fn outcome(&mut self, name: &str, outcome: &SetupOutcome, now: Timestamp) -> Vec<u32> {
-        let number = name.strip_prefix(NAME).and_then(|number| number.parse::<u32>().ok());
-        let place = self.steps.iter().position(|(it, _)| Some(*it) == number);
-        let Some((_, step)) = place.map(|place| self.steps.remove(place)) else {
-            return Vec::new();
-        };
+        let Some(step) = self.take_step(name) else { return Vec::new() };
         let read = read(outcome);
         if matches!(step.wish, Wish::Learn { ref refreshes, .. } if !refreshes.is_empty()) {
             self.has_refreshed |= !read.told.is_empty();

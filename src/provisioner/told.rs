@@ -48,8 +48,11 @@ impl Provisioner {
         let standing = run.kept.held.standing;
         self.metrics.sessions.with_label_values(&[word(standing)]).inc();
         let is_as_wanted = matches!(standing, Standing::Converged | Standing::Partial);
-        if is_as_wanted && let Some(firmware) = &run.wanted.firmware {
-            self.see_to_firmware(&device, run.it.root, firmware, now).await;
+        if is_as_wanted {
+            self.see_to_firmware(run, &device, now).await;
+        }
+        if let Known::Later(at) = run.known {
+            self.retries.put(&run.it.tenant, &run.it.device, at);
         }
         self.note_trial(run);
         let requests = self.waits.take(&run.it.tenant, &run.it.device);
@@ -200,9 +203,6 @@ fn refused(lacking: &[Lacking]) -> Vec<Value> {
 /// How the device stands, with what the decision cannot know.
 fn stand(run: &mut Run, barred: Option<Standing>, now: Timestamp) {
     let held = &mut run.kept.held;
-    let due = |held: &mut provisioning::Held, at: Timestamp| {
-        held.due_at = Some(held.due_at.map_or(at, |due| due.min(at)));
-    };
     let is_quiet = matches!(
         held.standing,
         Standing::New | Standing::Unmatched | Standing::Converged | Standing::Partial
@@ -226,7 +226,7 @@ fn stand(run: &mut Run, barred: Option<Standing>, now: Timestamp) {
             Known::Later(at) => {
                 held.standing = Standing::AwaitingValues;
                 held.cause = "the business has no values for it yet".into();
-                due(held, at);
+                run.kept.due_by(at);
             }
             Known::Values { .. } if run.wanted.profiles.is_empty() => {
                 held.standing = Standing::Unmatched;
@@ -235,6 +235,7 @@ fn stand(run: &mut Run, barred: Option<Standing>, now: Timestamp) {
             Known::Values { .. } => {}
         }
     }
+    let held = &mut run.kept.held;
     let before = &run.before.held;
     held.since = if held.standing == before.standing { before.since } else { now };
     run.kept.values = match run.known {

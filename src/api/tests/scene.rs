@@ -114,6 +114,30 @@ async fn no_files(
     transfers
 }
 
+/// A planner and a keeper of no profiles at all, over what the provisioner works with.
+fn desk(
+    store: &Arc<dyn Store>,
+    writer: &Writer,
+    registry: &Arc<Registry>,
+    holds: &Arc<Holds>,
+    clock: Clock,
+) -> (Arc<Desk>, mpsc::Receiver<(Tenant, DeviceId)>) {
+    let (wake, wakes) = mpsc::channel(8);
+    let (store, registry) = (Arc::clone(store), Arc::clone(registry));
+    let desk = Desk::new(store, writer.clone(), registry, Arc::default(), clock, wake);
+    (Arc::new(desk.with_holds(Arc::clone(holds))), wakes)
+}
+
+fn pipeline(
+    writer: &Writer,
+    registry: &Arc<Registry>,
+    desk: &Arc<Desk>,
+    clock: Clock,
+) -> Arc<Pipeline> {
+    let (registry, desk) = (Arc::clone(registry), Arc::clone(desk));
+    Arc::new(Pipeline::new(writer.clone(), registry, desk, clock))
+}
+
 /// A planner and a keeper of no profiles at all.
 fn no_profiles(
     store: &Arc<dyn Store>,
@@ -121,6 +145,8 @@ fn no_profiles(
     registry: &Arc<Registry>,
     data_models: &Arc<DataModels>,
     (holds, equipments): (&Arc<Holds>, &Arc<Equipments>),
+    parts: &provisioner::Parts,
+    provisioner: &Arc<Provisioner>,
     vault: &Vault,
     prometheus: &prometheus::Registry,
 ) -> (Arc<Plans>, Arc<Keeper>) {
@@ -133,7 +159,7 @@ fn no_profiles(
         profiles: Arc::clone(&profiles),
         holds: Arc::clone(holds),
         equipments: Arc::clone(equipments),
-        upgrades: Arc::default(),
+        upgrades: Upgrades::idle(store, writer, registry, clock),
         wakes: crate::wake::Wakes::new().0,
         clock,
     };
@@ -143,22 +169,29 @@ fn no_profiles(
         registry: Arc::clone(registry),
         data_models: Arc::clone(data_models),
         profiles: Arc::clone(&profiles),
-        provisioner: Arc::new(Provisioner::new(parts, vault, 5, counted)),
+        provisioner: Arc::clone(provisioner),
         equipments: Arc::clone(equipments),
         clock,
+    let plans = Plans::new(PlansParts {
+        store: Arc::clone(&parts.store),
+        registry: Arc::clone(&parts.registry),
+        data_models: Arc::clone(&parts.data_models),
+        profiles: Arc::clone(&parts.profiles),
+        provisioner: Arc::clone(provisioner),
+        equipments: Arc::clone(&parts.equipments),
+        clock: parts.clock,
     });
-    let parts = KeeperParts {
-        profiles,
-        registry: Arc::clone(registry),
+    let keeper = KeeperParts {
+        profiles: Arc::clone(&parts.profiles),
+        registry: Arc::clone(&parts.registry),
         plans: Arc::clone(&plans),
-        holds: Arc::clone(holds),
-        writer: writer.clone(),
+        holds: Arc::clone(&parts.holds),
+        writer: parts.writer.clone(),
         vault: vault.clone(),
-        clock,
+        clock: parts.clock,
         metrics: profiles::Metrics::new(prometheus).unwrap(),
     };
-    let keeper = Keeper::new(parts, Config::default().provisioning);
-    (plans, keeper)
+    (plans, Keeper::new(keeper, Config::default().provisioning))
 }
 
 /// The embedded backend, and tasks that nobody carries out.
@@ -248,10 +281,7 @@ impl Scene {
         ];
         let (changes, task) = Changes::new(&writer, &mirrors);
         tokio::spawn(task);
-        let (wake, wakes) = mpsc::channel(8);
-        let (of_store, of_registry) = (Arc::clone(&store), Arc::clone(&registry));
-        let desk = Desk::new(of_store, writer.clone(), of_registry, Arc::default(), clock, wake);
-        let desk = desk.with_holds(Arc::clone(&holds));
+        let (desk, wakes) = desk(&store, &writer, &registry, &holds, clock);
         let of_registry = Arc::clone(&registry);
         let credentials = no_credentials(vault.clone(), writer.clone(), of_registry, clock);
         let (of_store, of_registry) = (Arc::clone(&store), Arc::clone(&registry));
@@ -259,25 +289,14 @@ impl Scene {
         let data_models =
             DataModels::new(of_store, writer.clone(), of_registry, vault.clone(), counted);
         let data_models = Arc::new(data_models);
-        let (plans, keeper) = no_profiles(
-            &store,
-            &writer,
-            &registry,
-            &data_models,
-            (&holds, &equipments),
-            &vault,
-            &prometheus,
-        );
+        let profiles = Arc::<Profiles>::default();
         let (waker, asked) = crate::wake::Wakes::new();
-        let desk = Arc::new(desk);
-        let (of_registry, of_desk) = (Arc::clone(&registry), Arc::clone(&desk));
-        let pipeline = Arc::new(Pipeline::new(writer.clone(), of_registry, of_desk, clock));
         let upgrades = upgrades::Parts {
             store: Arc::clone(&store),
             writer: writer.clone(),
             registry: Arc::clone(&registry),
             desk: Arc::clone(&desk),
-            pipeline,
+            pipeline: pipeline(&writer, &registry, &desk, clock),
             transfers: Arc::clone(&transfers),
             holds: Arc::clone(&holds),
             wakes: Arc::clone(&waker),
@@ -291,6 +310,7 @@ impl Scene {
             registry: Arc::clone(&registry),
             data_models: Arc::clone(&data_models),
             profiles: Arc::default(),
+            profiles: Arc::clone(&profiles),
             holds: Arc::clone(&holds),
             equipments: Arc::clone(&equipments),
             upgrades: Arc::clone(&upgrades),
@@ -299,6 +319,19 @@ impl Scene {
         };
         let counted = provisioner::Metrics::new(&prometheus).unwrap();
         let provisioner = Arc::new(Provisioner::new(parts, &vault, 5, counted));
+        let (plans, keeper) = no_profiles(
+            &store,
+            &writer,
+            &registry,
+            &data_models,
+            (&holds, &equipments),
+            &provisioner,
+            &vault,
+            &prometheus,
+        );
+        let of_provisioner = parts.clone();
+        let provisioner = Arc::new(Provisioner::new(parts, &vault, 5, counted));
+        let (plans, keeper) = no_profiles(&of_provisioner, &provisioner, &vault, &prometheus);
         let state = ApiState::new(Parts {
             store,
             changes,

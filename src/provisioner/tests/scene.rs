@@ -2,23 +2,31 @@
 
 use super::cpe::Cpe;
 use crate::clock::Clock;
+use crate::commands::Desk;
 use crate::data_models::{self, DataModels};
 use crate::equipment::{Carrier, Equipments, Got, HubError, HubOptions, Posted};
+use crate::pipeline::Pipeline;
 use crate::profiles::Profiles;
 use crate::provisioner::{Introduced, Kept, Metrics, Parts, Provisioner};
 use crate::registry::{Mark, Registry};
 use crate::secrets::{KEY_LEN, Vault};
 use crate::store::{Operation, Position, SqliteOptions, SqliteStore, Store, Writer, WriterOptions};
 use crate::tasks::Tasks;
+use crate::transfers::{self, TransferOptions, Transfers};
+use crate::upgrades::{self, UpgradeOptions, Upgrades};
+use crate::wake::Wakes;
 use async_trait::async_trait;
+use config::Config;
 use cwmp::{SetupOutcome, Work};
 use jiff::{SignedDuration, Timestamp};
 use model::{DeviceFacts, DeviceId, Event, EventType, Json, Now, Redacted, Tenant};
 use provisioning::ProfileSet;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
+use tokio::sync::mpsc;
 
 pub(super) fn device() -> DeviceId {
     DeviceId::cwmp("00259E", "HG8245", "A1").unwrap()
@@ -58,6 +66,41 @@ pub(super) struct Scene {
     folder: TempDir,
     clock: Clock,
     ahead: SignedDuration,
+}
+
+/// No images, and nothing under way.
+fn upgrades(
+    (store, writer, registry, wakes): (&Arc<dyn Store>, &Writer, &Arc<Registry>, &Arc<Wakes>),
+    folder: &Path,
+    vault: &Vault,
+    clock: Clock,
+) -> Arc<Upgrades> {
+    let (wake, _) = mpsc::channel(8);
+    let (of_store, of_registry) = (Arc::clone(store), Arc::clone(registry));
+    let desk = Desk::new(of_store, writer.clone(), of_registry, Arc::default(), clock, wake);
+    let desk = Arc::new(desk);
+    let pipeline = Pipeline::new(writer.clone(), Arc::clone(registry), Arc::clone(&desk), clock);
+    let prometheus = prometheus::Registry::new();
+    let parts = transfers::Parts {
+        store: Arc::clone(store),
+        writer: writer.clone(),
+        vault: vault.clone(),
+        clock,
+    };
+    let bounds = TransferOptions::from(&Config::default());
+    let parts = upgrades::Parts {
+        store: Arc::clone(store),
+        writer: writer.clone(),
+        registry: Arc::clone(registry),
+        desk,
+        pipeline: Arc::new(pipeline),
+        transfers: Transfers::new(parts, folder, bounds, &prometheus).unwrap(),
+        holds: Arc::default(),
+        wakes: Arc::clone(wakes),
+        clock,
+    };
+    let options = UpgradeOptions::new(&Config::default(), Vec::new());
+    Upgrades::new(parts, options, &prometheus).unwrap()
 }
 
 impl Scene {
@@ -125,6 +168,8 @@ impl Scene {
             claim_networks: Vec::new(),
             hub: Some((carrier, HubOptions::default())),
         });
+        let wakes = Wakes::new().0;
+        let upgrades = upgrades((&store, &writer, &registry, &wakes), folder.path(), &vault, clock);
         let set = ProfileSet::parse(texts.iter().map(|(name, text)| (&**name, &**text))).unwrap();
         let parts = Parts {
             store: Arc::clone(&store),
@@ -134,8 +179,8 @@ impl Scene {
             profiles: Arc::new(Profiles::of(set)),
             holds: Arc::default(),
             equipments: Arc::new(equipments),
-            upgrades: Arc::default(),
-            wakes: crate::wake::Wakes::new().0,
+            upgrades,
+            wakes,
             clock,
         };
         let metrics = Metrics::new(&prometheus).unwrap();
