@@ -114,30 +114,6 @@ async fn no_files(
     transfers
 }
 
-/// A planner and a keeper of no profiles at all, over what the provisioner works with.
-fn desk(
-    store: &Arc<dyn Store>,
-    writer: &Writer,
-    registry: &Arc<Registry>,
-    holds: &Arc<Holds>,
-    clock: Clock,
-) -> (Arc<Desk>, mpsc::Receiver<(Tenant, DeviceId)>) {
-    let (wake, wakes) = mpsc::channel(8);
-    let (store, registry) = (Arc::clone(store), Arc::clone(registry));
-    let desk = Desk::new(store, writer.clone(), registry, Arc::default(), clock, wake);
-    (Arc::new(desk.with_holds(Arc::clone(holds))), wakes)
-}
-
-fn pipeline(
-    writer: &Writer,
-    registry: &Arc<Registry>,
-    desk: &Arc<Desk>,
-    clock: Clock,
-) -> Arc<Pipeline> {
-    let (registry, desk) = (Arc::clone(registry), Arc::clone(desk));
-    Arc::new(Pipeline::new(writer.clone(), registry, desk, clock))
-}
-
 /// A planner and a keeper of no profiles at all.
 fn no_profiles(
     store: &Arc<dyn Store>,
@@ -145,25 +121,11 @@ fn no_profiles(
     registry: &Arc<Registry>,
     data_models: &Arc<DataModels>,
     (holds, equipments): (&Arc<Holds>, &Arc<Equipments>),
-    parts: &provisioner::Parts,
     provisioner: &Arc<Provisioner>,
     vault: &Vault,
     prometheus: &prometheus::Registry,
 ) -> (Arc<Plans>, Arc<Keeper>) {
     let (clock, profiles) = (Clock::start(), Arc::<Profiles>::default());
-    let parts = provisioner::Parts {
-        store: Arc::clone(store),
-        writer: writer.clone(),
-        registry: Arc::clone(registry),
-        data_models: Arc::clone(data_models),
-        profiles: Arc::clone(&profiles),
-        holds: Arc::clone(holds),
-        equipments: Arc::clone(equipments),
-        upgrades: Upgrades::idle(store, writer, registry, clock),
-        wakes: crate::wake::Wakes::new().0,
-        clock,
-    };
-    let counted = provisioner::Metrics::new(prometheus).unwrap();
     let plans = Plans::new(PlansParts {
         store: Arc::clone(store),
         registry: Arc::clone(registry),
@@ -172,26 +134,19 @@ fn no_profiles(
         provisioner: Arc::clone(provisioner),
         equipments: Arc::clone(equipments),
         clock,
-    let plans = Plans::new(PlansParts {
-        store: Arc::clone(&parts.store),
-        registry: Arc::clone(&parts.registry),
-        data_models: Arc::clone(&parts.data_models),
-        profiles: Arc::clone(&parts.profiles),
-        provisioner: Arc::clone(provisioner),
-        equipments: Arc::clone(&parts.equipments),
-        clock: parts.clock,
     });
-    let keeper = KeeperParts {
-        profiles: Arc::clone(&parts.profiles),
-        registry: Arc::clone(&parts.registry),
+    let parts = KeeperParts {
+        profiles,
+        registry: Arc::clone(registry),
         plans: Arc::clone(&plans),
-        holds: Arc::clone(&parts.holds),
-        writer: parts.writer.clone(),
+        holds: Arc::clone(holds),
+        writer: writer.clone(),
         vault: vault.clone(),
-        clock: parts.clock,
+        clock,
         metrics: profiles::Metrics::new(prometheus).unwrap(),
     };
-    (plans, Keeper::new(keeper, Config::default().provisioning))
+    let keeper = Keeper::new(parts, Config::default().provisioning);
+    (plans, keeper)
 }
 
 /// The embedded backend, and tasks that nobody carries out.
@@ -281,7 +236,10 @@ impl Scene {
         ];
         let (changes, task) = Changes::new(&writer, &mirrors);
         tokio::spawn(task);
-        let (desk, wakes) = desk(&store, &writer, &registry, &holds, clock);
+        let (wake, wakes) = mpsc::channel(8);
+        let (of_store, of_registry) = (Arc::clone(&store), Arc::clone(&registry));
+        let desk = Desk::new(of_store, writer.clone(), of_registry, Arc::default(), clock, wake);
+        let desk = desk.with_holds(Arc::clone(&holds));
         let of_registry = Arc::clone(&registry);
         let credentials = no_credentials(vault.clone(), writer.clone(), of_registry, clock);
         let (of_store, of_registry) = (Arc::clone(&store), Arc::clone(&registry));
@@ -289,14 +247,16 @@ impl Scene {
         let data_models =
             DataModels::new(of_store, writer.clone(), of_registry, vault.clone(), counted);
         let data_models = Arc::new(data_models);
-        let profiles = Arc::<Profiles>::default();
         let (waker, asked) = crate::wake::Wakes::new();
+        let desk = Arc::new(desk);
+        let (of_registry, of_desk) = (Arc::clone(&registry), Arc::clone(&desk));
+        let pipeline = Arc::new(Pipeline::new(writer.clone(), of_registry, of_desk, clock));
         let upgrades = upgrades::Parts {
             store: Arc::clone(&store),
             writer: writer.clone(),
             registry: Arc::clone(&registry),
             desk: Arc::clone(&desk),
-            pipeline: pipeline(&writer, &registry, &desk, clock),
+            pipeline,
             transfers: Arc::clone(&transfers),
             holds: Arc::clone(&holds),
             wakes: Arc::clone(&waker),
@@ -310,7 +270,6 @@ impl Scene {
             registry: Arc::clone(&registry),
             data_models: Arc::clone(&data_models),
             profiles: Arc::default(),
-            profiles: Arc::clone(&profiles),
             holds: Arc::clone(&holds),
             equipments: Arc::clone(&equipments),
             upgrades: Arc::clone(&upgrades),
@@ -329,9 +288,6 @@ impl Scene {
             &vault,
             &prometheus,
         );
-        let of_provisioner = parts.clone();
-        let provisioner = Arc::new(Provisioner::new(parts, &vault, 5, counted));
-        let (plans, keeper) = no_profiles(&of_provisioner, &provisioner, &vault, &prometheus);
         let state = ApiState::new(Parts {
             store,
             changes,
