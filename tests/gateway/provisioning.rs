@@ -8,6 +8,8 @@ mod plans;
 mod portal;
 mod refusals;
 mod rollouts;
+mod steering;
+mod upgrades;
 
 use crate::backend::Backend;
 use crate::daemon::{Daemon, Settings, until};
@@ -28,6 +30,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         portal::trials(),
         plans::trials(),
         rollouts::trials(),
+        steering::trials(),
+        upgrades::trials(),
     ]
     .into_iter()
     .flatten()
@@ -71,7 +75,11 @@ impl Scene {
             hub.url(),
             token.display()
         );
-        let of_profiles = format!("profiles = \"{}\"\ncanary_share = 100", folder.display());
+        let mut of_profiles = format!("profiles = \"{}\"", folder.display());
+        // A test that is not about trials has none.
+        if !settings.iter().any(|(_, keys)| keys.contains("canary_share")) {
+            of_profiles.push_str("\ncanary_share = 100");
+        }
         let mut all = vec![
             ("cwmp", "enrol_networks = [\"127.0.0.0/8\"]"),
             ("backend", &*of_hub),
