@@ -3,14 +3,17 @@
 use super::run::{Known, Run, Stage};
 use super::{Introduced, Parts, Provisioner, quirks_of, seed};
 use crate::equipment::Values;
-use crate::registry::Device;
+use crate::registry::{Device, Mark};
 use crate::store::Operation;
 use crate::upgrades::Upgrade;
 use cwmp::{SetupOutcome, Work};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use model::{DataModel, Now, Observation};
 use provisioning::{Standing, Subject, Wanted, decide};
 use tracing::{debug, info};
+
+/// How long a device that may not be written to is left alone by itself.
+const BARRED_PAUSE: SignedDuration = SignedDuration::from_hours(1);
 
 impl Provisioner {
     /// Begins a session's course; `None` when there is nothing to decide after all.
@@ -36,8 +39,10 @@ impl Provisioner {
         let fresh = self.parts.equipments.fresh(&it.tenant, &it.device, now);
         let is_same = fresh.is_some_and(|(version, _)| version == mark.values);
         let is_due = kept.held.is_due(now.wall, &it.events, is_claimed);
-        if !is_due && !request.is_any && mark.generation == generation && is_same {
-            return None;
+        if !is_due && !request.is_any && mark.generation == generation {
+            if is_same || self.are_same(&it, mark, now).await {
+                return None;
+            }
         }
         let model = self.model(&it, lessons, now.wall).await;
         let seed = seed(&it.device);
@@ -48,6 +53,21 @@ impl Provisioner {
             run.kept.held.release();
         }
         Some(Box::new(run))
+    }
+
+    /// Asks the business again, whose word is old: whether it says what it said. Then nothing else need
+    /// be read.
+    async fn are_same(&self, it: &Introduced, mark: Mark, now: Now) -> bool {
+        let Some(device) = self.parts.registry.get(&it.tenant, &it.device) else { return true };
+        let subject = subject(&device, it.root);
+        match self.parts.equipments.values(&it.tenant, &subject, now).await {
+            Values::Known { version, .. } => version == mark.values,
+            Values::Unknown | Values::Taken { .. } => mark.standing == Standing::Unknown,
+            Values::NotReady { retry_at } | Values::Unavailable { retry_at } => {
+                self.retries.put(&it.tenant, &it.device, retry_at);
+                mark.standing == Standing::AwaitingValues
+            }
+        }
     }
 
     /// What is known of the device, with what its session was told.
@@ -197,18 +217,26 @@ impl Provisioner {
             run.note_drift(&plan);
             run.kept.held.settle(&run.wanted, &plan, circumstances);
             run.kept.lacks(&plan);
+            if barred.is_some() {
+                // Another state of the profiles says when it may; until then only readings are due.
+                let later = now.wall + BARRED_PAUSE;
+                run.kept.held.due_at = Some(plan.due_at.map_or(later, |due| due.min(later)));
+            }
             self.end(run, model, barred, now).await;
             return Vec::new();
         }
         let word = if plan.writes() { "written" } else { "learned" };
         self.metrics.rounds.with_label_values(&[word]).inc();
-        if plan.adds()
-            && let Err(error) = self.keep(run, Vec::new(), true).await
-        {
-            // Made twice after a crash, it would be there twice.
-            info!(device = %run.it.device, %error, "an object is not made before it is remembered");
-            run.stage = Stage::Over;
-            return Vec::new();
+        if plan.adds() {
+            // A first contact that ends here is none when the device comes again: what it was told
+            // to make would be forgotten.
+            run.kept.held.stands(Standing::Pending, "an object is being made", now.wall);
+            if let Err(error) = self.keep(run, Vec::new(), true).await {
+                // Made twice after a crash, it would be there twice.
+                info!(device = %run.it.device, %error, "an object is not made before it is remembered");
+                run.stage = Stage::Over;
+                return Vec::new();
+            }
         }
         run.work(plan)
     }

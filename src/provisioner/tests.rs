@@ -34,6 +34,7 @@ fn router() -> Cpe {
 #[tokio::test]
 async fn a_device_becomes_what_its_profile_says_and_is_left_alone_then() {
     let mut scene = Scene::new(&[("ntp.toml", NTP)]).await;
+    scene.know("A1").await;
     let mut cpe = router();
     scene.discovered(&cpe).await;
     assert!(!scene.is_steady());
@@ -42,9 +43,8 @@ async fn a_device_becomes_what_its_profile_says_and_is_left_alone_then() {
     assert_eq!(cpe.value("Device.Time.NTPServer2"), "b.example.net");
     assert_eq!(scene.calls(&cpe, "SetParameterValues"), 1);
     let kept = scene.kept().await;
-    // The embedded backend knows no such equipment.
-    assert_eq!((kept.held.standing, &*kept.held.profiles[0]), (Standing::Unknown, "ntp"));
-    assert_eq!(scene.events().await, ["lastmile.device.unknown"]);
+    assert_eq!((kept.held.standing, &*kept.held.profiles[0]), (Standing::Converged, "ntp"));
+    assert_eq!(scene.events().await, ["lastmile.device.provisioned"]);
 
     let calls = cpe.calls.len();
     assert!(scene.is_steady(), "{:?}", scene.mark());
@@ -153,4 +153,65 @@ async fn who_asks_is_answered_when_it_has_ended() {
     let told = scene.told("lastmile.device.provisioned").await;
     assert_eq!(told[1]["requests"][0], *id, "{told:?}");
     assert!(scene.is_steady());
+}
+
+#[tokio::test]
+async fn an_unknown_device_is_told_of_once_and_what_needs_no_values_is_applied() {
+    let mut scene = Scene::new(&[("ntp.toml", NTP)]).await;
+    let mut cpe = router();
+    scene.discovered(&cpe).await;
+    for _ in 0..3 {
+        scene.session(&mut cpe, &["2 PERIODIC"]).await;
+        scene.wait(SignedDuration::from_mins(10));
+    }
+    assert_eq!(cpe.value("Device.Time.NTPServer1"), "a.example.net");
+    assert_eq!(scene.kept().await.held.standing, Standing::Unknown);
+    assert_eq!(scene.events().await, ["lastmile.device.unknown"]);
+    scene.know("A1").await;
+    scene.session(&mut cpe, &["2 PERIODIC"]).await;
+    assert_eq!(scene.kept().await.held.standing, Standing::Converged, "it is asked again");
+    assert_eq!(scene.calls(&cpe, "SetParameterValues"), 1);
+    assert!(scene.registry.is_claimed(&tenant(), &device()), "being known is the claim");
+}
+
+#[tokio::test]
+async fn what_somebody_changes_is_set_back_and_told() {
+    let mut scene = Scene::new(&[("ntp.toml", NTP)]).await;
+    scene.know("A1").await;
+    let mut cpe = router();
+    scene.discovered(&cpe).await;
+    scene.session(&mut cpe, &[]).await;
+    cpe.set_by_hand("Device.Time.NTPServer1", "evil.example.net");
+    scene.wait(SignedDuration::from_hours(24 * 8));
+    assert!(!scene.is_steady(), "it is to be read again");
+    scene.session(&mut cpe, &[]).await;
+    assert_eq!(cpe.value("Device.Time.NTPServer1"), "a.example.net");
+    let drifted = scene.told("lastmile.device.drifted").await;
+    let expected = serde_json::json!([{
+        "paths": ["Device.Time.NTPServer1"],
+        "action": "mended",
+    }]);
+    assert_eq!(serde_json::Value::Array(drifted), expected);
+    let told = scene.told("lastmile.device.provisioned").await;
+    assert_eq!((told.len(), &told[1]["reason"]), (2, &"drift".into()));
+    let texts = serde_json::to_string(&told).unwrap();
+    assert!(!texts.contains("example.net"), "no value is told: {texts}");
+}
+
+#[tokio::test]
+async fn while_writing_is_on_hold_nothing_is_written_and_afterwards_it_is() {
+    let mut scene = Scene::new(&[("ntp.toml", NTP)]).await;
+    scene.know("A1").await;
+    let mut cpe = router();
+    scene.discovered(&cpe).await;
+    scene.hold(true);
+    for _ in 0..2 {
+        scene.session(&mut cpe, &[]).await;
+        assert_eq!(scene.kept().await.held.standing, Standing::Held);
+        assert_eq!(scene.calls(&cpe, "SetParameterValues"), 0);
+    }
+    scene.hold(false);
+    scene.session(&mut cpe, &[]).await;
+    assert_eq!(scene.kept().await.held.standing, Standing::Converged);
+    assert_eq!(scene.events().await, ["lastmile.device.provisioned"]);
 }

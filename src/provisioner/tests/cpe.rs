@@ -41,6 +41,11 @@ impl Cpe {
         self.tree.clone_from(&as_new.tree);
     }
 
+    /// Somebody at the device does it.
+    pub(super) fn set_by_hand(&mut self, path: &str, value: &str) {
+        self.tree.get_mut(path).unwrap().0 = value.into();
+    }
+
     pub(super) fn value(&self, path: &str) -> &str {
         &self.tree[path].0
     }

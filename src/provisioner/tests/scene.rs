@@ -5,12 +5,16 @@ use crate::clock::Clock;
 use crate::commands::Desk;
 use crate::data_models::{self, DataModels};
 use crate::equipment::{Carrier, Equipments, Got, HubError, HubOptions, Posted};
+use crate::holds::Holds;
 use crate::pipeline::Pipeline;
 use crate::profiles::Profiles;
 use crate::provisioner::{Introduced, Kept, Metrics, Parts, Provisioner};
 use crate::registry::{Mark, Registry};
 use crate::secrets::{KEY_LEN, Vault};
-use crate::store::{Operation, Position, SqliteOptions, SqliteStore, Store, Writer, WriterOptions};
+use crate::store::{
+    HoldRow, Operation, Position, SqliteOptions, SqliteStore, SteeringRows, Store, Writer,
+    WriterOptions,
+};
 use crate::tasks::Tasks;
 use crate::transfers::{self, TransferOptions, Transfers};
 use crate::upgrades::{self, UpgradeOptions, Upgrades};
@@ -59,6 +63,8 @@ pub(super) struct Scene {
     pub(super) provisioner: Arc<Provisioner>,
     pub(super) registry: Arc<Registry>,
     pub(super) data_models: Arc<DataModels>,
+    profiles: Arc<Profiles>,
+    holds: Arc<Holds>,
     hub: Arc<Hub>,
     store: Arc<dyn Store>,
     writer: Writer,
@@ -171,13 +177,14 @@ impl Scene {
         let wakes = Wakes::new().0;
         let upgrades = upgrades((&store, &writer, &registry, &wakes), folder.path(), &vault, clock);
         let set = ProfileSet::parse(texts.iter().map(|(name, text)| (&**name, &**text))).unwrap();
+        let (profiles, holds) = (Arc::new(Profiles::of(set)), Arc::<Holds>::default());
         let parts = Parts {
             store: Arc::clone(&store),
             writer: writer.clone(),
             registry: Arc::clone(&registry),
             data_models: Arc::clone(&data_models),
-            profiles: Arc::new(Profiles::of(set)),
-            holds: Arc::default(),
+            profiles: Arc::clone(&profiles),
+            holds: Arc::clone(&holds),
             equipments: Arc::new(equipments),
             upgrades,
             wakes,
@@ -185,7 +192,20 @@ impl Scene {
         };
         let metrics = Metrics::new(&prometheus).unwrap();
         let provisioner = Arc::new(Provisioner::new(parts, &vault, 5, metrics));
-        Self { provisioner, registry, data_models, hub, store, writer, texts, folder, clock, ahead }
+        Self {
+            provisioner,
+            registry,
+            data_models,
+            profiles,
+            holds,
+            hub,
+            store,
+            writer,
+            texts,
+            folder,
+            clock,
+            ahead,
+        }
     }
 
     pub(super) fn now(&self) -> Now {
@@ -202,6 +222,22 @@ impl Scene {
     pub(super) async fn know(&self, serial: &str) {
         let document = format!(r#"{{"serial":"{serial}","ttl":86400}}"#);
         self.hub.0.lock().unwrap().insert(serial.into(), document);
+    }
+
+    /// Everything is on hold, or no longer.
+    pub(super) fn hold(&self, is_held: bool) {
+        let row = || HoldRow {
+            id: "1".into(),
+            owner: tenant(),
+            tenant: None,
+            model: None,
+            reason: "a test".into(),
+            actor: "a test".into(),
+            created_at: self.now().wall,
+        };
+        let holds = is_held.then(row).into_iter().collect();
+        self.holds.load(&SteeringRows { holds, ..SteeringRows::default() });
+        self.profiles.touch();
     }
 
     /// The device has told all that it has.
