@@ -1,15 +1,21 @@
 //! The commands that talk to the running daemon, as any operator would: through its REST API, with
 //! the token of the data directory.
 
+mod table;
+
 use crate::files;
+use crate::plans::{DevicePlan, FleetPlan};
 use crate::secrets;
 use crate::settings::Settings;
 use reqwest::{Client, Method, Response};
 use serde_json::Value;
+use std::path::Path;
 use std::time::Duration;
 
 /// Longest wait for the daemon's answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// The same of a plan of the fleet: as long as the daemon itself takes at the most.
+const PLAN_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Why the daemon could not be asked, or would not.
 pub type ClientError = Box<dyn std::error::Error + Send + Sync>;
@@ -43,6 +49,33 @@ pub async fn drop_sink(settings: &Settings, name: &str) -> Result<(), ClientErro
     Ok(())
 }
 
+/// What would be sent to a device, or to all: as a table, and whether it is anything.
+///
+/// `profile` is a file that is planned with as though it stood in the folder of profiles.
+pub async fn plan(
+    settings: &Settings,
+    device: Option<&str>,
+    profile: Option<&Path>,
+    examples: usize,
+) -> Result<(String, bool), ClientError> {
+    let profile = profile.map(files::read_text).transpose()?;
+    let mut body = match device {
+        Some(device) => serde_json::json!({ "device": device }),
+        None => serde_json::json!({ "fleet": true, "limit": examples }),
+    };
+    if let Some(profile) = profile {
+        body["profile"] = profile.into();
+    }
+    let answer = call(settings, Method::POST, "/api/v1/plans", Some(&body)).await?;
+    let answer = answer.bytes().await?;
+    if device.is_some() {
+        let plan: DevicePlan = serde_json::from_slice(&answer)?;
+        return Ok((table::device(&plan), table::changes_any(&plan)));
+    }
+    let plan: FleetPlan = serde_json::from_slice(&answer)?;
+    Ok((table::fleet(&plan), plan.changed > 0))
+}
+
 async fn call(
     settings: &Settings,
     method: Method,
@@ -54,7 +87,8 @@ async fn call(
     if address.ip().is_unspecified() {
         address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
     }
-    let client = Client::builder().no_proxy().timeout(TIMEOUT).build()?;
+    let timeout = if path.ends_with("/plans") { PLAN_TIMEOUT } else { TIMEOUT };
+    let client = Client::builder().no_proxy().timeout(timeout).build()?;
     let mut request =
         client.request(method, format!("http://{address}{path}")).bearer_auth(token.expose());
     if let Some(body) = body {
@@ -70,5 +104,11 @@ async fn call(
     let problem: Value = serde_json::from_slice(&answer.bytes().await?).unwrap_or_default();
     let detail =
         ["detail", "title"].iter().find_map(|key| problem[*key].as_str()).unwrap_or("refused");
-    Err(format!("the daemon answered {status}: {detail}").into())
+    let fault = |fault: &Value| {
+        let text = |key: &str| fault[key].as_str().unwrap_or("").to_owned();
+        let line = fault["line"].as_u64().map_or_else(String::new, |line| format!(":{line}"));
+        format!("\n  {}{line}: {}", text("file"), text("message"))
+    };
+    let faults: String = problem["faults"].as_array().into_iter().flatten().map(fault).collect();
+    Err(format!("the daemon answered {status}: {detail}{faults}").into())
 }

@@ -6,13 +6,14 @@
 //! in the store, sealed, and read only when a device is to be decided anew.
 //!
 //! Enrolled is not claimed: one leaked enrolment secret lets anyone be any router. So a serial's
-//! secrets belong to one device ([`Admission`]): the first that comes with it, or the one that an
+//! secrets belong to one device: the first that comes with it, or the one that an
 //! operator names. A second one is told nothing, and an event says so.
 
 mod claim;
 mod embedded;
 mod fresh;
 mod hub;
+mod inner;
 mod metrics;
 mod tell;
 mod wifi;
@@ -24,11 +25,10 @@ pub use hub::{Carrier, CarrierError, Got, HttpCarrier, HubError, HubFault, HubOp
 pub use metrics::Metrics;
 pub use wifi::{WifiError, WifiTarget};
 
-use self::claim::{Admission, Refusals};
+use self::claim::Refusals;
 use self::embedded::Embedded;
 use self::fresh::Fresh;
 use self::hub::Hub;
-use crate::api::Mirror;
 use crate::clock::Clock;
 use crate::registry::{Device, Registry};
 use crate::secrets::Vault;
@@ -36,11 +36,10 @@ use crate::store::{EquipmentChange, Operation, ReadError, Store, WriteError, Wri
 use crate::tasks::Tasks;
 use config::Cidr;
 use jiff::{SignedDuration, Timestamp};
-use model::{Alias, AliasKind, DeviceFacts, DeviceId, Json, Now, Tenant};
+use model::{DeviceId, Json, Now, Tenant};
 use provisioning::{Equipment, Subject, equipment};
 use std::sync::Arc;
 use std::time::Duration;
-use tracing::{error, warn};
 
 /// For how long the embedded backend's values need not be looked up: whoever changes them has them
 /// looked up at once, so this is only how long a mistake of ours would last.
@@ -315,135 +314,8 @@ impl Equipments {
     }
 }
 
-impl Inner {
-    /// The names under which a device's equipment may be known.
-    fn keys(&self, tenant: &Tenant, subject: &Subject<'_>) -> Vec<Box<str>> {
-        let mut keys = equipment::keys(subject.facts);
-        // It may have been given a name since.
-        let facts = self.registry.facts(tenant, subject.id);
-        for key in facts.iter().flat_map(|facts: &DeviceFacts| equipment::keys(facts)) {
-            if !keys.contains(&key) {
-                keys.push(key);
-            }
-        }
-        keys
-    }
-
-    /// Opens a document that we sealed.
-    fn open(&self, sealed: &[u8]) -> Option<Equipment> {
-        let plain = self.vault.open(sealed)?;
-        serde_json::from_slice(plain.expose()).ok()
-    }
-
-    fn seal(&self, equipment: &Equipment) -> model::Redacted<Vec<u8>> {
-        let plain = serde_json::to_vec(equipment);
-        self.vault.seal(&plain.expect("our own types are representable in JSON"))
-    }
-
-    /// Names the content of a document. Under the store's key, for a hash of a passphrase is as good as
-    /// the passphrase to whoever can try them all.
-    fn version(&self, equipment: &Equipment) -> u64 {
-        let content = Equipment { ttl: None, etag: None, ..equipment.clone() };
-        self.hash(&serde_json::to_vec(&content).expect("our own types are representable in JSON"))
-    }
-
-    fn hash(&self, content: &[u8]) -> u64 {
-        let [a, b, c, d, e, f, g, h, ..] = self.vault.hmac(content);
-        // 0 is "none".
-        u64::from_be_bytes([a, b, c, d, e, f, g, h]).max(1)
-    }
-
-    /// Gives a document to its device, if it is its.
-    async fn admit(&self, tenant: &Tenant, device: &DeviceId, found: Found, now: Now) -> Values {
-        let Found { equipment, name, key, holder, by, retry_in, fresh } = found;
-        let version = self.version(&equipment);
-        match self.hold(tenant, device, &key, holder, by).await {
-            Admission::Held => self.note(tenant, device, version, fresh, now),
-            // What could not be kept is tried again at the next session.
-            Admission::NotKept => {}
-            Admission::Taken(holder) => {
-                self.metrics.refused();
-                self.note(tenant, device, 0, UNKNOWN_FRESH, now);
-                return Values::Taken { holder };
-            }
-        }
-        Values::Known {
-            serial: name,
-            equipment: Arc::new(equipment),
-            version,
-            is_stale: retry_in.is_some(),
-            fresh_until: later(now.wall, retry_in.unwrap_or(fresh)),
-        }
-    }
-
-    fn note(&self, tenant: &Tenant, device: &DeviceId, version: u64, fresh: Duration, now: Now) {
-        self.fresh.put(tenant, device, version, now.monotonic + fresh);
-    }
-
-    fn forget(&self, tenant: &Tenant, device: &DeviceId) {
-        self.fresh.remove(tenant, device);
-        if let Source::Hub(hub) = &self.source {
-            hub.forget(tenant, device);
-        }
-    }
-
-    /// The devices that may be meant by a name.
-    fn meant_by(&self, tenant: &Tenant, key: &str) -> Vec<DeviceId> {
-        const KINDS: [AliasKind; 3] = [AliasKind::GponSerial, AliasKind::Mac, AliasKind::Serial];
-        let aliases = KINDS.into_iter().filter_map(|kind| Alias::new(kind, key).ok());
-        let mut devices: Vec<_> =
-            aliases.filter_map(|alias| self.registry.by_alias(tenant, &alias)).collect();
-        devices.dedup();
-        devices
-    }
-
-    fn read_failed(&self, error: &ReadError, now: Now) -> Values {
-        error!(error = error as &dyn std::error::Error, "the store cannot be read for equipment");
-        Values::Unavailable { retry_at: later(now.wall, STORE_PAUSE) }
-    }
-}
-
-/// Changes by operators: whom they concern is decided anew.
-impl Mirror for Equipments {
-    fn committed(&self, operation: &Operation) {
-        let Some(inner) = self.inner() else { return };
-        match operation {
-            Operation::Equipment(EquipmentChange::Put { row, .. }) => {
-                if let Source::Embedded(embedded) = &inner.source {
-                    embedded.insert(&row.tenant, &row.serial);
-                }
-                for device in inner.meant_by(&row.tenant, &row.serial) {
-                    inner.forget(&row.tenant, &device);
-                }
-            }
-            Operation::Equipment(EquipmentChange::Remove { tenant, serial, .. }) => {
-                if let Source::Embedded(embedded) = &inner.source {
-                    embedded.remove(tenant, serial);
-                }
-                for device in inner.meant_by(tenant, serial) {
-                    inner.forget(tenant, &device);
-                }
-            }
-            Operation::Equipment(EquipmentChange::PutOverlay(row)) => {
-                inner.forget(&row.tenant, &row.device);
-            }
-            Operation::Equipment(EquipmentChange::Hold { tenant, device, .. })
-            | Operation::Claim { tenant, device } => inner.forget(tenant, device),
-            Operation::PutAlias { tenant, device, .. }
-            | Operation::RemoveAlias { tenant, device, .. } => inner.forget(tenant, device),
-            _ => {}
-        }
-    }
-}
-
 /// So long after an instant.
 fn later(wall: Timestamp, after: Duration) -> Timestamp {
     let after = SignedDuration::try_from(after).unwrap_or(SignedDuration::MAX);
     wall.checked_add(after).unwrap_or(Timestamp::MAX)
-}
-
-/// Says that more than one document fits a device; which goes first is a rule, but one of them was
-/// not meant.
-fn warn_of_many(device: &DeviceId, names: usize) {
-    warn!(%device, names, "equipment is known under more than one name of the device");
 }

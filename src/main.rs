@@ -36,6 +36,28 @@ enum Command {
     /// Manage where events go.
     #[command(subcommand)]
     Sink(SinkCommand),
+    /// Show what would be sent to a device, or to all, and why; nothing is sent. Exits with 0 when there
+    /// is nothing to do, with 2 when something would be changed.
+    Plan(PlanArgs),
+}
+
+#[derive(Args)]
+struct PlanArgs {
+    /// A device: its identity or an alias.
+    #[arg(long, required_unless_present = "fleet", conflicts_with = "fleet")]
+    device: Option<String>,
+    /// Every device.
+    #[arg(long)]
+    fleet: bool,
+    /// A file that is planned with as though it stood in the folder of profiles; of the fleet, only
+    /// devices for which it changes something are looked at.
+    #[arg(long)]
+    profile: Option<PathBuf>,
+    /// How many devices of the fleet are shown one by one.
+    #[arg(long, default_value_t = 10)]
+    examples: usize,
+    #[command(flatten)]
+    files: Files,
 }
 
 #[derive(Subcommand)]
@@ -79,6 +101,8 @@ struct Files {
 
 /// The configuration is faulty (`EX_USAGE`).
 const EXIT_CONFIG: u8 = 64;
+/// A plan would change something.
+const EXIT_CHANGES: u8 = 2;
 /// Some tasks did not end in time.
 const EXIT_OVERDUE: u8 = 75;
 /// A second signal cut the stop short: 128 and SIGTERM's number, as a shell would say it.
@@ -90,6 +114,7 @@ fn main() -> ExitCode {
         Command::Serve(files) | Command::Check(files) => files,
         Command::Token(TokenCommand::Create { files, .. }) => files,
         Command::Sink(SinkCommand::Drop { files, .. }) => files,
+        Command::Plan(PlanArgs { files, .. }) => files,
     };
     let settings = match Settings::read(Some(&files.config), files.data_dir.as_deref()) {
         Ok(settings) => settings,
@@ -122,6 +147,16 @@ fn main() -> ExitCode {
         Command::Sink(SinkCommand::Drop { name, .. }) => {
             let dropped = runtime.block_on(client::drop_sink(&settings, &name));
             report(dropped.map(|()| format!("{name} is dropped")))
+        }
+        Command::Plan(PlanArgs { device, profile, examples, .. }) => {
+            let plan = client::plan(&settings, device.as_deref(), profile.as_deref(), examples);
+            match runtime.block_on(plan) {
+                Ok((table, changes_any)) => {
+                    print!("{table}");
+                    if changes_any { ExitCode::from(EXIT_CHANGES) } else { ExitCode::SUCCESS }
+                }
+                Err(error) => fail(&*error),
+            }
         }
     }
 }

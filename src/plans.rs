@@ -45,8 +45,10 @@ pub struct PlansParts {
 /// The planner. Shared as `Arc<Plans>`.
 pub struct Plans {
     parts: PlansParts,
-    /// One plan of the fleet at a time.
+    /// One plan of the fleet at a time for those who ask,
     fleet: Semaphore,
+    /// and one for ourselves, which keeps nobody from his.
+    changes: Semaphore,
 }
 
 impl std::fmt::Debug for Plans {
@@ -70,7 +72,7 @@ impl Plans {
     /// A planner over these parts.
     #[must_use]
     pub fn new(parts: PlansParts) -> Arc<Self> {
-        Arc::new(Self { parts, fleet: Semaphore::new(1) })
+        Arc::new(Self { parts, fleet: Semaphore::new(1), changes: Semaphore::new(1) })
     }
 
     /// What would be sent to a device now: by the profiles that hold for it, or by `loaded`; as though
@@ -116,7 +118,7 @@ impl Plans {
     /// What a change of the profiles would send to the devices that it touches; waits for its turn.
     /// `None` when that cannot be told.
     pub async fn change(&self, from: Arc<Loaded>, to: Arc<Loaded>) -> Option<FleetPlan> {
-        let _turn = self.fleet.acquire().await.ok()?;
+        let _turn = self.changes.acquire().await.ok()?;
         let which = Which::Changed { from, to };
         let request = FleetRequest { tenants: self.parts.registry.tenants(), which, examples: 0 };
         let planned = self.plan_fleet(request).await;

@@ -23,6 +23,7 @@ mod tick;
 mod tests;
 
 pub use book::{Entry, Source};
+pub use load::LoadError;
 pub use orders::{Made, NewRollout, OrderFault};
 
 use crate::clock::Clock;

@@ -47,6 +47,10 @@ pub(crate) fn warnings(config: &Config) -> Vec<Warning> {
     if config.tls.self_signed {
         warn("tls.self_signed", "proves nothing to a device: for a lab only");
     }
+    if config.provisioning.claim_networks.iter().any(|it| it.is_everything()) {
+        let message = "gives any router's secrets to whoever names its serial first";
+        warn("provisioning.claim_networks", message);
+    }
     if config.backend.url.as_ref().is_some_and(|it| !it.is_https() && !it.is_loopback()) {
         warn("backend.url", "fetches customers' secrets in plain text: use https");
     }

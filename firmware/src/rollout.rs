@@ -243,18 +243,18 @@ impl Rollout {
         if !self.state().is_open() || self.members.get(device).is_some() {
             return false;
         }
-        match refused {
-            Some(cause) => self.insert(device.clone(), NO_WAVE, Attempt::refused(cause, now)),
+        let percent = rank(&self.id, device) / (u64::MAX / 100 + 1);
+        let later = |limit: &&u8| u64::from(**limit) <= percent;
+        let wave = self.order.waves.iter().take_while(later).count() + 1;
+        let wave = u8::try_from(wave).unwrap_or(u8::MAX);
+        let attempt = match refused {
+            Some(cause) => Attempt::refused(cause, now),
             None => {
-                let percent = rank(&self.id, device) / (u64::MAX / 100 + 1);
-                let later = |limit: &&u8| u64::from(**limit) <= percent;
-                let wave = self.order.waves.iter().take_while(later).count() + 1;
-                let wave = u8::try_from(wave).unwrap_or(u8::MAX);
-                let mut attempt = Attempt::new(now);
-                attempt.due_at = (wave <= self.progress.wave).then_some(now);
-                self.insert(device.clone(), wave, attempt);
+                let due_at = (wave <= self.progress.wave).then_some(now);
+                Attempt { due_at, ..Attempt::new(now) }
             }
-        }
+        };
+        self.insert(device.clone(), wave, attempt);
         self.review(now);
         true
     }
@@ -405,7 +405,10 @@ impl Rollout {
     /// When it is not running.
     pub fn pause(&mut self, reason: impl Into<Box<str>>) -> Result<(), OrderRefused> {
         match self.state() {
-            RolloutState::Running => Ok(self.set(RolloutState::Paused, Some(reason.into()))),
+            RolloutState::Running => {
+                self.set(RolloutState::Paused, Some(reason.into()));
+                Ok(())
+            }
             RolloutState::Paused => Err(OrderRefused::NotRunning),
             RolloutState::Done | RolloutState::Aborted => Err(OrderRefused::AtItsEnd),
         }

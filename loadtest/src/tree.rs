@@ -72,6 +72,8 @@ pub(crate) struct Tree {
     refused: BTreeMap<String, u16>,
     /// What it says to set, and leaves as it is.
     ignored: BTreeSet<String>,
+    /// The software that it runs, when that is other than it left the factory with.
+    software: Option<String>,
 }
 
 impl Tree {
@@ -86,6 +88,7 @@ impl Tree {
             changed: BTreeSet::new(),
             refused: BTreeMap::new(),
             ignored: BTreeSet::new(),
+            software: None,
         }
     }
 
@@ -170,9 +173,12 @@ impl Tree {
         self.ignored.insert(path.to_owned());
     }
 
-    /// As it left the factory.
+    /// As it left the factory, but for the software.
     pub(crate) fn forget(&mut self) {
         self.own.clear();
+        if let Some(version) = self.software.clone() {
+            self.run_software(&version);
+        }
         self.objects = Objects::default();
         self.attributes.clear();
         self.changed.clear();
@@ -182,6 +188,7 @@ impl Tree {
     pub(crate) fn run_software(&mut self, version: &str) {
         let path = format!("{}DeviceInfo.SoftwareVersion", self.root());
         self.own.insert(path, version.to_owned());
+        self.software = Some(version.to_owned());
     }
 
     /// Answers a call about parameters and objects; `None` for another.

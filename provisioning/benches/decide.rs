@@ -139,7 +139,7 @@ fn each(what: &str, mut act: impl FnMut()) {
         act();
     }
     let spent = (cpu_ns() - began) as f64 / TURNS as f64;
-    println!("{what:<40}{spent:>9.0} ns");
+    println!("{what:<40}{spent:>9.1} ns");
 }
 
 /// What this process has spent, in nanoseconds.

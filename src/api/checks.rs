@@ -146,7 +146,7 @@ pub(super) async fn show(
     let mut device = state.device(caller.tenant(), &name)?;
     let mut refresh = None;
     if query.refresh {
-        let wait = wait.unwrap_or(WAIT.min(state.options.wait_max));
+        let wait = wait.unwrap_or_else(|| WAIT.min(state.options.wait_max));
         refresh = Some(ask(&state, &caller, &device, wait).await?);
         // What it told meanwhile.
         device = state.device(caller.tenant(), &name)?;

@@ -4,7 +4,7 @@ mod view;
 
 pub(super) use self::view::window;
 
-use self::view::{DeviceState, RolloutRequest, RolloutView, StepView};
+use self::view::{DeviceState, Ordered, RolloutRequest, RolloutView, StepView};
 use super::ApiState;
 use super::access::{Authorised, need};
 use super::commands::{PageQuery, idempotency_key};
@@ -59,7 +59,7 @@ pub(super) async fn create(
     headers: HeaderMap,
     JsonBody(body): JsonBody<RolloutRequest>,
 ) -> Result<(StatusCode, Json<RolloutView>), Problem> {
-    let (name, order, window) = body.read()?;
+    let Ordered { name, order, window } = body.read()?;
     let new = NewRollout {
         tenant: caller.tenant().clone(),
         name,

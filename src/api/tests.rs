@@ -11,6 +11,7 @@ mod people;
 mod refusals;
 mod scene;
 mod sending;
+mod steering;
 mod stream;
 mod waking;
 mod walk;

@@ -1,6 +1,7 @@
 //! Opening the ports of devices and aggregators.
 
 use super::{Addresses, Core, StartError};
+use crate::deliver::GuardedResolver;
 use crate::household::{Backend, Household};
 use crate::listen::Port;
 use crate::listen::cwmp::{CwmpListener, CwmpOptions, CwmpParts};
@@ -316,6 +317,7 @@ async fn public(
     let files = Files {
         transfers: Arc::clone(&core.transfers),
         pipeline: Arc::clone(&core.pipeline),
+        desk: Arc::clone(&core.desk),
         metrics: core.metrics.clone(),
     };
     let listener = PublicListener::new(hops, files, core.metrics.clone(), options);
@@ -342,6 +344,11 @@ fn public_base(config: &Config, address: SocketAddr) -> Base {
     Base::Url(format!("http://{address}").into())
 }
 
+/// Resolves a host's name to what the operator's networks allow.
+fn guarded(networks: Vec<config::Cidr>) -> GuardedResolver {
+    GuardedResolver(Arc::new(super::delivery::Networks(networks)))
+}
+
 fn household(settings: &Settings, core: &Core) -> Result<Household, StartError> {
     let backend = match &settings.config.backend.url {
         Some(url) if settings.config.backend.kind == BackendKind::Http => {
@@ -349,6 +356,7 @@ fn household(settings: &Settings, core: &Core) -> Result<Household, StartError> 
                 .redirect(reqwest::redirect::Policy::none())
                 // The token is for the backend alone.
                 .no_proxy()
+                .dns_resolver(guarded(settings.config.backend.networks.clone()))
                 .connect_timeout(settings.config.backend.timeout.get())
                 .build()?;
             let token = settings.backend_token.clone();

@@ -1,12 +1,12 @@
 //! Our own backend: which names it knows is in memory, the documents are in the store.
 
-use super::{EMBEDDED_FRESH, Found, Inner, UNKNOWN_FRESH, Values, warn_of_many};
+use super::{EMBEDDED_FRESH, Found, Inner, UNKNOWN_FRESH, Values};
 use crate::store::{ReadError, Store};
 use model::{DeviceId, Now, Tenant};
 use parking_lot::RwLock;
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
-use tracing::error;
+use tracing::{error, warn};
 
 /// Names read in one step.
 const PAGE_ROWS: usize = 10_000;
@@ -86,4 +86,10 @@ impl Inner {
         self.note(tenant, device, 0, UNKNOWN_FRESH, now);
         Err(Values::Unknown)
     }
+}
+
+/// Says that more than one document fits a device; which goes first is a rule, but one of them was
+/// not meant.
+fn warn_of_many(device: &DeviceId, names: usize) {
+    warn!(%device, names, "equipment is known under more than one name of the device");
 }

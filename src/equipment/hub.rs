@@ -8,13 +8,16 @@
 mod ask;
 mod breaker;
 mod carrier;
+mod fault;
+mod overlay;
 mod pauses;
 
 #[cfg(test)]
 mod tests;
 
 pub(super) use self::breaker::PROBE_EVERY;
-pub use self::carrier::{Carrier, CarrierError, Got, HttpCarrier, HubError, HubFault, Posted};
+pub use self::carrier::{Carrier, CarrierError, Got, HttpCarrier, Posted};
+pub use self::fault::{HubError, HubFault};
 
 use self::ask::Asking;
 use self::breaker::{Breaker, Pass};

@@ -1,11 +1,12 @@
 //! A device's values with a hub: from its names to what it is given, over everything that a hub does.
 
 use super::*;
+use crate::api::Mirror as _;
 use crate::shutdown::Stage;
 use crate::store::{SqliteOptions, SqliteStore, TaskState, Tasks as Which, WriterOptions};
 use crate::tasks;
 use async_trait::async_trait;
-use model::{Event, EventType, Redacted};
+use model::{Alias, AliasKind, DeviceFacts, Event, EventType, Redacted};
 use parking_lot::Mutex;
 use provisioning::equipment::parse_wifi;
 use serde_json::{Value, json};

@@ -395,14 +395,13 @@ impl Keeper {
     }
 
     /// Looks whether the trial is over.
-    async fn look(&self) {
+    pub(crate) async fn look(&self) {
         self.write_news().await;
-        // A change that is just being made goes first.
-        if let Ok(_turn) = self.turn.try_lock()
-            && let Err(error) = self.judge().await
-        {
+        let turn = self.turn.lock().await;
+        if let Err(error) = self.judge().await {
             debug!(%error, "the end of the trial is not kept; tried again");
         }
+        drop(turn);
         self.show();
     }
 

@@ -232,13 +232,16 @@ impl Provisioner {
         }
         let word = if plan.writes() { "written" } else { "learned" };
         self.metrics.rounds.with_label_values(&[word]).inc();
-        if plan.adds()
-            && let Err(error) = self.keep(run, Vec::new(), true).await
-        {
-            // Made twice after a crash, it would be there twice.
-            info!(device = %run.it.device, %error, "an object is not made before it is remembered");
-            run.stage = Stage::Over;
-            return Vec::new();
+        if plan.adds() {
+            // A first contact that ends here is none when the device comes again: what it was told
+            // to make would be forgotten.
+            run.kept.held.stands(Standing::Pending, "an object is being made", now.wall);
+            if let Err(error) = self.keep(run, Vec::new(), true).await {
+                // Made twice after a crash, it would be there twice.
+                info!(device = %run.it.device, %error, "an object is not made before it is remembered");
+                run.stage = Stage::Over;
+                return Vec::new();
+            }
         }
         run.work(plan)
     }

@@ -70,6 +70,19 @@ impl Registry {
         }
     }
 
+    /// Whether a device passes a filter.
+    pub fn is_among(&self, tenant: &Tenant, id: &DeviceId, filter: &Filter) -> bool {
+        let search = Search::new(filter);
+        let passes = |record: &Record, table: &Table| search.passes(record, table);
+        if !self.read(tenant, id, passes).unwrap_or(false) {
+            return false;
+        }
+        // Who owns it is a list of the owner's.
+        filter.customer.as_ref().is_none_or(|customer| {
+            self.get(tenant, id).is_some_and(|device| device.customer.as_ref() == Some(customer))
+        })
+    }
+
     /// Hands over every device of every tenant that passes, some hundreds at a time between which
     /// nothing is locked, until `look` says that it is enough. For a thread where nobody waits.
     pub fn for_each(&self, filter: &Filter, mut look: impl FnMut(Device) -> ControlFlow<()>) {

@@ -117,6 +117,13 @@ pub enum FirmwareOperation {
         /// What it went through; its rollout is in here.
         step: Box<FirmwareStep>,
     },
+    /// Removes a rollout and its devices.
+    RemoveRollout {
+        /// Whose.
+        tenant: Tenant,
+        /// Which.
+        rollout: Box<str>,
+    },
     /// Removes devices of rollouts that were never made, and steps before that time.
     Sweep {
         /// Steps before it go.

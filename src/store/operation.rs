@@ -292,6 +292,9 @@ impl Operation {
                 | Self::RemoveDataModel { .. }
                 | Self::RemoveImage { .. }
                 | Self::RemoveUpload { .. }
+                | Self::Firmware(
+                    FirmwareOperation::RemoveRollout { .. } | FirmwareOperation::Sweep { .. }
+                )
                 | Self::ChangeTask(_)
                 | Self::TrimTasks { .. }
                 | Self::Steer(Steering::RemoveHold { .. })

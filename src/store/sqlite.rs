@@ -18,6 +18,7 @@ mod devices;
 mod equipment;
 mod events;
 mod files;
+mod hub;
 mod multi_row;
 mod open;
 mod people;
@@ -323,7 +324,7 @@ impl Store for SqliteStore {
     }
 
     async fn hub_memory(&self, tenant: &Tenant, device: &DeviceId) -> Result<HubMemory, ReadError> {
-        equipment::hub_memory(self.readers(), tenant, device).await.map_err(read_error)
+        hub::hub_memory(self.readers(), tenant, device).await.map_err(read_error)
     }
 
     async fn tasks(&self, which: &Tasks, rows_max: usize) -> Result<Vec<TaskRow>, ReadError> {

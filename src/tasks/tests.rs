@@ -1,5 +1,6 @@
 //! Tasks from their making to their end, over failures, restarts and jumps of the calendar.
 
+use super::tries::{pause, short};
 use super::*;
 use crate::store::{SqliteOptions, SqliteStore, WriterOptions};
 use std::sync::atomic::{AtomicU32, Ordering};

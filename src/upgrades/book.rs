@@ -56,10 +56,8 @@ pub struct Entry {
     pub actor: Box<str>,
     /// What wants it.
     pub source: Source,
-    /// When it may begin on a device, as it was given.
-    pub window_text: Option<Json>,
     pub(super) key: Option<Box<str>>,
-    pub(super) window: Option<Window>,
+    window: RwLock<Option<Window>>,
     rollout: Mutex<Rollout>,
     /// The commands that were made for devices under way.
     pub(super) commands: DashMap<DeviceId, CommandId>,
@@ -79,8 +77,7 @@ impl Entry {
             name: row.name,
             actor: row.actor,
             key: row.key,
-            window_text: row.window,
-            window,
+            window: RwLock::new(window),
             rollout: Mutex::new(rollout),
             commands: DashMap::new(),
             saving: tokio::sync::Mutex::new(()),
@@ -99,12 +96,30 @@ impl Entry {
         closed.unwrap_or_else(|| self.with(|it| it.tallies().to_vec()))
     }
 
+    /// When it may begin on a device; at any time when absent.
+    pub fn window(&self) -> Option<Window> {
+        self.window.read().clone()
+    }
+
+    /// The same, as it is written.
+    pub fn window_text(&self) -> Option<Json> {
+        self.window.read().as_ref().map(Json::of)
+    }
+
+    /// It may begin then from now on; what wants it says so.
+    pub(super) fn set_window(&self, window: Option<&Window>) {
+        if self.window.read().as_ref() != window {
+            *self.window.write() = window.cloned();
+            self.with(Rollout::mark_changed);
+        }
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         self.closed.lock().is_some()
     }
 
     /// Lets its devices go from memory: all is said and kept.
-    pub(super) fn close(&self) -> Vec<DeviceId> {
+    fn close(&self) -> Vec<DeviceId> {
         let mut rollout = self.rollout.lock();
         *self.closed.lock() = Some(rollout.tallies().to_vec());
         let devices = rollout.attempts().map(|(device, ..)| device.clone()).collect();
@@ -124,7 +139,7 @@ impl Entry {
             key: self.key.clone(),
             source: self.source.to_string().into(),
             order: rollout.order().clone(),
-            window: self.window_text.clone(),
+            window: self.window_text(),
             progress: rollout.progress().clone(),
             tallies: rollout.tallies().to_vec(),
         }
@@ -136,6 +151,8 @@ impl Entry {
     }
 }
 
+/// Devices, and the rollouts in which each failed.
+type Failures = HashSet<(DeviceId, Box<str>)>;
 /// An image by its content.
 type ImageKey = (Tenant, ImageName, Box<str>);
 
@@ -145,11 +162,17 @@ pub(super) struct Book {
     rollouts: RwLock<BTreeMap<Key2, Arc<Entry>>>,
     /// Rollouts in which a device is not at its end, or has failed and may yet come right.
     devices: DashMap<Key, Vec<Arc<Entry>>>,
+    /// Ordered ones that devices may join later.
+    dynamic: RwLock<Vec<Arc<Entry>>>,
+    /// Those that stand for what a profile or a group wants.
+    standing: DashMap<StandingKey, Arc<Entry>>,
     /// On which devices each image has failed and was not confirmed later, and in which rollout.
-    failed: Mutex<HashMap<ImageKey, HashSet<(DeviceId, Box<str>)>>>,
+    failed: Mutex<HashMap<ImageKey, Failures>>,
 }
 
 type Key2 = (Tenant, Box<str>);
+/// What wants an image, and its content.
+type StandingKey = (Tenant, Source, ImageName, Box<str>);
 
 impl Book {
     pub(super) fn put(&self, entry: &Arc<Entry>) {
@@ -157,6 +180,12 @@ impl Book {
         self.rollouts.write().insert(key, Arc::clone(entry));
         if entry.is_closed() {
             return;
+        }
+        if entry.source == Source::Order && entry.with(|it| it.order().dynamic) {
+            self.dynamic.write().push(Arc::clone(entry));
+        }
+        if entry.source != Source::Order {
+            self.standing.insert(standing_key(entry), Arc::clone(entry));
         }
         let concerned: Vec<DeviceId> = entry.with(|rollout| {
             let open = |stage| !matches!(stage, Stage::Confirmed | Stage::Refused);
@@ -196,6 +225,47 @@ impl Book {
 
     pub(super) fn get(&self, tenant: &Tenant, id: &str) -> Option<Arc<Entry>> {
         self.rollouts.read().get(&(tenant.clone(), id.into())).cloned()
+    }
+
+    /// The one that stands for an image that someone wants, while it is open.
+    pub(super) fn standing(
+        &self,
+        tenant: &Tenant,
+        source: &Source,
+        image: &ImageName,
+        sha256: &str,
+    ) -> Option<Arc<Entry>> {
+        let key = (tenant.clone(), source.clone(), image.clone(), sha256.into());
+        let entry = self.standing.get(&key).map(|it| Arc::clone(&it));
+        entry.filter(|it| it.with(|it| it.state().is_open()))
+    }
+
+    /// Those that others may join because they come to fit.
+    pub(super) fn dynamic(&self, tenant: &Tenant) -> Vec<Arc<Entry>> {
+        let rollouts = self.dynamic.read();
+        rollouts.iter().filter(|it| it.tenant == *tenant).cloned().collect()
+    }
+
+    pub(super) fn has_dynamic(&self) -> bool {
+        !self.dynamic.read().is_empty()
+    }
+
+    /// It is over: what is found by its devices or by what wants it finds it no more.
+    pub(super) fn close(&self, entry: &Arc<Entry>) {
+        for device in entry.close() {
+            self.release(entry, &device);
+        }
+        entry.commands.clear();
+        self.standing.remove_if(&standing_key(entry), |_, it| Arc::ptr_eq(it, entry));
+        self.dynamic.write().retain(|it| !Arc::ptr_eq(it, entry));
+    }
+
+    /// Forgets one that is closed.
+    pub(super) fn forget(&self, entry: &Entry) {
+        self.rollouts.write().remove(&(entry.tenant.clone(), entry.id.clone()));
+        let mut failed = self.failed.lock();
+        failed.values_mut().for_each(|it| it.retain(|(_, rollout)| *rollout != entry.id));
+        failed.retain(|_, it| !it.is_empty());
     }
 
     pub(super) fn by_key(&self, tenant: &Tenant, key: &str) -> Option<Arc<Entry>> {
@@ -261,6 +331,11 @@ impl Book {
         let failed = u32::try_from(failed).unwrap_or(u32::MAX);
         Record { failed, tried: failed.saturating_add(confirmed) }
     }
+}
+
+fn standing_key(entry: &Entry) -> StandingKey {
+    let (image, sha256) = entry.with(|it| (it.order().image.clone(), it.order().sha256.clone()));
+    (entry.tenant.clone(), entry.source.clone(), image, sha256)
 }
 
 /// How attempts of a rollout are made.

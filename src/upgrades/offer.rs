@@ -19,7 +19,8 @@ impl Upgrades {
     /// called before its commands are looked at; costs a look into a map while no rollout concerns it.
     pub async fn called(self: &Arc<Self>, tenant: &Tenant, device: &DeviceId, is_booting: bool) {
         let key = (tenant.clone(), device.clone());
-        if !self.book.is_concerned(&key) && !self.is_grouped(tenant, device) {
+        let is_concerned = self.book.is_concerned(&key) || self.book.has_dynamic();
+        if !is_concerned && !self.is_grouped(tenant, device) {
             return;
         }
         let upgrades = Arc::clone(self);
@@ -32,13 +33,14 @@ impl Upgrades {
         self.slots.came(key);
         let Some(device) = self.parts.registry.get(&key.0, &key.1) else { return };
         self.join_group(&device).await;
+        self.join_dynamic(&device).await;
         let entries = self.book.of(key);
         for entry in &entries {
             self.follow(entry, &key.1).await;
             self.report(entry, &device, is_booting).await;
         }
         for entry in entries.iter().filter(|it| !matches!(it.source, Source::Profile(_))) {
-            if self.offer(entry, &device, entry.window.as_ref()).await == Upgrade::UnderWay {
+            if self.offer(entry, &device, entry.window().as_ref()).await == Upgrade::UnderWay {
                 return;
             }
         }
@@ -243,7 +245,7 @@ impl Upgrades {
     }
 
     /// Whether the device may be given the image.
-    fn judge(&self, entry: &Entry, device: &Device) -> Result<(), Unfit> {
+    pub(super) fn judge(&self, entry: &Entry, device: &Device) -> Result<(), Unfit> {
         let (name, sha256, force) = entry.with(|it| {
             let order = it.order();
             (order.image.clone(), order.sha256.clone(), order.force)

@@ -147,8 +147,13 @@ impl Upgrades {
         }
         let now = self.now();
         let (id, NewRollout { tenant, name, actor, key, order, window }) = (new_id(now), new);
-        let (given, refused) = (reach.devices.clone(), reach.refused.clone());
-        let rollout = Rollout::new(&id, order, given, refused, now);
+        let (mut reach, name_of) = (reach, id.clone());
+        let given = (std::mem::take(&mut reach.devices), std::mem::take(&mut reach.refused));
+        // Many hashes: not where sessions are served.
+        let begun = tokio::task::spawn_blocking(move || {
+            Rollout::new(&name_of, order, given.0, given.1, now)
+        });
+        let rollout = begun.await.map_err(|_| WriteError::Closed)?;
         let source = Source::Order;
         let head = Head { tenant, id, name, actor, key, source, window };
         let entry = self.keep(head, rollout).await?;
@@ -165,9 +170,7 @@ impl Upgrades {
     ) -> Reach {
         let (upgrades, tenant) = (Arc::clone(self), tenant.clone());
         let found = tokio::task::spawn_blocking(move || {
-            let Target { model, tag, group, customer, q } = target;
-            let protocol = Some(Protocol::Cwmp);
-            let filter = Filter { protocol, tag, model, q, customer, group, standing: None };
+            let filter = filter(target);
             let mut reach = Reach::default();
             let mut after = None;
             loop {
@@ -385,8 +388,14 @@ impl Head {
     }
 }
 
+/// Whom a target names: devices that are told to download.
+pub(super) fn filter(target: Target) -> Filter {
+    let Target { model, tag, group, customer, q } = target;
+    Filter { protocol: Some(Protocol::Cwmp), tag, model, q, customer, group, standing: None }
+}
+
 /// A name that sorts by its making.
-fn new_id(now: Timestamp) -> Box<str> {
+pub(super) fn new_id(now: Timestamp) -> Box<str> {
     let mut random = [0; 16];
     SystemRandom.fill(&mut random);
     let millis = u64::try_from(now.as_millisecond()).unwrap_or(0);

@@ -3,14 +3,13 @@
 //! fail with the image it is given to nobody else until an operator resumes.
 
 use super::offer::{Unfit, candidate};
-use super::orders::Head;
-use super::{Entry, Source, Upgrade, Upgrades};
+use super::orders::{Head, filter, new_id};
+use super::{Entry, Key, Source, Upgrade, Upgrades};
 use crate::registry::Device;
 use crate::store::{ImageRow, WriteError};
 use firmware::{Brake, ImageName, Order, Refusal, Rollout, Stage, admit, is_signed};
-use model::{Json, Now, Protocol, Tenant};
+use model::{DeviceId, Json, Now, Protocol, Tenant};
 use provisioning::{Subject, WantedFirmware, Window};
-use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use tracing::debug;
 
@@ -29,10 +28,12 @@ impl Upgrades {
         wanted: &WantedFirmware,
         _now: Now,
     ) -> Upgrade {
-        if subject.facts.software_version.as_deref().map(str::trim) == Some(wanted.version.trim()) {
+        let (upgrades, key) = (Arc::clone(self), (tenant.clone(), subject.id.clone()));
+        let runs = subject.facts.software_version.as_deref().map(str::trim);
+        let is_right = runs == Some(wanted.version.trim());
+        if is_right && !self.book.is_concerned(&key) {
             return Upgrade::Right;
         }
-        let (upgrades, key) = (Arc::clone(self), (tenant.clone(), subject.id.clone()));
         let wanted = wanted.clone();
         let seen_to = tokio::spawn(async move {
             let Some(device) = upgrades.parts.registry.get(&key.0, &key.1) else {
@@ -45,7 +46,14 @@ impl Upgrades {
                 version: Some(&wanted.version),
                 window: wanted.window.as_ref(),
             };
-            match upgrades.join(&device, &wish).await {
+            if is_right {
+                upgrades.leave(&key, &wish.source, |it| it.order().version != wanted.version).await;
+                return Upgrade::Right;
+            }
+            let joined = upgrades.join(&device, &wish).await;
+            let own = joined.as_ref().ok().map(|it| it.id.clone());
+            upgrades.leave(&key, &wish.source, |it| own.as_deref() != Some(it.id())).await;
+            match joined {
                 Err(upgrade) => upgrade,
                 Ok(entry) => {
                     upgrades.follow(&entry, &key.1).await;
@@ -66,32 +74,85 @@ impl Upgrades {
     ) -> Result<Arc<Entry>, Upgrade> {
         let refused = |cause: String| Upgrade::Refused { cause: cause.into() };
         let row = self.image_of(device, wish).ok_or_else(|| refused(wish.no_image()))?;
-        match self.fits(device, &row, wish) {
-            Ok(()) => {}
+        let unfit = match self.fits(device, &row, wish) {
+            Ok(()) => None,
             Err(Unfit::Refusal(Refusal::AlreadyRuns)) => return Err(Upgrade::Right),
-            Err(unfit) => return Err(refused(unfit.to_string())),
-        }
+            Err(unfit) => Some(unfit.to_string()),
+        };
         let entry = self.standing(&device.tenant, &row, wish).await.map_err(|error| {
             debug!(device = %device.id, %error, "what is wanted was not kept; tried again");
             super::offer::waits(self.now(), "the store is full")
         })?;
-        let stage = entry.with(|it| it.attempt(&device.id).map(|(_, it)| it.stage));
-        let joined = match stage {
-            None => {
-                let now = self.now();
-                entry.with(|it| it.join(&device.id, None, now));
-                self.book.concern(&entry, &device.id);
-                self.step(&entry, &device.id, |_, _| true).await
-            }
-            Some(Stage::Refused | Stage::Confirmed) => {
-                let id = &device.id;
+        entry.set_window(wish.window);
+        let id = &device.id;
+        let stage = entry.with(|it| it.attempt(id).map(|(_, it)| it.stage));
+        let joined = match (stage, &unfit) {
+            (None, _) => self.add(&entry, id, unfit.as_deref()).await,
+            (Some(Stage::Refused | Stage::Confirmed), None) => {
                 self.step(&entry, id, |it, m| it.reconsider(id, m.now)).await
             }
-            Some(_) => Ok(true),
+            (Some(Stage::Waiting | Stage::Failed), Some(cause)) => {
+                self.step(&entry, id, |it, m| it.refuse(id, cause, m.now)).await
+            }
+            (Some(_), _) => Ok(true),
         };
-        match joined {
-            Ok(_) => Ok(entry),
-            Err(_) => Err(super::offer::waits(self.now(), "the store is full")),
+        match (joined, unfit) {
+            (Ok(_), None) => Ok(entry),
+            (Ok(_), Some(cause)) => Err(refused(cause)),
+            (Err(_), _) => Err(super::offer::waits(self.now(), "the store is full")),
+        }
+    }
+
+    /// Adds a device to a rollout. Whoever calls holds the right to make its steps.
+    async fn add(
+        &self,
+        entry: &Arc<Entry>,
+        device: &DeviceId,
+        refused: Option<&str>,
+    ) -> Result<bool, WriteError> {
+        let now = self.now();
+        if !entry.with(|it| it.join(device, refused, now)) {
+            return Ok(false);
+        }
+        // The step is that it is there: where it cannot be kept it is there in memory alone, and
+        // every later step keeps it whole.
+        self.step(entry, device, |_, _| true).await
+    }
+
+    /// Takes a device out of those rollouts that stood for what its profile wanted before.
+    async fn leave(&self, key: &Key, source: &Source, is_other: impl Fn(&Rollout) -> bool) {
+        let entries = self.book.of(key);
+        let others = entries.iter().filter(|it| it.source == *source && it.with(|it| is_other(it)));
+        for entry in others {
+            let cause = "its profile wants something else now";
+            let left = self.step(entry, &key.1, |it, m| it.refuse(&key.1, cause, m.now)).await;
+            if let Err(error) = left {
+                debug!(device = %key.1, %error, "step not kept; tried again");
+            }
+        }
+    }
+
+    /// Puts a device into the ordered rollouts that it has come to fit. Whoever calls holds the right
+    /// to make its steps.
+    pub(super) async fn join_dynamic(&self, device: &Device) {
+        for entry in self.book.dynamic(&device.tenant) {
+            let target = entry.with(|it| match it.attempt(&device.id) {
+                None if it.state().is_open() => it.order().target.clone(),
+                _ => None,
+            });
+            let Some(target) = target else { continue };
+            let registry = &self.parts.registry;
+            if !registry.is_among(&device.tenant, &device.id, &filter(target)) {
+                continue;
+            }
+            let added = match self.judge(&entry, device) {
+                Err(Unfit::Refusal(Refusal::AlreadyRuns)) => continue,
+                Err(unfit) => self.add(&entry, &device.id, Some(&unfit.to_string())).await,
+                Ok(()) => self.add(&entry, &device.id, None).await,
+            };
+            if let Err(error) = added {
+                debug!(device = %device.id, %error, "step not kept; tried again");
+            }
         }
     }
 
@@ -120,9 +181,10 @@ impl Upgrades {
         if wish.version.is_some_and(|version| is_other(version.trim())) {
             return Err(Unfit::OtherVersion);
         }
-        let id = standing_id(wish, image.name.as_str(), &image.sha256.to_string());
         let sha256 = image.sha256.to_string();
-        let record = self.book.record(&device.tenant, &image.name, &sha256, Some(&id));
+        let own = self.book.standing(&device.tenant, &wish.source, &image.name, &sha256);
+        let own = own.as_ref().map(|it| &*it.id);
+        let record = self.book.record(&device.tenant, &image.name, &sha256, own);
         admit(image, candidate(device), record, self.options.trust, false)?;
         Ok(())
     }
@@ -136,18 +198,20 @@ impl Upgrades {
     ) -> Result<Arc<Entry>, WriteError> {
         let image = &row.image;
         let sha256 = image.sha256.to_string();
-        let id = standing_id(wish, image.name.as_str(), &sha256);
-        if let Some(entry) = self.book.get(tenant, &id) {
+        let there = || self.book.standing(tenant, &wish.source, &image.name, &sha256);
+        if let Some(entry) = there() {
             return Ok(entry);
         }
         let _turn = self.making.lock().await;
-        if let Some(entry) = self.book.get(tenant, &id) {
+        if let Some(entry) = there() {
             return Ok(entry);
         }
+        let now = self.now();
+        let id: Box<str> = format!("wanted-{}", new_id(now)).into();
         let trust = self.options.trust;
         let order = Order {
             image: image.name.clone(),
-            sha256: sha256.into(),
+            sha256: sha256.as_str().into(),
             version: image.version.as_ref().map_or("", |it| it.as_str()).into(),
             target: None,
             waves: vec![100],
@@ -171,7 +235,7 @@ impl Upgrades {
             window: wish.window.map(Json::of),
             id: id.clone(),
         };
-        self.keep(head, Rollout::new(&id, order, [], [], self.now())).await
+        self.keep(head, Rollout::new(&id, order, [], [], now)).await
     }
 }
 
@@ -193,15 +257,4 @@ impl Wish<'_> {
             }
         }
     }
-}
-
-/// The name of a rollout that stands: the same for the same wish.
-fn standing_id(wish: &Wish<'_>, image: &str, sha256: &str) -> Box<str> {
-    let mut hash = Sha256::new();
-    for part in [&*wish.source.to_string(), image, sha256] {
-        hash.update(part.as_bytes());
-        hash.update([0]);
-    }
-    let digest = firmware::Sha256(hash.finalize().into()).to_string();
-    format!("wanted-{}", &digest[..16]).into()
 }

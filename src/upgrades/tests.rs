@@ -71,7 +71,7 @@ impl Scene {
 
     async fn on(folder: TempDir, options: UpgradeOptions) -> Self {
         let file = folder.path().join("store.db");
-        let store = SqliteStore::open(SqliteOptions::new(file, 64 << 20)).await.unwrap();
+        let store = SqliteStore::open(SqliteOptions::new(file, 1 << 30)).await.unwrap();
         let store: Arc<dyn Store> = Arc::new(store);
         let (writer, task) = Writer::new(Arc::clone(&store), WriterOptions::default());
         tokio::spawn(task);
@@ -509,7 +509,7 @@ async fn a_window_is_kept_to() {
         window: Some(Json::of(&window)),
     };
     let made = scene.upgrades.order(new).await.unwrap();
-    assert!(made.entry.window.is_some());
+    assert!(made.entry.window().is_some());
     scene.upgrades.tick().await;
     assert!(scene.calls(&device(0), false).await.is_empty());
     assert_eq!(scene.upgrades.parts.wakes.last(&tenant(), &device(0)), None);
@@ -547,10 +547,110 @@ async fn a_group_is_brought_to_what_is_wanted_of_it() {
     scene.upgrades(&device(1)).await;
     assert!(scene.calls(&device(0), false).await.is_empty());
     put_in(2, Some("g")).await;
+    scene.meets(&device(2), "10").await;
+    assert!(scene.calls(&device(2), false).await.is_empty());
+    let standing = scene.upgrades.list(&tenant(), None, 10).remove(0);
+    let cause = standing.with(|it| it.attempt(&device(2)).unwrap().1.cause.clone());
+    assert_eq!(cause.as_deref(), Some("the device runs a newer version"));
+    scene.meets(&device(2), "1.5").await;
+    assert_eq!(scene.calls(&device(2), false).await.len(), 1, "it is refused no more");
     assert!(scene.upgrades.clear_group(&tenant(), "g", "op").await.unwrap());
     assert!(!scene.upgrades.clear_group(&tenant(), "g", "op").await.unwrap());
     assert!(scene.calls(&device(2), false).await.is_empty());
     let standing = scene.upgrades.list(&tenant(), None, 10);
     assert_eq!(standing[0].with(|it| it.state()), RolloutState::Aborted);
     assert_eq!(standing[0].source, Source::Group("g".into()));
+    // Wanted once more, another one stands for it.
+    scene.upgrades.set_group(wish("2")).await.unwrap();
+    assert_eq!(scene.calls(&device(2), false).await.len(), 1);
+    assert_eq!(scene.upgrades.list(&tenant(), None, 10).len(), 2);
+}
+
+#[tokio::test]
+async fn later_devices_join_a_dynamic_rollout_when_they_call() {
+    let scene = Scene::new(1, options()).await;
+    let made = scene.order(Order { dynamic: true, ..order(&[100]) }).await;
+    scene.upgrades(&device(0)).await;
+    assert_eq!(scene.state(&made), RolloutState::Running, "others may join");
+    scene.meets(&device(7), "1").await;
+    scene.meets(&device(8), "10").await;
+    scene.meets(&device(9), "2").await;
+    scene.upgrades(&device(7)).await;
+    assert!(scene.calls(&device(8), false).await.is_empty());
+    assert!(scene.calls(&device(9), false).await.is_empty());
+    assert_eq!(scene.stage(&made, &device(8)), Stage::Refused);
+    assert!(made.entry.with(|it| it.attempt(&device(9)).is_none()), "it runs it already");
+    let scene = scene.killed(options()).await;
+    assert_eq!(scene.entry(&made).with(|it| it.total().total()), 3);
+    scene.meets(&device(10), "1").await;
+    scene.upgrades(&device(10)).await;
+}
+
+#[tokio::test]
+async fn a_profile_that_changes_its_mind_takes_its_devices_along() {
+    let scene = Scene::new(1, options()).await;
+    scene.put_image("fw-3.0", "3").await;
+    let by_hand = crate::commands::NewCommand {
+        tenant: tenant(),
+        device: device(0),
+        kind: CommandKind::Download { image: "other".into(), delay_s: 0 },
+        expires: None,
+        retry: None,
+        actor: "op".into(),
+        key: None,
+    };
+    let other = scene.desk.submit(by_hand).await.unwrap();
+    let waits = sees_to(&scene, &device(0), "2").await;
+    assert!(matches!(waits, Upgrade::Waits { .. }), "{waits:?}");
+    let waits = sees_to(&scene, &device(0), "3").await;
+    assert!(matches!(waits, Upgrade::Waits { .. }), "{waits:?}");
+    let counts = |version: &str| {
+        let all = scene.upgrades.list(&tenant(), None, 10);
+        let mut of = all.iter().filter(|it| it.with(|it| &*it.order().version == version));
+        of.next().unwrap().with(|it| (it.total().of(Stage::Waiting), it.total().of(Stage::Refused)))
+    };
+    assert_eq!((counts("2"), counts("3")), ((0, 1), (1, 0)));
+    scene.becomes(&other, CommandState::Failed).await;
+    assert_eq!(sees_to(&scene, &device(0), "3").await, Upgrade::UnderWay);
+    let queued = scene.pipeline.decide(&tenant(), &device(0));
+    assert!(matches!(&queued[0].kind, CommandKind::Download { image, .. } if image == "fw-3.0"));
+}
+
+/// How long a large fleet takes: `cargo test --release --lib -- --ignored --nocapture hundred`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "measures"]
+async fn a_hundred_thousand_devices() {
+    let scene = Scene::new(0, options()).await;
+    let clock = scene.upgrades.parts.clock;
+    let (mut last, count) = (clock.now().monotonic, 100_000);
+    let mut lap = |what: &str| {
+        let now = clock.now().monotonic;
+        println!("{what}: {:?}", now.since(last));
+        last = now;
+    };
+    for number in 0..count {
+        let facts = DeviceFacts {
+            model: Some("X".into()),
+            software_version: Some("1".into()),
+            ..DeviceFacts::default()
+        };
+        let id = DeviceId::cwmp("00259E", "X", &format!("{number:06}")).unwrap();
+        let put =
+            Operation::PutDevice { tenant: tenant(), device: id, facts, at: clock.now().wall };
+        scene.upgrades.parts.registry.apply_operation(&put);
+    }
+    lap("devices met");
+    let made = scene.order(order(&[1, 10, 50, 100])).await;
+    lap("ordered");
+    scene.upgrades.tick().await;
+    lap("one tick");
+    for wave in 2..=4 {
+        scene.upgrades.next(&tenant(), &made.entry.id, "op").await.unwrap();
+        lap(&format!("wave {wave} begun"));
+    }
+    scene.upgrades.tick().await;
+    lap("one tick");
+    let scene = scene.killed(options()).await;
+    lap("taken up by the next process");
+    assert_eq!(scene.entry(&made).with(|it| it.total().total()), 100_000);
 }

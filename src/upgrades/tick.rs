@@ -1,11 +1,14 @@
 //! What the clock does: looks after commands under way, gives up what took too long, begins waves,
 //! and wakes devices whose turn it is.
 
+use super::book::is_running;
 use super::{Entry, Key, Source, Upgrades};
 use crate::clock::SystemRandom;
 use crate::shutdown::Stage as Task;
+use crate::store::{FirmwareOperation, Operation};
 use firmware::{RolloutState, Stage};
 use futures_util::StreamExt as _;
+use jiff::{SignedDuration, Timestamp};
 use model::{DeviceId, Protocol};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +22,12 @@ const WAKES_MAX: usize = 100;
 const LATE_MAX: usize = 500;
 /// Steps that are made at the same time: they share commits.
 const AT_ONCE: usize = 64;
-/// How many ticks lie between two sweeps of old steps: an hour.
+/// How long rollouts are kept: who asks within a year what was done finds it.
+const RETAIN: SignedDuration = SignedDuration::from_hours(365 * 24);
+/// How old a rollout is that stands for a profile when it ends because all of its devices are settled:
+/// the next device that needs the image begins another.
+const IDLE: SignedDuration = SignedDuration::from_hours(90 * 24);
+/// How many ticks lie between two sweeps of what is old: an hour.
 const SWEEP_TICKS: u64 = 7_200;
 
 impl Upgrades {
@@ -33,10 +41,8 @@ impl Upgrades {
                 () = stage.stop().cancelled() => return,
             }
             self.tick().await;
-            if count.is_multiple_of(SWEEP_TICKS)
-                && let Err(error) = self.sweep().await
-            {
-                debug!(%error, "old steps not swept; tried again");
+            if count.is_multiple_of(SWEEP_TICKS) {
+                self.forget_old().await;
             }
         }
     }
@@ -52,6 +58,10 @@ impl Upgrades {
             let now = self.now();
             entry.with(|it| it.review(now));
             self.save(&entry).await;
+            if !is_running(&entry) {
+                // It may have stopped by itself.
+                self.take_back(&entry, "the rollout stopped").await;
+            }
             if entry.with(|it| it.is_over()) {
                 self.close(&entry).await;
             } else {
@@ -110,11 +120,9 @@ impl Upgrades {
     /// Wakes devices whose turn it is, as many as there is room for.
     fn wake(&self, entry: &Arc<Entry>) {
         let now = self.now();
-        let is_open = entry.window.as_ref().is_none_or(|it| it.is_open(now));
+        let is_open = entry.window().is_none_or(|it| it.is_open(now));
         let room = self.slots.to_wake().min(WAKES_MAX);
-        // What a profile wants has windows of its own: its devices are told when they call.
-        let is_closed = !is_open && !matches!(entry.source, Source::Profile(_));
-        if room == 0 || is_closed || self.parts.holds.is_held(&entry.tenant, None) {
+        if room == 0 || !is_open || self.parts.holds.is_held(&entry.tenant, None) {
             return;
         }
         let due = entry.with(|it| it.due(room, now, &mut SystemRandom));
@@ -132,10 +140,37 @@ impl Upgrades {
     async fn close(&self, entry: &Arc<Entry>) {
         entry.with(firmware::Rollout::mark_changed);
         self.save(entry).await;
-        for device in entry.close() {
-            self.book.release(entry, &device);
+        self.book.close(entry);
+    }
+
+    /// Forgets what was over long ago, and ends what stands for a profile and nobody has come to.
+    async fn forget_old(&self) {
+        let now = self.now();
+        let is_before = |at: Timestamp, age| now.duration_since(at) > age;
+        for entry in self.book.all() {
+            let (state, progress, open) =
+                entry.with(|it| (it.state(), it.progress().clone(), it.total().open()));
+            if entry.is_closed() {
+                if is_before(progress.created_at, RETAIN) {
+                    let (tenant, rollout) = (entry.tenant.clone(), entry.id.clone());
+                    let remove = FirmwareOperation::RemoveRollout { tenant, rollout };
+                    let removed = self.parts.writer.transact(vec![Operation::Firmware(remove)]);
+                    if removed.await.is_ok() {
+                        self.book.forget(&entry);
+                    }
+                }
+            } else if matches!(entry.source, Source::Profile(_))
+                && open == 0
+                && state.is_open()
+                && is_before(progress.created_at, IDLE)
+            {
+                // A device that needs it after all finds a new one.
+                let _ = entry.with(|it| it.abort("nobody needs it any more"));
+            }
         }
-        entry.commands.clear();
+        if let Err(error) = self.sweep().await {
+            debug!(%error, "old steps not swept; tried again");
+        }
     }
 
     fn show(&self) {

@@ -2,7 +2,7 @@
 //! moods.
 
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -41,6 +41,8 @@ pub(crate) struct Heard {
     pub(crate) serial: String,
     /// What was sent; `null` for nothing.
     pub(crate) body: Value,
+    /// What makes it the same when it comes again (`Idempotency-Key`).
+    pub(crate) key: String,
     /// The status that was answered; 0 for none.
     pub(crate) status: u16,
 }
@@ -139,11 +141,13 @@ impl Hub {
         self.heard(serial).iter().filter(|it| it.status == 304).count()
     }
 
-    /// What it took of a serial's activations.
+    /// What it took of a serial's activations, each once: what comes again under its key, because
+    /// somebody died between sending it and noting so, is the same.
     pub(crate) fn activated(&self, serial: &str) -> Vec<Value> {
+        let mut keys = BTreeSet::new();
         let heard = self.heard(serial).into_iter();
         let taken = heard.filter(|it| it.method == "POST" && (200..300).contains(&it.status));
-        taken.map(|it| it.body).collect()
+        taken.filter(|it| keys.insert(it.key.clone())).map(|it| it.body).collect()
     }
 
     /// Waits until it took that many activations of a serial; those.
@@ -200,6 +204,7 @@ impl Hub {
             method: request.method.clone(),
             serial: request.serial().unwrap_or_default(),
             body: serde_json::from_slice(&request.body).unwrap_or_default(),
+            key: request.header("idempotency-key").to_owned(),
             status: if matches!(mood, Mood::HangsUp | Mood::Cuts) { 0 } else { status },
         };
         state.heard.push(heard);
@@ -244,6 +249,9 @@ impl State {
             return (404, None, r#"{"error":"unknown serial"}"#.to_owned());
         };
         if request.method == "POST" {
+            if request.header("idempotency-key").is_empty() {
+                self.faults.push(format!("{} has no key", request.path));
+            }
             return (self.posts.unwrap_or(204), None, String::new());
         }
         let body = document.to_string();

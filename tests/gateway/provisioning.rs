@@ -8,14 +8,17 @@ mod plans;
 mod portal;
 mod refusals;
 mod rollouts;
+mod steering;
+mod upgrades;
 
 use crate::backend::Backend;
-use crate::daemon::{Daemon, Settings};
+use crate::daemon::{Daemon, Settings, until};
 use crate::hub::Hub;
 use crate::router::Router;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 use std::fs;
+use std::time::Duration;
 use tempfile::TempDir;
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -27,6 +30,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         portal::trials(),
         plans::trials(),
         rollouts::trials(),
+        steering::trials(),
+        upgrades::trials(),
     ]
     .into_iter()
     .flatten()
@@ -70,7 +75,11 @@ impl Scene {
             hub.url(),
             token.display()
         );
-        let of_profiles = format!("profiles = \"{}\"\ncanary_share = 100", folder.display());
+        let mut of_profiles = format!("profiles = \"{}\"", folder.display());
+        // A test that is not about trials has none.
+        if !settings.iter().any(|(_, keys)| keys.contains("canary_share")) {
+            of_profiles.push_str("\ncanary_share = 100");
+        }
         let mut all = vec![
             ("cwmp", "enrol_networks = [\"127.0.0.0/8\"]"),
             ("backend", &*of_hub),
@@ -99,15 +108,12 @@ impl Scene {
         assert_eq!(shown["state"], "converged", "{}: {shown:#}", router.serial());
     }
 
-    /// What the API says that the router refused: path, code, cause.
-    pub(crate) fn refused(&self, router: &Router) -> Vec<(String, u64)> {
+    /// What the API says that the router refused, and why.
+    pub(crate) fn refused(&self, router: &Router) -> Vec<(String, String)> {
         let shown = router.provisioning(&self.daemon);
         let refused = shown["refused"].as_array().cloned().unwrap_or_default();
-        let pair = |it: &Value| {
-            assert!(it["cause"].as_str().is_some_and(|it| !it.is_empty()), "{it}");
-            (it["path"].as_str().unwrap().to_owned(), it["code"].as_u64().unwrap_or(0))
-        };
-        refused.iter().map(pair).collect()
+        let text = |it: &Value, name: &str| it[name].as_str().unwrap().to_owned();
+        refused.iter().map(|it| (text(it, "path"), text(it, "cause"))).collect()
     }
 
     /// How many events of that type there are about the router.
@@ -151,6 +157,14 @@ pub(crate) fn passphrase(serial: &str) -> String {
 /// The password of a serial's SIP account.
 pub(crate) fn sip_password(serial: &str) -> String {
     format!("sip-secret-{serial}")
+}
+
+/// Waits until a second has gone by: what was read of a device has the second in which it was read,
+/// and no real one restarts within it.
+pub(crate) fn next_second() {
+    let second = || jiff::Timestamp::now().as_second();
+    let began = second();
+    assert!(until(Duration::from_secs(2), || second() > began));
 }
 
 /// Whether a router holds these values: booleans in either spelling, the rest to the byte.

@@ -228,7 +228,7 @@ fn later_devices_join_where_that_is_wanted() {
     assert!(dynamic.may_offer(&device(7), at(2)));
     assert!(dynamic.join(&device(8), Some("wrong model"), at(2)));
     assert!(!dynamic.may_offer(&device(8), at(2)));
-    assert!(!dynamic.reconsider(&device(8), at(3)), "it was refused for good");
+    assert!(dynamic.reconsider(&device(8), at(3)), "it is refused no more");
     assert!(dynamic.reconsider(&device(0), at(3)), "it ran the image, and does no more");
     let waves: std::collections::BTreeSet<_> = (100..400)
         .map(|number| {

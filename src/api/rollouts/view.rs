@@ -77,7 +77,6 @@ pub(in crate::api) struct RolloutRequest {
 /// Days of the week and hours in a time zone.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Window)]
-#[expect(dead_code, reason = "describes `provisioning::Window` to the OpenAPI document")]
 pub(in crate::api) struct WindowText {
     /// `mon` to `sun`; every day by default.
     days: Option<Vec<String>>,
@@ -97,9 +96,16 @@ pub(in crate::api) fn window(given: Option<Value>) -> Result<Option<Json>, Probl
     Ok(Some(Json::of(&window)))
 }
 
+/// What was ordered, checked.
+pub(super) struct Ordered {
+    pub(super) name: Option<Box<str>>,
+    pub(super) order: Order,
+    pub(super) window: Option<Json>,
+}
+
 impl RolloutRequest {
     /// Checks what is ordered.
-    pub(super) fn read(self) -> Result<(Option<Box<str>>, Order, Option<Json>), Problem> {
+    pub(super) fn read(self) -> Result<Ordered, Problem> {
         let invalid = |why: String| Problem::new(Code::InvalidBody, why);
         let image = ImageName::new(&self.image).map_err(|error| invalid(error.to_string()))?;
         let Self { model, tag, group, customer, q, .. } = self;
@@ -131,7 +137,7 @@ impl RolloutRequest {
             dynamic: self.dynamic,
         };
         order.check().map_err(|error| invalid(error.to_string()))?;
-        Ok((self.name, order, window(self.window)?))
+        Ok(Ordered { name: self.name, order, window: window(self.window)? })
     }
 }
 
@@ -278,7 +284,7 @@ impl RolloutView {
             wave_wait: format!("{}s", order.wave_wait_s),
             tries_max: order.tries_max,
             lives: order.lives_s.map(|lives_s| format!("{lives_s}s")),
-            window: entry.window_text.clone(),
+            window: entry.window_text(),
             force: order.force,
             dynamic: order.dynamic,
             already: None,

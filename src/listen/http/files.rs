@@ -4,6 +4,7 @@
 //! wrong with his. Nothing of a body is read before its address is found good.
 
 use super::{PublicAnswer, answer, whole};
+use crate::commands::Desk;
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
 use crate::settings::chain;
@@ -42,6 +43,8 @@ pub struct Files {
     pub transfers: Arc<Transfers>,
     /// Facts in.
     pub pipeline: Arc<Pipeline>,
+    /// Whether anything may be written to a device.
+    pub desk: Arc<Desk>,
     /// What is counted.
     pub metrics: Metrics,
 }
@@ -145,6 +148,10 @@ impl Files {
         row: &crate::store::ImageRow,
         span: (u64, u64),
     ) -> Result<FileBody, Refusal> {
+        // A device that has an image half stays with what it has: it goes on when it may.
+        if self.desk.is_held(&ticket.tenant, &ticket.device) {
+            return Err(busy("held"));
+        }
         let transfer = self.transfers.begin_download(ticket).map_err(busy)?;
         debug!(device = %ticket.device, image = %row.image.name, "device fetches");
         self.transfers.download(row, span, transfer).await.map_err(|error| {

@@ -201,6 +201,7 @@ impl Step {
             Self::List(tenant, filter, after, limit) => {
                 let listed = registry.list(&tenant, &filter, after.as_ref(), limit);
                 assert_eq!(listed, oracle.list(&tenant, &filter, after.as_ref(), limit));
+                oracle.check_among(registry, &tenant, &filter);
             }
             other => other.check_operation(registry, oracle),
         }
@@ -267,6 +268,15 @@ impl Step {
 }
 
 impl Oracle {
+    /// A device passes a filter alone as it does in a list.
+    fn check_among(&self, registry: &Registry, tenant: &Tenant, filter: &Filter) {
+        let all = self.list(tenant, filter, None, usize::MAX);
+        for id in ids() {
+            let is_listed = all.iter().any(|device| device.id == id);
+            assert_eq!(registry.is_among(tenant, &id, filter), is_listed);
+        }
+    }
+
     fn holder(&self, tenant: &Tenant, alias: &Alias) -> Option<DeviceId> {
         let holds = |(key, device): &(&Key, &Device)| {
             key.0 == *tenant && device.facts.aliases.contains(alias)

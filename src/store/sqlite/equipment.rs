@@ -2,10 +2,8 @@
 
 use super::apply::Fault;
 use super::column::{self, nanos, number, text, text_if_any, undecodable};
-use crate::store::{
-    EquipmentChange, EquipmentRow, EquipmentStatus, Expect, HubAnswerRow, HubMemory,
-    OperationError, WifiOverlayRow,
-};
+use super::hub;
+use crate::store::{EquipmentChange, EquipmentRow, EquipmentStatus, Expect, OperationError};
 use jiff::Timestamp;
 use model::{DeviceId, Redacted, Tenant};
 use sqlx::Row as _;
@@ -16,11 +14,11 @@ use std::net::IpAddr;
 const CHANGED: &str = "the equipment is not as the caller saw it";
 
 /// Versions are hashes: all 64 bits are kept, as SQLite's signed number.
-fn signed(version: u64) -> i64 {
+pub(super) fn signed(version: u64) -> i64 {
     i64::from_ne_bytes(version.to_ne_bytes())
 }
 
-fn unsigned(version: i64) -> u64 {
+pub(super) fn unsigned(version: i64) -> u64 {
     u64::from_ne_bytes(version.to_ne_bytes())
 }
 
@@ -44,8 +42,8 @@ pub(super) async fn apply(
         EquipmentChange::Hold { tenant, serial, device, at, by_force } => {
             hold(connection, tenant, serial, device, *at, *by_force).await
         }
-        EquipmentChange::KeepAnswer(row) => keep_answer(connection, row).await,
-        EquipmentChange::PutOverlay(row) => put_overlay(connection, row).await,
+        EquipmentChange::KeepAnswer(row) => hub::keep_answer(connection, row).await,
+        EquipmentChange::PutOverlay(row) => hub::put_overlay(connection, row).await,
         EquipmentChange::RemoveOverlay { tenant, device } => {
             sqlx::query("DELETE FROM wifi_overlay WHERE tenant = ? AND device = ?")
                 .bind(tenant.as_str())
@@ -197,37 +195,6 @@ async fn hold(
     Ok(())
 }
 
-async fn keep_answer(connection: &mut SqliteConnection, row: &HubAnswerRow) -> Result<(), Fault> {
-    sqlx::query(
-        "INSERT OR REPLACE INTO hub_answer (tenant, device, serial, etag, fetched_at, body) \
-         VALUES (?,?,?,?,?,?)",
-    )
-    .bind(row.tenant.as_str())
-    .bind(row.device.as_str())
-    .bind(&*row.serial)
-    .bind(row.etag.as_deref())
-    .bind(nanos(row.fetched_at))
-    .bind(row.sealed.expose().as_slice())
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-async fn put_overlay(connection: &mut SqliteConnection, row: &WifiOverlayRow) -> Result<(), Fault> {
-    sqlx::query(
-        "INSERT OR REPLACE INTO wifi_overlay (tenant, device, basis, changed_at, body) \
-         VALUES (?,?,?,?,?)",
-    )
-    .bind(row.tenant.as_str())
-    .bind(row.device.as_str())
-    .bind(row.basis.map(signed))
-    .bind(nanos(row.changed_at))
-    .bind(row.sealed.expose().as_slice())
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
 const EQUIPMENT: &str = "SELECT e.tenant, e.serial, e.version, e.changed_at, e.status, \
                          e.activated_at, e.address, e.firmware, h.device, e.body FROM equipment e \
                          LEFT JOIN equipment_holder h ON h.tenant = e.tenant \
@@ -312,44 +279,4 @@ pub(super) async fn holder(
         .fetch_optional(pool)
         .await?;
     row.map(|row| column::device(&row, 0)).transpose()
-}
-
-/// Reads what is kept beside the hub of a device.
-pub(super) async fn hub_memory(
-    pool: &SqlitePool,
-    tenant: &Tenant,
-    device: &DeviceId,
-) -> Result<HubMemory, sqlx::Error> {
-    let row = sqlx::query(
-        "SELECT a.serial, a.etag, a.fetched_at, a.body, o.basis, o.changed_at, o.body \
-         FROM (SELECT ?1 AS tenant, ?2 AS device) d \
-         LEFT JOIN hub_answer a ON a.tenant = d.tenant AND a.device = d.device \
-         LEFT JOIN wifi_overlay o ON o.tenant = d.tenant AND o.device = d.device",
-    )
-    .bind(tenant.as_str())
-    .bind(device.as_str())
-    .fetch_one(pool)
-    .await?;
-    let answer = match text_if_any(&row, 0)? {
-        None => None,
-        Some(serial) => Some(HubAnswerRow {
-            tenant: tenant.clone(),
-            device: device.clone(),
-            serial,
-            etag: text_if_any(&row, 1)?,
-            fetched_at: column::time(&row, 2)?,
-            sealed: Redacted(row.try_get(3)?),
-        }),
-    };
-    let overlay = match column::time_if_any(&row, 5)? {
-        None => None,
-        Some(changed_at) => Some(WifiOverlayRow {
-            tenant: tenant.clone(),
-            device: device.clone(),
-            basis: row.try_get::<Option<i64>, _>(4)?.map(unsigned),
-            changed_at,
-            sealed: Redacted(row.try_get(6)?),
-        }),
-    };
-    Ok(HubMemory { answer, overlay })
 }

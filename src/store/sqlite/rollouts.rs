@@ -33,6 +33,9 @@ pub(super) async fn apply(
             put_devices(connection, tenant, &step.rollout, devices).await?;
             put_step(connection, tenant, &device.device, step).await?;
         }
+        FirmwareOperation::RemoveRollout { tenant, rollout } => {
+            remove(connection, tenant, rollout).await?;
+        }
         FirmwareOperation::Sweep { older_than } => sweep(connection, *older_than).await?,
         FirmwareOperation::PutGroup(row) => put_group(connection, row).await?,
         FirmwareOperation::RemoveGroup { tenant, group } => {
@@ -54,7 +57,7 @@ async fn put(connection: &mut SqliteConnection, row: &RolloutRow) -> Result<(), 
     sqlx::query(
         "INSERT INTO rollout (tenant, id, name, actor, key, source, ordered, time, progress, \
          tallies) VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (tenant, id) DO UPDATE SET \
-         progress = excluded.progress, tallies = excluded.tallies",
+         progress = excluded.progress, tallies = excluded.tallies, time = excluded.time",
     )
     .bind(row.tenant.as_str())
     .bind(&*row.id)
@@ -127,6 +130,21 @@ async fn put_step(
     .bind(nanos(step.at))
     .execute(connection)
     .await?;
+    Ok(())
+}
+
+async fn remove(
+    connection: &mut SqliteConnection,
+    tenant: &Tenant,
+    rollout: &str,
+) -> Result<(), sqlx::Error> {
+    for statement in [
+        "DELETE FROM rollout_device WHERE tenant = ? AND rollout = ?",
+        "DELETE FROM rollout WHERE tenant = ? AND id = ?",
+    ] {
+        let delete = sqlx::query(statement).bind(tenant.as_str()).bind(rollout);
+        delete.execute(&mut *connection).await?;
+    }
     Ok(())
 }
 

@@ -123,7 +123,10 @@ fn last_known_holds() {
 fn not_modified() {
     let scene = scene();
     let router = scene.router("tplink-xx230v", "ETAG0001");
+    scene.hub.be(Mood::Slow(Duration::from_millis(300)));
     router.live(&UNPACKED);
+    holds(&router, "ETAG0001");
+    scene.hub.be(Mood::Answers);
     for _ in 0..3 {
         assert_eq!(router.periodic().posts, 2);
     }

@@ -61,8 +61,9 @@ fn a_plan_is_what_is_sent() {
         for (path, value) in &mut expected {
             let Some(sent) = sent.get_mut(path) else { continue };
             let is_secret = path.ends_with("KeyPassphrase") || path.ends_with("AuthPassword");
-            assert_eq!(value == "…", is_secret, "{make}: {path}");
-            if is_secret {
+            assert!(value == "…" || !is_secret, "{make}: {path}");
+            assert!(value != "…" || !path.ends_with(".SSID"), "{make}: {path}");
+            if value == "…" {
                 sent.clone_from(value);
             }
         }

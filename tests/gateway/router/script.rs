@@ -31,8 +31,6 @@ pub(crate) enum Mishap {
     Failed(u16),
     /// It says that all went well and runs what it ran before.
     Unchanged,
-    /// It is never heard of again.
-    Gone,
 }
 
 /// What a router has ready.
@@ -67,7 +65,6 @@ impl Router {
     pub(super) fn download(&self, download: &Download) {
         let mishap = self.script.lock().unwrap().mishap;
         let ended = match mishap {
-            Some(Mishap::Gone) => return,
             Some(Mishap::Failed(code)) => Err(code),
             Some(Mishap::Refused(_) | Mishap::Unchanged) | None => self.fetch(download),
         };

@@ -37,11 +37,13 @@ pub(crate) enum End {
     /// It was told nothing more.
     Done,
     /// The gateway answered with this status in place of what was expected.
+    #[expect(dead_code, reason = "is printed when a test fails")]
     Status(u16, String),
     /// The connection broke.
     #[default]
     Broken,
     /// It played a trick that ended it.
+    #[expect(dead_code, reason = "is printed when a test fails")]
     Tricked(Trick),
 }
 

@@ -5,6 +5,7 @@ mod batches;
 mod calls;
 mod cpe;
 mod harness;
+mod held;
 mod objects;
 mod refresh;
 mod transfers;

@@ -261,3 +261,18 @@ fn whole_is_remembered() {
     model.set_whole();
     assert!(DataModel::decode(&model.encode()).unwrap().is_whole());
 }
+
+#[test]
+fn a_cursor_finds_what_a_look_up_finds_in_any_order() {
+    let paths: Vec<String> = (0..200).map(|n| format!("D.{}.P{}", n % 7, n * 37 % 200)).collect();
+    let told: Vec<(&str, &str)> = paths.iter().step_by(2).map(|it| (it.as_str(), "1")).collect();
+    let model = learnt(&[values(&[], &told)]);
+    let mut sorted: Vec<&str> = paths.iter().map(String::as_str).collect();
+    sorted.sort_unstable();
+    let mut cursor = model.cursor();
+    let shuffled = paths.iter().map(String::as_str);
+    for path in sorted.into_iter().chain(shuffled).chain(["", "D.", "E", "A", "D.3.", "D.3."]) {
+        assert_eq!(cursor.get(path), model.get(path), "{path}");
+    }
+    assert_eq!(DataModel::new().cursor().get("D."), None);
+}

@@ -1,0 +1,107 @@
+//! Firmware as a profile wants it: after the parameters, from the catalogue, confirmed by what the
+//! router itself says it runs.
+
+use super::{Scene, UNPACKED, refusals::SIX};
+use crate::daemon::until;
+use crate::http::{self, PATIENCE};
+use crate::router::{Mishap, Router};
+use libtest_mimic::Trial;
+use serde_json::{Value, json};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        crate::trial("provisioning::firmware_comes_after_the_parameters", firmware),
+        crate::trial("provisioning::firmware_that_fails_bricks_nobody", failing_firmware),
+    ]
+}
+
+const NEW: &str = "9.1.0 Build 250101";
+
+fn scene() -> Scene {
+    let own = format!("{SIX}\n[firmware]\nversion = \"{NEW}\"\n");
+    Scene::with(&[("tplink-xx230v", &own)], &[])
+}
+
+fn upload(scene: &Scene, model: &str) {
+    let bearer = format!("Bearer {}", scene.daemon.token());
+    let version = NEW.replace(' ', "%20");
+    let path = format!("/api/v1/images/xx230v.bin?model={model}&version={version}");
+    let port = scene.daemon.ports.operator;
+    let image = format!("version {NEW}\nand what makes it run");
+    let headers = [("Authorization", bearer.as_str())];
+    let answer = http::once(port, "PUT", &path, &headers, image.as_bytes()).unwrap();
+    assert!((200..300).contains(&answer.status), "{}", answer.text());
+}
+
+fn runs(router: &Router) -> String {
+    router.value("Device.DeviceInfo.SoftwareVersion")
+}
+
+fn states(scene: &Scene, router: &Router) -> Vec<String> {
+    let steps = scene.daemon.call("GET", &format!("{}/firmware", router.path()), &Value::Null);
+    let steps = steps["items"].as_array().unwrap().iter();
+    steps.map(|it| it["state"].as_str().unwrap().to_owned()).collect()
+}
+
+fn firmware() {
+    let scene = scene();
+    upload(&scene, "XX230v");
+    let router = scene.router("tplink-xx230v", "FIRM0001");
+    let before = runs(&router);
+    router.live(&UNPACKED);
+    // Its turn may come with the next session.
+    assert!(
+        until(PATIENCE, || {
+            router.live(&["2 PERIODIC"]);
+            runs(&router) == NEW
+        }),
+        "{before} {:?}",
+        states(&scene, &router)
+    );
+    assert_eq!(router.downloads(), 1);
+    assert!(until(PATIENCE, || states(&scene, &router)
+        .first()
+        .is_some_and(|it| it == "confirmed")));
+    scene.assert_converged(&router);
+    assert_eq!(scene.hub.wait_activated("FIRM0001", 1).len(), 1);
+    assert_eq!(router.periodic().posts, 2);
+    // A factory reset leaves the software as it is.
+    router.factory_reset();
+    assert_eq!(router.periodic().posts, 2);
+    assert_eq!(router.downloads(), 1, "it runs what it should");
+}
+
+/// One that says that all went well and runs what it ran: it is not given the image again at once,
+/// and everything else goes on.
+fn failing_firmware() {
+    let scene = scene();
+    upload(&scene, "XX230v");
+    for (number, mishap) in
+        [Mishap::Failed(9010), Mishap::Unchanged, Mishap::Refused(9002)].into_iter().enumerate()
+    {
+        let router = scene.router("tplink-xx230v", &format!("BRICK{number:03}"));
+        router.mishap(Some(mishap));
+        router.live(&UNPACKED);
+        for _ in 0..5 {
+            router.live(&["2 PERIODIC"]);
+        }
+        assert_eq!(router.downloads(), 1, "{mishap:?}");
+        let states = states(&scene, &router);
+        assert!(states.contains(&"failed".to_owned()), "{mishap:?}: {states:?}");
+        assert_eq!(router.value("Device.Time.NTPServer1"), "ntp1.example.net");
+        scene.hub.wait_activated(router.serial(), 1);
+    }
+    // Of another model: not given at all.
+    let scene = Scene::with(
+        &[("tplink-xx230v", &format!("{SIX}\n[firmware]\nversion = \"{NEW}\"\n"))],
+        &[],
+    );
+    upload(&scene, "XX530v");
+    let router = scene.router("tplink-xx230v", "BRICK009");
+    router.live(&UNPACKED);
+    for _ in 0..3 {
+        router.live(&["2 PERIODIC"]);
+    }
+    assert_eq!(router.downloads(), 0);
+    assert_eq!(scene.hub.wait_activated("BRICK009", 1)[0]["reason"], json!("bootstrap"));
+}
