@@ -12,6 +12,7 @@
 
 mod delivery;
 mod first_start;
+mod join;
 mod listeners;
 mod load;
 mod reload;
@@ -22,18 +23,18 @@ use crate::api::{self, Access, ApiOptions, ApiState, Changes, Health, ServeOptio
 use crate::clock::Clock;
 use crate::commands::Desk;
 use crate::credentials::Credentials;
-use crate::data_models::{self, DataModels};
+use crate::data_models::DataModels;
 use crate::deliver::{self, Replays};
-use crate::equipment::{self, Equipments, HttpCarrier, HubOptions};
-use crate::holds::{self, Holds, wake::Release};
+use crate::equipment::Equipments;
+use crate::holds::{Holds, wake::Release};
 use crate::housekeeping::Housekeeping;
 use crate::lines::Lines;
 use crate::logging::Logging;
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
-use crate::plans::{Plans, PlansParts};
+use crate::plans::Plans;
 use crate::profiles::{self, Keeper, KeeperParts, Loaded, Profiles};
-use crate::provisioner::{self, Provisioner};
+use crate::provisioner::Provisioner;
 use crate::registry::Registry;
 use crate::secrets::Vault;
 use crate::settings::Settings;
@@ -41,13 +42,12 @@ use crate::shutdown::{Overdue, Stage};
 use crate::store::{
     self, CommitError, SqliteOptions, SqliteStore, SteeringRows, Store, Writer, WriterOptions,
 };
-use crate::tasks::{self, Tasks};
+use crate::tasks::Tasks;
 use crate::trace::Traces;
-use crate::transfers::{self, TransferOptions, Transfers};
-use crate::upgrades::{self, UpgradeOptions, Upgrades};
+use crate::transfers::Transfers;
+use crate::upgrades::Upgrades;
 use crate::wake::{self, Ask, UdpCaller, WakeOptions, Waker, Wakes};
-use config::{BackendKind, Config, StoreUrl};
-use delivery::Networks;
+use config::{Config, StoreUrl};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -144,7 +144,9 @@ impl Daemon {
         let writer_task = tokio::spawn(task);
         let (wake, named) = mpsc::channel(wake::QUEUE_MAX);
         let (wakes, asked) = Wakes::new();
-        let core = join(&settings, &first, clock, metrics, store, writer, (wake, wakes))?;
+        let (vault, registry) = (Vault::new(&first.key), Arc::default());
+        let ground = join::Ground { clock, vault, metrics, store, writer, registry };
+        let core = join::join(&settings, &first, ground, (wake, wakes))?;
         let steering = load::rebuild(&core).await?;
         first_start::make_operator_token(&core, &config.data_dir).await?;
         info!(devices = core.registry.len(), commands = core.desk.len(), "registry rebuilt");
@@ -225,135 +227,6 @@ async fn open_store(
     Ok(Arc::new(store))
 }
 
-fn join(
-    settings: &Settings,
-    first: &first_start::Secrets,
-    clock: Clock,
-    metrics: Metrics,
-    store: Arc<dyn Store>,
-    writer: Writer,
-    (wake, wakes): (mpsc::Sender<(model::Tenant, model::DeviceId)>, Arc<Wakes>),
-) -> Result<Core, StartError> {
-    let registry = Arc::new(Registry::new());
-    let lines = Arc::new(Lines::default());
-    let changes_max = settings.config.provisioning.changes_per_hour_max.get();
-    let holds = Arc::new(Holds::new(changes_max, holds::Metrics::new(metrics.registry())?));
-    let desk = Desk::new(
-        Arc::clone(&store),
-        writer.clone(),
-        Arc::clone(&registry),
-        Arc::clone(&lines),
-        clock,
-        wake,
-    );
-    let desk = Arc::new(desk.with_holds(Arc::clone(&holds)));
-    let pipeline = Pipeline::new(writer.clone(), Arc::clone(&registry), Arc::clone(&desk), clock);
-    let vault = Vault::new(&first.key);
-    let credentials = Credentials::new(
-        vault.clone(),
-        writer.clone(),
-        Arc::clone(&registry),
-        clock,
-        &first.enrolment,
-        settings.config.cwmp.enrol_networks.clone(),
-        settings.shared_credentials.iter().cloned(),
-    );
-    let access = Access::new(vault.clone(), settings.config.roles.clone());
-    let data_models = DataModels::new(
-        Arc::clone(&store),
-        writer.clone(),
-        Arc::clone(&registry),
-        vault.clone(),
-        data_models::Metrics::new(metrics.registry())?,
-    );
-    let data_models = Arc::new(data_models);
-    let profiles = Arc::new(Profiles::default());
-    let parts = transfers::Parts {
-        store: Arc::clone(&store),
-        writer: writer.clone(),
-        vault: vault.clone(),
-        clock,
-    };
-    let counted = tasks::Metrics::new(metrics.registry())?;
-    let tasks = Tasks::new(Arc::clone(&store), writer.clone(), clock, counted);
-    let equipments = Arc::new(Equipments::new(equipment::Parts {
-        store: Arc::clone(&store),
-        writer: writer.clone(),
-        registry: Arc::clone(&registry),
-        vault: vault.clone(),
-        clock,
-        tasks: Arc::clone(&tasks),
-        metrics: equipment::Metrics::new(metrics.registry())?,
-        claim_networks: settings.config.provisioning.claim_networks.clone(),
-        hub: hub(settings, clock)?,
-    }));
-    let (data_dir, options) = (&settings.config.data_dir, TransferOptions::from(&settings.config));
-    let transfers = Transfers::new(parts, data_dir, options, metrics.registry())?;
-    let pipeline = Arc::new(pipeline);
-    let parts = upgrades::Parts {
-        store: Arc::clone(&store),
-        writer: writer.clone(),
-        registry: Arc::clone(&registry),
-        desk: Arc::clone(&desk),
-        pipeline: Arc::clone(&pipeline),
-        transfers: Arc::clone(&transfers),
-        holds: Arc::clone(&holds),
-        wakes: Arc::clone(&wakes),
-        clock,
-    };
-    let options = UpgradeOptions::new(&settings.config, settings.firmware_keys.clone());
-    let upgrades = Upgrades::new(parts, options, metrics.registry())?;
-    let parts = provisioner::Parts {
-        store: Arc::clone(&store),
-        writer: writer.clone(),
-        registry: Arc::clone(&registry),
-        data_models: Arc::clone(&data_models),
-        profiles: Arc::clone(&profiles),
-        holds: Arc::clone(&holds),
-        equipments: Arc::clone(&equipments),
-        upgrades: Arc::clone(&upgrades),
-        wakes: Arc::clone(&wakes),
-        clock,
-    };
-    let rounds_max = settings.config.provisioning.rounds_max.get();
-    let rounds_max = u8::try_from(rounds_max).unwrap_or(u8::MAX);
-    let counted = provisioner::Metrics::new(metrics.registry())?;
-    let provisioner = Arc::new(Provisioner::new(parts, &vault, rounds_max, counted));
-    let plans = Plans::new(PlansParts {
-        store: Arc::clone(&store),
-        registry: Arc::clone(&registry),
-        data_models: Arc::clone(&data_models),
-        profiles: Arc::clone(&profiles),
-        provisioner: Arc::clone(&provisioner),
-        equipments: Arc::clone(&equipments),
-        clock,
-    });
-    Ok(Core {
-        clock,
-        vault,
-        metrics,
-        store,
-        writer,
-        registry,
-        lines,
-        desk,
-        pipeline,
-        credentials: Arc::new(credentials),
-        traces: Arc::default(),
-        access: Arc::new(access),
-        wakes,
-        provisioner,
-        data_models,
-        transfers,
-        holds,
-        plans,
-        profiles,
-        upgrades,
-        tasks,
-        equipments,
-    })
-}
-
 /// The profiles as they stand, and who keeps them; what was read at start is given back where it is yet
 /// to be tried.
 async fn keep_profiles(
@@ -394,22 +267,6 @@ fn start_steering(
     };
     stage.spawn(release.run(stage.clone()));
     wakes_per_second
-}
-
-/// The business's hub, where it has one.
-fn hub(settings: &Settings, clock: Clock) -> Result<Option<equipment::HubParts>, StartError> {
-    let backend = &settings.config.backend;
-    let url = backend.url.as_ref().filter(|_| backend.kind == BackendKind::Http);
-    let Some(url) = url else { return Ok(None) };
-    let options = HubOptions {
-        timeout: backend.timeout.get(),
-        parallel_max: backend.parallel_max.as_usize(),
-        ttl: backend.ttl.get(),
-    };
-    let guard = Arc::new(Networks(backend.networks.clone()));
-    let token = settings.backend_token.as_ref();
-    let carrier = HttpCarrier::new(url.as_str(), token, options.timeout, guard, clock)?;
-    Ok(Some((Arc::new(carrier), options)))
 }
 
 /// What runs by itself: housekeeping and waking.

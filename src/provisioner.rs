@@ -124,9 +124,16 @@ impl Provisioner {
             && mark.generation == self.generation()
             && i64::from(mark.due_s) > now.wall.as_second()
             && !mark.awaits_claim
+            && !self.may_go_on(tenant, device, mark)
             && equipments
                 .fresh(tenant, device, now)
                 .is_some_and(|(version, _)| version == mark.values)
+    }
+
+    /// Whether a device stands on hold no longer.
+    fn may_go_on(&self, tenant: &Tenant, device: &DeviceId, mark: Mark) -> bool {
+        let Parts { holds, registry, .. } = &self.parts;
+        mark.standing == Standing::Held && !holds.holds(registry, tenant, device)
     }
 
     /// The state of the profiles, never 0.

@@ -53,6 +53,9 @@ pub(super) struct ProvisioningView {
 pub(super) struct LackingView {
     /// The parameter or object.
     path: Box<str>,
+    /// The device's fault code (TR-069 A.5.1), where it refused it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<u32>,
     /// Why, in plain words.
     cause: Box<str>,
     /// When it is tried again by itself; absent: not before something changes.
@@ -64,7 +67,10 @@ pub(super) struct LackingView {
 impl From<Kept> for ProvisioningView {
     fn from(kept: Kept) -> Self {
         let Kept { held, lacking, .. } = kept;
-        let lacks = |Lacking { path, cause, retry_at }| LackingView { path, cause, retry_at };
+        let lacks = |it: Lacking| {
+            let Lacking { path, code, cause, retry_at } = it;
+            LackingView { path, code, cause, retry_at }
+        };
         Self {
             profile: held.profiles.last().cloned(),
             profiles: held.profiles,

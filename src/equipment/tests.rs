@@ -213,7 +213,8 @@ async fn an_unknown_device_is_asked_for_again_at_its_next_inform() {
     let now = scene.clock.now();
     assert!(matches!(scene.values(&device).await, Values::Unknown));
     assert!(!scene.is_claimed(&device));
-    assert_eq!(scene.fresh(&device, now), None);
+    assert_eq!(scene.fresh(&device, now), Some(0), "not twice in one breath");
+    assert_eq!(scene.fresh(&device, now.after(Duration::from_secs(10))), None);
     scene.script([document(wifi("One"), "1")]);
     known(scene.values(&device).await);
 }

@@ -50,6 +50,9 @@ pub struct Kept {
 pub struct Lacking {
     /// The path, or the pattern where nothing fits it.
     pub path: Box<str>,
+    /// The device's fault code, where it refused it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<u32>,
     /// Why, in plain words that hold no value.
     pub cause: Box<str>,
     /// When it is tried again by itself.
@@ -90,8 +93,14 @@ impl Kept {
 
     /// Remembers what its last plan could not do.
     pub(super) fn lacks(&mut self, plan: &Plan) {
+        let refused = &self.held.refused;
+        let code = |path: &str| {
+            let refusal = refused.iter().find(|it| *it.path == *path && it.code != 0);
+            refusal.map(|it| it.code)
+        };
         let lacking = plan.blocked.iter().filter(|it| !it.is_harmless).map(|it| Lacking {
             path: it.path.clone(),
+            code: code(&it.path),
             cause: it.cause.clone(),
             retry_at: it.retry_at,
         });
@@ -106,7 +115,7 @@ impl Kept {
 
     /// The firmware that it should run is not given to it.
     pub(super) fn lacks_firmware(&mut self, cause: Box<str>) {
-        self.lacking.push(Lacking { path: FIRMWARE.into(), cause, retry_at: None });
+        self.lacking.push(Lacking { path: FIRMWARE.into(), code: None, cause, retry_at: None });
     }
 
     /// What is peculiar about it, by its profiles.

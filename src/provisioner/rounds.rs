@@ -12,8 +12,8 @@ use model::{DataModel, Now, Observation};
 use provisioning::{Standing, Subject, Wanted, decide};
 use tracing::{debug, info};
 
-/// How long a device that may not be written to is left alone by itself.
-const BARRED_PAUSE: SignedDuration = SignedDuration::from_hours(1);
+/// How long a device that is on hold is left alone, whatever is to be done.
+const HELD_PAUSE: SignedDuration = SignedDuration::from_hours(1);
 
 impl Provisioner {
     /// Begins a session's course; `None` when there is nothing to decide after all.
@@ -38,11 +38,14 @@ impl Provisioner {
         let is_claimed = registry.is_claimed(&it.tenant, &it.device);
         let fresh = self.parts.equipments.fresh(&it.tenant, &it.device, now);
         let is_same = fresh.is_some_and(|(version, _)| version == mark.values);
-        let is_due = kept.held.is_due(now.wall, &it.events, is_claimed);
-        if !is_due && !request.is_any && mark.generation == generation {
-            if is_same || self.are_same(&it, mark, now).await {
-                return None;
-            }
+        let is_due = kept.held.is_due(now.wall, &it.events, is_claimed)
+            || self.may_go_on(&it.tenant, &it.device, mark);
+        if !is_due
+            && !request.is_any
+            && mark.generation == generation
+            && (is_same || self.are_same(&it, mark, now).await)
+        {
+            return None;
         }
         let model = self.model(&it, lessons, now.wall).await;
         let seed = seed(&it.device);
@@ -202,6 +205,10 @@ impl Provisioner {
         let events = run.events();
         let circumstances = run.circumstances(&events, now.wall);
         run.kept.held.begin(circumstances);
+        if run.kept.held.standing == Standing::New {
+            // Whatever is kept from now on is of a device that was begun with.
+            run.kept.held.standing = Standing::Pending;
+        }
         run.stage = Stage::Rounds;
     }
 
@@ -217,9 +224,9 @@ impl Provisioner {
             run.note_drift(&plan);
             run.kept.held.settle(&run.wanted, &plan, circumstances);
             run.kept.lacks(&plan);
-            if barred.is_some() {
-                // Another state of the profiles says when it may; until then only readings are due.
-                let later = now.wall + BARRED_PAUSE;
+            if barred == Some(Standing::Held) {
+                // It is seen when the hold is lifted; until then only readings are due.
+                let later = now.wall + HELD_PAUSE;
                 run.kept.held.due_at = Some(plan.due_at.map_or(later, |due| due.min(later)));
             }
             self.end(run, model, barred, now).await;

@@ -71,22 +71,13 @@ impl Registry {
                 });
             }
             Operation::PutAlias { tenant, device, alias } => {
-                self.change(tenant, device, None, |draft| {
-                    draft.parts.facts.aliases.push(alias.clone());
-                });
+                self.set_alias(tenant, device, alias, true);
             }
             Operation::RemoveAlias { tenant, device, alias } => {
-                self.change(tenant, device, None, |draft| {
-                    draft.parts.facts.aliases.retain(|it| it != alias);
-                });
+                self.set_alias(tenant, device, alias, false);
             }
             Operation::SetTag { tenant, device, tag, present } => {
-                self.change(tenant, device, None, |draft| {
-                    draft.parts.tags.retain(|it| it != tag);
-                    if *present {
-                        draft.parts.tags.push(tag.clone());
-                    }
-                });
+                self.set_tag(tenant, device, tag, *present);
             }
             Operation::SetGroup { tenant, device, group } => {
                 self.change(tenant, device, None, |draft| draft.parts.group.clone_from(group));
@@ -97,7 +88,7 @@ impl Registry {
                 });
             }
             Operation::Claim { tenant, device } => {
-                self.change(tenant, device, None, |draft| draft.claimed = true);
+                self.change(tenant, device, None, |it| it.claimed = true);
             }
             Operation::SetConnectionRequest { tenant, device, sealed } => {
                 self.change(tenant, device, None, |draft| {
@@ -142,6 +133,25 @@ impl Registry {
             | Operation::ChangeTask(_)
             | Operation::TrimTasks { .. } => {}
         }
+    }
+
+    fn set_alias(&self, tenant: &Tenant, device: &DeviceId, alias: &Alias, is_present: bool) {
+        self.change(tenant, device, None, |draft| {
+            let aliases = &mut draft.parts.facts.aliases;
+            match is_present {
+                true => aliases.push(alias.clone()),
+                false => aliases.retain(|it| it != alias),
+            }
+        });
+    }
+
+    fn set_tag(&self, tenant: &Tenant, device: &DeviceId, tag: &str, is_present: bool) {
+        self.change(tenant, device, None, |draft| {
+            draft.parts.tags.retain(|it| **it != *tag);
+            if is_present {
+                draft.parts.tags.push(tag.into());
+            }
+        });
     }
 
     fn put_customer(&self, row: &CustomerRow) {

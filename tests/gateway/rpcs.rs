@@ -278,7 +278,8 @@ fn half_a_base_profile() {
     assert_eq!(cpe.value("ManagementServer.PeriodicInformInterval"), "3600");
     let wakes = cpe.listen();
     let visit = cpe.visit(&[("1 BOOT", "")]).unwrap();
-    assert_eq!(visit.calls, Vec::<String>::new(), "it is not told with every session");
+    let is_told = visit.calls.iter().any(|it| it == "SetParameterValues");
+    assert!(!is_told, "not with every session: {:?}", visit.calls);
     daemon.call("POST", &format!("/api/v1/devices/{}/wake?wait=10s", cpe.id()), &Value::Null);
     wakes.recv_timeout(PATIENCE).expect("it is woken, by the credentials that it took");
 }

@@ -16,6 +16,9 @@ use tracing::{debug, warn};
 
 /// Most names under which one device is asked for.
 const NAMES_MAX: usize = 6;
+/// For how long a device that the hub does not know is not asked for again: it is at its next Inform,
+/// but one that restarts over and over is no flood.
+const UNKNOWN_FRESH: Duration = Duration::from_secs(5);
 
 /// What came of a question.
 pub(super) type Answer = Result<Found, Values>;
@@ -125,6 +128,7 @@ impl Inner {
             }
         }
         hub.pauses.clear(tenant, device);
+        self.note(tenant, device, 0, UNKNOWN_FRESH, now);
         Err(Values::Unknown)
     }
 

@@ -63,7 +63,6 @@ pub(super) struct Scene {
     pub(super) provisioner: Arc<Provisioner>,
     pub(super) registry: Arc<Registry>,
     pub(super) data_models: Arc<DataModels>,
-    profiles: Arc<Profiles>,
     holds: Arc<Holds>,
     hub: Arc<Hub>,
     store: Arc<dyn Store>,
@@ -183,7 +182,7 @@ impl Scene {
             writer: writer.clone(),
             registry: Arc::clone(&registry),
             data_models: Arc::clone(&data_models),
-            profiles: Arc::clone(&profiles),
+            profiles,
             holds: Arc::clone(&holds),
             equipments: Arc::new(equipments),
             upgrades,
@@ -196,7 +195,6 @@ impl Scene {
             provisioner,
             registry,
             data_models,
-            profiles,
             holds,
             hub,
             store,
@@ -237,7 +235,6 @@ impl Scene {
         };
         let holds = is_held.then(row).into_iter().collect();
         self.holds.load(&SteeringRows { holds, ..SteeringRows::default() });
-        self.profiles.touch();
     }
 
     /// The device has told all that it has.

@@ -78,23 +78,17 @@ pub(super) async fn apply(
             data_models::remove(connection, tenant, device).await
         }
         Operation::PutProvision(row) => Ok(provision::put(connection, &[row]).await?),
-        Operation::PutCredential(credential) => credentials::put(connection, credential).await,
-        Operation::ConfirmCredential { protocol, username, verifier } => {
-            credentials::confirm(connection, *protocol, username, verifier).await
-        }
-        Operation::RemoveCredential { tenant, device, protocol, confirmed_too } => {
-            credentials::remove(connection, tenant, device, *protocol, *confirmed_too).await
-        }
+        Operation::PutCredential(_)
+        | Operation::ConfirmCredential { .. }
+        | Operation::RemoveCredential { .. } => credentials::apply(connection, operation).await,
         Operation::PutToken(token) => put_token(connection, token).await,
         Operation::RevokeToken { tenant, name } => revoke_token(connection, tenant, name).await,
         Operation::Steer(change) => steering::apply(connection, change).await,
         Operation::Audit(entry) => audit(connection, entry).await,
         Operation::Seen(seen) => Ok(devices::see(connection, seen).await?),
         Operation::Equipment(change) => equipment::apply(connection, change).await,
-        Operation::PutTask(task) => tasks::put(connection, task).await,
-        Operation::ChangeTask(change) => tasks::change(connection, change).await,
-        Operation::TrimTasks { older_than, rows_max } => {
-            tasks::trim(connection, *older_than, *rows_max).await
+        Operation::PutTask(_) | Operation::ChangeTask(_) | Operation::TrimTasks { .. } => {
+            tasks::apply(connection, operation).await
         }
         Operation::PutImage { .. }
         | Operation::RemoveImage { .. }
@@ -283,6 +277,17 @@ async fn remove_alias(
         .await?;
     facts.aliases.retain(|held| held != alias);
     set_facts(connection, tenant, device, &facts).await
+}
+
+async fn set_group(
+    connection: &mut SqliteConnection,
+    tenant: &Tenant,
+    device: &DeviceId,
+    group: Option<&str>,
+) -> Result<(), Fault> {
+    let set = sqlx::query("UPDATE device SET device_group = ? WHERE tenant = ? AND id = ?");
+    let set = set.bind(group.map(str::to_owned)).bind(tenant.as_str()).bind(device.as_str());
+    on_device(connection, set).await
 }
 
 async fn set_tag(

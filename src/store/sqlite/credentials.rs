@@ -3,7 +3,7 @@
 
 use super::apply::Fault;
 use super::column::{self, text};
-use crate::store::{CredentialRow, OperationError};
+use crate::store::{CredentialRow, Operation, OperationError};
 use model::{DeviceId, Protocol, Redacted, Tenant};
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
@@ -29,11 +29,25 @@ pub(super) async fn all(pool: &SqlitePool) -> Result<Vec<CredentialRow>, sqlx::E
     rows.iter().map(read).collect()
 }
 
-/// Sets one of a device's two.
-pub(super) async fn put(
+/// Applies an operation on credentials.
+pub(super) async fn apply(
     connection: &mut SqliteConnection,
-    credential: &CredentialRow,
+    operation: &Operation,
 ) -> Result<(), Fault> {
+    match operation {
+        Operation::PutCredential(credential) => put(connection, credential).await,
+        Operation::ConfirmCredential { protocol, username, verifier } => {
+            confirm(connection, *protocol, username, verifier).await
+        }
+        Operation::RemoveCredential { tenant, device, protocol, confirmed_too } => {
+            remove(connection, tenant, device, *protocol, *confirmed_too).await
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Sets one of a device's two.
+async fn put(connection: &mut SqliteConnection, credential: &CredentialRow) -> Result<(), Fault> {
     let (tenant, device) = (credential.tenant.as_str(), credential.device.as_str());
     let taken = sqlx::query(
         "SELECT 1 FROM credential WHERE protocol = ? AND username = ? \
@@ -66,7 +80,7 @@ pub(super) async fn put(
 }
 
 /// Makes what a device was given what it uses.
-pub(super) async fn confirm(
+async fn confirm(
     connection: &mut SqliteConnection,
     protocol: Protocol,
     username: &str,
@@ -99,7 +113,7 @@ pub(super) async fn confirm(
 }
 
 /// Takes away what a device has not used yet, and with `confirmed_too` what it uses.
-pub(super) async fn remove(
+async fn remove(
     connection: &mut SqliteConnection,
     tenant: &Tenant,
     device: &DeviceId,

@@ -2,14 +2,29 @@
 
 use super::apply::Fault;
 use super::column::{self, nanos, number, text, text_if_any, undecodable};
-use crate::store::{OperationError, TaskChange, TaskRow, TaskState, TaskStep, Tasks};
+use crate::store::{Operation, OperationError, TaskChange, TaskRow, TaskState, TaskStep, Tasks};
 use jiff::Timestamp;
 use model::DeviceId;
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
 
 /// Makes a task; no effect when its key was used before.
-pub(super) async fn put(connection: &mut SqliteConnection, task: &TaskRow) -> Result<(), Fault> {
+/// Applies an operation on tasks.
+pub(super) async fn apply(
+    connection: &mut SqliteConnection,
+    operation: &Operation,
+) -> Result<(), Fault> {
+    match operation {
+        Operation::PutTask(task) => put(connection, task).await,
+        Operation::ChangeTask(it) => change(connection, it).await,
+        Operation::TrimTasks { older_than, rows_max } => {
+            trim(connection, *older_than, *rows_max).await
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn put(connection: &mut SqliteConnection, task: &TaskRow) -> Result<(), Fault> {
     sqlx::query(
         "INSERT INTO task (id, tenant, kind, key, device, body, state, created_at, since, \
          changed_at, due_at, lease_until, attempts, cause) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?) \
@@ -35,10 +50,7 @@ pub(super) async fn put(connection: &mut SqliteConnection, task: &TaskRow) -> Re
 }
 
 /// Moves a task on.
-pub(super) async fn change(
-    connection: &mut SqliteConnection,
-    change: &TaskChange,
-) -> Result<(), Fault> {
+async fn change(connection: &mut SqliteConnection, change: &TaskChange) -> Result<(), Fault> {
     let state: Option<String> =
         sqlx::query_scalar("SELECT state FROM task WHERE id = ? AND tenant = ?")
             .bind(&*change.id)
@@ -98,7 +110,7 @@ fn ended<'a>(state: TaskState, cause: &'a str, at: i64, id: &'a str) -> Statemen
 }
 
 /// Removes done tasks that last changed before `older_than`, at most `rows_max`.
-pub(super) async fn trim(
+async fn trim(
     connection: &mut SqliteConnection,
     older_than: Timestamp,
     rows_max: usize,

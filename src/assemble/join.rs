@@ -1,0 +1,230 @@
+//! Who knows whom: everything that is shared, made from the ground upwards.
+
+use super::delivery::Networks;
+use super::{Core, StartError, first_start};
+use crate::api::Access;
+use crate::clock::Clock;
+use crate::commands::Desk;
+use crate::credentials::Credentials;
+use crate::data_models::{self, DataModels};
+use crate::equipment::{self, Equipments, HttpCarrier, HubOptions};
+use crate::holds::{self, Holds};
+use crate::lines::Lines;
+use crate::metrics::Metrics;
+use crate::pipeline::Pipeline;
+use crate::plans::{Plans, PlansParts};
+use crate::profiles::Profiles;
+use crate::provisioner::{self, Provisioner};
+use crate::registry::Registry;
+use crate::secrets::Vault;
+use crate::settings::Settings;
+use crate::store::{Store, Writer};
+use crate::tasks::{self, Tasks};
+use crate::transfers::{self, TransferOptions, Transfers};
+use crate::upgrades::{self, UpgradeOptions, Upgrades};
+use crate::wake::Wakes;
+use config::BackendKind;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// What all the rest stands on.
+pub(super) struct Ground {
+    pub(super) clock: Clock,
+    pub(super) vault: Vault,
+    pub(super) metrics: Metrics,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) writer: Writer,
+    pub(super) registry: Arc<Registry>,
+}
+
+/// Makes what everybody shares; nothing is read from the store yet.
+pub(super) fn join(
+    settings: &Settings,
+    first: &first_start::Secrets,
+    ground: Ground,
+    (wake, wakes): (mpsc::Sender<(model::Tenant, model::DeviceId)>, Arc<Wakes>),
+) -> Result<Core, StartError> {
+    let config = &settings.config;
+    let lines = Arc::<Lines>::default();
+    let changes_max = config.provisioning.changes_per_hour_max.get();
+    let counted = holds::Metrics::new(ground.metrics.registry())?;
+    let holds = Arc::new(Holds::new(changes_max, counted));
+    let desk = ground.desk(&lines, &holds, wake);
+    let pipeline = ground.pipeline(&desk);
+    let access = Access::new(ground.vault.clone(), config.roles.clone());
+    let data_models = ground.data_models()?;
+    let (tasks, equipments) = ground.business(settings)?;
+    let transfers = ground.transfers(settings)?;
+    let profiles = Arc::<Profiles>::default();
+    let upgrades = upgrades::Parts {
+        store: Arc::clone(&ground.store),
+        writer: ground.writer.clone(),
+        registry: Arc::clone(&ground.registry),
+        desk: Arc::clone(&desk),
+        pipeline: Arc::clone(&pipeline),
+        transfers: Arc::clone(&transfers),
+        holds: Arc::clone(&holds),
+        wakes: Arc::clone(&wakes),
+        clock: ground.clock,
+    };
+    let options = UpgradeOptions::new(config, settings.firmware_keys.clone());
+    let upgrades = Upgrades::new(upgrades, options, ground.metrics.registry())?;
+    let provisioner = ground.provisioner(
+        settings,
+        provisioner::Parts {
+            store: Arc::clone(&ground.store),
+            writer: ground.writer.clone(),
+            registry: Arc::clone(&ground.registry),
+            data_models: Arc::clone(&data_models),
+            profiles: Arc::clone(&profiles),
+            holds: Arc::clone(&holds),
+            equipments: Arc::clone(&equipments),
+            upgrades: Arc::clone(&upgrades),
+            wakes: Arc::clone(&wakes),
+            clock: ground.clock,
+        },
+    )?;
+    let plans = ground.plans((&data_models, &profiles), &provisioner, &equipments);
+    let credentials = ground.credentials(settings, first);
+    let Ground { clock, vault, metrics, store, writer, registry } = ground;
+    Ok(Core {
+        clock,
+        vault,
+        metrics,
+        store,
+        writer,
+        registry,
+        lines,
+        desk,
+        pipeline,
+        credentials,
+        traces: Arc::default(),
+        access: Arc::new(access),
+        wakes,
+        provisioner,
+        data_models,
+        transfers,
+        holds,
+        plans,
+        profiles,
+        upgrades,
+        tasks,
+        equipments,
+    })
+}
+
+impl Ground {
+    fn desk(
+        &self,
+        lines: &Arc<Lines>,
+        holds: &Arc<Holds>,
+        wake: mpsc::Sender<(model::Tenant, model::DeviceId)>,
+    ) -> Arc<Desk> {
+        let (store, registry) = (Arc::clone(&self.store), Arc::clone(&self.registry));
+        let writer = self.writer.clone();
+        let desk = Desk::new(store, writer, registry, Arc::clone(lines), self.clock, wake);
+        Arc::new(desk.with_holds(Arc::clone(holds)))
+    }
+
+    fn pipeline(&self, desk: &Arc<Desk>) -> Arc<Pipeline> {
+        let (registry, desk) = (Arc::clone(&self.registry), Arc::clone(desk));
+        Arc::new(Pipeline::new(self.writer.clone(), registry, desk, self.clock))
+    }
+
+    fn credentials(&self, settings: &Settings, first: &first_start::Secrets) -> Arc<Credentials> {
+        Arc::new(Credentials::new(
+            self.vault.clone(),
+            self.writer.clone(),
+            Arc::clone(&self.registry),
+            self.clock,
+            &first.enrolment,
+            settings.config.cwmp.enrol_networks.clone(),
+            settings.shared_credentials.iter().cloned(),
+        ))
+    }
+
+    fn data_models(&self) -> Result<Arc<DataModels>, StartError> {
+        Ok(Arc::new(DataModels::new(
+            Arc::clone(&self.store),
+            self.writer.clone(),
+            Arc::clone(&self.registry),
+            self.vault.clone(),
+            data_models::Metrics::new(self.metrics.registry())?,
+        )))
+    }
+
+    /// What the business says of devices, and what it is told of them.
+    fn business(&self, settings: &Settings) -> Result<(Arc<Tasks>, Arc<Equipments>), StartError> {
+        let counted = tasks::Metrics::new(self.metrics.registry())?;
+        let store = Arc::clone(&self.store);
+        let tasks = Tasks::new(store, self.writer.clone(), self.clock, counted);
+        let equipments = Equipments::new(equipment::Parts {
+            store: Arc::clone(&self.store),
+            writer: self.writer.clone(),
+            registry: Arc::clone(&self.registry),
+            vault: self.vault.clone(),
+            clock: self.clock,
+            tasks: Arc::clone(&tasks),
+            metrics: equipment::Metrics::new(self.metrics.registry())?,
+            claim_networks: settings.config.provisioning.claim_networks.clone(),
+            hub: hub(settings, self.clock)?,
+        });
+        Ok((tasks, Arc::new(equipments)))
+    }
+
+    fn transfers(&self, settings: &Settings) -> Result<Arc<Transfers>, StartError> {
+        let parts = transfers::Parts {
+            store: Arc::clone(&self.store),
+            writer: self.writer.clone(),
+            vault: self.vault.clone(),
+            clock: self.clock,
+        };
+        let options = TransferOptions::from(&settings.config);
+        let data_dir = &settings.config.data_dir;
+        Ok(Transfers::new(parts, data_dir, options, self.metrics.registry())?)
+    }
+
+    fn provisioner(
+        &self,
+        settings: &Settings,
+        parts: provisioner::Parts,
+    ) -> Result<Arc<Provisioner>, StartError> {
+        let rounds_max = settings.config.provisioning.rounds_max.get();
+        let rounds_max = u8::try_from(rounds_max).unwrap_or(u8::MAX);
+        let counted = provisioner::Metrics::new(self.metrics.registry())?;
+        Ok(Arc::new(Provisioner::new(parts, &self.vault, rounds_max, counted)))
+    }
+
+    fn plans(
+        &self,
+        (data_models, profiles): (&Arc<DataModels>, &Arc<Profiles>),
+        provisioner: &Arc<Provisioner>,
+        equipments: &Arc<Equipments>,
+    ) -> Arc<Plans> {
+        Plans::new(PlansParts {
+            store: Arc::clone(&self.store),
+            registry: Arc::clone(&self.registry),
+            data_models: Arc::clone(data_models),
+            profiles: Arc::clone(profiles),
+            provisioner: Arc::clone(provisioner),
+            equipments: Arc::clone(equipments),
+            clock: self.clock,
+        })
+    }
+}
+
+/// The business's hub, where it has one.
+fn hub(settings: &Settings, clock: Clock) -> Result<Option<equipment::HubParts>, StartError> {
+    let backend = &settings.config.backend;
+    let url = backend.url.as_ref().filter(|_| backend.kind == BackendKind::Http);
+    let Some(url) = url else { return Ok(None) };
+    let options = HubOptions {
+        timeout: backend.timeout.get(),
+        parallel_max: backend.parallel_max.as_usize(),
+        ttl: backend.ttl.get(),
+    };
+    let guard = Arc::new(Networks(backend.networks.clone()));
+    let token = settings.backend_token.as_ref();
+    let carrier = HttpCarrier::new(url.as_str(), token, options.timeout, guard, clock)?;
+    Ok(Some((Arc::new(carrier), options)))
+}
