@@ -217,18 +217,18 @@ impl HoldRow {
 /// a device send a file of its own, and what takes a transfer back does not.
 #[must_use]
 pub fn is_write(kind: &CommandKind) -> bool {
-    match kind {
+    !matches!(
+        kind,
         CommandKind::GetParameters { .. }
-        | CommandKind::GetParameterNames { .. }
-        | CommandKind::GetParameterAttributes { .. }
-        | CommandKind::Refresh { .. }
-        | CommandKind::GetRpcMethods
-        | CommandKind::GetTransfers { .. }
-        | CommandKind::GetOptions { .. }
-        | CommandKind::Upload { .. }
-        | CommandKind::CancelTransfer { .. } => false,
-        _ => true,
-    }
+            | CommandKind::GetParameterNames { .. }
+            | CommandKind::GetParameterAttributes { .. }
+            | CommandKind::Refresh { .. }
+            | CommandKind::GetRpcMethods
+            | CommandKind::GetTransfers { .. }
+            | CommandKind::GetOptions { .. }
+            | CommandKind::Upload { .. }
+            | CommandKind::CancelTransfer { .. }
+    )
 }
 
 #[cfg(test)]
