@@ -52,6 +52,7 @@ mod scrape;
 mod secrets;
 mod sign_in;
 mod sinks;
+mod steering;
 mod stopping;
 mod store_files;
 mod tenants;
@@ -94,6 +95,7 @@ fn main() {
         recorded::trials(),
         secrets::trials(),
         scrape::trials(),
+        steering::trials(),
         stopping::trials(),
         store_files::trials(),
         tenants::trials(),
