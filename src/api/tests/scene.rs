@@ -116,8 +116,7 @@ async fn no_files(
 
 /// A planner and a keeper of no profiles at all.
 fn no_profiles(
-    store: &Arc<dyn Store>,
-    writer: &Writer,
+    (store, writer): (&Arc<dyn Store>, &Writer),
     registry: &Arc<Registry>,
     data_models: &Arc<DataModels>,
     (holds, equipments): (&Arc<Holds>, &Arc<Equipments>),
@@ -212,6 +211,7 @@ impl Scene {
         Self::made(quota_bytes, options, Vec::new()).await
     }
 
+    #[expect(clippy::too_many_lines, reason = "one part after the other, as the daemon has them")]
     async fn made(quota_bytes: u64, options: ApiOptions, keys: Vec<firmware::PublicKey>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (store, writer) = open_store(folder.path(), quota_bytes).await;
@@ -279,8 +279,7 @@ impl Scene {
         let counted = provisioner::Metrics::new(&prometheus).unwrap();
         let provisioner = Arc::new(Provisioner::new(parts, &vault, 5, counted));
         let (plans, keeper) = no_profiles(
-            &store,
-            &writer,
+            (&store, &writer),
             &registry,
             &data_models,
             (&holds, &equipments),
