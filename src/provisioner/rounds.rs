@@ -40,10 +40,9 @@ impl Provisioner {
         let is_same = fresh.is_some_and(|(version, _)| version == mark.values);
         let is_due = kept.held.is_due(now.wall, &it.events, is_claimed)
             || self.may_go_on(&it.tenant, &it.device, mark);
-        if !is_due && !request.is_any && mark.generation == generation {
-            if is_same || self.are_same(&it, mark, now).await {
-                return None;
-            }
+        let is_quiet = !is_due && !request.is_any && mark.generation == generation;
+        if is_quiet && (is_same || self.are_same(&it, mark, now).await) {
+            return None;
         }
         let model = self.model(&it, lessons, now.wall).await;
         let seed = seed(&it.device);

@@ -59,9 +59,7 @@ pub(super) async fn apply(
             set_tag(connection, tenant, device, tag, *present).await
         }
         Operation::SetGroup { tenant, device, group } => {
-            let set = sqlx::query("UPDATE device SET device_group = ? WHERE tenant = ? AND id = ?");
-            let set = set.bind(group.as_deref().map(str::to_owned));
-            on_device(connection, set.bind(tenant.as_str()).bind(device.as_str())).await
+            set_group(connection, tenant, device, group.as_deref()).await
         }
         Operation::Firmware(operation) => rollouts::apply(connection, operation).await,
         Operation::PutDevice { tenant, device, facts, at } => {
@@ -72,12 +70,8 @@ pub(super) async fn apply(
         Operation::SetConnectionRequest { tenant, device, sealed } => {
             set_connection_request(connection, tenant, device, sealed.expose()).await
         }
-        Operation::PutDataModel { tenant, device, at, is_whole, sealed } => {
-            let put = Put { tenant, device, at: *at, is_whole: *is_whole, body: sealed };
-            only(data_models::put(connection, &[put]).await?)
-        }
-        Operation::RemoveDataModel { tenant, device } => {
-            data_models::remove(connection, tenant, device).await
+        Operation::PutDataModel { .. } | Operation::RemoveDataModel { .. } => {
+            keep_data_model(connection, operation).await
         }
         Operation::PutProvision(row) => Ok(provision::put(connection, &[row]).await?),
         Operation::PutCredential(credential) => credentials::put(connection, credential).await,
@@ -113,6 +107,23 @@ pub(super) async fn apply(
     }
 }
 
+/// Keeps or forgets a data model.
+async fn keep_data_model(
+    connection: &mut SqliteConnection,
+    operation: &Operation,
+) -> Result<(), Fault> {
+    match operation {
+        Operation::PutDataModel { tenant, device, at, is_whole, sealed } => {
+            let put = Put { tenant, device, at: *at, is_whole: *is_whole, body: sealed };
+            only(data_models::put(connection, &[put]).await?)
+        }
+        Operation::RemoveDataModel { tenant, device } => {
+            data_models::remove(connection, tenant, device).await
+        }
+        _ => Ok(()),
+    }
+}
+
 /// What became of the one thing that was asked for.
 fn only(outcomes: Vec<Result<(), OperationError>>) -> Result<(), Fault> {
     outcomes.into_iter().try_for_each(|outcome| Ok(outcome?))
@@ -135,6 +146,17 @@ async fn claim(
 ) -> Result<(), Fault> {
     let claim = sqlx::query("UPDATE device SET claimed = 1 WHERE tenant = ? AND id = ?");
     on_device(connection, claim.bind(tenant.as_str()).bind(device.as_str())).await
+}
+
+async fn set_group(
+    connection: &mut SqliteConnection,
+    tenant: &Tenant,
+    device: &DeviceId,
+    group: Option<&str>,
+) -> Result<(), Fault> {
+    let set = sqlx::query("UPDATE device SET device_group = ? WHERE tenant = ? AND id = ?");
+    let set = set.bind(group.map(str::to_owned));
+    on_device(connection, set.bind(tenant.as_str()).bind(device.as_str())).await
 }
 
 async fn set_connection_request(
