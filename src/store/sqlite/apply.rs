@@ -70,12 +70,8 @@ pub(super) async fn apply(
         Operation::SetConnectionRequest { tenant, device, sealed } => {
             set_connection_request(connection, tenant, device, sealed.expose()).await
         }
-        Operation::PutDataModel { tenant, device, at, is_whole, sealed } => {
-            let put = Put { tenant, device, at: *at, is_whole: *is_whole, body: sealed };
-            only(data_models::put(connection, &[put]).await?)
-        }
-        Operation::RemoveDataModel { tenant, device } => {
-            data_models::remove(connection, tenant, device).await
+        Operation::PutDataModel { .. } | Operation::RemoveDataModel { .. } => {
+            keep_data_model(connection, operation).await
         }
         Operation::PutProvision(row) => Ok(provision::put(connection, &[row]).await?),
         Operation::PutCredential(_)
@@ -102,6 +98,23 @@ pub(super) async fn apply(
         | Operation::ReplayDeadLetter { .. }
         | Operation::SettleDeadLetters { .. }
         | Operation::RefuseDeadLetters { .. } => readers::apply(connection, operation, head).await,
+    }
+}
+
+/// Keeps or forgets a data model.
+async fn keep_data_model(
+    connection: &mut SqliteConnection,
+    operation: &Operation,
+) -> Result<(), Fault> {
+    match operation {
+        Operation::PutDataModel { tenant, device, at, is_whole, sealed } => {
+            let put = Put { tenant, device, at: *at, is_whole: *is_whole, body: sealed };
+            only(data_models::put(connection, &[put]).await?)
+        }
+        Operation::RemoveDataModel { tenant, device } => {
+            data_models::remove(connection, tenant, device).await
+        }
+        _ => Ok(()),
     }
 }
 
@@ -138,6 +151,17 @@ async fn claim(
 ) -> Result<(), Fault> {
     let claim = sqlx::query("UPDATE device SET claimed = 1 WHERE tenant = ? AND id = ?");
     on_device(connection, claim.bind(tenant.as_str()).bind(device.as_str())).await
+}
+
+async fn set_group(
+    connection: &mut SqliteConnection,
+    tenant: &Tenant,
+    device: &DeviceId,
+    group: Option<&str>,
+) -> Result<(), Fault> {
+    let set = sqlx::query("UPDATE device SET device_group = ? WHERE tenant = ? AND id = ?");
+    let set = set.bind(group.map(str::to_owned));
+    on_device(connection, set.bind(tenant.as_str()).bind(device.as_str())).await
 }
 
 async fn set_connection_request(
