@@ -288,7 +288,7 @@ async fn a_hold_keeps_writes_back_and_nothing_else() {
         let commands = scene.state.desk.queued(&Tenant::default(), &id(ROUTER));
         commands.iter().map(|it| it.id.as_str().to_owned()).collect::<Vec<_>>()
     };
-    assert_eq!(queued(), [read.clone()]);
+    assert_eq!(queued(), std::slice::from_ref(&read));
     let shown = scene.call(&format!("GET /api/v1/commands/{write}"), None).await.json;
     assert_eq!((&shown["state"], &shown["held"]), (&json!("queued"), &json!(true)));
     let shown = scene.call(&format!("GET /api/v1/commands/{read}"), None).await.json;

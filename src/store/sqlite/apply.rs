@@ -153,17 +153,6 @@ async fn claim(
     on_device(connection, claim.bind(tenant.as_str()).bind(device.as_str())).await
 }
 
-async fn set_group(
-    connection: &mut SqliteConnection,
-    tenant: &Tenant,
-    device: &DeviceId,
-    group: Option<&str>,
-) -> Result<(), Fault> {
-    let set = sqlx::query("UPDATE device SET device_group = ? WHERE tenant = ? AND id = ?");
-    let set = set.bind(group.map(str::to_owned));
-    on_device(connection, set.bind(tenant.as_str()).bind(device.as_str())).await
-}
-
 async fn set_connection_request(
     connection: &mut SqliteConnection,
     tenant: &Tenant,
@@ -301,17 +290,6 @@ async fn remove_alias(
         .await?;
     facts.aliases.retain(|held| held != alias);
     set_facts(connection, tenant, device, &facts).await
-}
-
-async fn set_group(
-    connection: &mut SqliteConnection,
-    tenant: &Tenant,
-    device: &DeviceId,
-    group: Option<&str>,
-) -> Result<(), Fault> {
-    let set = sqlx::query("UPDATE device SET device_group = ? WHERE tenant = ? AND id = ?");
-    let set = set.bind(group.map(str::to_owned)).bind(tenant.as_str()).bind(device.as_str());
-    on_device(connection, set).await
 }
 
 async fn set_tag(
