@@ -55,7 +55,13 @@ impl Provisioner {
             self.retries.put(&run.it.tenant, &run.it.device, at);
         }
         self.note_trial(run);
-        let requests = self.waits.take(&run.it.tenant, &run.it.device);
+        // Who asked is told when there is an end.
+        let requests = match standing {
+            Standing::Converged | Standing::Partial | Standing::Stuck => {
+                self.waits.take(&run.it.tenant, &run.it.device)
+            }
+            _ => Vec::new(),
+        };
         let events = self.events(run, (&device, model), &requests, now.wall);
         let is_told = self.activate(run, &device).await;
         let was_from_factory = run.kept.from_factory_at;
@@ -143,48 +149,8 @@ impl Provisioner {
                 events.push(event(EventType::DEVICE_DRIFTED, Json::of(&data)));
             }
         }
-        let (held, before) = (&run.kept.held, &run.before.held);
-        let is_news = held.standing != before.standing;
-        match held.standing {
-            Standing::Converged | Standing::Partial
-                if is_news || run.applied > 0 || !requests.is_empty() =>
-            {
-                let provisioned = Provisioned {
-                    profile: held.profiles.last().map_or("", |name| name),
-                    profiles: &held.profiles,
-                    revision: held.revision.to_string(),
-                    reason: reason(run),
-                    standing: word(held.standing),
-                    applied: run.applied,
-                    refused: &run.kept.lacking,
-                    firmware: device.facts.software_version.as_deref(),
-                    ip: run.it.from,
-                    requests,
-                };
-                events.push(event(EventType::DEVICE_PROVISIONED, Json::of(&provisioned)));
-            }
-            Standing::Stuck if is_news || held.cause != before.cause || !requests.is_empty() => {
-                let data = json!({
-                    "profile": held.profiles.last(),
-                    "profiles": held.profiles,
-                    "revision": held.revision.to_string(),
-                    "reason": reason(run),
-                    "cause": held.cause,
-                    "refused": refused(&run.kept.lacking),
-                    "requests": requests,
-                });
-                events.push(event(EventType::DEVICE_PROVISION_FAILED, Json::of(&data)));
-            }
-            Standing::Unknown if is_news && matches!(run.known, Known::Nothing) => {
-                let data = json!({
-                    "serial": device.facts.serial,
-                    "aliases": device.facts.aliases,
-                    "model": device.facts.model,
-                    "ip": run.it.from,
-                });
-                events.push(event(EventType::DEVICE_UNKNOWN, Json::of(&data)));
-            }
-            _ => {}
+        if let Some((kind, data)) = outcome(run, device, requests) {
+            events.push(event(kind, data));
         }
         if run.has_refreshed
             && let Some(data) = measures(run, model)
@@ -193,6 +159,64 @@ impl Provisioner {
         }
         events
     }
+}
+
+/// How it ended, where that is news.
+fn outcome(run: &Run, device: &Device, requests: &[Box<str>]) -> Option<(EventType, Json)> {
+    let (held, before) = (&run.kept.held, &run.before.held);
+    let is_asked = !requests.is_empty();
+    let is_news = held.standing != before.standing || is_asked;
+    match held.standing {
+        Standing::Converged | Standing::Partial
+            if is_news || run.applied > 0 || lacks_other(run) =>
+        {
+            let provisioned = Provisioned {
+                profile: held.profiles.last().map_or("", |name| name),
+                profiles: &held.profiles,
+                revision: held.revision.to_string(),
+                reason: reason(run),
+                standing: word(held.standing),
+                applied: run.applied,
+                refused: &run.kept.lacking,
+                firmware: device.facts.software_version.as_deref(),
+                ip: run.it.from,
+                requests,
+            };
+            Some((EventType::DEVICE_PROVISIONED, Json::of(&provisioned)))
+        }
+        Standing::Stuck if is_news || held.cause != before.cause => {
+            let data = json!({
+                "profile": held.profiles.last(),
+                "profiles": held.profiles,
+                "revision": held.revision.to_string(),
+                "reason": reason(run),
+                "cause": held.cause,
+                "refused": refused(&run.kept.lacking),
+                "requests": requests,
+            });
+            Some((EventType::DEVICE_PROVISION_FAILED, Json::of(&data)))
+        }
+        Standing::Unknown
+            if held.standing != before.standing && matches!(run.known, Known::Nothing) =>
+        {
+            let data = json!({
+                "serial": device.facts.serial,
+                "aliases": device.facts.aliases,
+                "model": device.facts.model,
+                "ip": run.it.from,
+            });
+            Some((EventType::DEVICE_UNKNOWN, Json::of(&data)))
+        }
+        _ => None,
+    }
+}
+
+/// Whether it lacks other things than before; when they are tried again is no news.
+fn lacks_other(run: &Run) -> bool {
+    let paths = |lacking: &[Lacking]| -> Vec<(Box<str>, Option<u32>)> {
+        lacking.iter().map(|it| (it.path.clone(), it.code)).collect()
+    };
+    paths(&run.kept.lacking) != paths(&run.before.lacking)
 }
 
 /// What a device lacks, as the business is told: paths and causes.
