@@ -56,19 +56,7 @@ pub(super) fn join(
     let (tasks, equipments) = ground.business(settings)?;
     let transfers = ground.transfers(settings)?;
     let profiles = Arc::<Profiles>::default();
-    let upgrades = upgrades::Parts {
-        store: Arc::clone(&ground.store),
-        writer: ground.writer.clone(),
-        registry: Arc::clone(&ground.registry),
-        desk: Arc::clone(&desk),
-        pipeline: Arc::clone(&pipeline),
-        transfers: Arc::clone(&transfers),
-        holds: Arc::clone(&holds),
-        wakes: Arc::clone(&wakes),
-        clock: ground.clock,
-    };
-    let options = UpgradeOptions::new(config, settings.firmware_keys.clone());
-    let upgrades = Upgrades::new(upgrades, options, ground.metrics.registry())?;
+    let upgrades = ground.upgrades(settings, (&desk, &pipeline), &transfers, (&holds, &wakes))?;
     let provisioner = ground.provisioner(
         settings,
         provisioner::Parts {
@@ -182,6 +170,28 @@ impl Ground {
         let options = TransferOptions::from(&settings.config);
         let data_dir = &settings.config.data_dir;
         Ok(Transfers::new(parts, data_dir, options, self.metrics.registry())?)
+    }
+
+    fn upgrades(
+        &self,
+        settings: &Settings,
+        (desk, pipeline): (&Arc<Desk>, &Arc<Pipeline>),
+        transfers: &Arc<Transfers>,
+        (holds, wakes): (&Arc<Holds>, &Arc<Wakes>),
+    ) -> Result<Arc<Upgrades>, StartError> {
+        let parts = upgrades::Parts {
+            store: Arc::clone(&self.store),
+            writer: self.writer.clone(),
+            registry: Arc::clone(&self.registry),
+            desk: Arc::clone(desk),
+            pipeline: Arc::clone(pipeline),
+            transfers: Arc::clone(transfers),
+            holds: Arc::clone(holds),
+            wakes: Arc::clone(wakes),
+            clock: self.clock,
+        };
+        let options = UpgradeOptions::new(&settings.config, settings.firmware_keys.clone());
+        Ok(Upgrades::new(parts, options, self.metrics.registry())?)
     }
 
     fn provisioner(

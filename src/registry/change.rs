@@ -87,9 +87,7 @@ impl Registry {
                     draft.parts.facts.merge(facts);
                 });
             }
-            Operation::Claim { tenant, device } => {
-                self.change(tenant, device, None, |it| it.claimed = true);
-            }
+            Operation::Claim { tenant, device } => self.set_claimed(tenant, device),
             Operation::SetConnectionRequest { tenant, device, sealed } => {
                 self.change(tenant, device, None, |draft| {
                     draft.parts.connection_request = Some(sealed.clone());
@@ -143,6 +141,10 @@ impl Registry {
                 false => aliases.retain(|it| it != alias),
             }
         });
+    }
+
+    fn set_claimed(&self, tenant: &Tenant, device: &DeviceId) {
+        self.change(tenant, device, None, |draft| draft.claimed = true);
     }
 
     fn set_tag(&self, tenant: &Tenant, device: &DeviceId, tag: &str, is_present: bool) {
