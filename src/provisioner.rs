@@ -3,7 +3,7 @@
 //! The order of a session: names by which the business may know the device; what the business says;
 //! rounds of [`provisioning::decide`] and calls until nothing is left; firmware; and where the device
 //! came from factory settings, the business is told. What is remembered between sessions is in the
-//! store, and of it in memory only the [`Mark`](crate::registry::Mark) by which a steady device is
+//! store, and of it in memory only the [`Mark`] by which a steady device is
 //! told: it reads nothing and waits for nothing.
 //!
 //! It never speaks to a device: the CWMP driver gives it what was answered, and takes what to ask.
