@@ -142,26 +142,23 @@ impl Provisioner {
         u32::try_from(generation % u64::from(u32::MAX)).map_or(1, |it| it + 1)
     }
 
-    /// What its profiles say is peculiar about a device, before its session begins.
-    pub fn quirks(
-        &self,
-        tenant: &Tenant,
-        device: &DeviceId,
-        facts: Option<&DeviceFacts>,
-    ) -> Quirks {
+    /// Whether profiles say of any devices what is peculiar about them.
+    pub fn knows_quirks(&self, tenant: &Tenant, device: &DeviceId) -> bool {
         let set = self.parts.profiles.set_for(tenant, device);
-        if set.profiles().iter().all(|profile| profile.quirks.is_empty()) {
-            return Quirks::default();
+        set.profiles().iter().any(|profile| !profile.quirks.is_empty())
+    }
+
+    /// What its profiles say is peculiar about a device, before its session begins: as it was decided
+    /// last, and of one that never was, by what its Inform says.
+    pub fn quirks(&self, tenant: &Tenant, device: &DeviceId, facts: &DeviceFacts) -> Quirks {
+        let mark = self.parts.registry.mark(tenant, device);
+        if let Some(mark) = mark.filter(|mark| mark.standing != Standing::New) {
+            return quirks::from_bits(mark.quirks);
         }
-        match (self.parts.registry.mark(tenant, device), facts) {
-            (Some(mark), _) if mark.standing != Standing::New => quirks::from_bits(mark.quirks),
-            (_, Some(facts)) => {
-                let subject =
-                    Subject { id: device, facts, tags: &[], group: None, customer: None, root: "" };
-                quirks_of(&set.layers(&subject, None))
-            }
-            (_, None) => Quirks::default(),
-        }
+        let set = self.parts.profiles.set_for(tenant, device);
+        let (tags, group, customer, root) = (&[][..], None, None, "");
+        let subject = Subject { id: device, facts, tags, group, customer, root };
+        quirks_of(&set.layers(&subject, None))
     }
 
     /// What is remembered of a device; nothing when it was never decided on.
@@ -231,7 +228,7 @@ impl Provisioner {
     async fn keep(&self, run: &Run, events: Vec<Event>, at_once: bool) -> Result<(), WriteError> {
         let (tenant, device) = (&run.it.tenant, &run.it.device);
         let row = run.kept.row(tenant, device);
-        let mark = Mark::new(row.mark, run.generation);
+        let mark = run.kept.mark(run.generation);
         if at_once || !events.is_empty() {
             self.behind.write(&self.parts.writer, events, row).await?;
         } else {

@@ -455,9 +455,10 @@ impl CwmpListener {
         inform: &Inform,
         device: &DeviceId,
     ) -> ::cwmp::Quirks {
-        let profiled = self.parts.provisioner.quirks(&self.tenant, device, kept);
-        if self.options.quirks.is_empty() {
-            return profiled;
+        let provisioner = &self.parts.provisioner;
+        let is_profiled = provisioner.knows_quirks(&self.tenant, device);
+        if self.options.quirks.is_empty() && !is_profiled {
+            return ::cwmp::Quirks::default();
         }
         let said = ::cwmp::facts_of(inform);
         let facts = match kept {
@@ -470,7 +471,11 @@ impl CwmpListener {
             }
             None => said,
         };
-        quirks::union(profiled, quirks::of(&self.options.quirks, Some(&facts), device))
+        let ruled = quirks::of(&self.options.quirks, Some(&facts), device);
+        match is_profiled {
+            true => quirks::union(ruled, provisioner.quirks(&self.tenant, device, &facts)),
+            false => ruled,
+        }
     }
 
     /// As many devices are in a session as may be: this one comes back.

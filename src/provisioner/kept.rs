@@ -5,6 +5,7 @@
 //! devices' are one write; a crash loses it, and the next session decides without it.
 
 use crate::quirks;
+use crate::registry::Mark;
 use crate::store::{Operation, ProvisionMark, ProvisionRow, WriteError, Writer};
 use cwmp::Quirks;
 use dashmap::DashMap;
@@ -81,14 +82,24 @@ impl Kept {
     #[must_use]
     pub fn row(&self, tenant: &Tenant, device: &DeviceId) -> ProvisionRow {
         let body = serde_json::to_string(self).expect("paths, causes and times are plain JSON");
-        let mark = ProvisionMark {
-            standing: self.held.standing,
-            due_at: self.held.due_at,
+        let mark = ProvisionMark { standing: self.held.standing, quirks: self.quirks };
+        ProvisionRow { tenant: tenant.clone(), device: device.clone(), mark, body: body.into() }
+    }
+
+    /// What a session must know before it reads it; decided under that state of the profiles.
+    #[must_use]
+    pub fn mark(&self, generation: u32) -> Mark {
+        let due_s = self.held.due_at.map_or(0, Timestamp::as_second).max(0);
+        Mark {
             values: self.values,
+            generation,
+            due_s: u32::try_from(due_s).unwrap_or(u32::MAX),
+            standing: self.held.standing,
             quirks: self.quirks,
             awaits_claim: self.held.awaits_claim,
-        };
-        ProvisionRow { tenant: tenant.clone(), device: device.clone(), mark, body: body.into() }
+            is_requested: false,
+            is_ordered: false,
+        }
     }
 
     /// Remembers what its last plan could not do.

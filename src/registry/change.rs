@@ -101,7 +101,7 @@ impl Registry {
                 self.set_data_model(tenant, device, Kept::Nothing);
             }
             Operation::PutProvision(row) => {
-                self.settle_mark(&row.tenant, &row.device, Mark::new(row.mark, 0));
+                self.settle_mark(&row.tenant, &row.device, Mark::kept(row.mark));
             }
             Operation::CreateCommand { .. }
             | Operation::ChangeCommand { .. }

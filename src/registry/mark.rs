@@ -4,7 +4,6 @@
 use super::Registry;
 use super::record::Record;
 use crate::store::ProvisionMark;
-use jiff::Timestamp;
 use model::{DeviceId, Tenant};
 use provisioning::Standing;
 use std::sync::atomic::Ordering;
@@ -59,20 +58,10 @@ const ALL: [Standing; STANDINGS] = [
 const _: () = assert!(size_of::<Mark>() == 24, "a million of them are 24 MB");
 
 impl Mark {
-    /// What the store keeps, decided under that state of the profiles.
+    /// What the store keeps of it: it is to be decided anew.
     #[must_use]
-    pub fn new(kept: ProvisionMark, generation: u32) -> Self {
-        let due_s = kept.due_at.map_or(0, Timestamp::as_second).max(0);
-        Self {
-            values: kept.values,
-            generation,
-            due_s: u32::try_from(due_s).unwrap_or(u32::MAX),
-            standing: kept.standing,
-            quirks: kept.quirks,
-            awaits_claim: kept.awaits_claim,
-            is_requested: false,
-            is_ordered: false,
-        }
+    pub fn kept(kept: ProvisionMark) -> Self {
+        Self { standing: kept.standing, quirks: kept.quirks, ..Self::default() }
     }
 }
 
@@ -86,7 +75,7 @@ impl Registry {
 
     /// It stood so when that was kept last: at start, after the devices.
     pub fn load_mark(&self, tenant: &Tenant, id: &DeviceId, kept: ProvisionMark) {
-        self.marked(tenant, id, |record| record.mark = Mark::new(kept, 0));
+        self.marked(tenant, id, |record| record.mark = Mark::kept(kept));
     }
 
     /// It stands so from now on; what was asked for meanwhile stays asked for. `None` when it is

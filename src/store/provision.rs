@@ -1,6 +1,5 @@
 //! What is kept of how devices stand to what they should be.
 
-use jiff::Timestamp;
 use model::{DeviceId, Tenant};
 use provisioning::Standing;
 
@@ -11,25 +10,19 @@ pub struct ProvisionRow {
     pub tenant: Tenant,
     /// Which.
     pub device: DeviceId,
-    /// What a session must know before it reads anything.
+    /// What of it is known without reading it.
     pub mark: ProvisionMark,
     /// All of it, as its keeper (`crate::provisioner`) reads it.
     pub body: Box<str>,
 }
 
-/// What a session must know of how a device stands before it reads anything.
+/// What of it is known without reading it.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct ProvisionMark {
     /// How it stands.
     pub standing: Standing,
-    /// Before when nothing need be done by itself; `None`: at the next session.
-    pub due_at: Option<Timestamp>,
-    /// The version of the values that it was made from; 0 when there were none.
-    pub values: u64,
     /// What its profiles say is peculiar about it, as bits.
     pub quirks: u8,
-    /// Whether something waits for its equipment's claim alone.
-    pub awaits_claim: bool,
 }
 
 /// Every standing, as it is numbered in the store. Only ever added to at the end.

@@ -1,7 +1,7 @@
 //! How devices stand to what they should be.
 
-use super::column::{self, nanos, undecodable};
-use super::multi_row::MultiRow;
+use super::column::{self, undecodable};
+use super::multi_row::{MultiRow, Values};
 use crate::store::provision::{standing_number, standing_of};
 use crate::store::{ProvisionMark, ProvisionRow};
 use model::{DeviceId, Tenant};
@@ -12,15 +12,24 @@ use std::sync::{Arc, LazyLock};
 /// A device that is not there is passed over.
 static UPSERT: LazyLock<MultiRow> = LazyLock::new(|| {
     MultiRow::new(
-        "WITH put (tenant, device, standing, due_at, version, quirks, claim, body) AS (VALUES ",
-        "(?,?,?,?,?,?,?,?)",
-        ") INSERT INTO provision (tenant, device, standing, due_at, values_version, quirks, \
-         awaits_claim, body) \
-         SELECT put.tenant, put.device, standing, due_at, version, quirks, claim, body \
+        "WITH put (tenant, device, body) AS (VALUES ",
+        "(?,?,?)",
+        ") INSERT INTO provision (tenant, device, body) SELECT put.tenant, put.device, body \
+         FROM put CROSS JOIN device ON device.tenant = put.tenant AND device.id = put.device \
+         WHERE true ON CONFLICT (tenant, device) DO UPDATE SET body = excluded.body",
+    )
+});
+
+static UPSERT_MARKS: LazyLock<MultiRow> = LazyLock::new(|| {
+    MultiRow::new(
+        "WITH put (tenant, device, standing, quirks) AS (VALUES ",
+        "(?,?,?,?)",
+        ") INSERT INTO provision_mark (tenant, device, standing, quirks) \
+         SELECT put.tenant, put.device, standing, quirks \
          FROM put CROSS JOIN device ON device.tenant = put.tenant AND device.id = put.device \
          WHERE true ON CONFLICT (tenant, device) DO UPDATE SET standing = excluded.standing, \
-         due_at = excluded.due_at, values_version = excluded.values_version, \
-         quirks = excluded.quirks, awaits_claim = excluded.awaits_claim, body = excluded.body",
+         quirks = excluded.quirks \
+         WHERE standing <> excluded.standing OR quirks <> excluded.quirks",
     )
 });
 
@@ -29,18 +38,21 @@ pub(super) async fn put(
     connection: &mut SqliteConnection,
     rows: &[&ProvisionRow],
 ) -> Result<(), sqlx::Error> {
-    let bind = |row: &&ProvisionRow, values: &mut super::multi_row::Values| {
-        let ProvisionMark { standing, due_at, values: version, quirks, awaits_claim } = row.mark;
+    let key = |row: &ProvisionRow, values: &mut Values| {
         values.push(Arc::<str>::from(row.tenant.as_str()));
         values.push(Arc::<str>::from(row.device.as_str()));
-        values.push(standing_number(standing));
-        values.push(due_at.map(nanos));
-        values.push(version.cast_signed());
-        values.push(i64::from(quirks));
-        values.push(awaits_claim);
-        values.push(Arc::<str>::from(&*row.body));
     };
-    UPSERT.execute_padded(connection, rows, bind).await
+    let bodies = UPSERT.execute_padded(connection, rows, |row, values| {
+        key(row, values);
+        values.push(Arc::<str>::from(&*row.body));
+    });
+    bodies.await?;
+    let marks = UPSERT_MARKS.execute_padded(connection, rows, |row, values| {
+        key(row, values);
+        values.push(standing_number(row.mark.standing));
+        values.push(i64::from(row.mark.quirks));
+    });
+    marks.await
 }
 
 /// Reads the marks of devices in the order of (tenant, id).
@@ -51,8 +63,8 @@ pub(super) async fn marks(
 ) -> Result<Vec<(Tenant, DeviceId, ProvisionMark)>, sqlx::Error> {
     let (tenant, id) = after.as_ref().map_or(("", ""), |(t, id)| (t.as_str(), id.as_str()));
     let rows = sqlx::query(
-        "SELECT tenant, device, standing, due_at, values_version, quirks, awaits_claim \
-         FROM provision WHERE (tenant, device) > (?, ?) ORDER BY tenant, device LIMIT ?",
+        "SELECT tenant, device, standing, quirks FROM provision_mark \
+         WHERE (tenant, device) > (?, ?) ORDER BY tenant, device LIMIT ?",
     )
     .bind(tenant)
     .bind(id)
@@ -78,13 +90,9 @@ pub(super) async fn get(
 }
 
 fn mark(row: &SqliteRow, first: usize) -> Result<ProvisionMark, sqlx::Error> {
-    let version: i64 = row.try_get(first + 2)?;
-    let quirks: i64 = row.try_get(first + 3)?;
+    let quirks: i64 = row.try_get(first + 1)?;
     Ok(ProvisionMark {
         standing: standing_of(row.try_get(first)?).ok_or_else(|| undecodable("a standing"))?,
-        due_at: column::time_if_any(row, first + 1)?,
-        values: version.cast_unsigned(),
         quirks: u8::try_from(quirks).map_err(|_| undecodable("quirks"))?,
-        awaits_claim: row.try_get(first + 4)?,
     })
 }

@@ -9,6 +9,7 @@ use model::{
 use tempfile::TempDir;
 
 mod data_models;
+mod provision;
 mod steering;
 
 const QUOTA: u64 = 64 * 1024 * 1024;
