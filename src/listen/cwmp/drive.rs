@@ -101,10 +101,12 @@ impl CwmpListener {
         loop {
             let (facts, tickets, step) = collect(owned, &self.parts.metrics, self.parts.clock);
             let is_quiet = facts.is_empty();
-            // Who hears that a refresh is done looks at what it brought.
+            // Who hears that a command is done looks at what it brought.
             let refreshed = refreshed(owned, &facts);
             if refreshed.is_some() || owned.lessons.are_many() {
                 self.keep_lessons(owned, refreshed == Some(true)).await;
+            } else if facts.iter().any(ends_command) && !self.note_lessons(owned) {
+                self.keep_lessons(owned, false).await;
             }
             if !is_quiet {
                 let recorded = self.record(facts).await;
@@ -187,11 +189,16 @@ fn collect(
 fn refreshed(owned: &Owned, facts: &[Fact]) -> Option<bool> {
     let ends = |fact: &Fact| {
         let Fact::Command(change) = fact else { return None };
-        let is_over = matches!(change.state, CommandState::Done | CommandState::Failed);
-        let (_, is_whole) = owned.refreshes.iter().find(|(id, _)| is_over && *id == change.id)?;
+        let is_refresh = |(id, _): &&(_, _)| ends_command(fact) && *id == change.id;
+        let (_, is_whole) = owned.refreshes.iter().find(is_refresh)?;
         Some(*is_whole && change.state == CommandState::Done)
     };
     facts.iter().filter_map(ends).reduce(|left, right| left | right)
+}
+
+fn ends_command(fact: &Fact) -> bool {
+    let is_end = |state| matches!(state, CommandState::Done | CommandState::Failed);
+    matches!(fact, Fact::Command(change) if is_end(change.state))
 }
 
 /// Counts a call of ours. Codes that TR-069 does not name (A.5.1) are one label together.
