@@ -1,6 +1,8 @@
 //! Changed profiles on trial, plans in a terminal: over signals, restarts and `kill -9`.
 
+use crate::cpe::{Visit, post};
 use crate::daemon::{Daemon, until};
+use crate::http::Connection;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 use std::fs;
@@ -16,6 +18,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         crate::trial("steering::a_faulty_profile_changes_nothing", a_faulty_profile),
         crate::trial("steering::a_trial_outlasts_a_kill", a_trial_outlasts_a_kill),
         crate::trial("steering::a_hold_outlasts_a_kill", a_hold_outlasts_a_kill),
+        crate::trial("steering::a_hold_stops_the_next_write", a_hold_stops_the_next_write),
         crate::trial("steering::a_plan_says_by_its_exit_code", a_plan_says_by_its_exit_code),
     ]
 }
@@ -106,6 +109,43 @@ fn a_hold_outlasts_a_kill() {
     daemon.call("DELETE", &lift, &Value::Null);
     let visit = cpe.visit(&[("2 PERIODIC", "")]).unwrap();
     assert!(visit.calls.iter().any(|call| call == "Reboot"), "{:?}", visit.calls);
+}
+
+/// Put in the middle of a session, between one write and the next.
+fn a_hold_stops_the_next_write() {
+    let (daemon, _dir) = start("");
+    let cpe = crate::cpe::Cpe::new(daemon.ports.cwmp, "S1", &daemon.enrolment());
+    let url = format!("/api/v1/devices/{}/commands", cpe.id());
+    let send = |body: Value| {
+        let made = daemon.call("POST", &url, &body);
+        format!("/api/v1/commands/{}", made["id"].as_str().unwrap())
+    };
+    let code = "InternetGatewayDevice.DeviceInfo.ProvisioningCode";
+    let first = send(json!({ "kind": "set_parameters", "values": { code: "Z" } }));
+    let second = send(json!({ "kind": "reboot" }));
+    let mut connection = Connection::open(daemon.ports.cwmp).unwrap();
+    let inform = cpe.inform(&[("2 PERIODIC", "")]);
+    let challenge = post(&mut connection, &[], &inform).unwrap();
+    let authorization = cpe.sign(&challenge).unwrap();
+    let headers = [("Authorization", authorization.as_str())];
+    assert_eq!(post(&mut connection, &headers, &inform).unwrap().status, 200);
+    // Without a cookie the session is that of the connection.
+    let (mut visit, mut body) = (Visit::default(), String::new());
+    loop {
+        let answer = post(&mut connection, &[], &body).unwrap();
+        if answer.status == 204 || answer.body.is_empty() {
+            break;
+        }
+        body = cpe.serve(&answer.text(), &mut visit);
+        if visit.calls.last().is_some_and(|call| call == "SetParameterValues") {
+            daemon.call("POST", "/api/v1/hold", &json!({ "reason": "smoke" }));
+        }
+    }
+    let writes: Vec<_> = visit.calls.iter().filter(|call| !call.starts_with("Get")).collect();
+    assert_eq!(writes, ["SetParameterValues"], "what was sent is done, and nothing more");
+    assert_eq!(daemon.call("GET", &first, &Value::Null)["state"], "done");
+    let waiting = daemon.call("GET", &second, &Value::Null);
+    assert_eq!((&waiting["state"], &waiting["held"]), (&json!("queued"), &json!(true)));
 }
 
 fn a_plan_says_by_its_exit_code() {
