@@ -13,9 +13,6 @@ mod texts;
 mod trial;
 mod values;
 
-#[cfg(test)]
-mod tests;
-
 pub use keeper::{EndError, Keeper, KeeperParts, LoadError, Taken};
 pub use metrics::Metrics;
 pub use sweep::Touched;

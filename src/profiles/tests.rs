@@ -1,1 +1,0 @@
-//! Profiles over a store.
