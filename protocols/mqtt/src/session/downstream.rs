@@ -53,6 +53,7 @@ impl Session {
         let asked = match delivery.qos {
             model::QoS::AtMostOnce => QoS::AtMostOnce,
             model::QoS::AtLeastOnce => QoS::AtLeastOnce,
+            model::QoS::ExactlyOnce => QoS::ExactlyOnce,
         };
         let body_len = message::publish_len(delivery.topic, asked, delivery.payload.len());
         if body_len > self.options.packet_len_max {
