@@ -67,6 +67,14 @@ pub(super) enum Stage {
     Released,
 }
 
+impl Inflight {
+    /// Whether an earlier connection has sent that command, or the client has it.
+    fn remembers(&self, command: &CommandId) -> bool {
+        matches!(&self.what, What::Command(id) if id == command)
+            && matches!(self.stage, Stage::Resumed | Stage::Received | Stage::Released)
+    }
+}
+
 impl Session {
     /// Sends the board a command, if it can be sent now.
     ///
@@ -102,22 +110,19 @@ impl Session {
             return Err(Undeliverable::TooLong);
         }
         let granted = self.subscribed_qos(topic).ok_or(Undeliverable::NotSubscribed)?;
-        let is_it =
-            |known: &Inflight| matches!(&known.what, What::Command(id) if *id == delivery.command);
-        let resumed = self.inflight.iter().position(is_it);
-        if let Some(known) = resumed.and_then(|index| self.inflight.get(index)) {
-            if known.stage != Stage::Resumed {
-                // The board has it, and its acknowledgement was not kept.
-                self.emit(step(&delivery.command, CommandState::Delivered, None), Reply::Record);
-                return Ok(());
-            }
+        let remembered = self.inflight.iter().position(|known| known.remembers(&delivery.command));
+        let known = remembered.and_then(|index| self.inflight.get(index));
+        if known.is_some_and(|known| known.stage != Stage::Resumed) {
+            // The board has it, and its acknowledgement was not kept.
+            self.emit(step(&delivery.command, CommandState::Delivered, None), Reply::Record);
+            return Ok(());
         }
         if !self.has_room() {
             self.starved = true;
             return Err(Undeliverable::WindowFull);
         }
         let qos = asked.min(granted);
-        let resumed = resumed.and_then(|index| self.inflight.remove(index));
+        let resumed = remembered.and_then(|index| self.inflight.remove(index));
         let packet_id =
             resumed.as_ref().map_or_else(|| self.free_packet_id(), |known| known.packet_id);
         let sent = step(&delivery.command, CommandState::Sent, None);
