@@ -3,6 +3,7 @@
 use crate::broker::Broker;
 use crate::cwmp::ClientCertificates;
 use crate::http::BackendKind;
+use crate::mqtt::BoardCertificates;
 use crate::read::Reader;
 use crate::sink::{Sink, SinkKind};
 use crate::top::{Auth, Config};
@@ -13,7 +14,9 @@ use std::net::SocketAddr;
 pub(crate) fn contradictions(config: &Config, reader: &mut Reader) {
     tls(config, reader);
     client_certificates(config, reader);
+    board_certificates(config, reader);
     listeners(config, reader);
+    acl(config, reader);
     names(config, reader);
     tenants(config, reader);
     limits(config, reader);
@@ -46,9 +49,11 @@ fn tls(config: &Config, reader: &mut Reader) {
         }
     }
     let certified = tls.self_signed || tls.cert.is_some() || tls.key.is_some();
-    for (key, listen) in
-        [("cwmp.tls_listen", config.cwmp.tls_listen), ("mqtt.tls_listen", config.mqtt.tls_listen)]
-    {
+    for (key, listen) in [
+        ("cwmp.tls_listen", config.cwmp.tls_listen),
+        ("mqtt.tls_listen", config.mqtt.tls_listen),
+        ("mqtt.websocket_tls_listen", config.mqtt.websocket_tls_listen),
+    ] {
         if listen.is_some() && !certified {
             let message = "needs `tls.cert` and `tls.key`, or `tls.self_signed = true`";
             let keys = [key, "tls.cert", "tls.key", "tls.self_signed"];
@@ -85,12 +90,44 @@ fn client_certificates(config: &Config, reader: &mut Reader) {
     }
 }
 
+/// What asking boards for certificates needs.
+fn board_certificates(config: &Config, reader: &mut Reader) {
+    let mqtt = &config.mqtt;
+    let key = "mqtt.client_certificates";
+    if mqtt.client_certificates == BoardCertificates::Off {
+        let given = [
+            ("mqtt.client_ca_file", mqtt.client_ca_file.is_some()),
+            ("mqtt.client_crl_file", mqtt.client_crl_file.is_some()),
+        ];
+        for (file, _) in given.into_iter().filter(|(_, given)| *given) {
+            let message = "is for `mqtt.client_certificates`, which is off";
+            reader.contradiction(&[file, key], message.to_owned());
+        }
+        return;
+    }
+    if mqtt.client_ca_file.is_none() {
+        let other = "mqtt.client_ca_file";
+        reader.contradiction(&[key, other], format!("needs `{other}`"));
+    }
+    if mqtt.tls_listen.is_none() && mqtt.websocket_tls_listen.is_none() {
+        let keys = [key, "mqtt.tls_listen", "mqtt.websocket_tls_listen"];
+        let message = "needs `mqtt.tls_listen` or `mqtt.websocket_tls_listen`";
+        reader.contradiction(&keys, message.to_owned());
+    }
+    if mqtt.auth == Auth::Open {
+        let message = "is given beside `auth = \"open\"`, which asks for no proof";
+        reader.contradiction(&[key, "mqtt.auth"], message.to_owned());
+    }
+}
+
 fn listeners(config: &Config, reader: &mut Reader) {
     let all = [
         ("cwmp.listen", Some(config.cwmp.listen)),
         ("cwmp.tls_listen", config.cwmp.tls_listen),
         ("mqtt.listen", Some(config.mqtt.listen)),
         ("mqtt.tls_listen", config.mqtt.tls_listen),
+        ("mqtt.websocket_listen", config.mqtt.websocket_listen),
+        ("mqtt.websocket_tls_listen", config.mqtt.websocket_tls_listen),
         ("public.listen", Some(config.public.listen)),
         ("operator.listen", Some(config.operator.listen)),
         ("bus.listen", config.has_bus().then_some(config.bus.listen)),
@@ -114,6 +151,22 @@ fn collide(left: SocketAddr, right: SocketAddr) -> bool {
         it.is_unspecified() && (it.is_ipv6() || other.is_ipv4())
     };
     left.port() != 0 && left.port() == right.port() && (a == b || covers(a, b) || covers(b, a))
+}
+
+/// Most templates of one kind in `[mqtt.acl]`: every message is held against all of them.
+const TEMPLATES_MAX: usize = 100;
+
+fn acl(config: &Config, reader: &mut Reader) {
+    let acl = &config.mqtt.acl;
+    for (key, templates) in [
+        ("mqtt.acl.publish", &acl.publish),
+        ("mqtt.acl.subscribe", &acl.subscribe),
+        ("mqtt.acl.deny", &acl.deny),
+    ] {
+        if templates.len() > TEMPLATES_MAX {
+            reader.contradiction(&[key], format!("has more than {TEMPLATES_MAX} entries"));
+        }
+    }
 }
 
 /// Names that must be there once.

@@ -7,6 +7,7 @@
 //! The doc comment of each key is its only documentation: `config/REFERENCE.md` is written from it,
 //! and `config/lastmile.toml` is compared with the defaults by a test.
 
+mod acl;
 mod bounded;
 mod broker;
 mod check;
@@ -30,6 +31,7 @@ mod top;
 mod ussd;
 mod warn;
 
+pub use acl::TopicTemplate;
 pub use bounded::{Bounded, DAY, GIB, HOUR, KIB, MIB, MINUTE, Period, SECOND, Size, TIB};
 pub use broker::{Broker, ClientId, TopicPrefix};
 pub use checks::{Checks, Dbm};
@@ -38,7 +40,7 @@ pub use cwmp::{ClientCertificates, ConnectionRequest, Credential, Cwmp, Discover
 pub use fault::{Cause, Fault, Faults, Warning};
 pub use files::{Files, Firmware};
 pub use http::{Backend, BackendKind, Operator, Public, Tls};
-pub use mqtt::Mqtt;
+pub use mqtt::{BoardAcl, BoardCertificates, Mqtt};
 pub use provisioning::Provisioning;
 pub use public_key::PublicKeyText;
 pub use quirk::{Quirk, QuirkFlag, Said};

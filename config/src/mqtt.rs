@@ -1,9 +1,11 @@
 //! `[mqtt]`: boards.
 
-use crate::bounded::{Bounded, KIB, MIB, MINUTE, Period, SECOND, Size};
-use crate::section::section;
+use crate::acl::TopicTemplate;
+use crate::bounded::{Bounded, HOUR, KIB, MIB, MINUTE, Period, SECOND, Size};
+use crate::section::{section, words};
 use crate::top::Auth;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 section! {
     /// Boards, over MQTT.
@@ -13,8 +15,35 @@ section! {
         /// Where boards connect with TLS 1.2 or 1.3 (8883 is registered); needs a certificate in
         /// `[tls]`. Off by default, because no certificate is there at first.
         restart tls_listen: Option<SocketAddr> = none,
+        /// Where MQTT goes through WebSocket (MQTT 5 section 6; path `/mqtt`, subprotocol `mqtt` or
+        /// `mqttv3.1`) without TLS: for browsers, and for networks that let HTTP through and no more.
+        /// Off by default: boards need it seldom.
+        restart websocket_listen: Option<SocketAddr> = none,
+        /// The same with TLS, under the certificate in `[tls]`. For a browser it should be one that
+        /// browsers trust.
+        restart websocket_tls_listen: Option<SocketAddr> = none,
+        /// Longest time for the HTTP request by which a connection becomes a WebSocket, against peers
+        /// that send a byte a minute. The wait for CONNECT begins after it.
+        restart websocket_handshake_timeout: Period<SECOND, { 5 * MINUTE }> = "10s",
+        /// Largest message of WebSocket, whole or in parts; a larger one ends the connection (1009). It is
+        /// gathered before any of it is read, so this is what a stranger can make us hold. A packet may
+        /// be cut into several, and several packets may be one; most clients send one packet in each.
+        restart websocket_frame_max: Size<KIB, { 16 * MIB }> = "256 KiB",
         /// Whether a board must sign in. `open` is for a lab: it opens every topic to everyone too.
         restart auth: Auth = "required",
+        /// Whether boards are asked for a certificate on `tls_listen` and `websocket_tls_listen`. One that
+        /// names the board (its common name, or an alternative name that is a DNS name or a URI, is the
+        /// client id, the identity or an alias of the board) is its proof, and no password is asked for;
+        /// one that names another is refused, and an event. `allowed` serves those without, too;
+        /// `required` serves no board without, nor any where there is no TLS. One that `client_ca_file`
+        /// did not sign ends the connection in either case.
+        restart client_certificates: BoardCertificates = "off",
+        /// Who signs boards' certificates: one or more authorities, as PEM. Read again on SIGHUP. Whoever
+        /// they sign for is a board: name those of your boards alone, never a public one.
+        restart client_ca_file: Option<PathBuf> = none,
+        /// Certificates that these authorities took back: one or more lists, as PEM. Read again on
+        /// SIGHUP; a list that is overdue still counts.
+        restart client_crl_file: Option<PathBuf> = none,
         /// Longest wait for CONNECT after the connection. A board on LTE-M needs two round trips of
         /// a second; ten leave room for a retransmission.
         restart connect_timeout: Period<SECOND, { 5 * MINUTE }> = "10s",
@@ -36,15 +65,65 @@ section! {
         /// Most publishes per second of one board; beyond it the socket is not read until the second
         /// is over. A board that has been out of reach empties its queue at some hundreds.
         restart publish_rate_max: Bounded<1, 1_000_000> = 2000,
+        /// Most publishes per second of all boards and programs of a tenant together; beyond it their
+        /// sockets are not read until the second is over, and nothing is lost. Off by default: what the
+        /// store commits is the natural limit, and this is for tenants who share one.
+        restart publish_rate_tenant_max: Option<Bounded<1, 10_000_000>> = none,
+        /// Most CONNECTs per second that are looked at, all listeners together; the next is told to come
+        /// back (0x9F in MQTT 5, "server unavailable" before). Off by default: a sign-in costs some
+        /// microseconds and one write, and a fleet that is turned away comes back at once.
+        restart connect_rate_max: Option<Bounded<1, 1_000_000>> = none,
+        /// Most sign-ins per minute of one board. Beyond it each waits a second and is then told to come
+        /// back, so that one that reconnects in a loop writes no event each time; its session stays as it
+        /// was. Counted after the password was found right: nobody else uses it up. A modem that loses
+        /// its network comes back some times a minute.
+        restart reconnects_per_minute_max: Bounded<1, 1_000_000> = 120,
         /// Longest keep-alive that a board may ask for, and what is taken for 0 (none) as well when
         /// it is set below the protocol's own limit of 65,535 s.
         restart keep_alive_max: Period<SECOND, { 65_535 * SECOND }> = "65535s",
-        /// Most connections at once, both listeners together. An idle one costs some 4 KiB.
+        /// Most connections at once, all listeners together. An idle one costs some 4 KiB, and 8 KiB more
+        /// through WebSocket.
         restart connections_max: Bounded<1, 2_000_000> = 200_000,
+        /// Most connections at once from one address (of IPv6 one /64); the next is closed at once. Off by
+        /// default, since a whole carrier stands behind one address, or a proxy does.
+        restart connections_per_address_max: Option<Bounded<1, 1_000_000>> = none,
+        /// For how long a board may be away without anyone being told. One that is back within this time
+        /// causes neither `lastmile.device.disconnected` nor `lastmile.device.connected`; of one that is not,
+        /// the first comes when the time is over, with the moment and the cause of its leaving. What waits
+        /// is on disk, so a crash loses none of it. At 0 everything is told at once.
+        restart presence_debounce: Period<0, HOUR> = "0s",
         /// Failed sign-ins per minute from one address, or at one board's user name from all addresses,
         /// before the next wait. A board whose name is guessed at is still heard from the address where
-        /// it was last. There is no limit of connections per address, since a whole carrier stands
-        /// behind one.
+        /// it was last.
         restart failed_sign_ins_per_minute: Bounded<1, 100_000> = 10,
+        /// What boards may publish and read.
+        section acl: BoardAcl = {},
+    }
+}
+
+section! {
+    /// What boards may publish and read, where they sign in: topic filters in which a level may be
+    /// `{device}` (any name of the board: its client id, identity or an alias) or `{client_id}`. Closed:
+    /// what none of them names is refused. A subscription that shares topics with what may be read is
+    /// granted and cut to that. At most 100 of each kind, since every message is held against them.
+    BoardAcl "[mqtt.acl]" "mqtt.acl." {
+        /// What a board may publish. Events come of it, whatever the topic.
+        restart publish: Vec<TopicTemplate> = ["boards/{device}/up/#", "customer_mngt"],
+        /// What a board may read. Commands go to topics under `boards/{device}/down/`.
+        restart subscribe: Vec<TopicTemplate> = ["boards/{device}/down/#"],
+        /// What it may neither publish nor read, whatever the other two say.
+        restart deny: Vec<TopicTemplate> = [],
+    }
+}
+
+words! {
+    /// Whether boards show certificates.
+    BoardCertificates {
+        /// They are not asked for any.
+        Off = "off",
+        /// They are asked, and may have none.
+        Allowed = "allowed",
+        /// No board is served without.
+        Required = "required",
     }
 }

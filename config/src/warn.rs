@@ -2,6 +2,7 @@
 
 use crate::cwmp::ClientCertificates;
 use crate::fault::Warning;
+use crate::mqtt::BoardCertificates;
 use crate::quirk::QuirkFlag;
 use crate::top::{Auth, Config};
 use std::net::SocketAddr;
@@ -94,15 +95,29 @@ fn cwmp(config: &Config, warn: &mut impl FnMut(&str, &str)) {
 
 fn mqtt(config: &Config, warn: &mut impl FnMut(&str, &str)) {
     let mqtt = &config.mqtt;
-    if is_open(mqtt.listen) {
+    let needs_certificate = mqtt.client_certificates == BoardCertificates::Required;
+    if is_open(mqtt.listen) && !needs_certificate {
         warn(
             "mqtt.listen",
             "serves boards in plain text: use `mqtt.tls_listen`, or a network that only they reach",
         );
     }
-    let reached = is_open(mqtt.listen) || mqtt.tls_listen.is_some_and(is_open);
+    if mqtt.websocket_listen.is_some_and(is_open) && !needs_certificate {
+        warn(
+            "mqtt.websocket_listen",
+            "takes passwords in plain text: use `mqtt.websocket_tls_listen`, or a proxy with TLS in front",
+        );
+    }
+    let others = [mqtt.tls_listen, mqtt.websocket_listen, mqtt.websocket_tls_listen];
+    let reached = is_open(mqtt.listen) || others.into_iter().flatten().any(is_open);
     if mqtt.auth == Auth::Open && reached {
         warn("mqtt.auth", "opens every topic to anyone who reaches the port: for a lab only");
+    }
+    if mqtt.acl.subscribe.iter().any(|template| template.reaches_others()) {
+        warn("mqtt.acl.subscribe", "lets any board read what others send or are sent");
+    }
+    if mqtt.acl.publish.iter().any(|template| template.reaches_others()) {
+        warn("mqtt.acl.publish", "lets any board speak on others' topics");
     }
 }
 

@@ -10,7 +10,7 @@ use std::path::Path;
 
 /// Values for keys that have no default, as an operator would write them. The lines are commented
 /// out in `lastmile.toml`.
-const EXAMPLES: [(&str, &str); 35] = [
+const EXAMPLES: [(&str, &str); 42] = [
     ("store.url", r#""sqlite:/var/lib/lastmile/store.db""#),
     ("store.key_file", r#""/run/credentials/lastmile.service/store.key""#),
     ("cwmp.tls_listen", r#""0.0.0.0:7548""#),
@@ -27,6 +27,13 @@ const EXAMPLES: [(&str, &str); 35] = [
     ("cwmp.quirk.software", r#""V3R017""#),
     ("cwmp.quirk.flags", r#"["skip_root_names"]"#),
     ("mqtt.tls_listen", r#""0.0.0.0:8883""#),
+    ("mqtt.websocket_listen", r#""127.0.0.1:8083""#),
+    ("mqtt.websocket_tls_listen", r#""0.0.0.0:8084""#),
+    ("mqtt.client_ca_file", r#""/etc/lastmile/boards-ca.pem""#),
+    ("mqtt.client_crl_file", r#""/etc/lastmile/boards-crl.pem""#),
+    ("mqtt.publish_rate_tenant_max", "50_000"),
+    ("mqtt.connect_rate_max", "5000"),
+    ("mqtt.connections_per_address_max", "1000"),
     ("provisioning.profiles", r#""/etc/lastmile/profiles""#),
     ("provisioning.values_file", r#""/etc/lastmile/tenants.toml""#),
     ("public.url", r#""https://gateway.example.net""#),
