@@ -61,14 +61,14 @@ impl Housekeeping {
             self.expire().await;
             self.desk.ring_due(self.clock.now().wall);
             self.notice_silence(&mut silent).await;
-            self.exchange.look().await;
+            self.exchange.look(self.clock.now().wall).await;
             if count.is_multiple_of(WRITE_BEHIND_TICKS) {
                 self.write_behind().await;
                 let now = self.clock.now().wall;
                 self.data_models.write_behind(Some(now), now).await;
                 self.provisioner.write_behind().await;
                 self.provisioner.count();
-                self.exchange.sweep().await;
+                self.exchange.sweep(now).await;
             }
             self.metrics.devices.set(i64::try_from(self.registry.len()).unwrap_or(i64::MAX));
             self.metrics.commands_open.set(i64::try_from(self.desk.len()).unwrap_or(i64::MAX));

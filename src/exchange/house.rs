@@ -38,9 +38,8 @@ struct Dropped<'a> {
 
 impl Exchange {
     /// Does what is due; once a second.
-    pub async fn look(&self) {
+    pub async fn look(&self, now: Timestamp) {
         self.write_behind().await;
-        let now = self.clock.now().wall;
         for session in self.take_due(now) {
             if let Err(error) = self.do_due(&session, now).await {
                 debug!(%error, "a session's end is not kept; tried again");
@@ -50,8 +49,7 @@ impl Exchange {
     }
 
     /// Lets go of what has waited too long and of who is too far behind; every few seconds.
-    pub async fn sweep(&self) {
-        let now = self.clock.now().wall;
+    pub async fn sweep(&self, now: Timestamp) {
         self.give_up_aged(now).await;
         self.expire_retained(now).await;
         if let Err(error) = self.drop_laggards().await {
