@@ -39,6 +39,11 @@ impl<'a> Properties<'a> {
         Ok(Self(bytes))
     }
 
+    /// Properties of our own making, or that were checked before.
+    pub(crate) const fn trusted(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
     /// As they are spelled, without their length.
     pub const fn as_bytes(self) -> &'a [u8] {
         self.0

@@ -280,7 +280,7 @@ fn unwanted<'a>(reader: &mut Reader<'a>) -> Result<Vec<&'a str>, ProtocolError> 
     if filters.is_empty() { Err(ProtocolError::NoFilter) } else { Ok(filters) }
 }
 
-/// What is left, one reason code per byte in 5.0 [MQTT 5.0, MQTT-3.9.3-2].
+/// What is left: in 5.0 a reason code for each filter, so at least one [MQTT 5.0, MQTT-3.9.3-2].
 fn codes<'a>(
     reader: &mut Reader<'a>,
     version: Version,
@@ -288,6 +288,9 @@ fn codes<'a>(
 ) -> Result<&'a [u8], ProtocolError> {
     let codes = reader.rest();
     if version == Version::V5 {
+        if codes.is_empty() {
+            return Err(ProtocolError::Truncated);
+        }
         for &byte in codes {
             reader::reason(byte, place)?;
         }
