@@ -46,6 +46,8 @@ pub struct Metrics {
     pub mqtt_disconnects: IntCounterVec,
     /// MQTT messages by direction.
     pub mqtt_messages: IntCounterVec,
+    /// MQTT clients that were made to wait, by reason.
+    pub mqtt_slowed: IntCounterVec,
     /// USSD dialogues in progress.
     pub ussd_dialogues: IntGauge,
     /// USSD hops by outcome.
@@ -141,6 +143,12 @@ impl Metrics {
                 "MQTT messages, by direction.",
                 &["direction"],
             )?,
+            mqtt_slowed: make.counters(
+                "lastmile_mqtt_slowed_total",
+                "MQTT clients made to wait, by reason: the tenant's rate of publishes, or connecting \
+                 again and again.",
+                &["reason"],
+            )?,
             ussd_dialogues: make.gauge("lastmile_ussd_dialogues", "USSD dialogues in progress.")?,
             ussd_hops: make.counters(
                 "lastmile_ussd_hops_total",
@@ -217,6 +225,11 @@ impl ListenerMetrics {
     /// A connection was accepted.
     pub fn accepted(&self) {
         self.metrics.accepted.with_label_values(&[self.protocol]).inc();
+    }
+
+    /// A peer's fault that ended its connection.
+    pub fn fault(&self, code: &str) {
+        self.metrics.faults.with_label_values(&[self.protocol, code]).inc();
     }
 
     /// A connection or request was refused before any work.

@@ -84,6 +84,11 @@ impl Settings {
             let unusable = clients.verifier().err();
             faults.extend(unusable.map(|error| format!("cwmp.client_ca: {}", chain(&error))));
         }
+        if let Some(clients) = board_certificates(&config) {
+            let unusable = clients.verifier().err();
+            faults.extend(unusable.map(|error| format!("mqtt.client_ca_file: {}", chain(&error))));
+        }
+        faults.extend(board_acl(&config).err().map(|error| format!("mqtt.acl: {}", chain(&error))));
         let has_backend = config.backend.kind == BackendKind::Http;
         if let Err(error) = menus::services(&config.ussd, has_backend, None) {
             faults.push(format!("ussd: {}", chain(&error)));
@@ -121,6 +126,27 @@ pub fn client_certificates(config: &Config) -> Option<ClientCertificates> {
     };
     let ca = cwmp.client_ca.clone()?;
     Some(ClientCertificates { ca, crl: cwmp.client_crl.clone(), are_required })
+}
+
+/// Which certificates of boards are believed; `None` when they are not asked for any.
+pub fn board_certificates(config: &Config) -> Option<ClientCertificates> {
+    let mqtt = &config.mqtt;
+    let are_required = match mqtt.client_certificates {
+        config::BoardCertificates::Off => return None,
+        config::BoardCertificates::Allowed => false,
+        config::BoardCertificates::Required => true,
+    };
+    let ca = mqtt.client_ca_file.clone()?;
+    Some(ClientCertificates { ca, crl: mqtt.client_crl_file.clone(), are_required })
+}
+
+/// What boards may publish and read.
+pub fn board_acl(config: &Config) -> Result<mqtt::Acl, mqtt::AclError> {
+    let acl = &config.mqtt.acl;
+    fn texts(templates: &[config::TopicTemplate]) -> impl Iterator<Item = &str> {
+        templates.iter().map(config::TopicTemplate::as_str)
+    }
+    mqtt::Acl::new(texts(&acl.publish), texts(&acl.subscribe))?.denying(texts(&acl.deny))
 }
 
 /// Reads and checks the configuration file alone.

@@ -57,7 +57,9 @@ impl TopicTemplate {
                 }
                 level if PLACES.contains(&level) => {}
                 level if level.contains(['{', '}']) => {
-                    return Err("may hold braces as `{device}` and `{client_id}` only, as whole levels");
+                    return Err(
+                        "may hold braces as `{device}` and `{client_id}` only, as whole levels",
+                    );
                 }
                 _ => {}
             }
@@ -73,10 +75,8 @@ impl Value for TopicTemplate {
 
     fn read(reader: &mut Reader, node: &Node<'_>) -> Option<Self> {
         let text = reader.text(node, "a topic filter")?;
-        Self::new(text).map_or_else(
-            |message| reader.refuse(node, Cause::Value, message.to_owned()),
-            Some,
-        )
+        Self::new(text)
+            .map_or_else(|message| reader.refuse(node, Cause::Value, message.to_owned()), Some)
     }
 
     fn blank() -> Option<Self> {

@@ -57,9 +57,9 @@ fn what_boards_may_is_closed_by_default_and_named_by_line() {
 
     let given = "[mqtt.acl]\npublish = ['a/{client_id}/+']\nsubscribe = []\ndeny = ['a/+/x/#']\n";
     assert_eq!(texts(&Config::parse(given).unwrap().mqtt.acl.publish), ["a/{client_id}/+"]);
-    for bad in [
-        "", "a/#/b", "a#", "a/b+", "{device", "x{device}", "{board}", "$share/g/a", "a\\u0000b",
-    ] {
+    for bad in
+        ["", "a/#/b", "a#", "a/b+", "{device", "x{device}", "{board}", "$share/g/a", "a\\u0000b"]
+    {
         let text = format!("[mqtt.acl]\npublish = [\n  'fine',\n  \"{bad}\",\n]\n");
         let found = faults(&text);
         assert_eq!(found.len(), 1, "{bad}: {found:?}");

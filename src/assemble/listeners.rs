@@ -3,12 +3,12 @@
 use super::{Addresses, Core, StartError};
 use crate::deliver::GuardedResolver;
 use crate::household::{Backend, Household};
-use crate::listen::Port;
 use crate::listen::cwmp::{CwmpListener, CwmpOptions, CwmpParts};
 use crate::listen::http::{Files, Hops, HopsOptions, HopsParts, PublicListener, PublicOptions};
 use crate::listen::mqtt::{MqttListener, MqttOptions, MqttParts};
 use crate::listen::stun::StunListener;
-use crate::listen::tls::Certificate;
+use crate::listen::tls::{Certificate, ClientCertificates};
+use crate::listen::{self, Port, Upgrade};
 use crate::menus::{self, Services};
 use crate::provision::{Provision, StunServer};
 use crate::quirks::Rule;
@@ -17,7 +17,7 @@ use crate::shutdown::Stage;
 use crate::transfers::Base;
 use crate::wake::{Bindings, UdpCaller};
 use arc_swap::ArcSwap;
-use config::{Auth, BackendKind, ClientCertificates, Config, Discovery, HostPort, HttpUrl};
+use config::{Auth, BackendKind, BoardCertificates, Config, Discovery, HostPort, HttpUrl};
 use cwmp::auth::NonceKey;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -84,7 +84,7 @@ pub(super) async fn stun(
     Ok(Some((server, udp)))
 }
 
-/// The certificates of the listeners with TLS: one, unless CPEs are asked for theirs.
+/// The certificates of the listeners with TLS: one, unless CPEs or boards are asked for theirs.
 struct Certificates {
     cwmp: Option<Arc<Certificate>>,
     mqtt: Option<Arc<Certificate>>,
@@ -92,7 +92,9 @@ struct Certificates {
 
 impl Certificates {
     fn open(config: &Config) -> Result<Self, StartError> {
-        if config.cwmp.tls_listen.is_none() && config.mqtt.tls_listen.is_none() {
+        let with_tls =
+            [config.cwmp.tls_listen, config.mqtt.tls_listen, config.mqtt.websocket_tls_listen];
+        if with_tls.iter().all(Option::is_none) {
             return Ok(Self { cwmp: None, mqtt: None });
         }
         let (cert, key) = match (&config.tls.cert, &config.tls.key) {
@@ -107,11 +109,13 @@ impl Certificates {
             }
         };
         let open = |clients| Certificate::read(&cert, &key, clients).map(Arc::new);
-        let mqtt = open(None)?;
-        let cwmp = match settings::client_certificates(config) {
-            Some(clients) => open(Some(clients))?,
-            None => Arc::clone(&mqtt),
+        let common = open(None)?;
+        let asking = |clients: Option<ClientCertificates>| match clients {
+            Some(clients) => open(Some(clients)),
+            None => Ok(Arc::clone(&common)),
         };
+        let cwmp = asking(settings::client_certificates(config))?;
+        let mqtt = asking(settings::board_certificates(config))?;
         Ok(Self { cwmp: Some(cwmp), mqtt: Some(mqtt) })
     }
 
@@ -136,30 +140,54 @@ pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, StartError>
     open().map_err(|error| format!("cannot listen on {address}: {error}").into())
 }
 
-/// Both ports of a protocol, which share its bound of connections.
-async fn ports(
-    core: &Core,
+/// The ports of a protocol, which share its bounds of connections. The first one's address is what
+/// whoever asked for port 0 is told.
+struct Ports<'a> {
+    core: &'a Core,
     protocol: &'static str,
-    plain: SocketAddr,
-    tls: Option<SocketAddr>,
-    certificate: Option<&Arc<Certificate>>,
-    connections_max: usize,
-) -> Result<(SocketAddr, Vec<Port>), StartError> {
-    let connections = Arc::new(Semaphore::new(connections_max.min(Semaphore::MAX_PERMITS)));
-    let metrics = core.metrics.listener(protocol);
-    let port = |socket, certificate| Port {
-        socket,
-        certificate,
-        connections: Arc::clone(&connections),
-        metrics: metrics.clone(),
-    };
-    let socket = bind(plain).await?;
-    let address = socket.local_addr()?;
-    let mut ports = vec![port(socket, None)];
-    if let (Some(tls), Some(certificate)) = (tls, certificate) {
-        ports.push(port(bind(tls).await?, Some(Arc::clone(certificate))));
+    connections: Arc<Semaphore>,
+    addresses: Option<Arc<listen::Addresses>>,
+    open: Vec<Port>,
+}
+
+impl<'a> Ports<'a> {
+    fn new(core: &'a Core, protocol: &'static str, connections_max: usize) -> Self {
+        let connections = Arc::new(Semaphore::new(connections_max.min(Semaphore::MAX_PERMITS)));
+        Self { core, protocol, connections, addresses: None, open: Vec::new() }
     }
-    Ok((address, ports))
+
+    async fn open(
+        &mut self,
+        address: SocketAddr,
+        certificate: Option<&Arc<Certificate>>,
+        upgrade: Option<&Arc<Upgrade>>,
+    ) -> Result<SocketAddr, StartError> {
+        let socket = bind(address).await?;
+        let address = socket.local_addr()?;
+        self.open.push(Port {
+            socket,
+            certificate: certificate.cloned(),
+            connections: Arc::clone(&self.connections),
+            addresses: self.addresses.clone(),
+            upgrade: upgrade.cloned(),
+            metrics: self.core.metrics.listener(self.protocol),
+        });
+        Ok(address)
+    }
+
+    /// Without TLS, and with it where it is wanted.
+    async fn open_both(
+        &mut self,
+        plain: SocketAddr,
+        tls: Option<SocketAddr>,
+        certificate: Option<&Arc<Certificate>>,
+    ) -> Result<SocketAddr, StartError> {
+        let address = self.open(plain, None, None).await?;
+        if let (Some(tls), Some(certificate)) = (tls, certificate) {
+            self.open(tls, Some(certificate), None).await?;
+        }
+        Ok(address)
+    }
 }
 
 async fn cwmp(
@@ -197,7 +225,7 @@ async fn cwmp(
     let options = CwmpOptions {
         requires_sign_in: settings.auth == Auth::Required,
         allows_basic: settings.allow_basic,
-        requires_certificate: settings.client_certificates == ClientCertificates::Required,
+        requires_certificate: settings.client_certificates == config::ClientCertificates::Required,
         trusted_proxies: config.trusted_proxies.clone(),
         body_max: settings.body_max.as_usize(),
         body_decoded_max: settings.body_decoded_max.as_usize(),
@@ -217,10 +245,10 @@ async fn cwmp(
             ..cwmp::Options::default()
         },
     };
-    let (max, tls) = (settings.connections_max.as_usize(), settings.tls_listen);
-    let (address, ports) = ports(core, "cwmp", settings.listen, tls, certificate, max).await?;
+    let mut ports = Ports::new(core, "cwmp", settings.connections_max.as_usize());
+    let address = ports.open_both(settings.listen, settings.tls_listen, certificate).await?;
     let listener = CwmpListener::new(parts, options);
-    for port in ports {
+    for port in ports.open {
         stage.spawn(Arc::clone(&listener).serve(port, stage.clone()));
     }
     stage.spawn(listener.reap(stage.clone()));
@@ -242,10 +270,24 @@ async fn mqtt(
         metrics: core.metrics.clone(),
         clock: core.clock,
     };
+    let listener = MqttListener::new(parts, mqtt_options(config)?);
+    let (address, ports) = mqtt_ports(config, core, certificate).await?;
+    for port in ports {
+        stage.spawn(Arc::clone(&listener).serve(port, stage.clone()));
+    }
+    Ok(address)
+}
+
+fn mqtt_options(config: &Config) -> Result<MqttOptions, StartError> {
     let settings = &config.mqtt;
-    let options = MqttOptions {
+    Ok(MqttOptions {
         requires_sign_in: settings.auth == Auth::Required,
+        requires_certificate: settings.client_certificates == BoardCertificates::Required,
+        acl: settings::board_acl(config)?,
         failed_sign_ins_per_minute: settings.failed_sign_ins_per_minute.get(),
+        connect_rate_max: settings.connect_rate_max.map(config::Bounded::get),
+        reconnects_per_minute_max: settings.reconnects_per_minute_max.get(),
+        publish_rate_tenant_max: settings.publish_rate_tenant_max.map(config::Bounded::get),
         devices_max: config.store.devices_max.as_usize(),
         session: mqtt::Options {
             connect_timeout: settings.connect_timeout.get(),
@@ -262,14 +304,33 @@ async fn mqtt(
             presence: config.events.presence,
             ..mqtt::Options::default()
         },
-    };
-    let (max, tls) = (settings.connections_max.as_usize(), settings.tls_listen);
-    let (address, ports) = ports(core, "mqtt", settings.listen, tls, certificate, max).await?;
-    let listener = MqttListener::new(parts, options);
-    for port in ports {
-        stage.spawn(Arc::clone(&listener).serve(port, stage.clone()));
+    })
+}
+
+/// With and without TLS, straight and through WebSocket.
+async fn mqtt_ports(
+    config: &Config,
+    core: &Core,
+    certificate: Option<&Arc<Certificate>>,
+) -> Result<(SocketAddr, Vec<Port>), StartError> {
+    let settings = &config.mqtt;
+    let mut ports = Ports::new(core, "mqtt", settings.connections_max.as_usize());
+    ports.addresses =
+        settings.connections_per_address_max.map(|max| listen::Addresses::new(max.get()));
+    let address = ports.open_both(settings.listen, settings.tls_listen, certificate).await?;
+    let upgrade = Arc::new(Upgrade {
+        timeout: settings.websocket_handshake_timeout.get(),
+        message_len_max: settings.websocket_frame_max.as_usize(),
+        trusted_proxies: config.trusted_proxies.clone(),
+        metrics: core.metrics.listener("mqtt"),
+    });
+    if let Some(listen) = settings.websocket_listen {
+        ports.open(listen, None, Some(&upgrade)).await?;
     }
-    Ok(address)
+    if let (Some(listen), Some(certificate)) = (settings.websocket_tls_listen, certificate) {
+        ports.open(listen, Some(certificate), Some(&upgrade)).await?;
+    }
+    Ok((address, ports.open))
 }
 
 async fn public(
@@ -303,8 +364,8 @@ async fn public(
         body_max: config.public.body_max.as_usize(),
         header_timeout: config.public.header_timeout.get(),
     };
-    let max = config.public.connections_max.as_usize();
-    let (address, ports) = ports(core, "public", config.public.listen, None, None, max).await?;
+    let mut ports = Ports::new(core, "public", config.public.connections_max.as_usize());
+    let address = ports.open_both(config.public.listen, None, None).await?;
     let url = config
         .public
         .url
@@ -321,7 +382,7 @@ async fn public(
         metrics: core.metrics.clone(),
     };
     let listener = PublicListener::new(hops, files, core.metrics.clone(), options);
-    for port in ports {
+    for port in ports.open {
         stage.spawn(Arc::clone(&listener).serve(port, stage.clone()));
     }
     Ok(address)

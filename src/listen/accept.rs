@@ -1,10 +1,13 @@
 //! Accepting connections within bounds: one loop for every listener.
 
+use crate::listen::addresses::{AddressPlace, Addresses};
 use crate::listen::tls::{self, Certificate};
+use crate::listen::websocket::{Upgrade, WebSocket};
 use crate::metrics::ListenerMetrics;
 use crate::shutdown::Stage;
 use cwmp::auth::CertificateNames;
-use std::net::SocketAddr;
+use rustls::pki_types::CertificateDer;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -33,20 +36,122 @@ pub(crate) struct Port {
     pub(crate) socket: TcpListener,
     pub(crate) certificate: Option<Arc<Certificate>>,
     pub(crate) connections: Arc<Semaphore>,
+    /// The bound of each address, where there is one.
+    pub(crate) addresses: Option<Arc<Addresses>>,
+    /// How a connection becomes a WebSocket, where it must.
+    pub(crate) upgrade: Option<Arc<Upgrade>>,
     pub(crate) metrics: ListenerMetrics,
 }
 
-/// One accepted connection. While it lives it takes one place of the port's bound.
+/// One accepted connection. While it lives it takes one place of the port's bounds.
 pub(crate) struct Connection {
     pub(crate) stream: Stream,
     pub(crate) peer: SocketAddr,
-    place: OwnedSemaphorePermit,
+    place: Place,
+}
+
+/// A connection's place in the bounds of its port.
+#[derive(Debug)]
+pub(crate) struct Place {
+    _connection: OwnedSemaphorePermit,
+    address: Option<AddressPlace>,
 }
 
 impl Connection {
-    /// The bytes, and the place in the port's bound to be held as long as they flow.
-    pub(crate) fn into_parts(self) -> (Stream, OwnedSemaphorePermit) {
+    /// The bytes, and the place in the port's bounds to be held as long as they flow.
+    pub(crate) fn into_parts(self) -> (Stream, Place) {
         (self.stream, self.place)
+    }
+}
+
+impl Port {
+    /// A place for one more connection; the error is the bound that is reached.
+    fn place(&self, from: IpAddr) -> Result<Place, &'static str> {
+        let connection = Arc::clone(&self.connections).try_acquire_owned();
+        let connection = connection.map_err(|_| "connections_max")?;
+        let mut place = Place { _connection: connection, address: None };
+        // Behind a proxy are many: they are counted once they are told apart.
+        let is_proxy = |upgrade: &Arc<Upgrade>| upgrade.is_proxy(from);
+        if !self.upgrade.as_ref().is_some_and(is_proxy) {
+            place.enter(self.addresses.as_ref(), from)?;
+        }
+        Ok(place)
+    }
+
+    fn opening(&self, turns: &Arc<Semaphore>) -> Opening {
+        Opening {
+            certificate: self.certificate.clone(),
+            upgrade: self.upgrade.clone(),
+            addresses: self.addresses.clone(),
+            turns: Arc::clone(turns),
+        }
+    }
+}
+
+impl Place {
+    fn enter(
+        &mut self,
+        addresses: Option<&Arc<Addresses>>,
+        from: IpAddr,
+    ) -> Result<(), &'static str> {
+        if let (Some(addresses), None) = (addresses, &self.address) {
+            let entered = addresses.enter(from).ok_or("connections_per_address_max")?;
+            self.address = Some(entered);
+        }
+        Ok(())
+    }
+}
+
+/// What must be done before a connection's first byte of the protocol itself.
+struct Opening {
+    certificate: Option<Arc<Certificate>>,
+    upgrade: Option<Arc<Upgrade>>,
+    addresses: Option<Arc<Addresses>>,
+    turns: Arc<Semaphore>,
+}
+
+impl Opening {
+    /// Completes the handshakes; the error says why not, in a word for metrics.
+    async fn open(
+        self,
+        socket: TcpStream,
+        mut peer: SocketAddr,
+        mut place: Place,
+    ) -> Result<Connection, &'static str> {
+        let stream = match (&self.certificate, &self.upgrade) {
+            (None, None) => Bytes::Plain(socket),
+            (Some(certificate), None) => {
+                Bytes::Tls(Box::new(self.decrypt(certificate, socket).await?))
+            }
+            (None, Some(upgrade)) => {
+                let (stream, client) = upgrade.accept(socket, peer.ip()).await?;
+                peer.set_ip(client);
+                Bytes::WebSocket(Box::new(stream))
+            }
+            (Some(certificate), Some(upgrade)) => {
+                let stream = self.decrypt(certificate, socket).await?;
+                let (stream, client) = upgrade.accept(stream, peer.ip()).await?;
+                peer.set_ip(client);
+                Bytes::TlsWebSocket(Box::new(stream))
+            }
+        };
+        place.enter(self.addresses.as_ref(), peer.ip())?;
+        Ok(Connection { stream: Stream::new(stream), peer, place })
+    }
+
+    async fn decrypt(
+        &self,
+        certificate: &Certificate,
+        socket: TcpStream,
+    ) -> Result<TlsStream<TcpStream>, &'static str> {
+        match in_turn(&self.turns, certificate.acceptor().accept(socket)).await {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(error)) => {
+                debug!(%error, "handshake failed");
+                Err("tls")
+            }
+            Err(_) => Err("tls_timeout"),
+        }
     }
 }
 
@@ -75,32 +180,28 @@ pub(crate) async fn accept<F>(
                 continue;
             }
         };
-        let Ok(place) = Arc::clone(&port.connections).try_acquire_owned() else {
-            port.metrics.refused("connections_max");
-            continue;
+        let place = match port.place(peer.ip()) {
+            Ok(place) => place,
+            Err(bound) => {
+                port.metrics.refused(bound);
+                continue;
+            }
         };
         port.metrics.accepted();
-        match &port.certificate {
-            None => stage.spawn(serve(Connection { stream: Stream::plain(socket), peer, place })),
-            Some(certificate) => {
-                let handshake = certificate.acceptor().accept(socket);
-                let (serve, metrics) = (serve.clone(), port.metrics.clone());
-                let turns = Arc::clone(&turns);
-                stage.spawn(async move {
-                    match in_turn(&turns, handshake).await {
-                        Ok(Ok(stream)) => {
-                            let stream = Stream::tls(stream);
-                            serve(Connection { stream, peer, place }).await;
-                        }
-                        Ok(Err(error)) => {
-                            metrics.refused("tls");
-                            debug!(%error, "handshake failed");
-                        }
-                        Err(_) => metrics.refused("tls_timeout"),
-                    }
-                });
-            }
+        if port.certificate.is_none() && port.upgrade.is_none() {
+            let stream = Stream::new(Bytes::Plain(socket));
+            stage.spawn(serve(Connection { stream, peer, place }));
+            continue;
         }
+        // On its own for a moment: what a handshake needs is not kept as long as the connection.
+        let opened = Box::pin(port.opening(&turns).open(socket, peer, place));
+        let (serve, metrics) = (serve.clone(), port.metrics.clone());
+        stage.spawn(async move {
+            match opened.await {
+                Ok(connection) => serve(connection).await,
+                Err(reason) => metrics.refused(reason),
+            }
+        });
     }
 }
 
@@ -133,30 +234,47 @@ enum Bytes {
     Plain(TcpStream),
     /// Through TLS; boxed, since its state is large and most connections are plain.
     Tls(Box<TlsStream<TcpStream>>),
+    /// Through WebSocket.
+    WebSocket(Box<WebSocket<TcpStream>>),
+    /// Through WebSocket in TLS.
+    TlsWebSocket(Box<WebSocket<TlsStream<TcpStream>>>),
 }
 
 /// Longest time in which a peer takes nothing of what we write.
 const STALL_MAX: Duration = Duration::from_secs(30);
 
 impl Stream {
-    fn plain(stream: TcpStream) -> Self {
-        Self { bytes: Bytes::Plain(stream), is_at_end: false, stalled: None }
-    }
-
-    fn tls(stream: TlsStream<TcpStream>) -> Self {
-        Self { bytes: Bytes::Tls(Box::new(stream)), is_at_end: false, stalled: None }
+    fn new(bytes: Bytes) -> Self {
+        Self { bytes, is_at_end: false, stalled: None }
     }
 
     /// Whether the peer's bytes come through TLS.
     pub(crate) fn is_tls(&self) -> bool {
-        matches!(self.bytes, Bytes::Tls(_))
+        self.tls().is_some()
     }
 
-    /// Whom the certificate names that the peer showed; `None` when it showed none.
+    fn tls(&self) -> Option<&TlsStream<TcpStream>> {
+        match &self.bytes {
+            Bytes::Tls(stream) => Some(stream),
+            Bytes::TlsWebSocket(stream) => Some(stream.socket()),
+            Bytes::Plain(_) | Bytes::WebSocket(_) => None,
+        }
+    }
+
+    /// The certificate that the peer showed, and the handshake has checked.
+    fn certificate(&self) -> Option<&CertificateDer<'static>> {
+        let (_, session) = self.tls()?.get_ref();
+        session.peer_certificates()?.first()
+    }
+
+    /// Which CPE the certificate names that the peer showed; `None` when it showed none.
     pub(crate) fn certificate_names(&self) -> Option<CertificateNames> {
-        let Bytes::Tls(stream) = &self.bytes else { return None };
-        let (_, session) = stream.get_ref();
-        session.peer_certificates().and_then(|chain| chain.first()).map(tls::names_in)
+        self.certificate().map(tls::names_in)
+    }
+
+    /// Which board the certificate names that the peer showed; `None` when it showed none.
+    pub(crate) fn board_names(&self) -> Option<Vec<Box<str>>> {
+        self.certificate().map(tls::board_names_in)
     }
 
     /// Watches over what a write answered.
@@ -177,12 +295,14 @@ impl Stream {
     }
 }
 
-/// Both kinds of bytes are asked the same.
+/// All kinds of bytes are asked the same.
 macro_rules! ask {
     ($stream:expr, $inner:ident => $asked:expr) => {
         match &mut $stream.bytes {
             Bytes::Plain($inner) => $asked,
             Bytes::Tls($inner) => $asked,
+            Bytes::WebSocket($inner) => $asked,
+            Bytes::TlsWebSocket($inner) => $asked,
         }
     };
 }
@@ -221,7 +341,7 @@ impl AsyncWrite for Stream {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         // Who has closed his side hears nothing more: closing the socket says as much.
-        if this.is_at_end && !this.is_tls() {
+        if this.is_at_end && matches!(this.bytes, Bytes::Plain(_)) {
             return Poll::Ready(Ok(()));
         }
         let shut = ask!(this, bytes => Pin::new(bytes).poll_shutdown(cx));
@@ -242,6 +362,7 @@ impl AsyncWrite for Stream {
         match &self.bytes {
             Bytes::Plain(bytes) => bytes.is_write_vectored(),
             Bytes::Tls(bytes) => bytes.is_write_vectored(),
+            Bytes::WebSocket(_) | Bytes::TlsWebSocket(_) => false,
         }
     }
 }

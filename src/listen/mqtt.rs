@@ -4,8 +4,11 @@
 //! together, and only when they are on disk are their acknowledgements written. While nothing comes,
 //! a connection holds no buffer.
 
+mod certificate;
+mod rates;
 mod sign_in;
 
+use self::rates::{Pace, PerSecond, Tenants};
 use crate::clock::Clock;
 use crate::commands::Desk;
 use crate::credentials::Credentials;
@@ -52,8 +55,18 @@ thread_local! {
 pub struct MqttOptions {
     /// Whether boards must sign in.
     pub requires_sign_in: bool,
+    /// Whether no board is served that shows no certificate.
+    pub requires_certificate: bool,
+    /// What boards may publish and read, where they sign in.
+    pub acl: Acl,
     /// Failed sign-ins per minute from one address.
     pub failed_sign_ins_per_minute: u32,
+    /// CONNECTs per second, where they are limited.
+    pub connect_rate_max: Option<u32>,
+    /// Sign-ins per minute of one board.
+    pub reconnects_per_minute_max: u32,
+    /// Publishes per second of each tenant, where they are limited.
+    pub publish_rate_tenant_max: Option<u32>,
     /// Most devices that the registry may hold.
     pub devices_max: usize,
     /// Bounds of the codec and the session.
@@ -87,6 +100,9 @@ pub struct MqttListener {
     session_options: Arc<::mqtt::Options>,
     failed: FailedSignIns,
     failed_names: FailedNames,
+    connects: Option<PerSecond>,
+    reconnects: FailedNames,
+    publishes: Tenants,
     acl: Arc<Acl>,
     tenant: Tenant,
 }
@@ -108,6 +124,7 @@ struct Driver {
     session: Session,
     /// What was read and is no whole packet yet.
     rest: Vec<u8>,
+    pace: Pace,
     board: Option<Board>,
     closed: Option<CloseReason>,
     stop: CancellationToken,
@@ -128,9 +145,20 @@ impl MqttListener {
         let session_options = Arc::new(options.session.clone());
         let failed = FailedSignIns::new(options.failed_sign_ins_per_minute);
         let failed_names = FailedNames::new(options.failed_sign_ins_per_minute);
-        let acl = Arc::new(if options.requires_sign_in { Acl::board() } else { Acl::open() });
-        let tenant = Tenant::default();
-        Arc::new(Self { parts, options, session_options, failed, failed_names, acl, tenant })
+        let acl =
+            Arc::new(if options.requires_sign_in { options.acl.clone() } else { Acl::open() });
+        Arc::new(Self {
+            session_options,
+            failed,
+            failed_names,
+            connects: options.connect_rate_max.map(PerSecond::new),
+            reconnects: FailedNames::new(options.reconnects_per_minute_max),
+            publishes: Tenants::new(options.publish_rate_tenant_max),
+            acl,
+            tenant: Tenant::default(),
+            parts,
+            options,
+        })
     }
 
     /// Accepts on `port` until the stage stops.
@@ -158,7 +186,8 @@ impl Driver {
     ) -> Self {
         let now = listener.parts.clock.now();
         let session = Session::new(Arc::clone(&listener.session_options), now);
-        Self { listener, stream, peer, session, rest: Vec::new(), board: None, closed: None, stop }
+        let (rest, pace) = (Vec::new(), Pace::default());
+        Self { listener, stream, peer, session, rest, pace, board: None, closed: None, stop }
     }
 
     async fn run(mut self) {
@@ -194,7 +223,9 @@ impl Driver {
     }
 
     fn deadline(&self) -> tokio::time::Instant {
-        self.listener.parts.clock.instant(self.session.deadline())
+        let deadline = self.session.deadline();
+        let deadline = self.pace.until().map_or(deadline, |until| until.min(deadline));
+        self.listener.parts.clock.instant(deadline)
     }
 
     fn is_taken_over(&self) -> bool {
@@ -203,10 +234,12 @@ impl Driver {
 
     /// Waits for whatever comes first. What is read goes straight into the session.
     async fn wait(&mut self, timer: Pin<&mut tokio::time::Sleep>) -> Wake {
-        if !self.rest.is_empty() && self.session.wants_input() && self.take_rest() {
+        let is_paused = self.pace.is_paused(self.listener.parts.clock.now().monotonic);
+        let wants_input = self.session.wants_input() && !is_paused;
+        if !self.rest.is_empty() && wants_input && self.take_rest() {
             return Wake::Bytes;
         }
-        let wants_input = self.session.wants_input();
+        let wants_input = wants_input && self.pace.until().is_none();
         let stop = self.stop.clone();
         let line = self.board.as_ref().map(|board| Arc::clone(&board.line));
         let rung = async {
@@ -237,14 +270,20 @@ impl Driver {
                 if read.is_err() || bytes.is_empty() {
                     return Poll::Ready(false);
                 }
-                let now = clock.now();
-                if self.rest.is_empty() {
-                    let taken = self.session.receive(bytes, now);
+                let (now, session) = (clock.now(), &mut self.session);
+                let is_paused = if self.rest.is_empty() {
+                    let (taken, is_paused) = self.pace.receive(session, bytes, now);
                     self.rest.extend_from_slice(&bytes[taken..]);
+                    is_paused
                 } else {
                     self.rest.extend_from_slice(bytes);
-                    let taken = self.session.receive(&self.rest, now);
+                    let (taken, is_paused) = self.pace.receive(session, &self.rest, now);
                     self.rest.drain(..taken);
+                    is_paused
+                };
+                if is_paused {
+                    let slowed = &self.listener.parts.metrics.mqtt_slowed;
+                    slowed.with_label_values(&["publish_rate_tenant"]).inc();
                 }
                 self.trim_rest();
                 Poll::Ready(true)
@@ -255,7 +294,8 @@ impl Driver {
 
     /// Takes packets that were read before; says whether there was a whole one.
     fn take_rest(&mut self) -> bool {
-        let taken = self.session.receive(&self.rest, self.listener.parts.clock.now());
+        let now = self.listener.parts.clock.now();
+        let (taken, _) = self.pace.receive(&mut self.session, &self.rest, now);
         self.rest.drain(..taken);
         self.trim_rest();
         taken > 0
@@ -392,7 +432,7 @@ impl Driver {
         let line = self.board.as_ref().map(|board| Arc::clone(&board.line));
         while self.session.has_output() {
             let bytes = self.session.take_output();
-            let mut written = pin!(self.stream.write_all(&bytes));
+            let mut written = pin!(write_out(&mut self.stream, &bytes));
             let taken_over = async {
                 match &line {
                     Some(line) => line.taken_over().await,
@@ -438,6 +478,12 @@ impl Driver {
             reason, "board gone"
         );
     }
+}
+
+/// Writes all of it. What the socket does not take at once waits in TLS and WebSocket for the flush.
+async fn write_out(stream: &mut Stream, bytes: &[u8]) -> std::io::Result<()> {
+    stream.write_all(bytes).await?;
+    stream.flush().await
 }
 
 /// The message that a command is.

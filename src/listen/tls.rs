@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
 use x509_parser::extensions::GeneralName;
-use x509_parser::oid_registry::OID_X509_SERIALNUMBER;
+use x509_parser::oid_registry::{OID_X509_COMMON_NAME, OID_X509_SERIALNUMBER};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 /// The server's certificate, and which of the devices' are believed.
@@ -145,22 +145,70 @@ impl ClientCertificates {
     }
 }
 
-/// The names in a certificate that a handshake has checked.
-pub(crate) fn names_in(certificate: &CertificateDer<'_>) -> CertificateNames {
-    let Ok((_, read)) = X509Certificate::from_der(certificate) else {
-        return CertificateNames::default();
-    };
+/// Most names of a board's certificate that are looked at.
+const BOARD_NAMES_MAX: usize = 16;
+
+/// What kind of name stands in a certificate.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Kind {
+    Common,
+    SerialNumber,
+    Dns,
+    Uri,
+}
+
+/// Hands on the names in a certificate: those of its subject first.
+fn each_name(certificate: &CertificateDer<'_>, mut take: impl FnMut(Kind, &str)) {
+    let Ok((_, read)) = X509Certificate::from_der(certificate) else { return };
     let subject = read.subject();
-    let common = subject.iter_common_name();
-    let subject = common.chain(subject.iter_by_oid(&OID_X509_SERIALNUMBER));
-    let subject = subject.filter_map(|attribute| attribute.as_str().ok());
+    for (kind, oid) in
+        [(Kind::Common, OID_X509_COMMON_NAME), (Kind::SerialNumber, OID_X509_SERIALNUMBER)]
+    {
+        let attributes = subject.iter_by_oid(&oid).filter_map(|attribute| attribute.as_str().ok());
+        attributes.for_each(|name| take(kind, name));
+    }
     let others = read.subject_alternative_name().ok().flatten();
-    let others = others.iter().flat_map(|names| &names.value.general_names);
-    let others = others.filter_map(|name| match name {
-        GeneralName::DNSName(name) => Some(*name),
-        _ => None,
+    for name in others.iter().flat_map(|names| &names.value.general_names) {
+        match name {
+            GeneralName::DNSName(name) => take(Kind::Dns, name),
+            GeneralName::URI(name) => take(Kind::Uri, name),
+            _ => {}
+        }
+    }
+}
+
+/// The names of a CPE in a certificate that a handshake has checked.
+pub(crate) fn names_in(certificate: &CertificateDer<'_>) -> CertificateNames {
+    let mut names = Vec::new();
+    each_name(certificate, |kind, name| {
+        if kind != Kind::Uri {
+            names.push(name.to_owned());
+        }
     });
-    CertificateNames::new(subject.chain(others))
+    CertificateNames::new(names.iter().map(String::as_str))
+}
+
+/// The names of a board in a certificate that a handshake has checked: its common name, DNS names
+/// and URIs, and of each URI what follows its last `/` or `:` as well.
+pub(crate) fn board_names_in(certificate: &CertificateDer<'_>) -> Vec<Box<str>> {
+    let mut names = Vec::new();
+    let mut push = |name: &str| {
+        let fits = !name.is_empty() && name.len() <= model::DeviceId::LEN_MAX;
+        if fits && names.len() < BOARD_NAMES_MAX {
+            names.push(Box::from(name));
+        }
+    };
+    each_name(certificate, |kind, name| match kind {
+        Kind::Common | Kind::Dns => push(name),
+        Kind::Uri => {
+            push(name);
+            if let Some((_, last)) = name.rsplit_once(['/', ':']) {
+                push(last);
+            }
+        }
+        Kind::SerialNumber => {}
+    });
+    names
 }
 
 fn server_config(
@@ -238,6 +286,36 @@ mod tests {
             assert!(names.name(&device), "{device}");
         }
         assert_eq!(names_in(&CertificateDer::from(vec![0; 9])), CertificateNames::default());
+    }
+
+    #[test]
+    fn a_board_is_named_by_its_common_name_and_its_other_names() {
+        let mut params = CertificateParams::new(vec!["board-2.example".to_owned()]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, "board-1");
+        let serial = DnType::CustomDnType(vec![2, 5, 4, 5]);
+        params.distinguished_name.push(serial, "4711");
+        for uri in ["urn:imei:490154203237518", "spiffe://example/board/board-3"] {
+            let uri = rcgen::SanType::URI(uri.try_into().unwrap());
+            params.subject_alt_names.push(uri);
+        }
+        let made = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        let names = board_names_in(made.der());
+        let names: Vec<_> = names.iter().map(|name| &**name).collect();
+        assert_eq!(
+            names,
+            [
+                "board-1",
+                "board-2.example",
+                "urn:imei:490154203237518",
+                "490154203237518",
+                "spiffe://example/board/board-3",
+                "board-3"
+            ]
+        );
+        assert!(board_names_in(&CertificateDer::from(vec![0; 9])).is_empty());
+        let many = CertificateParams::new(vec!["x".to_owned(); 100]).unwrap();
+        let many = many.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        assert_eq!(board_names_in(many.der()).len(), BOARD_NAMES_MAX);
     }
 
     #[test]

@@ -2,14 +2,20 @@
 
 use super::{Board, Driver, TAKE_OVER_TIMEOUT};
 use crate::credentials::{Claimant, Enrolled};
-use model::{Alias, DeviceId, EventType, Protocol, Settlement};
+use model::{Alias, DeviceId, EventType, Monotonic, Protocol, Settlement};
 use mqtt::{ConnackCode, Grant, Introduction};
 use std::time::Duration;
+
+/// How long a board that connects too often waits to be told so.
+const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
 
 impl Driver {
     /// Answers the session's question who the board is.
     pub(super) async fn authenticate(&mut self, introduction: Introduction) {
-        let admitted = self.admit(&introduction).await;
+        let admitted = match self.admit(&introduction).await {
+            Ok(device) => self.may_return(device).await,
+            refused => refused,
+        };
         let now = self.listener.parts.clock.now();
         match admitted {
             Ok(device) => self.welcome(device).await,
@@ -20,7 +26,8 @@ impl Driver {
     async fn admit(&self, introduction: &Introduction) -> Result<DeviceId, ConnackCode> {
         let listener = &self.listener;
         let now = listener.parts.clock.now().monotonic;
-        let device = self.identify(introduction)?;
+        self.may_connect(now)?;
+        let device = self.device_of(introduction.client_id.expose())?;
         let registry = &listener.parts.registry;
         let is_known = registry.knows(&listener.tenant, &device);
         if !listener.parts.pipeline.has_room()
@@ -33,6 +40,9 @@ impl Driver {
         }
         if listener.failed.is_spent(self.peer, now) {
             return Err(self.too_many());
+        }
+        if self.is_certified(&device).await? {
+            return Ok(device);
         }
         let username = introduction.username.as_ref().map(|it| &**it.expose());
         let password = introduction.password.as_ref().map(|it| &**it.expose());
@@ -70,6 +80,32 @@ impl Driver {
         }
     }
 
+    /// Whether one more may connect in this second.
+    fn may_connect(&self, now: Monotonic) -> Result<(), ConnackCode> {
+        let Some(connects) = &self.listener.connects else { return Ok(()) };
+        connects.take(now).map_err(|_| {
+            self.listener.parts.metrics.auth_failure(Protocol::Mqtt, "connect_rate");
+            ConnackCode::ConnectionRateExceeded
+        })
+    }
+
+    /// Whether a board that proved who it is may come again so soon. One that comes too often waits
+    /// for its refusal, so that a loop of its own goes round once a second.
+    async fn may_return(&self, device: DeviceId) -> Result<DeviceId, ConnackCode> {
+        let (listener, now) = (&self.listener, self.listener.parts.clock.now().monotonic);
+        if !listener.reconnects.is_spent(device.as_str(), now) {
+            listener.reconnects.count(device.as_str(), now);
+            return Ok(device);
+        }
+        let slowed = &listener.parts.metrics.mqtt_slowed;
+        slowed.with_label_values(&["reconnect_rate"]).inc();
+        tokio::select! {
+            () = tokio::time::sleep(RECONNECT_PAUSE) => {}
+            () = self.stop.cancelled() => {}
+        }
+        Err(ConnackCode::ConnectionRateExceeded)
+    }
+
     fn too_many(&self) -> ConnackCode {
         self.listener.parts.metrics.auth_failure(Protocol::Mqtt, "too_many");
         ConnackCode::NotAuthorised
@@ -85,8 +121,7 @@ impl Driver {
     }
 
     /// A client id that is an alias of a known board is that board; an IMEI is one by itself.
-    fn identify(&self, introduction: &Introduction) -> Result<DeviceId, ConnackCode> {
-        let client_id = introduction.client_id.expose();
+    pub(super) fn device_of(&self, client_id: &str) -> Result<DeviceId, ConnackCode> {
         let listener = &self.listener;
         let device = DeviceId::mqtt(client_id).map_err(|_| ConnackCode::IdentifierRejected)?;
         if listener.parts.registry.knows(&listener.tenant, &device) {
@@ -152,18 +187,19 @@ impl Driver {
             session_expiry_max: Duration::ZERO,
             facts: None,
         };
+        self.pace.join(listener.publishes.of(&tenant));
         self.session.authenticated(grant, now);
         self.board = Some(Board { tenant, device, line, is_marked });
     }
 
-    fn failed(&self, reason: &str, code: ConnackCode) -> ConnackCode {
+    pub(super) fn failed(&self, reason: &str, code: ConnackCode) -> ConnackCode {
         let listener = &self.listener;
         listener.parts.metrics.auth_failure(Protocol::Mqtt, reason);
         listener.failed.count(self.peer, listener.parts.clock.now().monotonic);
         code
     }
 
-    async fn note(
+    pub(super) async fn note(
         &self,
         kind: EventType,
         subject: &DeviceId,
