@@ -61,6 +61,7 @@ impl Housekeeping {
             self.expire().await;
             self.desk.ring_due(self.clock.now().wall);
             self.notice_silence(&mut silent).await;
+            self.pipeline.tell_absences().await;
             self.exchange.look(self.clock.now().wall).await;
             if count.is_multiple_of(WRITE_BEHIND_TICKS) {
                 self.write_behind().await;

@@ -30,6 +30,7 @@ pub mod menus;
 pub mod metrics;
 pub mod pipeline;
 pub mod plans;
+pub mod presence;
 pub mod profiles;
 pub mod provision;
 pub mod provisioner;

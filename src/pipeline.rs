@@ -6,6 +6,7 @@
 use crate::clock::Clock;
 use crate::commands::{self, Desk};
 use crate::exchange::Exchange;
+use crate::presence::Presence;
 use crate::provisioner;
 use crate::registry::Registry;
 use crate::store::{Kept, Operation, OperationError, Room, WriteError, Writer};
@@ -18,6 +19,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use tracing::{debug, error};
 
+/// Most boards that are told of in one write.
+const ABSENCES_STEP_MAX: usize = 1_000;
+
 /// The crossing. One for the daemon, shared by every listener.
 #[derive(Debug)]
 pub struct Pipeline {
@@ -25,6 +29,7 @@ pub struct Pipeline {
     registry: Arc<Registry>,
     desk: Arc<Desk>,
     exchange: Option<Arc<Exchange>>,
+    presence: Presence,
     clock: Clock,
 }
 
@@ -50,13 +55,40 @@ impl Recorded {
 impl Pipeline {
     /// The crossing over these parts.
     pub fn new(writer: Writer, registry: Arc<Registry>, desk: Arc<Desk>, clock: Clock) -> Self {
-        Self { writer, registry, desk, exchange: None, clock }
+        Self { writer, registry, desk, exchange: None, presence: Presence::default(), clock }
     }
 
     /// The same, which hands on what was a message on MQTT to whoever subscribed to it.
     #[must_use]
     pub fn with_exchange(self, exchange: Arc<Exchange>) -> Self {
         Self { exchange: Some(exchange), ..self }
+    }
+
+    /// The same, which tells of boards that leave only when they are not back in time.
+    #[must_use]
+    pub fn with_presence(self, presence: Presence) -> Self {
+        Self { presence, ..self }
+    }
+
+    /// Boards that are away for a moment.
+    pub fn presence(&self) -> &Presence {
+        &self.presence
+    }
+
+    /// Tells of boards that were not back in time. What cannot be kept now is told at the next call.
+    pub async fn tell_absences(&self) {
+        let _turn = self.presence.turn().await;
+        loop {
+            let (events, operations) = self.presence.due(self.clock.now().wall, ABSENCES_STEP_MAX);
+            if events.is_empty() {
+                return;
+            }
+            if let Err(error) = self.write(events, operations).await {
+                self.presence.not_told();
+                return debug!(%error, "boards that left are not told of; tried again");
+            }
+            self.presence.told();
+        }
     }
 
     /// Makes facts durable, then known. `Committed` means: answer the device.
@@ -152,10 +184,11 @@ impl Pipeline {
         written
     }
 
-    async fn events(&self, mut events: Vec<Event>, kept: Vec<Operation>) -> Settlement {
+    async fn events(&self, mut events: Vec<Event>, mut kept: Vec<Operation>) -> Settlement {
         if events.is_empty() && kept.is_empty() {
             return Settlement::Committed;
         }
+        let presence = self.presence.hold(&mut events, &mut kept).await;
         // Whoever speaks exists: a device's first event makes its row. One session's events are of
         // one device, so it is looked up once.
         let mut known: Option<DeviceId> = None;
@@ -177,8 +210,10 @@ impl Pipeline {
         let operations = self.resets(&events);
         let all = operations.iter().cloned().chain(kept).collect();
         if self.write(events, all).await.is_err() {
+            self.presence.refused(presence);
             return Settlement::Refused;
         }
+        self.presence.committed(presence);
         for event in &news {
             self.registry.apply(event);
         }

@@ -26,7 +26,8 @@ pub use firmware::{
 };
 pub use metrics::Metrics;
 pub use mqtt::{
-    MqttChange, MqttQueuedMark, MqttQueuedRow, MqttRetainedRow, MqttSessionRow, session_reader,
+    MqttAbsenceRow, MqttChange, MqttQueuedMark, MqttQueuedRow, MqttRetainedRow, MqttSessionRow,
+    session_reader,
 };
 pub use operation::{Operation, OperationError};
 pub use provision::{ProvisionMark, ProvisionRow};
@@ -260,6 +261,9 @@ pub trait Store: Send + Sync + 'static {
         after: Option<(Tenant, Box<str>)>,
         rows_max: usize,
     ) -> Result<Vec<MqttRetainedRow>, ReadError>;
+
+    /// Every board that left and was not told of.
+    async fn mqtt_absences(&self) -> Result<Vec<MqttAbsenceRow>, ReadError>;
 
     /// How much room is taken and left.
     async fn usage(&self) -> Result<Usage, ReadError>;

@@ -14,6 +14,7 @@ use crate::lines::Lines;
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
 use crate::plans::{Plans, PlansParts};
+use crate::presence::Presence;
 use crate::profiles::Profiles;
 use crate::provisioner::{self, Provisioner};
 use crate::registry::Registry;
@@ -26,6 +27,7 @@ use crate::upgrades::{self, UpgradeOptions, Upgrades};
 use crate::wake::Wakes;
 use config::BackendKind;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// What all the rest stands on.
@@ -52,7 +54,7 @@ pub(super) fn join(
     let holds = Arc::new(Holds::new(changes_max, counted));
     let desk = ground.desk(&lines, &holds, wake);
     let exchange = ground.exchange(settings, &lines)?;
-    let pipeline = ground.pipeline(&desk, &exchange);
+    let pipeline = ground.pipeline(&desk, &exchange, config.mqtt.presence_debounce.get());
     let access = Access::new(ground.vault.clone(), config.roles.clone());
     let data_models = ground.data_models()?;
     let (tasks, equipments) = ground.business(settings)?;
@@ -132,9 +134,15 @@ impl Ground {
         Ok(Exchange::new(parts, exchange_options(&settings.config.mqtt)))
     }
 
-    fn pipeline(&self, desk: &Arc<Desk>, exchange: &Arc<Exchange>) -> Arc<Pipeline> {
+    fn pipeline(
+        &self,
+        desk: &Arc<Desk>,
+        exchange: &Arc<Exchange>,
+        presence_debounce: Duration,
+    ) -> Arc<Pipeline> {
         let (registry, desk) = (Arc::clone(&self.registry), Arc::clone(desk));
         let pipeline = Pipeline::new(self.writer.clone(), registry, desk, self.clock);
+        let pipeline = pipeline.with_presence(Presence::new(presence_debounce));
         Arc::new(pipeline.with_exchange(Arc::clone(exchange)))
     }
 

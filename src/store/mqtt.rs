@@ -4,7 +4,7 @@ use super::Position;
 use crate::exchange::len;
 use ::mqtt::Message;
 use jiff::Timestamp;
-use model::{DeviceId, Json, Tenant};
+use model::{DeviceId, Event, EventType, Json, Tenant};
 use std::sync::Arc;
 
 /// A session that outlives its connection.
@@ -69,6 +69,33 @@ pub struct MqttRetainedRow {
     pub message: Arc<Message>,
 }
 
+/// A board that left, of which nobody was told yet.
+#[derive(Clone, Debug)]
+pub struct MqttAbsenceRow {
+    /// Whose.
+    pub tenant: Tenant,
+    /// Which board.
+    pub device: DeviceId,
+    /// When it left.
+    pub left_at: Timestamp,
+    /// The data of the event that will tell of it.
+    pub data: Json,
+}
+
+impl MqttAbsenceRow {
+    /// The event that tells of it.
+    pub(crate) fn into_event(self) -> Event {
+        Event {
+            tenant: self.tenant,
+            device: self.device,
+            kind: EventType::DEVICE_DISCONNECTED,
+            time: self.left_at,
+            data: self.data,
+            facts: None,
+        }
+    }
+}
+
 /// A change of what is kept of MQTT. None is ever refused: what it would change and is not there
 /// needs no change.
 #[derive(Clone, Debug)]
@@ -100,6 +127,15 @@ pub enum MqttChange {
         /// The place of what took it away.
         key: u64,
     },
+    /// Keeps that a board left, in place of what was kept of it.
+    PutAbsence(MqttAbsenceRow),
+    /// Forgets that a board left.
+    RemoveAbsence {
+        /// Whose.
+        tenant: Tenant,
+        /// Which board.
+        device: DeviceId,
+    },
     /// Makes a required reader of the events at a place, where there is none of that name.
     StartReader {
         /// Its name.
@@ -130,6 +166,7 @@ impl MqttChange {
                 | Self::Interrupted { .. }
                 | Self::Unqueue(_)
                 | Self::RemoveRetained { .. }
+                | Self::RemoveAbsence { .. }
                 | Self::AdvanceReader { .. }
                 | Self::DropReader { .. }
         )

@@ -32,10 +32,10 @@ mod tasks;
 
 use super::{
     AuditEntry, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow,
-    EquipmentRow, FirmwareStep, GroupFirmwareRow, HubMemory, ImageRow, KnownRow, MqttQueuedMark,
-    MqttQueuedRow, MqttRetainedRow, MqttSessionRow, OpenError, OperationError, Page, Position,
-    ProvisionMark, ReadError, RolloutDevice, RolloutDevices, RolloutRow, SteeringRows, Store,
-    StoredEvent, TaskRow, Tasks, TokenRow, UploadRow, Uploads, Usage, Write,
+    EquipmentRow, FirmwareStep, GroupFirmwareRow, HubMemory, ImageRow, KnownRow, MqttAbsenceRow,
+    MqttQueuedMark, MqttQueuedRow, MqttRetainedRow, MqttSessionRow, OpenError, OperationError,
+    Page, Position, ProvisionMark, ReadError, RolloutDevice, RolloutDevices, RolloutRow,
+    SteeringRows, Store, StoredEvent, TaskRow, Tasks, TokenRow, UploadRow, Uploads, Usage, Write,
 };
 use async_trait::async_trait;
 use column::read_error;
@@ -389,6 +389,10 @@ impl Store for SqliteStore {
         rows_max: usize,
     ) -> Result<Vec<MqttRetainedRow>, ReadError> {
         mqtt::retained(self.readers(), after, rows_max).await.map_err(read_error)
+    }
+
+    async fn mqtt_absences(&self) -> Result<Vec<MqttAbsenceRow>, ReadError> {
+        mqtt::absences(self.readers()).await.map_err(read_error)
     }
 
     async fn usage(&self) -> Result<Usage, ReadError> {

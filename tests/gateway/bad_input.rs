@@ -3,7 +3,9 @@
 
 mod cwmp;
 mod mqtt;
+mod mutations;
 mod pace;
+pub(crate) mod versions;
 mod web;
 
 use crate::backend::Backend;
@@ -24,7 +26,11 @@ const SETTINGS: &[(&str, &str)] = &[
         "auth = \"open\"\nheader_timeout = \"1s\"\nbody_timeout = \"2s\"\nsession_idle = \"1s\"\n\
          failed_sign_ins_per_minute = 10000",
     ),
-    ("mqtt", "connect_timeout = \"1s\"\nfailed_sign_ins_per_minute = 10000"),
+    (
+        "mqtt",
+        "connect_timeout = \"1s\"\nfailed_sign_ins_per_minute = 10000\n\
+         reconnects_per_minute_max = 10000",
+    ),
     ("public", "header_timeout = \"1s\""),
     ("operator", "header_timeout = \"1s\""),
 ];
@@ -38,6 +44,9 @@ pub(crate) fn trials() -> Vec<Trial> {
         crate::trial("bad_input::cwmp", cwmp::cwmp),
         crate::trial("bad_input::cwmp_bombs", cwmp::cwmp_bombs),
         crate::trial("bad_input::mqtt", mqtt::mqtt),
+        crate::trial("bad_input::mqtt_in_every_version", versions::every_version),
+        crate::trial("bad_input::what_ended_others", versions::what_ended_others),
+        crate::trial("bad_input::ten_thousand_mutations", mutations::ten_thousand),
         crate::trial("bad_input::public", web::public),
         crate::trial("bad_input::operator", web::operator),
         crate::trial("bad_input::http_smuggling", web::http_smuggling),

@@ -28,13 +28,13 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 /// Who signs.
-struct Authority {
-    certificate: Certificate,
+pub(crate) struct Authority {
+    pub(crate) certificate: Certificate,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -45,9 +45,19 @@ impl Authority {
     }
 
     /// Signs a certificate of that common name; its file, with the key beside it.
-    fn sign(&self, dir: &Path, name: &str, serial: u64) -> PathBuf {
+    pub(crate) fn sign(&self, dir: &Path, name: &str, serial: u64) -> PathBuf {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
+        self.sign_as(dir, params, serial)
+    }
+
+    /// The same, with all its names.
+    pub(crate) fn sign_as(
+        &self,
+        dir: &Path,
+        mut params: CertificateParams,
+        serial: u64,
+    ) -> PathBuf {
         params.serial_number = Some(SerialNumber::from(serial));
         let key = KeyPair::generate().unwrap();
         let made = params.signed_by(&key, &self.issuer).unwrap();
@@ -57,7 +67,7 @@ impl Authority {
     }
 
     /// Takes back certificates by their numbers.
-    fn revoke(&self, serials: &[u64]) -> String {
+    pub(crate) fn revoke(&self, serials: &[u64]) -> String {
         let revoked = |serial: &u64| RevokedCertParams {
             serial_number: SerialNumber::from(*serial),
             revocation_time: date_time_ymd(2025, 1, 1),

@@ -32,9 +32,11 @@ mod router;
 mod tree;
 
 mod bad_input;
+mod board_certificates;
 mod brokers;
 mod certificates;
 mod checks;
+mod clients;
 mod commands;
 mod dials;
 mod discovery;
@@ -43,6 +45,7 @@ mod files;
 mod full_store;
 mod identity;
 mod kills;
+mod limits;
 mod provisioning;
 mod recorded;
 mod refusals;
@@ -61,6 +64,7 @@ mod tolerance;
 mod trace;
 mod upgrades;
 mod wake;
+mod websocket;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -88,6 +92,10 @@ fn main() {
         checks::trials(),
         tls::trials(),
         certificates::trials(),
+        board_certificates::trials(),
+        websocket::trials(),
+        clients::trials(),
+        limits::trials(),
         trace::trials(),
         wake::trials(),
         bad_input::trials(),

@@ -2,10 +2,10 @@
 
 use crate::store::{
     AuditEntry, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow,
-    EquipmentRow, FirmwareStep, GroupFirmwareRow, HubMemory, ImageRow, MqttQueuedMark,
-    MqttQueuedRow, MqttRetainedRow, MqttSessionRow, Operation, OperationError, Page, Position,
-    ProvisionMark, ReadError, RolloutDevice, RolloutDevices, RolloutRow, SteeringRows, Store,
-    StoredEvent, TaskRow, Tasks, TokenRow, UploadRow, Uploads, Usage, Write,
+    EquipmentRow, FirmwareStep, GroupFirmwareRow, HubMemory, ImageRow, MqttAbsenceRow,
+    MqttQueuedMark, MqttQueuedRow, MqttRetainedRow, MqttSessionRow, Operation, OperationError,
+    Page, Position, ProvisionMark, ReadError, RolloutDevice, RolloutDevices, RolloutRow,
+    SteeringRows, Store, StoredEvent, TaskRow, Tasks, TokenRow, UploadRow, Uploads, Usage, Write,
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -212,6 +212,10 @@ impl Store for MemoryStore {
         _: Option<(Tenant, Box<str>)>,
         _: usize,
     ) -> Result<Vec<MqttRetainedRow>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn mqtt_absences(&self) -> Result<Vec<MqttAbsenceRow>, ReadError> {
         Ok(Vec::new())
     }
 

@@ -26,7 +26,7 @@ async fn open(
     path: &str,
     headers: &[(&'static str, &str)],
 ) -> (Result<(Client, String), ClientError>, Served) {
-    let (ours, theirs) = duplex(64);
+    let (ours, theirs) = duplex(4096);
     let mut request = format!("ws://localhost{path}").into_client_request().unwrap();
     for (name, value) in headers {
         request.headers_mut().append(*name, value.parse().unwrap());

@@ -3,8 +3,8 @@
 use super::column::{self, json, nanos, number, sequence, tenant, text, undecodable};
 use super::multi_row::{MultiRow, Values};
 use crate::store::{
-    MqttChange, MqttQueuedMark, MqttQueuedRow, MqttRetainedRow, MqttSessionRow, Position,
-    session_reader,
+    MqttAbsenceRow, MqttChange, MqttQueuedMark, MqttQueuedRow, MqttRetainedRow, MqttSessionRow,
+    Position, session_reader,
 };
 use ::mqtt::Message;
 use ::mqtt::message::QoS;
@@ -197,6 +197,25 @@ async fn apply_one(
         .await
         .map(drop),
         MqttChange::DropReader { name } => drop_reader(connection, name).await,
+        MqttChange::RemoveAbsence { tenant, device } => {
+            sqlx::query("DELETE FROM mqtt_absence WHERE tenant = ? AND device = ?")
+                .bind(tenant.as_str())
+                .bind(device.as_str())
+                .execute(connection)
+                .await
+                .map(drop)
+        }
+        MqttChange::PutAbsence(row) => sqlx::query(
+            "INSERT OR REPLACE INTO mqtt_absence (tenant, device, left_at, data) \
+                 VALUES (?,?,?,?)",
+        )
+        .bind(row.tenant.as_str())
+        .bind(row.device.as_str())
+        .bind(nanos(row.left_at))
+        .bind(row.data.as_str())
+        .execute(connection)
+        .await
+        .map(drop),
         // These are applied together.
         MqttChange::PutSession(_)
         | MqttChange::Queue(_)
@@ -352,6 +371,20 @@ pub(super) async fn retained(
         })
     };
     rows.iter().map(kept).collect()
+}
+
+/// Reads every board that left and was not told of.
+pub(super) async fn absences(pool: &SqlitePool) -> Result<Vec<MqttAbsenceRow>, sqlx::Error> {
+    let rows = sqlx::query("SELECT tenant, device, left_at, data FROM mqtt_absence");
+    let absence = |row: &SqliteRow| {
+        Ok(MqttAbsenceRow {
+            tenant: tenant(row, 0)?,
+            device: column::device(row, 1)?,
+            left_at: column::time(row, 2)?,
+            data: json(row, 3)?,
+        })
+    };
+    rows.fetch_all(pool).await?.iter().map(absence).collect()
 }
 
 /// A message in the first seven columns.

@@ -3,10 +3,10 @@
 use super::*;
 use crate::store::{
     AuditEntry, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, EquipmentRow,
-    FirmwareStep, GroupFirmwareRow, HubMemory, ImageRow, MqttQueuedMark, MqttQueuedRow,
-    MqttRetainedRow, MqttSessionRow, Page, Position, ProvisionMark, ReadError, RolloutDevice,
-    RolloutDevices, RolloutRow, SteeringRows, StoredEvent, TaskRow, Tasks, TokenRow, UploadRow,
-    Uploads, Usage,
+    FirmwareStep, GroupFirmwareRow, HubMemory, ImageRow, MqttAbsenceRow, MqttQueuedMark,
+    MqttQueuedRow, MqttRetainedRow, MqttSessionRow, Page, Position, ProvisionMark, ReadError,
+    RolloutDevice, RolloutDevices, RolloutRow, SteeringRows, StoredEvent, TaskRow, Tasks, TokenRow,
+    UploadRow, Uploads, Usage,
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -94,6 +94,10 @@ impl Store for Fake {
         _: Option<(Tenant, Box<str>)>,
         _: usize,
     ) -> Result<Vec<MqttRetainedRow>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn mqtt_absences(&self) -> Result<Vec<MqttAbsenceRow>, ReadError> {
         Ok(Vec::new())
     }
 
