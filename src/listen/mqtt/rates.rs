@@ -15,21 +15,24 @@ const PUBLISH: u8 = 3;
 #[derive(Debug)]
 pub(super) struct PerSecond {
     max: u32,
-    current: Mutex<(Monotonic, u32)>,
+    current: Mutex<Option<(Monotonic, u32)>>,
 }
 
 impl PerSecond {
     pub(super) fn new(max: u32) -> Self {
-        Self { max, current: Mutex::new((Monotonic::ZERO, 0)) }
+        Self { max, current: Mutex::default() }
     }
 
     /// Takes one; where there is none left, the error is when the next second begins.
     pub(super) fn take(&self, now: Monotonic) -> Result<(), Monotonic> {
         let mut current = self.current.lock();
-        let (began, taken) = &mut *current;
-        if now.since(*began) >= SECOND {
-            (*began, *taken) = (now, 0);
-        }
+        let (began, taken) = match &mut *current {
+            Some((began, taken)) if now.since(*began) < SECOND => (began, taken),
+            over => {
+                let (began, taken) = over.insert((now, 0));
+                (began, taken)
+            }
+        };
         if *taken >= self.max {
             return Err(*began + SECOND);
         }

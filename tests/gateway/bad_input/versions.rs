@@ -190,7 +190,7 @@ fn bad_of_5() -> Vec<Bad> {
         ("a payload format of 2", with(&[0x01, 2]), PROTOCOL_ERROR),
         ("topic alias 0", with(&[0x23, 0, 0]), ALIAS_INVALID),
         ("topic alias 60000", with(&[0x23, 0xEA, 0x60]), ALIAS_INVALID),
-        ("a subscription identifier", with(&[0x0B, 1]), PROTOCOL_ERROR),
+        ("a subscription identifier", with(&[0x0B, 1]), MALFORMED),
         ("a wildcard as response topic", with(&[0x08, 0, 1, b'#']), TOPIC_INVALID),
         ("properties that end too late", with(&[0x03, 0xFF, 0xFF, b'x']), MALFORMED),
         ("retain handling 3", Version::V5.subscribe(b"a", 0b0011_0000), PROTOCOL_ERROR),
