@@ -1,7 +1,7 @@
 //! A device calls: what became of its command, what it runs now, and whether it is its turn.
 
 use super::book::is_running;
-use super::{Entry, Key, Source, Upgrade, Upgrades};
+use super::{Entry, Key, Parts, Source, Upgrade, Upgrades};
 use crate::commands::NewCommand;
 use crate::registry::Device;
 use firmware::{Candidate, Refusal, Report, RolloutState, Stage, admit, is_signed};
@@ -237,7 +237,8 @@ impl Upgrades {
         window: Option<&Window>,
         now: Timestamp,
     ) -> Result<(), Upgrade> {
-        if self.parts.holds.is_held(&device.tenant, device.facts.model.as_deref()) {
+        let Parts { holds, registry, .. } = &self.parts;
+        if holds.holds(registry, &device.tenant, &device.id) {
             return Err(waits(now, "writing to devices is on hold"));
         }
         if let Some(window) = window.filter(|it| !it.is_open(now)) {
