@@ -109,9 +109,14 @@ impl Profiles {
     #[cfg(test)]
     pub(crate) fn of(set: ProfileSet) -> Self {
         let profiles = Self::default();
-        let settled = Arc::new(Loaded { set: Arc::new(set), ..Loaded::default() });
-        profiles.put(State { settled, ..State::default() });
+        profiles.settle(Arc::new(Loaded { set: Arc::new(set), ..Loaded::default() }));
         profiles
+    }
+
+    /// Has another set hold for all, for the same tests.
+    #[cfg(test)]
+    pub(crate) fn settle(&self, settled: Arc<Loaded>) {
+        self.put(State { settled, ..State::default() });
     }
 
     /// Rises whenever a device may have to be decided anew: files changed, a trial began or ended.
@@ -119,23 +124,14 @@ impl Profiles {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// The profiles that hold for a device: those on trial for its share, else the settled.
+    /// The profiles that hold for a device, for who needs no values with them.
     pub fn set_for(&self, tenant: &Tenant, device: &DeviceId) -> Arc<ProfileSet> {
         Arc::clone(&self.loaded_for(tenant, device).set)
     }
 
-    /// What the operator says of a tenant.
-    pub fn tenant_values(&self, tenant: &Tenant) -> Arc<serde_json::Value> {
-        values_of(&self.state.load().settled, tenant)
-    }
-
-    /// What the operator says of a device's tenant: the variable `tenant` of its templates. It is on
-    /// trial together with the profiles.
-    pub fn values_for(&self, tenant: &Tenant, device: &DeviceId) -> Arc<serde_json::Value> {
-        values_of(&self.loaded_for(tenant, device), tenant)
-    }
-
-    /// Profiles and values together.
+    /// The profiles that hold for a device, and the values that are on trial together with them:
+    /// those on trial for its share, else the settled. Whoever needs both looks once, for another set
+    /// may take over between two looks.
     pub fn loaded_for(&self, tenant: &Tenant, device: &DeviceId) -> Arc<Loaded> {
         let state = self.state.load();
         match &state.trial {
@@ -216,9 +212,4 @@ impl Profiles {
     fn take_news(&self) -> News {
         std::mem::take(&mut *self.news.lock())
     }
-}
-
-fn values_of(loaded: &Loaded, tenant: &Tenant) -> Arc<serde_json::Value> {
-    let empty = || Arc::new(serde_json::Value::Object(serde_json::Map::new()));
-    loaded.values.get(tenant).cloned().unwrap_or_else(empty)
 }

@@ -60,13 +60,12 @@ pub(super) fn decide(
     now: Timestamp,
 ) -> Decided {
     let empty = DataModel::new();
-    let none = serde_json::Value::Object(serde_json::Map::new());
     let planned = provisioner::plan(&DryRun {
         set: &loaded.set,
         device,
         model: known.model.unwrap_or(&empty),
         equipment: known.equipment,
-        tenant_values: loaded.values.get(&device.tenant).map_or(&none, |values| &**values),
+        tenant_values: &loaded.values(&device.tenant),
         held: known.held,
         key,
         now,

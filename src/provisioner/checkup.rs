@@ -59,9 +59,9 @@ impl Provisioner {
         let subject = subject(device, root(&model, device));
         let now = self.parts.clock.now();
         let equipment = self.parts.equipments.peek(tenant, &subject, now).await;
-        let set = self.parts.profiles.set_for(tenant, &device.id);
-        let values = self.parts.profiles.values_for(tenant, &device.id);
-        let layers = set.layers(&subject, equipment.as_deref());
+        let loaded = self.parts.profiles.loaded_for(tenant, &device.id);
+        let layers = loaded.set.layers(&subject, equipment.as_deref());
+        let values = loaded.values(tenant);
         let wanted = layers.render(&subject, equipment.as_deref(), &values, &model);
         Ok(Known { kept, model, wanted, equipment })
     }

@@ -1,12 +1,10 @@
 //! What would be done to a device, without doing it.
 
-use super::kept::Kept;
 use super::rounds::subject;
 use super::{Provisioner, seed};
 use crate::registry::Device;
-use crate::store::ReadError;
 use jiff::Timestamp;
-use model::{DataModel, DeviceId, Tenant};
+use model::DataModel;
 use provisioning::{Circumstances, Equipment, Held, Plan, ProfileSet, Revision, Rule, decide};
 
 /// What a plan is made from.
@@ -73,34 +71,6 @@ pub(super) fn root(model: &DataModel, _device: &Device) -> &'static str {
 }
 
 impl Provisioner {
-    /// What these profiles would do to a device as it is known: nothing is asked of it. `None` when
-    /// there is no such device.
-    pub async fn plan_for(
-        &self,
-        tenant: &Tenant,
-        device: &DeviceId,
-        set: &ProfileSet,
-    ) -> Result<Option<Planned>, ReadError> {
-        let Some(device) = self.parts.registry.get(tenant, device) else { return Ok(None) };
-        let Kept { held, .. } = self.kept(tenant, &device.id).await?;
-        let model = self.parts.data_models.load(tenant, &device.id).await?.unwrap_or_default();
-        let now = self.parts.clock.now();
-        let subject = subject(&device, root(&model, &device));
-        // Without asking the hub: that would claim the equipment.
-        let equipment = self.parts.equipments.peek(tenant, &subject, now).await;
-        let tenant_values = self.parts.profiles.values_for(tenant, &device.id);
-        Ok(Some(plan(&DryRun {
-            set,
-            device: &device,
-            model: &model,
-            equipment: equipment.as_deref(),
-            tenant_values: &tenant_values,
-            held: &held,
-            key: &self.key,
-            now: now.wall,
-        })))
-    }
-
     /// The key of fingerprints, for who makes plans of many devices.
     #[must_use]
     pub fn key(&self) -> &[u8; 32] {

@@ -120,10 +120,11 @@ impl Provisioner {
             return Vec::new();
         };
         if run.wanted.aliases.is_empty() {
-            let set = self.parts.profiles.set_for(&run.it.tenant, &run.it.device);
-            let values = self.parts.profiles.values_for(&run.it.tenant, &run.it.device);
+            let loaded = self.parts.profiles.loaded_for(&run.it.tenant, &run.it.device);
+            let values = loaded.values(&run.it.tenant);
             let subject = subject(&device, run.it.root);
-            let wanted = set.layers(&subject, None).render(&subject, None, &values, model);
+            let layers = loaded.set.layers(&subject, None);
+            let wanted = layers.render(&subject, None, &values, model);
             if wanted.aliases.is_empty() {
                 return Vec::new();
             }
@@ -192,9 +193,9 @@ impl Provisioner {
         let subject = subject(&device, run.it.root);
         run.is_claimed = registry.is_claimed(&run.it.tenant, &run.it.device)
             && !matches!(run.known, Known::Taken);
-        let set = profiles.set_for(&run.it.tenant, &run.it.device);
-        let tenant_values = profiles.values_for(&run.it.tenant, &run.it.device);
-        let layers = set.layers(&subject, equipment.as_deref());
+        let loaded = profiles.loaded_for(&run.it.tenant, &run.it.device);
+        let tenant_values = loaded.values(&run.it.tenant);
+        let layers = loaded.set.layers(&subject, equipment.as_deref());
         run.kept.set_quirks(quirks_of(&layers));
         run.wanted = layers.render(&subject, equipment.as_deref(), &tenant_values, model);
         run.fingerprint = run.wanted.fingerprint(&self.key);

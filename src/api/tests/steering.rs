@@ -199,9 +199,8 @@ async fn values_are_on_trial_together_with_profiles() {
     assert_eq!((&taken["outcome"], &taken["touched"]), (&json!("trial"), &json!(DEVICES)));
     let canaries = house.canaries();
     let ntp = |name: &str| {
-        house.profiles().values_for(&Tenant::default(), &id(name))["ntp"]
-            .as_str()
-            .map(str::to_owned)
+        let loaded = house.profiles().loaded_for(&Tenant::default(), &id(name));
+        loaded.values(&Tenant::default())["ntp"].as_str().map(str::to_owned)
     };
     let other = (0..DEVICES).map(device).find(|it| !canaries.contains(it)).unwrap();
     assert_eq!(ntp(&canaries[0]).as_deref(), Some("b.example"));
