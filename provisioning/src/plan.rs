@@ -108,8 +108,6 @@ pub struct Step {
 pub enum Wish {
     /// To learn what is not known or too old, and to read back what was set.
     Learn {
-        /// Who asks for it.
-        rules: Vec<Rule>,
         /// The patterns of the refreshes among it.
         refreshes: Vec<Box<str>>,
     },

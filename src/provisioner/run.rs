@@ -206,7 +206,7 @@ impl Run {
     pub fn outcome(&mut self, name: &str, outcome: &SetupOutcome, now: Timestamp) -> Vec<u32> {
         let Some(step) = self.take_step(name) else { return Vec::new() };
         let read = read(outcome);
-        if matches!(step.wish, Wish::Learn { ref refreshes, .. } if !refreshes.is_empty()) {
+        if matches!(step.wish, Wish::Learn { ref refreshes } if !refreshes.is_empty()) {
             self.has_refreshed |= !read.told.is_empty();
         }
         self.applied += match &step.wish {
