@@ -219,8 +219,7 @@ impl Provisioner {
     /// Sets what is shown of how many devices stand how.
     pub fn count(&self) {
         for (standing, count) in self.parts.registry.standings() {
-            let word = word(standing);
-            self.metrics.devices.with_label_values(&[word]).set(count);
+            self.metrics.devices.with_label_values(&[standing.as_str()]).set(count);
         }
     }
 
@@ -250,23 +249,6 @@ fn seed(device: &DeviceId) -> u64 {
     let hash: [u8; 32] = Sha256::digest(device.as_str().as_bytes()).into();
     let [a, b, c, d, e, f, g, h, ..] = hash;
     u64::from_be_bytes([a, b, c, d, e, f, g, h])
-}
-
-/// The word of a standing, as JSON has it.
-#[must_use]
-pub const fn word(standing: Standing) -> &'static str {
-    match standing {
-        Standing::New => "new",
-        Standing::Unmatched => "unmatched",
-        Standing::Unknown => "unknown",
-        Standing::AwaitingValues => "awaiting_values",
-        Standing::Pending => "pending",
-        Standing::Converged => "converged",
-        Standing::Partial => "partial",
-        Standing::Stuck => "stuck",
-        Standing::Held => "held",
-        Standing::AwaitingApproval => "awaiting_approval",
-    }
 }
 
 #[cfg(test)]

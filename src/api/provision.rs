@@ -11,6 +11,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use model::Protocol;
+use provisioning::Standing;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
@@ -27,7 +28,8 @@ pub(super) struct ProvisioningView {
     /// As they stood.
     revision: String,
     /// How it stands.
-    state: StandingWord,
+    #[schema(value_type = StandingWord)]
+    state: Standing,
     /// Since when; absent when nothing was decided yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -75,7 +77,7 @@ impl From<Kept> for ProvisioningView {
             profile: held.profiles.last().cloned(),
             profiles: held.profiles,
             revision: held.revision.to_string(),
-            state: held.standing.into(),
+            state: held.standing,
             since: Some(held.since).filter(|since| *since != Timestamp::UNIX_EPOCH),
             cause: Some(held.cause).filter(|cause| !cause.is_empty()),
             refused: lacking.into_iter().map(lacks).collect(),

@@ -2,7 +2,7 @@
 
 use super::kept::Lacking;
 use super::run::{Known, Run, Stage};
-use super::{Provisioner, word};
+use super::Provisioner;
 use crate::profiles::Outcome;
 use crate::registry::Device;
 use jiff::Timestamp;
@@ -46,7 +46,7 @@ impl Provisioner {
         let Some(device) = device else { return };
         stand(run, barred, now.wall);
         let standing = run.kept.held.standing;
-        self.metrics.sessions.with_label_values(&[word(standing)]).inc();
+        self.metrics.sessions.with_label_values(&[standing.as_str()]).inc();
         let is_as_wanted = matches!(standing, Standing::Converged | Standing::Partial);
         if is_as_wanted {
             self.see_to_firmware(run, &device, now).await;
@@ -175,7 +175,7 @@ fn outcome(run: &Run, device: &Device, requests: &[Box<str>]) -> Option<(EventTy
                 profiles: &held.profiles,
                 revision: held.revision.to_string(),
                 reason: reason(run),
-                standing: word(held.standing),
+                standing: held.standing.as_str(),
                 applied: run.applied,
                 refused: &run.kept.lacking,
                 firmware: device.facts.software_version.as_deref(),
