@@ -56,7 +56,7 @@ impl Provisioner {
     async fn known(&self, tenant: &Tenant, device: &Device) -> Result<Known, ReadError> {
         let kept = self.kept(tenant, &device.id).await?;
         let model = self.parts.data_models.load(tenant, &device.id).await?.unwrap_or_default();
-        let subject = subject(device, root(&model, device));
+        let subject = subject(device, root(&model));
         let now = self.parts.clock.now();
         let equipment = self.parts.equipments.peek(tenant, &subject, now).await;
         let loaded = self.parts.profiles.loaded_for(tenant, &device.id);
