@@ -15,7 +15,7 @@ pub use decide::decide;
 pub use measured::{Measured, aliases, measured};
 pub use obstacle::{Blocked, Obstacle};
 pub(crate) use parameter::TIMES_MAX;
-pub use view::{BlockedView, ChangeView, LearnView, ObjectView, PlanView, RuleView};
+pub use view::{ChangeView, LearnView, ObjectView, PlanView};
 
 use super::Rule;
 use jiff::Timestamp;

@@ -2,7 +2,7 @@
 
 use crate::provisioner::Planned;
 use crate::registry::Device;
-use provisioning::{PlanView, RuleView, Wish};
+use provisioning::{PlanView, Rule, Wish};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ pub struct DevicePlan {
     pub known: bool,
     /// Rules among those that would be applied whose paths nobody has verified on such a device.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub guesses: Vec<RuleView>,
+    pub guesses: Vec<Rule>,
     /// What would be sent.
     #[serde(flatten)]
     pub plan: PlanView,
@@ -40,7 +40,7 @@ impl DevicePlan {
             revision: planned.revision,
             claimed: device.claimed,
             known: planned.is_known,
-            guesses: planned.guesses.iter().map(RuleView::from).collect(),
+            guesses: planned.guesses.clone(),
             plan: PlanView::from(&planned.plan),
         }
     }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// What is not sent.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Blocked {
     /// The path, or the pattern where nothing fits it.
     pub path: Box<str>,
@@ -14,6 +14,7 @@ pub struct Blocked {
     /// Why, in plain words that hold no value.
     pub cause: Box<str>,
     /// When it is tried again by itself; `None`: not before something changes.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub retry_at: Option<Timestamp>,
     /// Whether the device is as wanted without it: a secret before the claim, drift that is only
     /// reported, an optional parameter that it does not have.
