@@ -245,9 +245,7 @@ impl From<WifiError> for Problem {
             WifiError::Faulty(faults) => faults.into(),
             WifiError::Nameless => Self::new(Code::Conflict, error.to_string()),
             WifiError::NotKept => Code::NoSuchEquipment.into(),
-            WifiError::Sealed | WifiError::NoBackend => {
-                Self::new(Code::Internal, error.to_string())
-            }
+            WifiError::Sealed => Self::new(Code::Internal, error.to_string()),
             WifiError::Read(error) => error.into(),
         }
     }

@@ -114,7 +114,7 @@ impl Inner {
 /// Changes by operators: whom they concern is decided anew.
 impl Mirror for Equipments {
     fn committed(&self, operation: &Operation) {
-        let Some(inner) = self.inner() else { return };
+        let inner = &*self.0;
         match operation {
             Operation::Equipment(EquipmentChange::Put { row, .. }) => {
                 if let Source::Embedded(embedded) = &inner.source {

@@ -248,7 +248,7 @@ async fn what_the_hub_said_last_stands_in_for_it() {
         let (_, version, _) = known(scene.values(&device).await);
         let (equipment, same, is_stale) = known(scene.values(&device).await);
         assert_eq!((ssid(&equipment), same, is_stale), ("One", version, true), "{failure:?}");
-        let source = &scene.equipments.inner().unwrap().source;
+        let source = &scene.equipments.0.source;
         let is_down = matches!(source, Source::Hub(hub) if hub.refuses());
         // While it asks to be left alone there is nothing better; else it is asked at the next Inform.
         assert_eq!(scene.fresh(&device, scene.clock.now()), is_down.then_some(version));
