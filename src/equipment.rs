@@ -36,7 +36,8 @@ use crate::store::{EquipmentChange, Operation, ReadError, Store, WriteError, Wri
 use crate::tasks::Tasks;
 use config::Cidr;
 use jiff::{SignedDuration, Timestamp};
-use model::{DeviceId, Json, Now, Tenant};
+use model::{DeviceId, Now, Tenant};
+use provisioning::equipment::Activated;
 use provisioning::{Equipment, Subject, equipment};
 use std::sync::Arc;
 use std::time::Duration;
@@ -285,17 +286,15 @@ impl Equipments {
         self.0.forget(tenant, device);
     }
 
-    /// Has the business told that the device is as its profile says; kept before this returns, and
+    /// Has the business told that a device is as its profile says; kept before this returns, and
     /// delivered once for each `key`.
     pub async fn activated(
         &self,
         tenant: &Tenant,
-        device: &DeviceId,
-        serial: &str,
+        told: &Activated,
         key: &str,
-        body: Json,
     ) -> Result<(), WriteError> {
-        self.0.activated(tenant, device, serial, key, body).await
+        self.0.activated(tenant, told, key).await
     }
 }
 

@@ -92,11 +92,18 @@ async fn a_bootstrap_brings_it_all_back_and_tells_the_business_once() {
         scene.bootstrap(&cpe).await;
         scene.session(&mut cpe, &["0 BOOTSTRAP", "1 BOOT"]).await;
         assert_eq!(cpe.value("Device.Time.NTPServer1"), "a.example.net");
-        assert_eq!(scene.activations().await, activations);
+        assert_eq!(scene.activations().await.len(), activations);
         assert_eq!(scene.kept().await.from_factory_at, None);
         scene.session(&mut cpe, &["2 PERIODIC", "1 BOOT"]).await;
-        assert_eq!(scene.activations().await, activations, "once for each bootstrap");
+        assert_eq!(scene.activations().await.len(), activations, "once for each bootstrap");
     }
+    let told = scene.activations().await;
+    let expected = serde_json::json!({
+        "serial": "A1", "device": device(), "reason": "bootstrap", "profile": "ntp",
+        "revision": scene.kept().await.held.revision.to_string(), "refused": [],
+        "firmware": "V3", "ip": "127.0.0.1",
+    });
+    assert_eq!(told[0], expected);
 }
 
 #[tokio::test]
@@ -254,11 +261,11 @@ async fn a_bootstrap_that_was_begun_with_is_gone_on_with() {
     assert_eq!(tries(&kept), Some(1));
     assert!(!scene.session(&mut cpe, &["1 BOOT"]).await);
     assert_eq!(tries(&scene.kept().await), Some(2), "and not begun anew");
-    assert_eq!(scene.activations().await, 0);
+    assert_eq!(scene.activations().await.len(), 0);
     cpe.refusals.clear();
     scene.wait(SignedDuration::from_hours(1));
     assert!(scene.session(&mut cpe, &[]).await);
-    assert_eq!(scene.activations().await, 1);
+    assert_eq!(scene.activations().await.len(), 1);
     let told = scene.told("lastmile.device.provisioned").await;
     assert_eq!(told[0]["reason"], "bootstrap");
 }

@@ -8,6 +8,7 @@ use crate::registry::Device;
 use jiff::Timestamp;
 use model::{DataModel, Event, EventType, Json, Now};
 use provisioning::Standing;
+use provisioning::equipment::{Activated, NotTaken};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
@@ -107,19 +108,20 @@ impl Provisioner {
             return true;
         };
         let held = &run.kept.held;
-        let body = Json::of(&json!({
-            "serial": serial,
-            "device": run.it.device,
-            "reason": "bootstrap",
-            "profile": held.profiles.last(),
-            "revision": held.revision.to_string(),
-            "refused": refused(&run.kept.lacking),
-            "firmware": device.facts.software_version,
-            "ip": run.it.from,
-        }));
+        let refused = |it: &Lacking| NotTaken { path: it.path.clone(), cause: it.cause.clone() };
         let (tenant, id) = (&run.it.tenant, &run.it.device);
+        let activated = Activated {
+            serial: serial.clone(),
+            device: id.clone(),
+            reason: "bootstrap".into(),
+            profile: held.profiles.last().cloned(),
+            revision: Some(held.revision.to_string().into()),
+            refused: run.kept.lacking.iter().map(refused).collect(),
+            firmware: device.facts.software_version.clone(),
+            ip: Some(run.it.from),
+        };
         let key = format!("{}/{}/{at}", tenant.as_str(), id.as_str());
-        let told = self.parts.equipments.activated(tenant, id, serial, &key, body).await;
+        let told = self.parts.equipments.activated(tenant, &activated, &key).await;
         if let Err(error) = &told {
             info!(device = %id, %error, "the business is not told yet that it is as wanted");
         }

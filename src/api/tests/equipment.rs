@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use model::{Alias, AliasKind, DeviceFacts, Json, Tenant};
 use provisioning::Subject;
+use provisioning::equipment::Activated;
 use serde_json::{Value, json};
 
 const URL: &str = "/api/v1/equipment/RCMG12345678";
@@ -283,14 +284,18 @@ async fn an_activation_connects_the_equipment() {
     let scene = Scene::new().await;
     scene.call(&format!("PUT {URL}"), Some(document())).await;
     let device = scene.cpe("AAAAAA", "RCMG12345678").await;
-    let told = Json::of(&json!({ "firmware": "3.0.1", "ip": "192.0.2.7", "refused": [] }));
-    let (tenant, equipments) = (Tenant::default(), &scene.state.equipments);
-    let tell = |key: &'static str| {
-        equipments.activated(&tenant, &DEVICE, "52434D4712345678", key, told.clone())
+    let told = Activated {
+        serial: "52434D4712345678".into(),
+        device: id(&device),
+        reason: "bootstrap".into(),
+        profile: None,
+        revision: None,
+        refused: Vec::new(),
+        firmware: Some("3.0.1".into()),
+        ip: Some([192, 0, 2, 7].into()),
     };
-    static DEVICE: std::sync::LazyLock<model::DeviceId> =
-        std::sync::LazyLock::new(|| id("cwmp:AAAAAA-X-RCMG12345678"));
-    assert_eq!(DEVICE.as_str(), device);
+    let (tenant, equipments) = (Tenant::default(), &scene.state.equipments);
+    let tell = |key: &'static str| equipments.activated(&tenant, &told, key);
     tell("1").await.unwrap();
     let shown = scene.call(&format!("GET {URL}"), None).await.json;
     assert_eq!((&shown["status"], &shown["last_ip"]), (&json!("Connected"), &json!("192.0.2.7")));

@@ -12,7 +12,7 @@ use crate::provisioner::{Introduced, Kept, Metrics, Parts, Provisioner};
 use crate::registry::{Mark, Registry};
 use crate::secrets::{KEY_LEN, Vault};
 use crate::store::{
-    HoldRow, Operation, Position, SqliteOptions, SqliteStore, SteeringRows, Store, Writer,
+    HoldRow, Operation, Position, SqliteOptions, SqliteStore, SteeringRows, Store, TaskRow, Writer,
     WriterOptions,
 };
 use crate::tasks::Tasks;
@@ -346,9 +346,11 @@ impl Scene {
         events.map(|event| serde_json::from_str(event.data.as_str()).unwrap()).collect()
     }
 
-    /// How often the business was told that the device is as wanted.
-    pub(super) async fn activations(&self) -> usize {
+    /// What the business is told of the device that is as wanted.
+    pub(super) async fn activations(&self) -> Vec<serde_json::Value> {
         let which = crate::store::Tasks::Waiting { after: None };
-        self.store.tasks(&which, 100).await.unwrap().len()
+        let tasks = self.store.tasks(&which, 100).await.unwrap();
+        let body = |task: &TaskRow| serde_json::from_str::<serde_json::Value>(task.body.as_str());
+        tasks.iter().map(|task| body(task).unwrap()["activated"].take()).collect()
     }
 }
