@@ -4,7 +4,8 @@ use super::book::is_running;
 use super::{Entry, Key, Parts, Source, Upgrade, Upgrades};
 use crate::commands::NewCommand;
 use crate::registry::Device;
-use firmware::{Candidate, Refusal, Report, RolloutState, Stage, admit, is_signed};
+use crate::store::ImageRow;
+use firmware::{Candidate, Doubt, Refusal, Report, RolloutState, Stage, admit, is_signed};
 use jiff::{SignedDuration, Timestamp};
 use model::{Command, CommandChange, CommandKind, CommandState, DeviceId, Protocol, Tenant};
 use provisioning::Window;
@@ -263,22 +264,30 @@ impl Upgrades {
         let row = self.parts.transfers.image(&entry.tenant, &name);
         let row = row.filter(|row| *row.image.sha256.to_string() == *sha256);
         let row = row.ok_or(Unfit::Gone)?;
-        if !is_signed(&self.options.keys, row.image.sha256, row.image.signature.as_ref()) {
+        if let Some(doubt) = self.may_have(device, &row, Some(&entry.id), force)? {
+            info!(device = %device.id, rollout = %entry.id, %doubt, "image offered in doubt");
+        }
+        Ok(())
+    }
+
+    /// Whether a device may have an image. What failed in the rollout `own` is that one's to judge.
+    pub(super) fn may_have(
+        &self,
+        device: &Device,
+        row: &ImageRow,
+        own: Option<&str>,
+        force: bool,
+    ) -> Result<Option<Doubt>, Unfit> {
+        let image = &row.image;
+        if !is_signed(&self.options.keys, image.sha256, image.signature.as_ref()) {
             return Err(Unfit::NotSigned);
         }
         if device.id.protocol() != Protocol::Cwmp {
             return Err(Unfit::NotTold);
         }
-        let record = self.book.record(&entry.tenant, &name, &sha256, Some(&entry.id));
-        let judged = admit(&row.image, candidate(device), record, self.options.trust, force);
-        match judged {
-            Ok(None) => Ok(()),
-            Ok(Some(doubt)) => {
-                info!(device = %device.id, rollout = %entry.id, %doubt, "image offered in doubt");
-                Ok(())
-            }
-            Err(refusal) => Err(refusal.into()),
-        }
+        let sha256 = image.sha256.to_string();
+        let record = self.book.record(&device.tenant, &image.name, &sha256, own);
+        Ok(admit(image, candidate(device), record, self.options.trust, force)?)
     }
 
     /// Makes the command that tells a device to download: once for each try.
