@@ -1,7 +1,7 @@
 //! Which device is given a serial's secrets: one.
 
 use super::Inner;
-use crate::store::{AuditEntry, EquipmentChange, Operation, OperationError, WriteError};
+use crate::store::{EquipmentChange, Operation, OperationError, WriteError};
 use model::{Alias, AliasKind, DeviceId, Event, EventType, Json, Tenant};
 use parking_lot::Mutex;
 use serde_json::json;
@@ -108,17 +108,10 @@ impl Inner {
     }
 
     fn claim(&self, tenant: &Tenant, device: &DeviceId, by: &'static str) -> Vec<Operation> {
-        let line = AuditEntry {
-            sequence: 0,
-            tenant: tenant.clone(),
-            time: self.clock.now().wall,
-            actor: "daemon".into(),
-            action: "device.claim".into(),
-            subject: device.as_str().into(),
-            detail: Json::of(&json!({ "by": by })),
-        };
+        let (now, detail) = (self.clock.now().wall, Json::of(&json!({ "by": by })));
+        let line = Operation::audit(tenant, now, "daemon", "device.claim", device.as_str(), detail);
         let claim = Operation::Claim { tenant: tenant.clone(), device: device.clone() };
-        vec![claim, Operation::Audit(line)]
+        vec![claim, line]
     }
 
     /// What makes the business's name a name of the device, unless it is one of a device already.

@@ -12,9 +12,7 @@ use crate::plans::Plans;
 use crate::registry::Registry;
 use crate::secrets::Vault;
 use crate::shutdown::Stage;
-use crate::store::{
-    AuditEntry, Operation, Steering, SteeringRows, TrialOutcome, WriteError, Writer,
-};
+use crate::store::{Operation, Steering, SteeringRows, TrialOutcome, WriteError, Writer};
 use arc_swap::ArcSwap;
 use model::{DeviceId, Json, Tenant};
 use provisioning::{ProfileFault, Revision};
@@ -548,14 +546,8 @@ impl Keeper {
         subject: Revision,
         detail: &impl Serialize,
     ) -> Operation {
-        Operation::Audit(AuditEntry {
-            sequence: 0,
-            tenant: Tenant::default(),
-            time: self.parts.clock.now().wall,
-            actor: actor.unwrap_or("daemon").into(),
-            action: action.into(),
-            subject: subject.to_string().into(),
-            detail: Json::of(detail),
-        })
+        let (now, actor) = (self.parts.clock.now().wall, actor.unwrap_or("daemon"));
+        let (subject, detail) = (subject.to_string(), Json::of(detail));
+        Operation::audit(&Tenant::default(), now, actor, action, &subject, detail)
     }
 }

@@ -5,9 +5,7 @@ use super::offer::candidate;
 use super::{Entry, Source, Upgrades};
 use crate::clock::SystemRandom;
 use crate::registry::Filter;
-use crate::store::{
-    AuditEntry, FirmwareOperation, Operation, RolloutDevice, RolloutRow, WriteError,
-};
+use crate::store::{FirmwareOperation, Operation, RolloutDevice, RolloutRow, WriteError};
 use firmware::{
     Order, OrderError, OrderRefused, Refusal, Rollout, RolloutState, Stage, Target, admit,
     is_signed,
@@ -223,7 +221,7 @@ impl Upgrades {
         rollout.take_changed();
         let (actor, id) = (head.actor.clone(), head.id.clone());
         let detail = detail(&rollout, devices.len());
-        let audit = self.audit(&tenant, &actor, "rollout.create", &id, detail);
+        let audit = Operation::audit(&tenant, self.now(), &actor, "rollout.create", &id, detail);
         let row = head.row(&rollout);
         let entry = Arc::new(Entry::new(row.clone(), rollout, false));
         let put = Operation::Firmware(FirmwareOperation::PutRollout(Box::new(row)));
@@ -295,7 +293,8 @@ impl Upgrades {
             rollout.take_changed();
             Ok::<_, OrderRefused>(entry.row(rollout))
         })?;
-        let audit = self.audit(tenant, actor, action, id, Json::empty_object());
+        let nothing = Json::empty_object();
+        let audit = Operation::audit(tenant, now, actor, action, id, nothing);
         let put = Operation::Firmware(FirmwareOperation::PutRollout(Box::new(row)));
         if let Err(error) = self.parts.writer.transact(vec![put, audit]).await {
             entry.with(|rollout| {
@@ -324,25 +323,6 @@ impl Upgrades {
                 self.withdraw(entry, &device, cause).await;
             }
         }
-    }
-
-    pub(super) fn audit(
-        &self,
-        tenant: &Tenant,
-        actor: &str,
-        action: &str,
-        subject: &str,
-        detail: Json,
-    ) -> Operation {
-        Operation::Audit(AuditEntry {
-            sequence: 0,
-            tenant: tenant.clone(),
-            time: self.now(),
-            actor: actor.into(),
-            action: action.into(),
-            subject: subject.into(),
-            detail,
-        })
     }
 
     /// Whether a rollout is in that state; for tests and for who waits.
