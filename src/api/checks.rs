@@ -2,7 +2,7 @@
 
 use super::ApiState;
 use super::access::{Authorised, need};
-use super::input::{DeviceName, Params, duration};
+use super::input::{DeviceName, Params, wait};
 use super::problem::{Code, Problem};
 use crate::commands::NewCommand;
 use crate::registry::Device;
@@ -141,8 +141,7 @@ pub(super) async fn show(
     name: DeviceName,
     Params(query): Params<ChecksQuery>,
 ) -> Result<Json<CheckupView>, Problem> {
-    let wait = query.wait.as_deref().map(|text| duration("wait", text, state.options.wait_max));
-    let wait = wait.transpose().map_err(|why| Problem::new(Code::InvalidQuery, why))?;
+    let wait = wait(&state, query.wait.as_deref())?;
     let mut device = state.device(caller.tenant(), &name)?;
     let mut refresh = None;
     if query.refresh {

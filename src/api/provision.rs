@@ -3,8 +3,9 @@
 use super::ApiState;
 use super::access::{Authorised, need};
 use super::devices::StandingWord;
-use super::input::{DeviceName, Params, duration};
+use super::input::{DeviceName, Params, WaitQuery, wait};
 use super::problem::{Code, Problem};
+use super::push;
 use crate::provisioner::{Kept, Lacking, Reason};
 use axum::Json;
 use axum::extract::State;
@@ -12,9 +13,9 @@ use axum::http::StatusCode;
 use jiff::Timestamp;
 use model::Protocol;
 use provisioning::Standing;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::json;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 /// How a device stands to what it should be.
 #[derive(Debug, Serialize, ToSchema)]
@@ -98,15 +99,6 @@ pub(super) struct RequestView {
     provisioning: ProvisioningView,
 }
 
-/// How to ask.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct ProvisionQuery {
-    /// How long to wait for its end: a duration such as `30s`.
-    wait: Option<String>,
-}
-
 /// Has a CPE looked at anew in its next session, and wakes it: 202 at once, or 200 when that ended
 /// within `wait`.
 ///
@@ -114,7 +106,7 @@ pub(super) struct ProvisionQuery {
 #[utoipa::path(post, path = "/api/v1/devices/{id}/provision", tag = "devices",
     operation_id = "provision_device",
     security(("token" = ["commands.send"])),
-    params(("id" = String, Path, description = "The device's identity or an alias"), ProvisionQuery),
+    params(("id" = String, Path, description = "The device's identity or an alias"), WaitQuery),
     responses(
         (status = 200, description = "How it stands after it", body = RequestView),
         (status = 202, description = "It is to come", body = RequestView),
@@ -123,25 +115,18 @@ pub(super) async fn provision(
     caller: Authorised<need::CommandsSend>,
     State(state): State<ApiState>,
     name: DeviceName,
-    Params(query): Params<ProvisionQuery>,
+    Params(query): Params<WaitQuery>,
 ) -> Result<(StatusCode, Json<RequestView>), Problem> {
-    let wait = query.wait.as_deref().map(|text| duration("wait", text, state.options.wait_max));
-    let wait = wait.transpose().map_err(|why| Problem::new(Code::InvalidQuery, why))?;
+    let wait = wait(&state, query.wait.as_deref())?;
     let device = state.device(caller.tenant(), &name)?;
     if device.id.protocol() != Protocol::Cwmp {
         return Err(Problem::new(Code::WrongProtocol, "only CPEs have profiles"));
     }
     state.change(&caller, "device.provision", device.id.as_str(), &json!({}), Vec::new()).await?;
-    let ended = wait.map(|within| state.provisioner.ends(caller.tenant(), &device.id, within));
+    let listening = wait.map(|within| push::listen(&state, caller.tenant(), &device.id, within));
     let request = state.provisioner.request(caller.tenant(), &device.id, Reason::Ordered);
     let request = request.ok_or(Code::NoSuchDevice)?;
-    let has_ended = match ended {
-        Some(ended) => tokio::select! {
-            ended = ended => ended,
-            () = state.stop.cancelled() => false,
-        },
-        None => false,
-    };
+    let has_ended = push::has_ended(&state, listening).await;
     let kept = state.provisioner.kept(caller.tenant(), &device.id).await?;
     let status = if has_ended { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok((status, Json(RequestView { request, provisioning: kept.into() })))

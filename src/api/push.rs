@@ -55,6 +55,18 @@ pub(super) fn listen(
     state.provisioner.ends(tenant, device, within)
 }
 
+/// Waits for that end: false where nobody listens, the time is over, or the daemon is stopping.
+pub(super) async fn has_ended(
+    state: &ApiState,
+    listening: Option<impl Future<Output = bool>>,
+) -> bool {
+    let Some(ended) = listening else { return false };
+    tokio::select! {
+        ended = ended => ended,
+        () = state.stop.cancelled() => false,
+    }
+}
+
 /// How a device stands now.
 pub(super) async fn standing(
     state: &ApiState,
