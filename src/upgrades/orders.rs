@@ -3,7 +3,7 @@
 use super::book::is_running;
 use super::offer::candidate;
 use super::{Entry, Source, Upgrades};
-use crate::clock::SystemRandom;
+use crate::clock;
 use crate::registry::Filter;
 use crate::store::{FirmwareOperation, Operation, RolloutDevice, RolloutRow, WriteError};
 use firmware::{
@@ -11,7 +11,7 @@ use firmware::{
     is_signed,
 };
 use jiff::Timestamp;
-use model::{DeviceId, Json, Protocol, Random as _, Tenant};
+use model::{DeviceId, Json, Protocol, Tenant};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -144,7 +144,8 @@ impl Upgrades {
             return Err(OrderFault::TooMany);
         }
         let now = self.now();
-        let (id, NewRollout { tenant, name, actor, key, order, window }) = (new_id(now), new);
+        let id = clock::new_name(now);
+        let NewRollout { tenant, name, actor, key, order, window } = new;
         let (mut reach, name_of) = (reach, id.clone());
         let given = (std::mem::take(&mut reach.devices), std::mem::take(&mut reach.refused));
         // Many hashes: not where sessions are served.
@@ -372,12 +373,4 @@ impl Head {
 pub(super) fn filter(target: Target) -> Filter {
     let Target { model, tag, group, customer, q } = target;
     Filter { protocol: Some(Protocol::Cwmp), tag, model, q, customer, group, standing: None }
-}
-
-/// A name that sorts by its making.
-pub(super) fn new_id(now: Timestamp) -> Box<str> {
-    let mut random = [0; 16];
-    SystemRandom.fill(&mut random);
-    let millis = u64::try_from(now.as_millisecond()).unwrap_or(0);
-    ulid::Ulid::from_parts(millis, u128::from_ne_bytes(random)).to_string().into()
 }

@@ -3,8 +3,9 @@
 //! fail with the image it is given to nobody else until an operator resumes.
 
 use super::offer::Unfit;
-use super::orders::{Head, filter, new_id};
+use super::orders::{Head, filter};
 use super::{Entry, Key, Source, Upgrade, Upgrades};
+use crate::clock;
 use crate::registry::Device;
 use crate::store::{ImageRow, WriteError};
 use firmware::{Brake, ImageName, Order, Refusal, Rollout, Stage};
@@ -198,7 +199,7 @@ impl Upgrades {
             return Ok(entry);
         }
         let now = self.now();
-        let id: Box<str> = format!("wanted-{}", new_id(now)).into();
+        let id: Box<str> = format!("wanted-{}", clock::new_name(now)).into();
         let trust = self.options.trust;
         let order = Order {
             image: image.name.clone(),
