@@ -112,8 +112,6 @@ pub enum Values {
         version: u64,
         /// Whether they are the last that are known, because the business did not answer.
         is_stale: bool,
-        /// Until when they need not be asked for again.
-        fresh_until: Timestamp,
     },
     /// It does not know the device.
     Unknown,
@@ -146,8 +144,8 @@ struct Found {
     holder: Option<DeviceId>,
     /// Who says that the device may have it, for the audit trail.
     by: &'static str,
-    /// When the hub is asked again, of what it said last while it does not answer.
-    retry_in: Option<Duration>,
+    /// Whether it is what the hub said last, while it does not answer.
+    is_stale: bool,
     /// For how long it need not be asked for again, not even at the device's next Inform.
     fresh: Duration,
 }
@@ -198,20 +196,15 @@ impl Equipments {
         }
     }
 
-    /// Which state of the values a device was given last and until when that holds, from memory alone;
-    /// version 0: the business has none for it. `None`: they are to be [asked for](Self::values).
-    pub fn fresh(&self, tenant: &Tenant, device: &DeviceId, now: Now) -> Option<(u64, Timestamp)> {
+    /// Which state of the values a device was given last, from memory alone; 0: the business has none
+    /// for it. `None`: they are to be [asked for](Self::values).
+    pub fn fresh(&self, tenant: &Tenant, device: &DeviceId, now: Now) -> Option<u64> {
         let inner = &*self.0;
         let (version, until) = inner.fresh.get(tenant, device)?;
-        let left = until.since(now.monotonic);
-        if left > Duration::ZERO {
-            return Some((version, later(now.wall, left)));
-        }
-        // There is nothing better to be had; one a second looks whether there is by now.
-        match &inner.source {
-            Source::Hub(hub) if hub.refuses() => Some((version, later(now.wall, hub::PROBE_EVERY))),
-            _ => None,
-        }
+        // While the hub refuses there is nothing better to be had; one a second looks whether there is
+        // by now.
+        let is_best = || matches!(&inner.source, Source::Hub(hub) if hub.refuses());
+        (until.since(now.monotonic) > Duration::ZERO || is_best()).then_some(version)
     }
 
     /// What the business says of a device: asked for, within the operator's timeout. What a hub said

@@ -125,9 +125,7 @@ impl Provisioner {
             && i64::from(mark.due_s) > now.wall.as_second()
             && !mark.awaits_claim
             && !self.may_go_on(tenant, device, mark)
-            && equipments
-                .fresh(tenant, device, now)
-                .is_some_and(|(version, _)| version == mark.values)
+            && equipments.fresh(tenant, device, now) == Some(mark.values)
     }
 
     /// Whether a device stands on hold no longer.

@@ -56,7 +56,7 @@ impl Inner {
         found: Found,
         now: Now,
     ) -> Values {
-        let Found { equipment, name, key, holder, by, retry_in, fresh } = found;
+        let Found { equipment, name, key, holder, by, is_stale, fresh } = found;
         let version = self.version(&equipment);
         match self.hold(tenant, device, &key, holder, by).await {
             Admission::Held => self.note(tenant, device, version, fresh, now),
@@ -68,13 +68,7 @@ impl Inner {
                 return Values::Taken { holder };
             }
         }
-        Values::Known {
-            serial: name,
-            equipment: Arc::new(equipment),
-            version,
-            is_stale: retry_in.is_some(),
-            fresh_until: later(now.wall, retry_in.unwrap_or(fresh)),
-        }
+        Values::Known { serial: name, equipment: Arc::new(equipment), version, is_stale }
     }
 
     pub(super) fn note(

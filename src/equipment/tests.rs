@@ -144,7 +144,7 @@ impl Scene {
     }
 
     fn fresh(&self, device: &DeviceId, now: Now) -> Option<u64> {
-        self.equipments.fresh(&Tenant::default(), device, now).map(|(version, _)| version)
+        self.equipments.fresh(&Tenant::default(), device, now)
     }
 
     fn is_claimed(&self, device: &DeviceId) -> bool {

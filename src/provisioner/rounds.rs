@@ -37,7 +37,7 @@ impl Provisioner {
         let request = registry.take_request(&it.tenant, &it.device);
         let is_claimed = registry.is_claimed(&it.tenant, &it.device);
         let fresh = self.parts.equipments.fresh(&it.tenant, &it.device, now);
-        let is_same = fresh.is_some_and(|(version, _)| version == mark.values);
+        let is_same = fresh == Some(mark.values);
         let is_due = kept.held.is_due(now.wall, &it.events, is_claimed)
             || self.may_go_on(&it.tenant, &it.device, mark);
         if !is_due
@@ -290,10 +290,10 @@ impl Provisioner {
     }
 
     /// Sees to the firmware of a device that is as wanted beside it.
-    pub(super) async fn see_to_firmware(&self, run: &mut Run, device: &Device, now: Now) {
+    pub(super) async fn see_to_firmware(&self, run: &mut Run, device: &Device) {
         let Some(wanted) = &run.wanted.firmware else { return };
         let subject = subject(device, run.it.root);
-        match self.parts.upgrades.see_to(&device.tenant, &subject, wanted, now).await {
+        match self.parts.upgrades.see_to(&device.tenant, &subject, wanted).await {
             Upgrade::Right | Upgrade::UnderWay => {}
             Upgrade::Waits { until, .. } => run.kept.due_by(until),
             Upgrade::Refused { cause } => run.kept.lacks_firmware(cause),

@@ -9,7 +9,7 @@ use crate::clock;
 use crate::registry::Device;
 use crate::store::{ImageRow, WriteError};
 use firmware::{Brake, ImageName, Order, Refusal, Rollout, Stage};
-use model::{DeviceId, Json, Now, Tenant};
+use model::{DeviceId, Json, Tenant};
 use provisioning::{Subject, WantedFirmware, Window};
 use std::sync::Arc;
 use tracing::debug;
@@ -27,7 +27,6 @@ impl Upgrades {
         tenant: &Tenant,
         subject: &Subject<'_>,
         wanted: &WantedFirmware,
-        _now: Now,
     ) -> Upgrade {
         let (upgrades, key) = (Arc::clone(self), (tenant.clone(), subject.id.clone()));
         let runs = subject.facts.software_version.as_deref().map(str::trim);

@@ -495,7 +495,7 @@ async fn sees_to(scene: &Scene, device: &DeviceId, version: &str) -> Upgrade {
     };
     let rule = Rule { profile: "x".into(), line: 1 };
     let wanted = WantedFirmware { version: version.into(), image: None, window: None, rule };
-    scene.upgrades.see_to(&tenant(), &subject, &wanted, scene.upgrades.parts.clock.now()).await
+    scene.upgrades.see_to(&tenant(), &subject, &wanted).await
 }
 
 #[tokio::test]
