@@ -84,11 +84,11 @@ impl Upgrades {
         match command.state {
             CommandState::Queued => Ok(false),
             CommandState::Sent | CommandState::Delivered | CommandState::Unknown => {
-                self.step(entry, device, |it, m| it.fetching(device, 0, m.policy, m.now)).await
+                self.step(entry, device, |it, m| it.fetching(device, m.now)).await
             }
             CommandState::Done => {
                 // Both steps are told of, however fast it was.
-                self.step(entry, device, |it, m| it.fetching(device, 0, m.policy, m.now)).await?;
+                self.step(entry, device, |it, m| it.fetching(device, m.now)).await?;
                 self.step(entry, device, |it, m| it.applied(device, m.policy, m.now)).await
             }
             CommandState::Cancelled => {
