@@ -156,7 +156,7 @@ impl Provisioner {
         let set = self.parts.profiles.set_for(tenant, device);
         let (tags, group, customer, root) = (&[][..], None, None, "");
         let subject = Subject { id: device, facts, tags, group, customer, root };
-        quirks_of(&set.layers(&subject, None))
+        quirks::named(set.layers(&subject, None).quirks())
     }
 
     /// What is remembered of a device; nothing when it was never decided on.
@@ -234,12 +234,6 @@ impl Provisioner {
         self.parts.registry.settle_mark(tenant, device, mark);
         Ok(())
     }
-}
-
-/// What profiles say is peculiar.
-fn quirks_of(layers: &provisioning::Layers) -> Quirks {
-    let words = layers.profiles.iter().flat_map(|profile| profile.quirks.iter());
-    quirks::named(words.map(|word| &**word))
 }
 
 /// A number that is a device's own, the same in every process.

@@ -1,8 +1,9 @@
 //! The course of a session, from what is remembered to what is kept.
 
 use super::run::{Known, Run, Stage};
-use super::{Introduced, Parts, Provisioner, quirks_of, seed};
+use super::{Introduced, Parts, Provisioner, seed};
 use crate::equipment::Values;
+use crate::quirks;
 use crate::registry::{Device, Mark};
 use crate::store::Operation;
 use crate::upgrades::Upgrade;
@@ -196,7 +197,7 @@ impl Provisioner {
         let loaded = profiles.loaded_for(&run.it.tenant, &run.it.device);
         let tenant_values = loaded.values(&run.it.tenant);
         let layers = loaded.set.layers(&subject, equipment.as_deref());
-        run.kept.set_quirks(quirks_of(&layers));
+        run.kept.set_quirks(quirks::named(layers.quirks()));
         run.wanted = layers.render(&subject, equipment.as_deref(), &tenant_values, model);
         run.fingerprint = run.wanted.fingerprint(&self.key);
         if run.kept.firmware != device.facts.software_version {

@@ -7,8 +7,7 @@ use crate::clock;
 use crate::registry::Filter;
 use crate::store::{FirmwareOperation, Operation, RolloutDevice, RolloutRow, WriteError};
 use firmware::{
-    Order, OrderError, OrderRefused, Refusal, Rollout, RolloutState, Stage, Target, admit,
-    is_signed,
+    Order, OrderError, OrderRefused, Refusal, Rollout, Stage, Target, admit, is_signed,
 };
 use jiff::Timestamp;
 use model::{DeviceId, Json, Protocol, Tenant};
@@ -324,11 +323,6 @@ impl Upgrades {
                 self.withdraw(entry, &device, cause).await;
             }
         }
-    }
-
-    /// Whether a rollout is in that state; for tests and for who waits.
-    pub fn state(&self, tenant: &Tenant, id: &str) -> Option<RolloutState> {
-        self.book.get(tenant, id).map(|it| it.with(|it| it.state()))
     }
 }
 
