@@ -13,7 +13,7 @@ mod texts;
 mod trial;
 mod values;
 
-pub use keeper::{EndError, Keeper, KeeperParts, LoadError, Taken};
+pub use keeper::{EndError, Keeper, KeeperParts, LoadError, Taken, TakenAs};
 pub use metrics::Metrics;
 pub use sweep::Touched;
 pub use texts::{Loaded, Source, Texts};
@@ -54,7 +54,7 @@ pub struct Origin {
 }
 
 /// The sets that hold at one instant.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct State {
     /// For every device that is not of the trial.
     pub settled: Arc<Loaded>,
@@ -66,18 +66,6 @@ pub struct State {
     pub rejected: Option<Origin>,
     /// For how many devices each profile was when that was counted last.
     pub devices: Arc<std::collections::BTreeMap<Box<str>, usize>>,
-}
-
-impl State {
-    fn copy(&self) -> Self {
-        Self {
-            settled: Arc::clone(&self.settled),
-            origin: self.origin.clone(),
-            trial: self.trial.clone(),
-            rejected: self.rejected.clone(),
-            devices: Arc::clone(&self.devices),
-        }
-    }
 }
 
 /// A candidate and its trial.
@@ -206,7 +194,7 @@ impl Profiles {
     /// Says for how many devices each profile is.
     fn count(&self, devices: std::collections::BTreeMap<Box<str>, usize>) {
         let devices = Arc::new(devices);
-        self.amend(State { devices, ..self.state.load().copy() });
+        self.amend(State { devices, ..State::clone(&self.state.load()) });
     }
 
     fn take_news(&self) -> News {

@@ -59,10 +59,8 @@ pub struct Keeper {
 /// What became of files that were read.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Taken {
-    /// `unchanged`: they are what holds or is on trial; `settled`: they hold for all; `trial`: they are on
-    /// trial; `withdrawn`: they are what was settled before, and the trial is over; `rejected`: they
-    /// were taken back before, and nothing changed.
-    pub outcome: &'static str,
+    /// As what.
+    pub outcome: TakenAs,
     /// Names the files together.
     pub revision: Revision,
     /// Devices that were looked at.
@@ -71,6 +69,36 @@ pub struct Taken {
     pub touched: usize,
     /// How many of them try them first.
     pub canaries: usize,
+}
+
+/// As what files are taken that were read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TakenAs {
+    /// They are what holds or is on trial.
+    Unchanged,
+    /// They hold for all.
+    Settled,
+    /// They are on trial.
+    Trial,
+    /// They are what was settled before, and the trial is over.
+    Withdrawn,
+    /// They were taken back before, and nothing changed.
+    Rejected,
+}
+
+impl TakenAs {
+    /// The word used in JSON and in labels.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unchanged => "unchanged",
+            Self::Settled => "settled",
+            Self::Trial => "trial",
+            Self::Withdrawn => "withdrawn",
+            Self::Rejected => "rejected",
+        }
+    }
 }
 
 /// Why files were not taken over. Nothing changed.
@@ -221,21 +249,22 @@ impl Keeper {
         let candidate = state.trial.as_ref().map(|it| it.trial.revision);
         let rejected = state.rejected.as_ref().map(|it| it.revision);
         let taken = if candidate == Some(revision) {
-            nothing("unchanged")
+            nothing(TakenAs::Unchanged)
         } else if state.origin.revision == revision && candidate.is_some() {
             self.end(&state, actor, "profiles.withdraw", None).await?;
-            nothing("withdrawn")
+            nothing(TakenAs::Withdrawn)
         } else if state.origin.revision == revision {
-            nothing("unchanged")
+            nothing(TakenAs::Unchanged)
         } else if rejected == Some(revision) && !again {
             warn!(%revision, "these profiles were taken back before: they are not tried again");
-            nothing("rejected")
+            nothing(TakenAs::Rejected)
         } else {
             self.begin(&state, Arc::new(loaded), actor).await?
         };
-        self.parts.metrics.loaded(taken.outcome);
+        self.parts.metrics.loaded(taken.outcome.as_str());
         self.show();
-        if matches!(taken.outcome, "unchanged" | "rejected") && state.devices.is_empty() {
+        let has_counted = !matches!(taken.outcome, TakenAs::Unchanged | TakenAs::Rejected);
+        if !has_counted && state.devices.is_empty() {
             self.count_devices().await;
         }
         Ok(taken)
@@ -283,47 +312,55 @@ impl Keeper {
         let options = TrialOptions::from(&**self.options.load());
         let touched = self.sweep(&state.settled, &loaded, options.share).await;
         let is_at_once = matches!(options.share, 0 | 100) || touched.touched == 0;
-        let canaries = touched.below.max(touched.touched.min(1));
-        let mut taken = Taken {
-            outcome: if is_at_once { "settled" } else { "trial" },
+        let taken = Taken {
+            outcome: if is_at_once { TakenAs::Settled } else { TakenAs::Trial },
             revision: loaded.revision,
             devices: touched.devices,
             touched: touched.touched,
-            canaries: if is_at_once { touched.touched } else { canaries },
+            canaries: if is_at_once { touched.touched } else { touched.below.max(1) },
         };
         if is_at_once {
             self.settle(Arc::clone(&loaded), actor, &touched, "changed").await?;
         } else {
-            taken.canaries = canaries;
-            let trial = Trial {
-                revision: loaded.revision,
-                actor: actor.clone(),
-                began_at: self.parts.clock.now().wall,
-                state: TrialState::Running,
-                cause: None,
-                threshold: trial::threshold(options.share, touched.least),
-                share: options.share,
-                touched: touched.touched,
-                canaries,
-                parameters: None,
-            };
-            let on_trial = OnTrial { candidate: Arc::clone(&loaded), trial: Arc::new(trial) };
+            let trial = Arc::new(self.trial_of(&taken, actor.clone(), options.share, touched.least));
+            let on_trial = OnTrial { candidate: Arc::clone(&loaded), trial };
             let next = State {
                 trial: Some(on_trial),
                 rejected: None,
                 devices: Arc::new(touched.by_profile),
-                ..state.copy()
+                ..state.clone()
             };
             let audit = self.audit(actor.as_deref(), "profiles.try", loaded.revision, &taken);
             self.commit(state, next, audit).await?;
             info!(revision = %loaded.revision, devices = taken.devices, touched = taken.touched,
-                canaries, "changed profiles are on trial");
+                canaries = taken.canaries, "changed profiles are on trial");
         }
         if touched.touched > 0 {
             let (keeper, settled) = (Arc::clone(self), Arc::clone(&state.settled));
             tokio::spawn(async move { keeper.count_parameters(settled, loaded).await });
         }
         Ok(taken)
+    }
+
+    fn trial_of(
+        &self,
+        taken: &Taken,
+        actor: Option<Box<str>>,
+        share: u32,
+        least: Option<u64>,
+    ) -> Trial {
+        Trial {
+            revision: taken.revision,
+            actor,
+            began_at: self.parts.clock.now().wall,
+            state: TrialState::Running,
+            cause: None,
+            threshold: trial::threshold(share, least),
+            share,
+            touched: taken.touched,
+            canaries: taken.canaries,
+            parameters: None,
+        }
     }
 
     /// A set holds for all at once.
@@ -365,7 +402,7 @@ impl Keeper {
         let since = self.parts.clock.now().wall;
         let origin = Origin { revision: trial.revision, actor: trial.actor.clone(), since };
         let settled = Arc::clone(&on_trial.candidate);
-        let next = State { settled, origin, trial: None, ..state.copy() };
+        let next = State { settled, origin, trial: None, ..state.clone() };
         let fared = self.parts.profiles.fared();
         let audit = self.audit(actor.as_deref(), "profiles.promote", trial.revision, &fared);
         self.commit(state, next, audit).await?;
@@ -385,7 +422,7 @@ impl Keeper {
         let revision = state.trial.as_ref().map(|it| it.trial.revision).unwrap_or_default();
         // Who takes a change back makes one.
         let origin = Origin { actor: actor.clone(), ..state.origin.clone() };
-        let next = State { origin, trial: None, rejected, ..state.copy() };
+        let next = State { origin, trial: None, rejected, ..state.clone() };
         let audit = self.audit(actor.as_deref(), action, revision, &self.parts.profiles.fared());
         self.commit(state, next, audit).await?;
         info!(%revision, action, "the trial is over: the settled profiles hold for all devices");
@@ -427,7 +464,7 @@ impl Keeper {
             Trial { state: TrialState::Halted, cause: Some(cause), ..(*on_trial.trial).clone() };
         let candidate = Arc::clone(&on_trial.candidate);
         let trial = Some(OnTrial { candidate, trial: Arc::new(trial) });
-        let next = State { trial, ..state.copy() };
+        let next = State { trial, ..state.clone() };
         let audit = self.audit(None, "profiles.halt", revision, &self.parts.profiles.fared());
         self.commit(state, next, audit).await
     }
@@ -507,7 +544,7 @@ impl Keeper {
         });
         let detail = json!({ "devices": counted.touched, "parameters": counted.parameters });
         let audit = self.audit(None, "profiles.count", revision, &detail);
-        let next = State { trial: trial.or_else(|| state.trial.clone()), ..state.copy() };
+        let next = State { trial: trial.or_else(|| state.trial.clone()), ..State::clone(&state) };
         let mut operations = kept::changes(&self.parts.vault, &state, &next);
         operations.push(audit);
         if let Err(error) = self.parts.writer.transact(operations).await {
