@@ -39,7 +39,8 @@ pub(super) struct ProvisioningView {
     #[serde(skip_serializing_if = "Option::is_none")]
     cause: Option<Box<str>>,
     /// What it would not take or does not have.
-    refused: Vec<LackingView>,
+    #[schema(value_type = Vec<LackingView>)]
+    refused: Vec<Lacking>,
     /// When it was last as wanted.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -70,10 +71,6 @@ pub(super) struct LackingView {
 impl From<Kept> for ProvisioningView {
     fn from(kept: Kept) -> Self {
         let Kept { held, lacking, .. } = kept;
-        let lacks = |it: Lacking| {
-            let Lacking { path, code, cause, retry_at } = it;
-            LackingView { path, code, cause, retry_at }
-        };
         Self {
             profile: held.profiles.last().cloned(),
             profiles: held.profiles,
@@ -81,7 +78,7 @@ impl From<Kept> for ProvisioningView {
             state: held.standing,
             since: Some(held.since).filter(|since| *since != Timestamp::UNIX_EPOCH),
             cause: Some(held.cause).filter(|cause| !cause.is_empty()),
-            refused: lacking.into_iter().map(lacks).collect(),
+            refused: lacking,
             converged_at: held.converged_at,
             due_at: held.due_at,
         }
