@@ -4,7 +4,7 @@ use super::claim::Admission;
 use super::{Equipments, Found, Inner, STORE_PAUSE, Source, UNKNOWN_FRESH, Values, later};
 use crate::api::Mirror;
 use crate::store::{EquipmentChange, Operation, ReadError};
-use model::{Alias, AliasKind, DeviceFacts, DeviceId, Now, Redacted, Tenant};
+use model::{DeviceFacts, DeviceId, Now, Redacted, Tenant};
 use provisioning::{Equipment, Subject, equipment};
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,8 +91,7 @@ impl Inner {
 
     /// The devices that may be meant by a name.
     pub(super) fn meant_by(&self, tenant: &Tenant, key: &str) -> Vec<DeviceId> {
-        const KINDS: [AliasKind; 3] = [AliasKind::GponSerial, AliasKind::Mac, AliasKind::Serial];
-        let aliases = KINDS.into_iter().filter_map(|kind| Alias::new(kind, key).ok());
+        let aliases = equipment::aliases(key);
         let mut devices: Vec<_> =
             aliases.filter_map(|alias| self.registry.by_alias(tenant, &alias)).collect();
         devices.dedup();
