@@ -4,7 +4,7 @@ use super::book::is_running;
 use super::{Entry, Key, Parts, Source, Upgrade, Upgrades};
 use crate::commands::NewCommand;
 use crate::registry::Device;
-use crate::store::ImageRow;
+use crate::store::{ImageRow, WriteError};
 use firmware::{Candidate, Doubt, Refusal, Report, RolloutState, Stage, admit, is_signed};
 use jiff::{SignedDuration, Timestamp};
 use model::{Command, CommandChange, CommandKind, CommandState, DeviceId, Protocol, Tenant};
@@ -61,11 +61,7 @@ impl Upgrades {
         let kept = match command {
             Ok(command) => self.go_with(entry, device, &command).await,
             Err(crate::commands::SubmitError::NoSuchCommand) => {
-                let lost = "what became of the download is not known any more";
-                self.step(entry, device, |it, m| {
-                    it.failed(device, lost, m.policy, m.now, &mut m.random)
-                })
-                .await
+                self.fail(entry, device, "what became of the download is not known any more").await
             }
             Err(error) => return debug!(%device, %error, "command not read; looked at again"),
         };
@@ -79,7 +75,7 @@ impl Upgrades {
         entry: &Arc<Entry>,
         device: &DeviceId,
         command: &Command,
-    ) -> Result<bool, crate::store::WriteError> {
+    ) -> Result<bool, WriteError> {
         let cause = command.cause.as_deref().unwrap_or("it is not said why");
         match command.state {
             CommandState::Queued => Ok(false),
@@ -94,21 +90,20 @@ impl Upgrades {
             CommandState::Cancelled => {
                 let was =
                     self.step(entry, device, |it, m| it.withdrawn(device, cause, m.now)).await?;
-                if was {
-                    return Ok(true);
-                }
-                self.step(entry, device, |it, m| {
-                    it.failed(device, cause, m.policy, m.now, &mut m.random)
-                })
-                .await
+                if was { Ok(true) } else { self.fail(entry, device, cause).await }
             }
-            CommandState::Failed | CommandState::Expired => {
-                self.step(entry, device, |it, m| {
-                    it.failed(device, cause, m.policy, m.now, &mut m.random)
-                })
-                .await
-            }
+            CommandState::Failed | CommandState::Expired => self.fail(entry, device, cause).await,
         }
+    }
+
+    async fn fail(
+        &self,
+        entry: &Arc<Entry>,
+        device: &DeviceId,
+        cause: &str,
+    ) -> Result<bool, WriteError> {
+        self.step(entry, device, |it, m| it.failed(device, cause, m.policy, m.now, &mut m.random))
+            .await
     }
 
     /// Takes over what a device says that it runs.
