@@ -5,7 +5,7 @@ use super::offer::candidate;
 use super::{Entry, Source, Upgrades};
 use crate::clock;
 use crate::registry::Filter;
-use crate::store::{FirmwareOperation, Operation, RolloutDevice, RolloutRow, WriteError};
+use crate::store::{FirmwareOperation, Operation, RolloutDevice, WriteError};
 use firmware::{
     Order, OrderError, OrderRefused, Refusal, Rollout, Stage, Target, admit, is_signed,
 };
@@ -222,8 +222,8 @@ impl Upgrades {
         let (actor, id) = (head.actor.clone(), head.id.clone());
         let detail = detail(&rollout, devices.len());
         let audit = Operation::audit(&tenant, self.now(), &actor, "rollout.create", &id, detail);
-        let row = head.row(&rollout);
-        let entry = Arc::new(Entry::new(row.clone(), rollout, false));
+        let entry = Arc::new(Entry::new(head, rollout));
+        let row = entry.with(|it| entry.row(it));
         let put = Operation::Firmware(FirmwareOperation::PutRollout(Box::new(row)));
         self.parts.writer.transact(vec![put, audit]).await?;
         self.book.put(&entry);
@@ -343,24 +343,6 @@ pub(super) struct Head {
     pub(super) key: Option<Box<str>>,
     pub(super) source: Source,
     pub(super) window: Option<Json>,
-}
-
-impl Head {
-    fn row(self, rollout: &Rollout) -> RolloutRow {
-        let Self { tenant, id, name, actor, key, source, window } = self;
-        RolloutRow {
-            tenant,
-            id,
-            name,
-            actor,
-            key,
-            source: source.to_string().into(),
-            order: rollout.order().clone(),
-            window,
-            progress: rollout.progress().clone(),
-            tallies: rollout.tallies().to_vec(),
-        }
-    }
 }
 
 /// Whom a target names: devices that are told to download.
