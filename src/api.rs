@@ -73,7 +73,7 @@ use crate::plans::Plans;
 use crate::profiles::Keeper;
 use crate::provisioner::Provisioner;
 use crate::registry::{Device, Registry};
-use crate::store::{AuditEntry, Operation, OperationError, ReadError, Store, WriteError, Writer};
+use crate::store::{Operation, OperationError, ReadError, Store, WriteError, Writer};
 use crate::tasks::Tasks;
 use crate::trace::Traces;
 use crate::transfers::{FileBody, Transfers};
@@ -272,15 +272,8 @@ impl ApiState {
         subject: &str,
         detail: &(impl Serialize + ?Sized),
     ) -> Operation {
-        Operation::Audit(AuditEntry {
-            sequence: 0,
-            tenant: caller.tenant().clone(),
-            time: self.clock.now().wall,
-            actor: caller.grant.name.clone(),
-            action: action.into(),
-            subject: subject.into(),
-            detail: Json::of(&detail),
-        })
+        let (actor, now) = (&caller.grant.name, self.clock.now().wall);
+        Operation::audit(caller.tenant(), now, actor, action, subject, Json::of(&detail))
     }
 }
 

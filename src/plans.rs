@@ -13,10 +13,9 @@ use crate::clock::Clock;
 use crate::data_models::DataModels;
 use crate::equipment::Equipments;
 use crate::profiles::{Loaded, Profiles};
-use crate::provisioner::{self, Provisioner};
+use crate::provisioner::{self, DryRun, Provisioner};
 use crate::registry::{Device, Registry};
 use crate::store::{ReadError, Store};
-use decided::Known;
 use model::Now;
 use provisioning::Equipment;
 use std::sync::Arc;
@@ -98,9 +97,16 @@ impl Plans {
         }
         let (now, key) = (self.parts.clock.now().wall, *self.parts.provisioner.key());
         let decide = move || {
-            let known =
-                Known { model: model.as_ref(), held: &held, equipment: equipment.as_deref() };
-            decided::decide(&loaded, &device, &known, &key, now).view(&device)
+            let planned = provisioner::plan(&DryRun {
+                loaded: &loaded,
+                device: &device,
+                model: model.as_ref(),
+                equipment: equipment.as_deref(),
+                held: &held,
+                key: &key,
+                now,
+            });
+            DevicePlan::of(&device, &planned)
         };
         spawn_blocking(decide).await.map_err(|error| ReadError::Failed(error.into()))
     }

@@ -26,7 +26,7 @@ use self::send::Paces;
 use self::shelf::Shelf;
 use self::uploads::STEP_MAX;
 use crate::api::Mirror;
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::files::FileError;
 use crate::secrets::Vault;
 use crate::store::{ImageRow, Operation, ReadError, Store, Uploads, Writer};
@@ -347,7 +347,7 @@ impl Transfers {
         tenant: &Tenant,
         bytes_max: u64,
     ) -> Result<Incoming, ReceiveError> {
-        let id = shelf::new_id(self.parts.clock.now().wall);
+        let id = clock::new_name(self.parts.clock.now().wall);
         Ok(self.images.begin(tenant, id, bytes_max).await?)
     }
 

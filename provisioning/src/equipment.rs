@@ -10,7 +10,7 @@ mod shape;
 
 pub use activated::{Activated, NotTaken};
 pub use check::{Fault, Faults, Parsed};
-pub use name::{asked_as, key, keys};
+pub use name::{aliases, asked_as, key, keys};
 pub use schema::{activated_schema, equipment_schema};
 
 use model::Redacted;

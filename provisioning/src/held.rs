@@ -105,6 +105,40 @@ pub enum Standing {
     AwaitingApproval,
 }
 
+impl Standing {
+    /// Every standing, in the order of its discriminant and of its number in the store: only ever
+    /// added to at the end.
+    pub const ALL: [Self; 10] = [
+        Self::New,
+        Self::Unmatched,
+        Self::Unknown,
+        Self::AwaitingValues,
+        Self::Pending,
+        Self::Converged,
+        Self::Partial,
+        Self::Stuck,
+        Self::Held,
+        Self::AwaitingApproval,
+    ];
+
+    /// The word used in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Unmatched => "unmatched",
+            Self::Unknown => "unknown",
+            Self::AwaitingValues => "awaiting_values",
+            Self::Pending => "pending",
+            Self::Converged => "converged",
+            Self::Partial => "partial",
+            Self::Stuck => "stuck",
+            Self::Held => "held",
+            Self::AwaitingApproval => "awaiting_approval",
+        }
+    }
+}
+
 /// What a device refused: to set a parameter, to make or remove an object, or to tell a value.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Refusal {
@@ -214,4 +248,17 @@ impl Held {
 
 fn has(paths: &[Box<str>], path: &str) -> bool {
     paths.binary_search_by(|it| (**it).cmp(path)).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_standing_has_its_place_and_its_word() {
+        for (place, standing) in Standing::ALL.into_iter().enumerate() {
+            assert_eq!(standing as usize, place);
+            assert_eq!(serde_json::json!(standing), standing.as_str());
+        }
+    }
 }

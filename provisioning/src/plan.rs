@@ -15,7 +15,7 @@ pub use decide::decide;
 pub use measured::{Measured, aliases, measured};
 pub use obstacle::{Blocked, Obstacle};
 pub(crate) use parameter::TIMES_MAX;
-pub use view::{BlockedView, ChangeView, LearnView, ObjectView, PlanView, RuleView};
+pub use view::{ChangeView, LearnView, ObjectView, PlanView};
 
 use super::Rule;
 use jiff::Timestamp;
@@ -108,8 +108,6 @@ pub struct Step {
 pub enum Wish {
     /// To learn what is not known or too old, and to read back what was set.
     Learn {
-        /// Who asks for it.
-        rules: Vec<Rule>,
         /// The patterns of the refreshes among it.
         refreshes: Vec<Box<str>>,
     },

@@ -2,6 +2,7 @@
 
 use super::{Pattern, Revision, Window};
 use model::{AliasKind, Redacted};
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// What one device should be. Made by [`super::Layers::render`], read by [`super::decide`].
@@ -33,7 +34,7 @@ pub struct Wanted {
 }
 
 /// Where in which profile something is asked for: what an operator is shown.
-#[derive(Clone, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd, serde::Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct Rule {
     /// The profile's name.
     pub profile: Box<str>,
@@ -79,7 +80,7 @@ pub enum ValueKind {
 }
 
 /// What happens when someone else changes what a profile holds.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Drift {
     /// It is set back, and told.
@@ -105,7 +106,7 @@ pub struct WantedObject {
 }
 
 /// Whether an object is there.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Presence {
     /// It is made when absent.

@@ -12,7 +12,7 @@ use super::problem::{Code, Problem};
 use crate::listen::proxy;
 use crate::secrets::{Vault, new_token};
 use crate::sign_ins::FailedSignIns;
-use crate::store::{AuditEntry, Operation, TokenRow};
+use crate::store::{Operation, TokenRow};
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
@@ -173,16 +173,9 @@ pub fn bootstrap_token(vault: &Vault, now: Timestamp) -> FirstToken {
         role: FIRST_ROLE.into(),
         created_at: now,
     };
-    let line = AuditEntry {
-        sequence: 0,
-        tenant,
-        time: now,
-        actor: "daemon".into(),
-        action: "token.create".into(),
-        subject: FIRST_NAME.into(),
-        detail: Json::of(&serde_json::json!({ "role": FIRST_ROLE })),
-    };
-    FirstToken { token, operations: vec![Operation::PutToken(row), Operation::Audit(line)] }
+    let detail = Json::of(&serde_json::json!({ "role": FIRST_ROLE }));
+    let line = Operation::audit(&tenant, now, "daemon", "token.create", FIRST_NAME, detail);
+    FirstToken { token, operations: vec![Operation::PutToken(row), line] }
 }
 
 /// What a handler needs its caller to be permitted.

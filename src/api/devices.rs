@@ -57,9 +57,10 @@ impl From<ProtocolWord> for Protocol {
 }
 
 /// How a device stands to what it should be.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = Standing)]
+#[expect(dead_code, reason = "describes `provisioning::Standing` to the OpenAPI document")]
 pub(super) enum StandingWord {
     /// Nothing was decided yet.
     New,
@@ -81,40 +82,6 @@ pub(super) enum StandingWord {
     Held,
     /// Something is to be done, and a second person must agree.
     AwaitingApproval,
-}
-
-impl From<StandingWord> for Standing {
-    fn from(word: StandingWord) -> Self {
-        match word {
-            StandingWord::New => Self::New,
-            StandingWord::Unmatched => Self::Unmatched,
-            StandingWord::Unknown => Self::Unknown,
-            StandingWord::AwaitingValues => Self::AwaitingValues,
-            StandingWord::Pending => Self::Pending,
-            StandingWord::Converged => Self::Converged,
-            StandingWord::Partial => Self::Partial,
-            StandingWord::Stuck => Self::Stuck,
-            StandingWord::Held => Self::Held,
-            StandingWord::AwaitingApproval => Self::AwaitingApproval,
-        }
-    }
-}
-
-impl From<Standing> for StandingWord {
-    fn from(standing: Standing) -> Self {
-        match standing {
-            Standing::New => Self::New,
-            Standing::Unmatched => Self::Unmatched,
-            Standing::Unknown => Self::Unknown,
-            Standing::AwaitingValues => Self::AwaitingValues,
-            Standing::Pending => Self::Pending,
-            Standing::Converged => Self::Converged,
-            Standing::Partial => Self::Partial,
-            Standing::Stuck => Self::Stuck,
-            Standing::Held => Self::Held,
-            Standing::AwaitingApproval => Self::AwaitingApproval,
-        }
-    }
 }
 
 /// A device as the registry knows it.
@@ -241,7 +208,8 @@ pub(super) struct DeviceQuery {
     /// With this text in their identity or names.
     q: Option<Box<str>>,
     /// That stand so to what they should be.
-    provisioning: Option<StandingWord>,
+    #[param(value_type = Option<StandingWord>)]
+    provisioning: Option<Standing>,
     /// How many at most: 1 to 1000, 100 by default.
     limit: Option<usize>,
     /// `next` of the page before.
@@ -269,7 +237,7 @@ pub(super) async fn list(
         model: query.model,
         group: query.group,
         q: query.q,
-        standing: query.provisioning.map(Standing::from),
+        standing: query.provisioning,
         ..Filter::default()
     };
     page(&state, &caller, &filter, query.limit, query.cursor.as_deref())

@@ -131,7 +131,13 @@ pub(super) struct TakenView {
 impl From<Taken> for TakenView {
     fn from(taken: Taken) -> Self {
         let Taken { outcome, revision, devices, touched, canaries } = taken;
-        Self { outcome, revision: revision.to_string(), devices, touched, canaries }
+        Self {
+            outcome: outcome.as_str(),
+            revision: revision.to_string(),
+            devices,
+            touched,
+            canaries,
+        }
     }
 }
 

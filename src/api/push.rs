@@ -1,7 +1,7 @@
 //! Bringing changed values to their device: at once where it can be woken, else at its next session.
 
 use super::ApiState;
-use crate::provisioner::{self, Lacking, Reason};
+use crate::provisioner::{Lacking, Reason};
 use model::{DeviceId, Tenant};
 use serde::Serialize;
 use std::time::Duration;
@@ -55,6 +55,18 @@ pub(super) fn listen(
     state.provisioner.ends(tenant, device, within)
 }
 
+/// Waits for that end: false where nobody listens, the time is over, or the daemon is stopping.
+pub(super) async fn has_ended(
+    state: &ApiState,
+    listening: Option<impl Future<Output = bool>>,
+) -> bool {
+    let Some(ended) = listening else { return false };
+    tokio::select! {
+        ended = ended => ended,
+        () = state.stop.cancelled() => false,
+    }
+}
+
 /// How a device stands now.
 pub(super) async fn standing(
     state: &ApiState,
@@ -67,7 +79,7 @@ pub(super) async fn standing(
         true => state.provisioner.kept(tenant, device).await.ok(),
         false => None,
     };
-    let state = kept.as_ref().map_or("pending", |kept| provisioner::word(kept.held.standing));
+    let state = kept.as_ref().map_or("pending", |kept| kept.held.standing.as_str());
     let refused = |it: Lacking| RefusedView { path: it.path.into(), cause: it.cause.into() };
     PushView {
         device: Some(device.as_str().to_owned()),

@@ -1,7 +1,7 @@
 //! Plans as tables for a terminal.
 
 use crate::plans::{Counts, DevicePlan, FleetPlan};
-use provisioning::{ChangeView, RuleView, Why};
+use provisioning::{ChangeView, Rule, Why};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -75,7 +75,7 @@ fn head(text: &mut String, plan: &DevicePlan) {
 }
 
 fn body(text: &mut String, plan: &DevicePlan) {
-    let is_guess = |rule: &RuleView| plan.guesses.contains(rule);
+    let is_guess = |rule: &Rule| plan.guesses.contains(rule);
     let view = &plan.plan;
     for change in &view.changes {
         set(text, "  set   ", change, is_guess(&change.rule));
@@ -123,7 +123,7 @@ fn set(text: &mut String, what: &str, change: &ChangeView, is_guess: bool) {
     line(text, &format!("{what} {}: {old} -> {}{why}  {rule}", change.path, shown(&change.new)));
 }
 
-fn rule(rule: &RuleView, is_guess: bool) -> String {
+fn rule(rule: &Rule, is_guess: bool) -> String {
     let guess = if is_guess { ", a guess" } else { "" };
     format!("[{}:{}{guess}]", rule.profile, rule.line)
 }

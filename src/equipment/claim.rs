@@ -1,9 +1,10 @@
 //! Which device is given a serial's secrets: one.
 
 use super::Inner;
-use crate::store::{AuditEntry, EquipmentChange, Operation, OperationError, WriteError};
-use model::{Alias, AliasKind, DeviceId, Event, EventType, Json, Tenant};
+use crate::store::{EquipmentChange, Operation, OperationError, WriteError};
+use model::{DeviceId, Event, EventType, Json, Tenant};
 use parking_lot::Mutex;
+use provisioning::equipment;
 use serde_json::json;
 use std::collections::HashSet;
 use tracing::{debug, info, warn};
@@ -79,8 +80,7 @@ impl Inner {
                         Admission::Taken(holder)
                     }
                     // Its name went to another device meanwhile: tried again without it.
-                    Ok(_) => Admission::NotKept,
-                    Err(_) => Admission::NotKept,
+                    Ok(_) | Err(_) => Admission::NotKept,
                 }
             }
             Err(error) => {
@@ -108,23 +108,15 @@ impl Inner {
     }
 
     fn claim(&self, tenant: &Tenant, device: &DeviceId, by: &'static str) -> Vec<Operation> {
-        let line = AuditEntry {
-            sequence: 0,
-            tenant: tenant.clone(),
-            time: self.clock.now().wall,
-            actor: "daemon".into(),
-            action: "device.claim".into(),
-            subject: device.as_str().into(),
-            detail: Json::of(&json!({ "by": by })),
-        };
+        let (now, detail) = (self.clock.now().wall, Json::of(&json!({ "by": by })));
+        let line = Operation::audit(tenant, now, "daemon", "device.claim", device.as_str(), detail);
         let claim = Operation::Claim { tenant: tenant.clone(), device: device.clone() };
-        vec![claim, Operation::Audit(line)]
+        vec![claim, line]
     }
 
     /// What makes the business's name a name of the device, unless it is one of a device already.
     fn name(&self, tenant: &Tenant, device: &DeviceId, key: &str) -> Option<Operation> {
-        const ORDER: [AliasKind; 3] = [AliasKind::GponSerial, AliasKind::Mac, AliasKind::Serial];
-        let alias = ORDER.into_iter().find_map(|kind| Alias::new(kind, key).ok())?;
+        let alias = equipment::aliases(key).next()?;
         let (tenant, device) = (tenant.clone(), device.clone());
         let is_free = self.registry.by_alias(&tenant, &alias).is_none();
         is_free.then_some(Operation::PutAlias { tenant, device, alias })

@@ -79,7 +79,7 @@ impl Inner {
                 key: key.clone(),
                 holder: row.holder,
                 by: "equipment",
-                retry_in: None,
+                is_stale: false,
                 fresh: EMBEDDED_FRESH,
             });
         }

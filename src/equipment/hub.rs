@@ -15,7 +15,6 @@ mod pauses;
 #[cfg(test)]
 mod tests;
 
-pub(super) use self::breaker::PROBE_EVERY;
 pub use self::carrier::{Carrier, CarrierError, Got, HttpCarrier, Posted};
 pub use self::fault::{HubError, HubFault};
 

@@ -4,7 +4,7 @@ use super::claim::Admission;
 use super::{Equipments, Found, Inner, STORE_PAUSE, Source, UNKNOWN_FRESH, Values, later};
 use crate::api::Mirror;
 use crate::store::{EquipmentChange, Operation, ReadError};
-use model::{Alias, AliasKind, DeviceFacts, DeviceId, Now, Redacted, Tenant};
+use model::{DeviceFacts, DeviceId, Now, Redacted, Tenant};
 use provisioning::{Equipment, Subject, equipment};
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,7 +56,7 @@ impl Inner {
         found: Found,
         now: Now,
     ) -> Values {
-        let Found { equipment, name, key, holder, by, retry_in, fresh } = found;
+        let Found { equipment, name, key, holder, by, is_stale, fresh } = found;
         let version = self.version(&equipment);
         match self.hold(tenant, device, &key, holder, by).await {
             Admission::Held => self.note(tenant, device, version, fresh, now),
@@ -68,13 +68,7 @@ impl Inner {
                 return Values::Taken { holder };
             }
         }
-        Values::Known {
-            serial: name,
-            equipment: Arc::new(equipment),
-            version,
-            is_stale: retry_in.is_some(),
-            fresh_until: later(now.wall, retry_in.unwrap_or(fresh)),
-        }
+        Values::Known { serial: name, equipment: Arc::new(equipment), version, is_stale }
     }
 
     pub(super) fn note(
@@ -97,8 +91,7 @@ impl Inner {
 
     /// The devices that may be meant by a name.
     pub(super) fn meant_by(&self, tenant: &Tenant, key: &str) -> Vec<DeviceId> {
-        const KINDS: [AliasKind; 3] = [AliasKind::GponSerial, AliasKind::Mac, AliasKind::Serial];
-        let aliases = KINDS.into_iter().filter_map(|kind| Alias::new(kind, key).ok());
+        let aliases = equipment::aliases(key);
         let mut devices: Vec<_> =
             aliases.filter_map(|alias| self.registry.by_alias(tenant, &alias)).collect();
         devices.dedup();
@@ -114,7 +107,7 @@ impl Inner {
 /// Changes by operators: whom they concern is decided anew.
 impl Mirror for Equipments {
     fn committed(&self, operation: &Operation) {
-        let Some(inner) = self.inner() else { return };
+        let inner = &*self.0;
         match operation {
             Operation::Equipment(EquipmentChange::Put { row, .. }) => {
                 if let Source::Embedded(embedded) = &inner.source {

@@ -6,7 +6,7 @@ use crate::shutdown::Stage;
 use crate::store::{SqliteOptions, SqliteStore, TaskState, Tasks as Which, WriterOptions};
 use crate::tasks;
 use async_trait::async_trait;
-use model::{Alias, AliasKind, DeviceFacts, Event, EventType, Redacted};
+use model::{Alias, AliasKind, DeviceFacts, Event, EventType, Json, Redacted};
 use parking_lot::Mutex;
 use provisioning::equipment::parse_wifi;
 use serde_json::{Value, json};
@@ -144,7 +144,7 @@ impl Scene {
     }
 
     fn fresh(&self, device: &DeviceId, now: Now) -> Option<u64> {
-        self.equipments.fresh(&Tenant::default(), device, now).map(|(version, _)| version)
+        self.equipments.fresh(&Tenant::default(), device, now)
     }
 
     fn is_claimed(&self, device: &DeviceId) -> bool {
@@ -248,7 +248,7 @@ async fn what_the_hub_said_last_stands_in_for_it() {
         let (_, version, _) = known(scene.values(&device).await);
         let (equipment, same, is_stale) = known(scene.values(&device).await);
         assert_eq!((ssid(&equipment), same, is_stale), ("One", version, true), "{failure:?}");
-        let source = &scene.equipments.inner().unwrap().source;
+        let source = &scene.equipments.0.source;
         let is_down = matches!(source, Source::Hub(hub) if hub.refuses());
         // While it asks to be left alone there is nothing better; else it is asked at the next Inform.
         assert_eq!(scene.fresh(&device, scene.clock.now()), is_down.then_some(version));
@@ -392,9 +392,18 @@ async fn an_activation_reaches_the_hub_once_for_each_key() {
     let scene = Scene::new().await;
     let device = scene.meet("1C61B4", "2227A1", &[]).await;
     let tenant = Tenant::default();
-    let body = Json::of(&json!({ "serial": "2227A1", "reason": "bootstrap" }));
+    let told = Activated {
+        serial: "2227A1".into(),
+        device,
+        reason: "bootstrap".into(),
+        profile: Some("default".into()),
+        revision: Some("1f".into()),
+        refused: Vec::new(),
+        firmware: None,
+        ip: None,
+    };
     for key in ["k1", "k1", "k2"] {
-        scene.equipments.activated(&tenant, &device, "2227A1", key, body.clone()).await.unwrap();
+        scene.equipments.activated(&tenant, &told, key).await.unwrap();
     }
     let unknown = HubFault::Server.into();
     scene.hub.posts.lock().extend([Ok(Posted::Taken(200)), Ok(Posted::Unknown(404)), Err(unknown)]);
@@ -412,7 +421,7 @@ async fn an_activation_reaches_the_hub_once_for_each_key() {
             posted.sort_unstable();
             let keys: Vec<_> = posted.iter().map(|(_, key, _)| key.as_str()).collect();
             assert_eq!(keys, ["k1", "k2"]);
-            assert_eq!(posted[0].2, body.as_str());
+            assert_eq!(posted[0].2, Json::of(&told).as_str());
             return;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -26,9 +26,6 @@ pub enum WifiError {
     /// The store cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// Nobody keeps values.
-    #[error("there is no backend")]
-    NoBackend,
 }
 
 /// Whose radio networks are changed.
@@ -55,7 +52,7 @@ impl Equipments {
         target: WifiTarget<'_>,
         changes: &[Wifi],
     ) -> Result<Operation, WifiError> {
-        let inner = self.inner().ok_or(WifiError::NoBackend)?;
+        let inner = &*self.0;
         let change = match (&inner.source, target) {
             (Source::Embedded(_), target) => inner.change_document(tenant, target, changes).await?,
             (Source::Hub(_), WifiTarget::Device { id, .. }) => {
@@ -73,7 +70,7 @@ impl Equipments {
         device: &DeviceId,
         facts: &DeviceFacts,
     ) -> Result<bool, ReadError> {
-        let Some(inner) = self.inner() else { return Ok(false) };
+        let inner = &*self.0;
         let equipment = match &inner.source {
             Source::Embedded(_) => inner.document(tenant, facts).await?.and_then(|(_, it)| it),
             Source::Hub(_) => {
@@ -88,18 +85,18 @@ impl Equipments {
     }
 
     /// A row that keeps `equipment` under `key` from now on.
-    pub fn row(&self, tenant: &Tenant, key: &str, equipment: &Equipment) -> Option<EquipmentRow> {
-        self.inner().map(|inner| inner.row(tenant, key, equipment))
+    pub fn row(&self, tenant: &Tenant, key: &str, equipment: &Equipment) -> EquipmentRow {
+        self.0.row(tenant, key, equipment)
     }
 
     /// The document of a row; `None` when it was sealed under another key.
     pub fn open(&self, row: &EquipmentRow) -> Option<Equipment> {
-        self.inner()?.open(row.sealed.expose())
+        self.0.open(row.sealed.expose())
     }
 
     /// Whether the documents are ours.
     pub fn is_embedded(&self) -> bool {
-        self.inner().is_some_and(|inner| matches!(inner.source, Source::Embedded(_)))
+        matches!(self.0.source, Source::Embedded(_))
     }
 }
 

@@ -15,6 +15,9 @@ const HOUR: SignedDuration = SignedDuration::from_hours(1);
 const AGREED_FOR: SignedDuration = SignedDuration::from_hours(24);
 /// Most devices that are remembered to wait, some 100 bytes each; those beyond wait all the same.
 const WAITING_MAX: usize = 100_000;
+/// Most devices that are remembered to be among the hour's, some 100 bytes each; one beyond counts
+/// once more when it is changed again.
+const COUNTED_MAX: usize = 100_000;
 
 /// The newest change of the profiles.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -126,7 +129,7 @@ impl Hours {
         if hour.changed < max || hour.is_agreed(change, now) {
             hour.changed = hour.changed.saturating_add(1);
             hour.is_dirty = true;
-            if hour.counted.len() < WAITING_MAX {
+            if hour.counted.len() < COUNTED_MAX {
                 hour.counted.insert(device.clone());
             }
             hour.waiting.remove(device);

@@ -1,10 +1,10 @@
 //! The fleet: pages of devices, several at once, each decided on a thread of its own.
 
 use super::Plans;
-use super::decided::{self, Decided, DevicePlan, Known, model_of};
+use super::decided::{DevicePlan, model_of};
 use crate::data_models::DataModels;
 use crate::profiles::{Loaded, Profiles};
-use crate::provisioner::Provisioner;
+use crate::provisioner::{self, DryRun, Planned, Provisioner};
 use crate::registry::{Device, Filter};
 use crate::store::{KnownRow, ReadError};
 use futures_util::future::join_all;
@@ -199,17 +199,21 @@ impl Page {
             let model = sealed.and_then(|sealed| self.data_models.unseal(sealed));
             let body = row.and_then(|row| row.provision.as_deref());
             let kept = self.provisioner.kept_as(&device.tenant, &device.id, body);
-            let known =
-                Known { model: model.as_ref(), held: &kept.held, equipment: equipment.as_deref() };
-            let loaded = which.loaded(device, &self.profiles);
-            let key = self.provisioner.key();
-            let decided = decided::decide(&loaded, device, &known, key, self.now);
+            let planned = provisioner::plan(&DryRun {
+                loaded: &which.loaded(device, &self.profiles),
+                device,
+                model: model.as_ref(),
+                equipment: equipment.as_deref(),
+                held: &kept.held,
+                key: self.provisioner.key(),
+                now: self.now,
+            });
             if let Which::Standing { named: Some(named) } = which
-                && !decided.planned.profiles.contains(named)
+                && !planned.profiles.contains(named)
             {
                 continue;
             }
-            plan.count(device, &decided, examples);
+            plan.count(device, &planned, examples);
         }
         plan
     }
@@ -236,19 +240,19 @@ impl Which {
 }
 
 impl FleetPlan {
-    fn count(&mut self, device: &Device, decided: &Decided, examples: usize) {
-        if decided.planned.profiles.is_empty() {
+    fn count(&mut self, device: &Device, planned: &Planned, examples: usize) {
+        if planned.profiles.is_empty() {
             return;
         }
         self.touched += 1;
-        self.unknown += u64::from(!decided.is_known);
-        let by_profile = decided.parameters();
+        self.unknown += u64::from(!planned.is_known);
+        let by_profile = planned.parameters();
         let parameters: u64 = by_profile.values().sum();
-        let is_changed = decided.writes();
+        let is_changed = planned.plan.writes();
         self.changed += u64::from(is_changed);
         self.parameters += parameters;
-        self.objects += decided.objects();
-        self.blocked += decided.blocked();
+        self.objects += planned.objects();
+        self.blocked += planned.blocked();
         if !is_changed {
             return;
         }
@@ -259,7 +263,7 @@ impl FleetPlan {
         let model = model.as_deref().unwrap_or("unknown");
         line(&mut self.by_model, model).add(Counts { devices: 1, parameters });
         if self.examples.len() < examples {
-            self.examples.push(decided.view(device));
+            self.examples.push(DevicePlan::of(device, planned));
         }
     }
 

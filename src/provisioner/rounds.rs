@@ -1,8 +1,9 @@
 //! The course of a session, from what is remembered to what is kept.
 
 use super::run::{Known, Run, Stage};
-use super::{Introduced, Parts, Provisioner, quirks_of, seed};
+use super::{Introduced, Parts, Provisioner, seed};
 use crate::equipment::Values;
+use crate::quirks;
 use crate::registry::{Device, Mark};
 use crate::store::Operation;
 use crate::upgrades::Upgrade;
@@ -37,7 +38,7 @@ impl Provisioner {
         let request = registry.take_request(&it.tenant, &it.device);
         let is_claimed = registry.is_claimed(&it.tenant, &it.device);
         let fresh = self.parts.equipments.fresh(&it.tenant, &it.device, now);
-        let is_same = fresh.is_some_and(|(version, _)| version == mark.values);
+        let is_same = fresh == Some(mark.values);
         let is_due = kept.held.is_due(now.wall, &it.events, is_claimed)
             || self.may_go_on(&it.tenant, &it.device, mark);
         if !is_due
@@ -120,10 +121,11 @@ impl Provisioner {
             return Vec::new();
         };
         if run.wanted.aliases.is_empty() {
-            let set = self.parts.profiles.set_for(&run.it.tenant, &run.it.device);
-            let values = self.parts.profiles.values_for(&run.it.tenant, &run.it.device);
+            let loaded = self.parts.profiles.loaded_for(&run.it.tenant, &run.it.device);
+            let values = loaded.values(&run.it.tenant);
             let subject = subject(&device, run.it.root);
-            let wanted = set.layers(&subject, None).render(&subject, None, &values, model);
+            let layers = loaded.set.layers(&subject, None);
+            let wanted = layers.render(&subject, None, &values, model);
             if wanted.aliases.is_empty() {
                 return Vec::new();
             }
@@ -192,10 +194,10 @@ impl Provisioner {
         let subject = subject(&device, run.it.root);
         run.is_claimed = registry.is_claimed(&run.it.tenant, &run.it.device)
             && !matches!(run.known, Known::Taken);
-        let set = profiles.set_for(&run.it.tenant, &run.it.device);
-        let tenant_values = profiles.values_for(&run.it.tenant, &run.it.device);
-        let layers = set.layers(&subject, equipment.as_deref());
-        run.kept.set_quirks(quirks_of(&layers));
+        let loaded = profiles.loaded_for(&run.it.tenant, &run.it.device);
+        let tenant_values = loaded.values(&run.it.tenant);
+        let layers = loaded.set.layers(&subject, equipment.as_deref());
+        run.kept.set_quirks(quirks::named(layers.quirks()));
         run.wanted = layers.render(&subject, equipment.as_deref(), &tenant_values, model);
         run.fingerprint = run.wanted.fingerprint(&self.key);
         if run.kept.firmware != device.facts.software_version {
@@ -289,10 +291,10 @@ impl Provisioner {
     }
 
     /// Sees to the firmware of a device that is as wanted beside it.
-    pub(super) async fn see_to_firmware(&self, run: &mut Run, device: &Device, now: Now) {
+    pub(super) async fn see_to_firmware(&self, run: &mut Run, device: &Device) {
         let Some(wanted) = &run.wanted.firmware else { return };
         let subject = subject(device, run.it.root);
-        match self.parts.upgrades.see_to(&device.tenant, &subject, wanted, now).await {
+        match self.parts.upgrades.see_to(&device.tenant, &subject, wanted).await {
             Upgrade::Right | Upgrade::UnderWay => {}
             Upgrade::Waits { until, .. } => run.kept.due_by(until),
             Upgrade::Refused { cause } => run.kept.lacks_firmware(cause),

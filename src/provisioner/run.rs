@@ -25,7 +25,7 @@ pub struct Introduced {
     /// The root of its data model.
     pub root: &'static str,
     /// The event codes of its Inform.
-    pub events: Vec<Box<str>>,
+    pub events: Arc<[Box<str>]>,
     /// When its session began.
     pub began: Timestamp,
     /// Where it came from.
@@ -150,7 +150,7 @@ impl Run {
 
     /// The events of the Inform, which a decision borrows.
     pub(super) fn events(&self) -> Arc<[Box<str>]> {
-        self.it.events.as_slice().into()
+        Arc::clone(&self.it.events)
     }
 
     /// Takes over what the device told of its data model in this session.
@@ -206,7 +206,7 @@ impl Run {
     pub fn outcome(&mut self, name: &str, outcome: &SetupOutcome, now: Timestamp) -> Vec<u32> {
         let Some(step) = self.take_step(name) else { return Vec::new() };
         let read = read(outcome);
-        if matches!(step.wish, Wish::Learn { ref refreshes, .. } if !refreshes.is_empty()) {
+        if matches!(step.wish, Wish::Learn { ref refreshes } if !refreshes.is_empty()) {
             self.has_refreshed |= !read.told.is_empty();
         }
         self.applied += match &step.wish {

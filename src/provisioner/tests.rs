@@ -3,11 +3,15 @@
 mod cpe;
 mod scene;
 
+use crate::profiles::Loaded;
 use crate::provisioner::Reason;
 use cpe::{Cpe, Fault};
 use jiff::SignedDuration;
-use provisioning::Standing;
+use provisioning::{ProfileSet, Standing};
 use scene::{Scene, device, tenant};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const NTP: &str = r#"
 name = "ntp"
@@ -88,11 +92,18 @@ async fn a_bootstrap_brings_it_all_back_and_tells_the_business_once() {
         scene.bootstrap(&cpe).await;
         scene.session(&mut cpe, &["0 BOOTSTRAP", "1 BOOT"]).await;
         assert_eq!(cpe.value("Device.Time.NTPServer1"), "a.example.net");
-        assert_eq!(scene.activations().await, activations);
+        assert_eq!(scene.activations().await.len(), activations);
         assert_eq!(scene.kept().await.from_factory_at, None);
         scene.session(&mut cpe, &["2 PERIODIC", "1 BOOT"]).await;
-        assert_eq!(scene.activations().await, activations, "once for each bootstrap");
+        assert_eq!(scene.activations().await.len(), activations, "once for each bootstrap");
     }
+    let told = scene.activations().await;
+    let expected = serde_json::json!({
+        "serial": "A1", "device": device(), "reason": "bootstrap", "profile": "ntp",
+        "revision": scene.kept().await.held.revision.to_string(), "refused": [],
+        "firmware": "V3", "ip": "127.0.0.1",
+    });
+    assert_eq!(told[0], expected);
 }
 
 #[tokio::test]
@@ -250,11 +261,44 @@ async fn a_bootstrap_that_was_begun_with_is_gone_on_with() {
     assert_eq!(tries(&kept), Some(1));
     assert!(!scene.session(&mut cpe, &["1 BOOT"]).await);
     assert_eq!(tries(&scene.kept().await), Some(2), "and not begun anew");
-    assert_eq!(scene.activations().await, 0);
+    assert_eq!(scene.activations().await.len(), 0);
     cpe.refusals.clear();
     scene.wait(SignedDuration::from_hours(1));
     assert!(scene.session(&mut cpe, &[]).await);
-    assert_eq!(scene.activations().await, 1);
+    assert_eq!(scene.activations().await.len(), 1);
     let told = scene.told("lastmile.device.provisioned").await;
     assert_eq!(told[0]["reason"], "bootstrap");
+}
+
+/// A profile and the values of its tenant: what they make together shows whether they are of one set.
+fn set_of(name: &str) -> Arc<Loaded> {
+    let template = format!("{{{{ tenant.town }}}}.{name}");
+    let text = NTP.replace("value = \"a.example.net\"", &format!("template = \"{template}\""));
+    let set = Arc::new(ProfileSet::parse([("ntp.toml", &*text)]).unwrap());
+    let values = [(tenant(), Arc::new(serde_json::json!({ "town": name })))].into();
+    Arc::new(Loaded { set, values, ..Loaded::default() })
+}
+
+#[tokio::test]
+async fn profiles_and_values_are_of_one_set_though_another_takes_over_meanwhile() {
+    let scene = Scene::new(&[]).await;
+    scene.know("A1").await;
+    scene.discovered(&router()).await;
+    let sets = ["north", "south"].map(set_of);
+    scene.profiles.settle(Arc::clone(&sets[0]));
+    let (profiles, is_over) = (Arc::clone(&scene.profiles), Arc::new(AtomicBool::new(false)));
+    let over = Arc::clone(&is_over);
+    let swaps = tokio::task::spawn_blocking(move || {
+        let next = sets.iter().cycle().take_while(|_| !over.load(Ordering::Relaxed));
+        next.for_each(|set| profiles.settle(Arc::clone(set)));
+    });
+    let mut seen = BTreeSet::new();
+    for _ in 0..500 {
+        let wanted = scene.wanted().await;
+        seen.insert(wanted.parameters[0].value.expose().to_string());
+    }
+    is_over.store(true, Ordering::Relaxed);
+    swaps.await.unwrap();
+    let of_one = ["north.north", "south.south"].map(str::to_owned);
+    assert!(seen.is_subset(&of_one.into()), "{seen:?}");
 }

@@ -1,34 +1,37 @@
 //! How a session's course ends: how the device stands, and what the business is told of it.
 
+use super::Provisioner;
 use super::kept::Lacking;
 use super::run::{Known, Run, Stage};
-use super::{Provisioner, word};
 use crate::profiles::Outcome;
 use crate::registry::Device;
 use jiff::Timestamp;
 use model::{DataModel, Event, EventType, Json, Now};
 use provisioning::Standing;
+use provisioning::equipment::{Activated, NotTaken};
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use tracing::info;
 
-/// What the business waits to hear of a device from factory settings, and the event tells.
+/// How a provisioning ended, as the events tell it.
 #[derive(Serialize)]
-struct Provisioned<'a> {
-    profile: &'a str,
+struct Ended<'a> {
+    profile: Option<&'a str>,
     profiles: &'a [Box<str>],
     revision: String,
     reason: &'static str,
-    standing: &'static str,
+    standing: Standing,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'a str>,
     /// Parameters that were set, objects that were made or removed.
     applied: usize,
     refused: &'a [Lacking],
     #[serde(skip_serializing_if = "Option::is_none")]
     firmware: Option<&'a str>,
     ip: IpAddr,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
     requests: &'a [Box<str>],
 }
 
@@ -46,10 +49,10 @@ impl Provisioner {
         let Some(device) = device else { return };
         stand(run, barred, now.wall);
         let standing = run.kept.held.standing;
-        self.metrics.sessions.with_label_values(&[word(standing)]).inc();
+        self.metrics.sessions.with_label_values(&[standing.as_str()]).inc();
         let is_as_wanted = matches!(standing, Standing::Converged | Standing::Partial);
         if is_as_wanted {
-            self.see_to_firmware(run, &device, now).await;
+            self.see_to_firmware(run, &device).await;
         }
         if let Known::Later(at) = run.known {
             self.retries.put(&run.it.tenant, &run.it.device, at);
@@ -107,19 +110,20 @@ impl Provisioner {
             return true;
         };
         let held = &run.kept.held;
-        let body = Json::of(&json!({
-            "serial": serial,
-            "device": run.it.device,
-            "reason": "bootstrap",
-            "profile": held.profiles.last(),
-            "revision": held.revision.to_string(),
-            "refused": refused(&run.kept.lacking),
-            "firmware": device.facts.software_version,
-            "ip": run.it.from,
-        }));
+        let refused = |it: &Lacking| NotTaken { path: it.path.clone(), cause: it.cause.clone() };
         let (tenant, id) = (&run.it.tenant, &run.it.device);
+        let activated = Activated {
+            serial: serial.clone(),
+            device: id.clone(),
+            reason: "bootstrap".into(),
+            profile: held.profiles.last().cloned(),
+            revision: Some(held.revision.to_string().into()),
+            refused: run.kept.lacking.iter().map(refused).collect(),
+            firmware: device.facts.software_version.clone(),
+            ip: Some(run.it.from),
+        };
         let key = format!("{}/{}/{at}", tenant.as_str(), id.as_str());
-        let told = self.parts.equipments.activated(tenant, id, serial, &key, body).await;
+        let told = self.parts.equipments.activated(tenant, &activated, &key).await;
         if let Err(error) = &told {
             info!(device = %id, %error, "the business is not told yet that it is as wanted");
         }
@@ -166,35 +170,29 @@ fn outcome(run: &Run, device: &Device, requests: &[Box<str>]) -> Option<(EventTy
     let (held, before) = (&run.kept.held, &run.before.held);
     let is_asked = !requests.is_empty();
     let is_news = held.standing != before.standing || is_asked;
+    let ended = |cause| {
+        Json::of(&Ended {
+            profile: held.profiles.last().map(|name| &**name),
+            profiles: &held.profiles,
+            revision: held.revision.to_string(),
+            reason: reason(run),
+            standing: held.standing,
+            cause,
+            applied: run.applied,
+            refused: &run.kept.lacking,
+            firmware: device.facts.software_version.as_deref(),
+            ip: run.it.from,
+            requests,
+        })
+    };
     match held.standing {
         Standing::Converged | Standing::Partial
             if is_news || run.applied > 0 || lacks_other(run) =>
         {
-            let provisioned = Provisioned {
-                profile: held.profiles.last().map_or("", |name| name),
-                profiles: &held.profiles,
-                revision: held.revision.to_string(),
-                reason: reason(run),
-                standing: word(held.standing),
-                applied: run.applied,
-                refused: &run.kept.lacking,
-                firmware: device.facts.software_version.as_deref(),
-                ip: run.it.from,
-                requests,
-            };
-            Some((EventType::DEVICE_PROVISIONED, Json::of(&provisioned)))
+            Some((EventType::DEVICE_PROVISIONED, ended(None)))
         }
         Standing::Stuck if is_news || held.cause != before.cause => {
-            let data = json!({
-                "profile": held.profiles.last(),
-                "profiles": held.profiles,
-                "revision": held.revision.to_string(),
-                "reason": reason(run),
-                "cause": held.cause,
-                "refused": refused(&run.kept.lacking),
-                "requests": requests,
-            });
-            Some((EventType::DEVICE_PROVISION_FAILED, Json::of(&data)))
+            Some((EventType::DEVICE_PROVISION_FAILED, ended(Some(&*held.cause))))
         }
         Standing::Unknown
             if held.standing != before.standing && matches!(run.known, Known::Nothing) =>
@@ -219,53 +217,46 @@ fn lacks_other(run: &Run) -> bool {
     paths(&run.kept.lacking) != paths(&run.before.lacking)
 }
 
-/// What a device lacks, as the business is told: paths and causes.
-fn refused(lacking: &[Lacking]) -> Vec<Value> {
-    lacking.iter().map(|it| json!({ "path": it.path, "cause": it.cause })).collect()
-}
-
 /// How the device stands, with what the decision cannot know.
 fn stand(run: &mut Run, barred: Option<Standing>, now: Timestamp) {
-    let held = &mut run.kept.held;
-    let is_quiet = matches!(
-        held.standing,
-        Standing::New | Standing::Unmatched | Standing::Converged | Standing::Partial
-    );
-    if let Some(barred) = barred {
-        held.standing = barred;
-        held.cause = match barred {
-            Standing::Held => "writing to it is on hold".into(),
-            _ => "more devices were changed in this hour than one person may".into(),
-        };
-    } else if is_quiet {
-        match run.known {
-            Known::Nothing => {
-                held.standing = Standing::Unknown;
-                held.cause = "the business does not know it".into();
-            }
-            Known::Taken => {
-                held.standing = Standing::Unknown;
-                held.cause = "another device holds the claim of its serial".into();
-            }
-            Known::Later(at) => {
-                held.standing = Standing::AwaitingValues;
-                held.cause = "the business has no values for it yet".into();
-                run.kept.due_by(at);
-            }
-            Known::Values { .. } if run.wanted.profiles.is_empty() => {
-                held.standing = Standing::Unmatched;
-                held.cause = "no profile is for it".into();
-            }
-            Known::Values { .. } => {}
+    if let Some((standing, cause)) = beside(run, barred) {
+        if let (Standing::AwaitingValues, Known::Later(at)) = (standing, &run.known) {
+            run.kept.due_by(*at);
         }
+        run.kept.held.standing = standing;
+        run.kept.held.cause = cause.into();
     }
-    let held = &mut run.kept.held;
-    let before = &run.before.held;
+    let (held, before) = (&mut run.kept.held, &run.before.held);
     held.since = if held.standing == before.standing { before.since } else { now };
     run.kept.values = match run.known {
         Known::Values { version, .. } => version,
         Known::Nothing | Known::Taken | Known::Later(_) => 0,
     };
+}
+
+/// How it stands by what the decision does not know, and why; `None`: as was decided.
+fn beside(run: &Run, barred: Option<Standing>) -> Option<(Standing, &'static str)> {
+    if let Some(barred) = barred {
+        let cause = match barred {
+            Standing::Held => "writing to it is on hold",
+            _ => "more devices were changed in this hour than one person may",
+        };
+        return Some((barred, cause));
+    }
+    let is_quiet = matches!(
+        run.kept.held.standing,
+        Standing::New | Standing::Unmatched | Standing::Converged | Standing::Partial
+    );
+    let found = match &run.known {
+        Known::Nothing => (Standing::Unknown, "the business does not know it"),
+        Known::Taken => (Standing::Unknown, "another device holds the claim of its serial"),
+        Known::Later(_) => (Standing::AwaitingValues, "the business has no values for it yet"),
+        Known::Values { .. } if run.wanted.profiles.is_empty() => {
+            (Standing::Unmatched, "no profile is for it")
+        }
+        Known::Values { .. } => return None,
+    };
+    is_quiet.then_some(found)
 }
 
 /// Why it was provisioned.

@@ -7,7 +7,9 @@ use super::{
 };
 use firmware::ImageName;
 use jiff::Timestamp;
-use model::{Alias, Command, CommandChange, DeviceFacts, DeviceId, Protocol, Redacted, Tenant};
+use model::{
+    Alias, Command, CommandChange, DeviceFacts, DeviceId, Json, Protocol, Redacted, Tenant,
+};
 
 /// A change that is applied whole or refused with a reason.
 #[derive(Clone, Debug)]
@@ -277,6 +279,26 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// A line of the audit trail.
+    pub fn audit(
+        tenant: &Tenant,
+        time: Timestamp,
+        actor: &str,
+        action: &str,
+        subject: &str,
+        detail: Json,
+    ) -> Self {
+        Self::Audit(AuditEntry {
+            sequence: 0,
+            tenant: tenant.clone(),
+            time,
+            actor: actor.into(),
+            action: action.into(),
+            subject: subject.into(),
+            detail,
+        })
+    }
+
     /// Whether a full store must still take it: it moves a cursor or frees space, or has the outbox
     /// no longer wait for a reader.
     pub fn frees_space(&self) -> bool {

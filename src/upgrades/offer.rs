@@ -1,10 +1,11 @@
 //! A device calls: what became of its command, what it runs now, and whether it is its turn.
 
 use super::book::is_running;
-use super::{Entry, Key, Source, Upgrade, Upgrades};
+use super::{Entry, Key, Parts, Source, Upgrade, Upgrades};
 use crate::commands::NewCommand;
 use crate::registry::Device;
-use firmware::{Candidate, Refusal, Report, RolloutState, Stage, admit, is_signed};
+use crate::store::{ImageRow, WriteError};
+use firmware::{Candidate, Doubt, Refusal, Report, RolloutState, Stage, admit, is_signed};
 use jiff::{SignedDuration, Timestamp};
 use model::{Command, CommandChange, CommandKind, CommandState, DeviceId, Protocol, Tenant};
 use provisioning::Window;
@@ -60,11 +61,7 @@ impl Upgrades {
         let kept = match command {
             Ok(command) => self.go_with(entry, device, &command).await,
             Err(crate::commands::SubmitError::NoSuchCommand) => {
-                let lost = "what became of the download is not known any more";
-                self.step(entry, device, |it, m| {
-                    it.failed(device, lost, m.policy, m.now, &mut m.random)
-                })
-                .await
+                self.fail(entry, device, "what became of the download is not known any more").await
             }
             Err(error) => return debug!(%device, %error, "command not read; looked at again"),
         };
@@ -78,36 +75,35 @@ impl Upgrades {
         entry: &Arc<Entry>,
         device: &DeviceId,
         command: &Command,
-    ) -> Result<bool, crate::store::WriteError> {
+    ) -> Result<bool, WriteError> {
         let cause = command.cause.as_deref().unwrap_or("it is not said why");
         match command.state {
             CommandState::Queued => Ok(false),
             CommandState::Sent | CommandState::Delivered | CommandState::Unknown => {
-                self.step(entry, device, |it, m| it.fetching(device, 0, m.policy, m.now)).await
+                self.step(entry, device, |it, m| it.fetching(device, m.now)).await
             }
             CommandState::Done => {
                 // Both steps are told of, however fast it was.
-                self.step(entry, device, |it, m| it.fetching(device, 0, m.policy, m.now)).await?;
+                self.step(entry, device, |it, m| it.fetching(device, m.now)).await?;
                 self.step(entry, device, |it, m| it.applied(device, m.policy, m.now)).await
             }
             CommandState::Cancelled => {
                 let was =
                     self.step(entry, device, |it, m| it.withdrawn(device, cause, m.now)).await?;
-                if was {
-                    return Ok(true);
-                }
-                self.step(entry, device, |it, m| {
-                    it.failed(device, cause, m.policy, m.now, &mut m.random)
-                })
-                .await
+                if was { Ok(true) } else { self.fail(entry, device, cause).await }
             }
-            CommandState::Failed | CommandState::Expired => {
-                self.step(entry, device, |it, m| {
-                    it.failed(device, cause, m.policy, m.now, &mut m.random)
-                })
-                .await
-            }
+            CommandState::Failed | CommandState::Expired => self.fail(entry, device, cause).await,
         }
+    }
+
+    async fn fail(
+        &self,
+        entry: &Arc<Entry>,
+        device: &DeviceId,
+        cause: &str,
+    ) -> Result<bool, WriteError> {
+        self.step(entry, device, |it, m| it.failed(device, cause, m.policy, m.now, &mut m.random))
+            .await
     }
 
     /// Takes over what a device says that it runs.
@@ -237,7 +233,8 @@ impl Upgrades {
         window: Option<&Window>,
         now: Timestamp,
     ) -> Result<(), Upgrade> {
-        if self.parts.holds.is_held(&device.tenant, device.facts.model.as_deref()) {
+        let Parts { holds, registry, .. } = &self.parts;
+        if holds.holds(registry, &device.tenant, &device.id) {
             return Err(waits(now, "writing to devices is on hold"));
         }
         if let Some(window) = window.filter(|it| !it.is_open(now)) {
@@ -262,22 +259,30 @@ impl Upgrades {
         let row = self.parts.transfers.image(&entry.tenant, &name);
         let row = row.filter(|row| *row.image.sha256.to_string() == *sha256);
         let row = row.ok_or(Unfit::Gone)?;
-        if !is_signed(&self.options.keys, row.image.sha256, row.image.signature.as_ref()) {
+        if let Some(doubt) = self.may_have(device, &row, Some(&entry.id), force)? {
+            info!(device = %device.id, rollout = %entry.id, %doubt, "image offered in doubt");
+        }
+        Ok(())
+    }
+
+    /// Whether a device may have an image. What failed in the rollout `own` is that one's to judge.
+    pub(super) fn may_have(
+        &self,
+        device: &Device,
+        row: &ImageRow,
+        own: Option<&str>,
+        force: bool,
+    ) -> Result<Option<Doubt>, Unfit> {
+        let image = &row.image;
+        if !is_signed(&self.options.keys, image.sha256, image.signature.as_ref()) {
             return Err(Unfit::NotSigned);
         }
         if device.id.protocol() != Protocol::Cwmp {
             return Err(Unfit::NotTold);
         }
-        let record = self.book.record(&entry.tenant, &name, &sha256, Some(&entry.id));
-        let judged = admit(&row.image, candidate(device), record, self.options.trust, force);
-        match judged {
-            Ok(None) => Ok(()),
-            Ok(Some(doubt)) => {
-                info!(device = %device.id, rollout = %entry.id, %doubt, "image offered in doubt");
-                Ok(())
-            }
-            Err(refusal) => Err(refusal.into()),
-        }
+        let sha256 = image.sha256.to_string();
+        let record = self.book.record(&device.tenant, &image.name, &sha256, own);
+        Ok(admit(image, candidate(device), record, self.options.trust, force)?)
     }
 
     /// Makes the command that tells a device to download: once for each try.

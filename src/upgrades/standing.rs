@@ -2,13 +2,14 @@
 //! The same machine as for an order: the same refusals, pauses and windows. When too many devices
 //! fail with the image it is given to nobody else until an operator resumes.
 
-use super::offer::{Unfit, candidate};
-use super::orders::{Head, filter, new_id};
+use super::offer::Unfit;
+use super::orders::{Head, filter};
 use super::{Entry, Key, Source, Upgrade, Upgrades};
+use crate::clock;
 use crate::registry::Device;
 use crate::store::{ImageRow, WriteError};
-use firmware::{Brake, ImageName, Order, Refusal, Rollout, Stage, admit, is_signed};
-use model::{DeviceId, Json, Now, Protocol, Tenant};
+use firmware::{Brake, ImageName, Order, Refusal, Rollout, Stage};
+use model::{DeviceId, Json, Tenant};
 use provisioning::{Subject, WantedFirmware, Window};
 use std::sync::Arc;
 use tracing::debug;
@@ -26,7 +27,6 @@ impl Upgrades {
         tenant: &Tenant,
         subject: &Subject<'_>,
         wanted: &WantedFirmware,
-        _now: Now,
     ) -> Upgrade {
         let (upgrades, key) = (Arc::clone(self), (tenant.clone(), subject.id.clone()));
         let runs = subject.facts.software_version.as_deref().map(str::trim);
@@ -170,12 +170,6 @@ impl Upgrades {
 
     fn fits(&self, device: &Device, row: &ImageRow, wish: &Wish<'_>) -> Result<(), Unfit> {
         let image = &row.image;
-        if !is_signed(&self.options.keys, image.sha256, image.signature.as_ref()) {
-            return Err(Unfit::NotSigned);
-        }
-        if device.id.protocol() != Protocol::Cwmp {
-            return Err(Unfit::NotTold);
-        }
         let is_other =
             |version: &str| image.version.as_ref().map(|it| it.as_str()) != Some(version);
         if wish.version.is_some_and(|version| is_other(version.trim())) {
@@ -183,10 +177,7 @@ impl Upgrades {
         }
         let sha256 = image.sha256.to_string();
         let own = self.book.standing(&device.tenant, &wish.source, &image.name, &sha256);
-        let own = own.as_ref().map(|it| &*it.id);
-        let record = self.book.record(&device.tenant, &image.name, &sha256, own);
-        admit(image, candidate(device), record, self.options.trust, false)?;
-        Ok(())
+        self.may_have(device, row, own.as_ref().map(|it| &*it.id), false).map(drop)
     }
 
     /// The rollout that stands for an image that someone wants, made when there is none.
@@ -207,7 +198,7 @@ impl Upgrades {
             return Ok(entry);
         }
         let now = self.now();
-        let id: Box<str> = format!("wanted-{}", new_id(now)).into();
+        let id: Box<str> = format!("wanted-{}", clock::new_name(now)).into();
         let trust = self.options.trust;
         let order = Order {
             image: image.name.clone(),

@@ -142,6 +142,10 @@ impl Scene {
             software_version: Some(version.into()),
             ..DeviceFacts::default()
         };
+        self.says(device, facts).await;
+    }
+
+    async fn says(&self, device: &DeviceId, facts: DeviceFacts) {
         let event = Event {
             tenant: tenant(),
             device: device.clone(),
@@ -151,6 +155,25 @@ impl Scene {
             facts: Some(Box::new(facts)),
         };
         self.pipeline.append(event, Vec::new()).await.unwrap();
+    }
+
+    /// Nothing may be written to devices of model X; or it may again.
+    fn hold(&self, is_held: bool) {
+        let row = || HoldRow {
+            id: "h".into(),
+            owner: tenant(),
+            tenant: None,
+            model: Some("X".into()),
+            reason: "".into(),
+            actor: "op".into(),
+            created_at: self.upgrades.now(),
+        };
+        let steering = if is_held {
+            Steering::PutHold(row())
+        } else {
+            Steering::RemoveHold { id: "h".into() }
+        };
+        self.upgrades.parts.holds.committed(&Operation::Steer(steering));
     }
 
     async fn order(&self, order: Order) -> Made {
@@ -415,21 +438,28 @@ async fn a_hold_stops_offers_at_once() {
     let scene = Scene::new(2, options()).await;
     let made = scene.order(order(&[100])).await;
     scene.fetches(&device(0)).await;
-    let row = HoldRow {
-        id: "h".into(),
-        owner: tenant(),
-        tenant: None,
-        model: Some("X".into()),
-        reason: "".into(),
-        actor: "op".into(),
-        created_at: scene.upgrades.now(),
-    };
-    let holds = &scene.upgrades.parts.holds;
-    holds.committed(&Operation::Steer(Steering::PutHold(row)));
+    scene.hold(true);
     assert!(scene.calls(&device(1), false).await.is_empty());
     assert_eq!(scene.stage(&made, &device(1)), Stage::Waiting);
-    holds.committed(&Operation::Steer(Steering::RemoveHold { id: "h".into() }));
+    scene.hold(false);
     assert_eq!(scene.calls(&device(1), false).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_hold_names_the_product_class_of_a_device_that_says_no_model() {
+    let scene = Scene::new(0, options()).await;
+    let facts = DeviceFacts {
+        product_class: Some("X".into()),
+        software_version: Some("1".into()),
+        ..DeviceFacts::default()
+    };
+    scene.says(&device(0), facts).await;
+    let made = scene.order(Order { target: None, force: true, ..order(&[100]) }).await;
+    scene.hold(true);
+    assert!(scene.calls(&device(0), false).await.is_empty());
+    assert_eq!(scene.stage(&made, &device(0)), Stage::Waiting, "its place is kept for others");
+    scene.hold(false);
+    assert_eq!(scene.calls(&device(0), false).await.len(), 1);
 }
 
 #[tokio::test]
@@ -465,7 +495,7 @@ async fn sees_to(scene: &Scene, device: &DeviceId, version: &str) -> Upgrade {
     };
     let rule = Rule { profile: "x".into(), line: 1 };
     let wanted = WantedFirmware { version: version.into(), image: None, window: None, rule };
-    scene.upgrades.see_to(&tenant(), &subject, &wanted, scene.upgrades.parts.clock.now()).await
+    scene.upgrades.see_to(&tenant(), &subject, &wanted).await
 }
 
 #[tokio::test]

@@ -117,7 +117,7 @@ impl Held {
             _ => {}
         }
         match &step.wish {
-            Wish::Learn { refreshes, .. } => {
+            Wish::Learn { refreshes } => {
                 for pattern in refreshes {
                     self.refreshed.retain(|it| it.path != *pattern);
                     if self.refreshed.len() < PATHS_MAX {

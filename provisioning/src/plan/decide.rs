@@ -74,7 +74,6 @@ pub(super) struct Decision<'a> {
 pub(super) struct Questions {
     pub(super) tables: BTreeSet<Box<str>>,
     pub(super) names: BTreeSet<Box<str>>,
-    pub(super) rules: BTreeSet<Rule>,
     /// Patterns of refreshes.
     pub(super) patterns: BTreeSet<Box<str>>,
 }
@@ -84,23 +83,15 @@ impl Questions {
         self.tables.is_empty() && self.names.is_empty()
     }
 
-    pub(super) fn read(&mut self, path: &str, rule: &Rule) {
+    pub(super) fn read(&mut self, path: &str) {
         if self.names.len() < NAMES_MAX {
             self.names.insert(path.into());
-            self.of(rule);
         }
     }
 
-    pub(super) fn list(&mut self, table: &str, rule: &Rule) {
+    pub(super) fn list(&mut self, table: &str) {
         if self.tables.len() < TABLES_MAX {
             self.tables.insert(table.into());
-            self.of(rule);
-        }
-    }
-
-    fn of(&mut self, rule: &Rule) {
-        if !self.rules.contains(rule) {
-            self.rules.insert(rule.clone());
         }
     }
 }
@@ -116,8 +107,8 @@ pub(super) struct Target<'a> {
 }
 
 impl<'a> Decision<'a> {
-    pub(super) fn ask(&mut self, path: &str, rule: &Rule) {
-        self.asks.read(path, rule);
+    pub(super) fn ask(&mut self, path: &str) {
+        self.asks.read(path);
     }
 
     pub(super) fn block(&mut self, blocked: Blocked) {
@@ -206,7 +197,7 @@ impl<'a> Decision<'a> {
             let is_unknown = view.known.below_after(table, table).next().is_none();
             let is_missing = is_unknown && !view.is_absent(table) && !self.is_known_empty(table);
             if (is_missing || is_verified) && view.may_list(table) {
-                self.asks.list(table, want.rule);
+                self.asks.list(table);
                 is_asked = true;
             }
         }
@@ -214,7 +205,7 @@ impl<'a> Decision<'a> {
             let entry = view.known.get(path);
             let is_unknown = entry.as_ref().is_none_or(|it| it.value.is_none() || it.stale);
             if (is_unknown || is_old(path)) && view.may_read(path) && !view.is_absent(path) {
-                self.ask(path, want.rule);
+                self.ask(path);
                 is_asked = true;
             }
         }

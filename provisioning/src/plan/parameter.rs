@@ -57,7 +57,7 @@ impl<'a> Decision<'a> {
         match self.view.look(path, entry, want.every_s, is_secret) {
             Look::At(entry) => self.known_parameter(path, entry, want, is_secret),
             Look::Blank => self.other(path, None, want, true),
-            Look::Ask => self.ask(path, want.rule),
+            Look::Ask => self.ask(path),
             Look::Absent => {
                 let blocked = Blocked::new(path, Obstacle::Absent, ABSENT, want.rule);
                 self.block(Blocked { is_harmless: want.is_optional, ..blocked });
@@ -82,7 +82,7 @@ impl<'a> Decision<'a> {
         }
         if value == want.value || is_equal(&entry, value, &want) {
             if self.is_to_be_read_back(path) {
-                self.ask(path, want.rule);
+                self.ask(path);
             }
             return;
         }

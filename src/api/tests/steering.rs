@@ -2,7 +2,7 @@
 
 use super::scene::{Answer, BOARD, ROUTER, Scene, id, other};
 use crate::files;
-use crate::profiles::{Keeper, KeeperParts, Metrics, Outcome, Profiles, Texts};
+use crate::profiles::{Keeper, KeeperParts, Metrics, Outcome, Profiles, TakenAs, Texts};
 use crate::store::Operation;
 use axum::http::StatusCode;
 use config::Config;
@@ -199,9 +199,8 @@ async fn values_are_on_trial_together_with_profiles() {
     assert_eq!((&taken["outcome"], &taken["touched"]), (&json!("trial"), &json!(DEVICES)));
     let canaries = house.canaries();
     let ntp = |name: &str| {
-        house.profiles().values_for(&Tenant::default(), &id(name))["ntp"]
-            .as_str()
-            .map(str::to_owned)
+        let loaded = house.profiles().loaded_for(&Tenant::default(), &id(name));
+        loaded.values(&Tenant::default())["ntp"].as_str().map(str::to_owned)
     };
     let other = (0..DEVICES).map(device).find(|it| !canaries.contains(it)).unwrap();
     assert_eq!(ntp(&canaries[0]).as_deref(), Some("b.example"));
@@ -255,7 +254,7 @@ async fn a_trial_goes_on_after_a_restart() {
     };
     let read = || Texts::read(&house.options(10, "0s")).unwrap();
     let (outcome, keeper) = reopen(read()).await;
-    assert_eq!(outcome, "unchanged");
+    assert_eq!(outcome, TakenAs::Unchanged);
     let (before, after) = (house.profiles().state(), keeper.profiles().state());
     assert_eq!(before.trial.as_ref().unwrap().trial, after.trial.as_ref().unwrap().trial);
     assert_eq!(keeper.profiles().fared().converged, 1, "what devices said is kept");
@@ -265,7 +264,7 @@ async fn a_trial_goes_on_after_a_restart() {
     // The files were put back while the daemon was away.
     house.write("house.toml", &profile(""));
     let (outcome, keeper) = reopen(read()).await;
-    assert_eq!(outcome, "withdrawn");
+    assert_eq!(outcome, TakenAs::Withdrawn);
     assert!(keeper.profiles().state().trial.is_none());
 }
 

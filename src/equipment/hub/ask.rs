@@ -175,8 +175,8 @@ impl Inner {
         let equipment = self.overlaid(tenant, device, equipment, overlay).await;
         let holder = self.holder(tenant, &row.serial).await;
         let (name, key, by) = (row.serial.clone(), key(&row.serial), "hub");
-        let retry_in = Some(wait);
-        Ok(Found { equipment, name, key, holder, by, retry_in, fresh: Duration::ZERO })
+        let (is_stale, fresh) = (true, Duration::ZERO);
+        Ok(Found { equipment, name, key, holder, by, is_stale, fresh })
     }
 
     /// What the hub says now.
@@ -194,7 +194,7 @@ impl Inner {
         let equipment = self.overlaid(tenant, device, equipment, overlay).await;
         let holder = self.holder(tenant, name).await;
         let (name, key) = (name.into(), key(name));
-        Found { equipment, name, key, holder, by: "hub", retry_in: None, fresh }
+        Found { equipment, name, key, holder, by: "hub", is_stale: false, fresh }
     }
 
     /// Keeps what the hub said, unless it said the same before.

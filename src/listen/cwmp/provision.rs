@@ -62,7 +62,7 @@ impl CwmpListener {
             tenant: owned.tenant.clone(),
             device: owned.device.clone(),
             root: owned.inform.root,
-            events: owned.inform.events.clone(),
+            events: owned.inform.events.as_slice().into(),
             began: owned.inform.at,
             from: owned.inform.from,
             is_discovered: owned.is_discovered,

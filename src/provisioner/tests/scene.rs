@@ -12,7 +12,7 @@ use crate::provisioner::{Introduced, Kept, Metrics, Parts, Provisioner};
 use crate::registry::{Mark, Registry};
 use crate::secrets::{KEY_LEN, Vault};
 use crate::store::{
-    HoldRow, Operation, Position, SqliteOptions, SqliteStore, SteeringRows, Store, Writer,
+    HoldRow, Operation, Position, SqliteOptions, SqliteStore, SteeringRows, Store, TaskRow, Writer,
     WriterOptions,
 };
 use crate::tasks::Tasks;
@@ -24,7 +24,7 @@ use config::Config;
 use cwmp::{SetupOutcome, Work};
 use jiff::{SignedDuration, Timestamp};
 use model::{DeviceFacts, DeviceId, Event, EventType, Json, Now, Redacted, Tenant};
-use provisioning::ProfileSet;
+use provisioning::{ProfileSet, Wanted};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
@@ -63,6 +63,7 @@ pub(super) struct Scene {
     pub(super) provisioner: Arc<Provisioner>,
     pub(super) registry: Arc<Registry>,
     pub(super) data_models: Arc<DataModels>,
+    pub(super) profiles: Arc<Profiles>,
     holds: Arc<Holds>,
     hub: Arc<Hub>,
     store: Arc<dyn Store>,
@@ -182,7 +183,7 @@ impl Scene {
             writer: writer.clone(),
             registry: Arc::clone(&registry),
             data_models: Arc::clone(&data_models),
-            profiles,
+            profiles: Arc::clone(&profiles),
             holds: Arc::clone(&holds),
             equipments: Arc::new(equipments),
             upgrades,
@@ -195,6 +196,7 @@ impl Scene {
             provisioner,
             registry,
             data_models,
+            profiles,
             holds,
             hub,
             store,
@@ -273,20 +275,30 @@ impl Scene {
         self.provisioner.kept(&tenant(), &device()).await.unwrap()
     }
 
-    /// A session, of which nothing but the profile's part happens; false when the device hung up.
-    pub(super) async fn session(&mut self, cpe: &mut Cpe, events: &[&str]) -> bool {
-        let now = self.now();
-        let began = Timestamp::from_second(now.wall.as_second()).unwrap();
-        let it = Introduced {
+    fn introduced(&self, events: &[&str]) -> Introduced {
+        Introduced {
             tenant: tenant(),
             device: device(),
             root: "Device.",
             events: events.iter().map(|event| (*event).into()).collect(),
-            began,
+            began: Timestamp::from_second(self.now().wall.as_second()).unwrap(),
             from: IpAddr::V4(Ipv4Addr::LOCALHOST),
             is_discovered: false,
             writes_read_only: false,
-        };
+        }
+    }
+
+    /// What a session that begins now finds wanted of the device; it gets no further.
+    pub(super) async fn wanted(&self) -> Wanted {
+        let run = self.provisioner.begin(self.introduced(&[]), &[], self.now()).await;
+        let mut run = run.unwrap();
+        self.provisioner.next(&mut run, &[], self.now()).await;
+        run.wanted
+    }
+
+    /// A session, of which nothing but the profile's part happens; false when the device hung up.
+    pub(super) async fn session(&mut self, cpe: &mut Cpe, events: &[&str]) -> bool {
+        let (it, now) = (self.introduced(events), self.now());
         let mut is_whole = true;
         if let Some(mut run) = self.provisioner.begin(it, &[], now).await {
             'session: loop {
@@ -334,9 +346,11 @@ impl Scene {
         events.map(|event| serde_json::from_str(event.data.as_str()).unwrap()).collect()
     }
 
-    /// How often the business was told that the device is as wanted.
-    pub(super) async fn activations(&self) -> usize {
+    /// What the business is told of the device that is as wanted.
+    pub(super) async fn activations(&self) -> Vec<serde_json::Value> {
         let which = crate::store::Tasks::Waiting { after: None };
-        self.store.tasks(&which, 100).await.unwrap().len()
+        let tasks = self.store.tasks(&which, 100).await.unwrap();
+        let body = |task: &TaskRow| serde_json::from_str::<serde_json::Value>(task.body.as_str());
+        tasks.iter().map(|task| body(task).unwrap()["activated"].take()).collect()
     }
 }

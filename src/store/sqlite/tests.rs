@@ -464,17 +464,7 @@ async fn credentials_tokens_and_the_trail() {
     assert!(store.tokens().await.unwrap().is_empty());
     assert!(transact(&store, Operation::PutToken(token)).await.is_err(), "not given again");
 
-    let entry = |action: &str| {
-        Operation::Audit(AuditEntry {
-            sequence: 0,
-            tenant: tenant.clone(),
-            time: at(1),
-            actor: "ci".into(),
-            action: action.into(),
-            subject: "x".into(),
-            detail: Json::empty_object(),
-        })
-    };
+    let entry = |action| Operation::audit(&tenant, at(1), "ci", action, "x", Json::empty_object());
     let entries = ["a", "b", "c"].map(entry);
     assert_eq!(one(&store, Write::Transact(entries.into())).await, Ok(()));
     let newest = store.audit(&tenant, Page { after: None, rows_max: 2 }).await.unwrap();

@@ -2,8 +2,8 @@
 
 use super::device::Device;
 use crate::{
-    Change, Circumstances, Drift, Held, Pattern, Plan, Presence, Rule, StepOutcome, ValueKind,
-    Wanted, WantedObject, WantedParameter, WantedRefresh, decide,
+    Change, Circumstances, Drift, Held, Pattern, Plan, Presence, Rule, ValueKind, Wanted,
+    WantedObject, WantedParameter, WantedRefresh, decide,
 };
 use jiff::{SignedDuration, Timestamp};
 use model::{DataModel, Redacted};
@@ -126,7 +126,7 @@ impl World {
             self.wait(SignedDuration::from_secs(1));
             let it = self.circumstances(began);
             for (step, outcome) in session.plan.steps.iter().zip(&went) {
-                let outcome = outcome.clone().unwrap_or_else(StepOutcome::unanswered);
+                let outcome = outcome.clone().unwrap_or_default();
                 held.outcome(step, &outcome, it);
             }
             if went.iter().any(Option::is_none) {
