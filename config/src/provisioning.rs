@@ -24,8 +24,15 @@ section! {
         /// devices need to inform once.
         live canary_wait: Period<0, { 30 * DAY }> = "1h",
         /// The change stays with the devices of its trial when so many of those that answered failed,
-        /// in percent: until an operator promotes it or takes it back.
+        /// in percent: until an operator promotes it or takes it back. Failed is who refuses what it did
+        /// not refuse before, does not become as wanted, or hangs up while it is changed and has not
+        /// come right since.
         live canary_failures: Bounded<1, 100> = 10,
+        /// It goes to all by itself only when so many of the trial's devices have answered, in percent of
+        /// those that were heard of in the day before it began; until then it goes on trying. One that
+        /// waits, is on hold or is cut off by the change has not answered, so fewer than half would say
+        /// little; 0 is satisfied with one.
+        live canary_answers: Bounded<0, 100> = 50,
         /// Most devices of a tenant that are changed in an hour; those beyond it wait until someone
         /// other than who made the change agrees (`POST /api/v1/approvals/{id}`). 0 is no limit. Devices
         /// that come from factory settings are not counted. A thousand is a day's work of a repair, and

@@ -307,6 +307,7 @@ impl Keeper {
                 share: options.share,
                 touched: touched.touched,
                 canaries,
+                heard: touched.heard,
                 parameters: None,
             };
             let on_trial = OnTrial { candidate: Arc::clone(&loaded), trial: Arc::new(trial) };
@@ -480,7 +481,8 @@ impl Keeper {
     async fn sweep(&self, settled: &Arc<Loaded>, loaded: &Arc<Loaded>, share: u32) -> Touched {
         let registry = Arc::clone(&self.parts.registry);
         let (settled, loaded) = (Arc::clone(settled), Arc::clone(loaded));
-        let sweep = move || sweep::sweep(&registry, &settled, &loaded, share);
+        let now = self.parts.clock.now().wall;
+        let sweep = move || sweep::sweep(&registry, &settled, &loaded, share, now);
         // It fails only by a panic, which ends the process.
         tokio::task::spawn_blocking(sweep).await.unwrap_or_default()
     }

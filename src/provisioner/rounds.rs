@@ -3,6 +3,7 @@
 use super::run::{Known, Run, Stage};
 use super::{Introduced, Parts, Provisioner, quirks_of, seed};
 use crate::equipment::Values;
+use crate::profiles::Outcome;
 use crate::registry::{Device, Mark};
 use crate::store::Operation;
 use crate::upgrades::Upgrade;
@@ -192,6 +193,8 @@ impl Provisioner {
         let subject = subject(&device, run.it.root);
         run.is_claimed = registry.is_claimed(&run.it.tenant, &run.it.device)
             && !matches!(run.known, Known::Taken);
+        let candidate = profiles.candidate_for(&run.it.tenant, &run.it.device);
+        run.kept.tries(candidate.is_some(), &run.before.held.refused);
         let set = profiles.set_for(&run.it.tenant, &run.it.device);
         let tenant_values = profiles.values_for(&run.it.tenant, &run.it.device);
         let layers = set.layers(&subject, equipment.as_deref());
@@ -275,12 +278,17 @@ impl Provisioner {
         }
     }
 
-    /// The session was lost before its course was over: the next one goes on.
-    pub async fn cut(&self, run: &mut Run, now: Timestamp) {
+    /// The session was lost before its course was over, by our own doing where `is_ours`: the next one
+    /// goes on.
+    pub async fn cut(&self, run: &mut Run, is_ours: bool, now: Timestamp) {
         let is_begun = run.stage == Stage::Rounds;
         run.stage = Stage::Over;
         self.metrics.sessions.with_label_values(&["lost"]).inc();
         if is_begun {
+            if run.has_written && !is_ours {
+                // It may be cut off by what it was told; where it is not, its next session says so.
+                self.note(run, Outcome::Failed);
+            }
             run.kept.held.cut(now);
             if let Err(error) = self.keep(run, Vec::new(), true).await {
                 debug!(device = %run.it.device, %error, "what a lost session did is not kept");

@@ -87,6 +87,8 @@ pub struct Run {
     /// Steps on their way, each with the number of its work.
     steps: Vec<(u32, Step)>,
     numbers: u32,
+    /// Whether anything was told to be written in this session.
+    pub(super) has_written: bool,
     /// What was written in this session.
     pub(super) applied: usize,
     /// Whether something was read for its own sake.
@@ -122,6 +124,7 @@ impl Run {
             scratch: Held::default(),
             steps: Vec::new(),
             numbers: 0,
+            has_written: false,
             applied: 0,
             has_refreshed: false,
             mended: BTreeSet::new(),
@@ -164,6 +167,7 @@ impl Run {
     /// The work of a plan, in order.
     pub(super) fn work(&mut self, plan: Plan) -> Vec<Work> {
         self.note_drift(&plan);
+        self.has_written |= plan.writes();
         let mut work = Vec::with_capacity(plan.steps.len());
         for step in plan.steps {
             self.numbers += 1;

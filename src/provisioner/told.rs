@@ -80,20 +80,22 @@ impl Provisioner {
 
     /// Tells the trial of changed profiles, where there is one, how the device fared with them.
     fn note_trial(&self, run: &Run) {
-        let (held, before) = (&run.kept.held, &run.before.held);
-        let is_new = |path: &str| !before.refused.iter().any(|it| *it.path == *path);
-        let outcome = match held.standing {
+        let outcome = match run.kept.held.standing {
             Standing::Stuck => Outcome::Failed,
             Standing::New
             | Standing::AwaitingValues
             | Standing::Pending
             | Standing::Held
             | Standing::AwaitingApproval => return,
-            _ if held.refused.iter().any(|it| is_new(&it.path)) => Outcome::Failed,
+            _ if run.kept.refuses_news() => Outcome::Failed,
             _ => Outcome::Converged,
         };
+        self.note(run, outcome);
+    }
+
+    pub(super) fn note(&self, run: &Run, outcome: Outcome) {
         let (tenant, device) = (&run.it.tenant, &run.it.device);
-        self.parts.profiles.note(tenant, device, held.revision, outcome);
+        self.parts.profiles.note(tenant, device, run.wanted.revision, outcome);
     }
 
     /// Has the business told that a device from factory settings is as wanted. False when that is to

@@ -7,7 +7,7 @@ use crate::data_models::{self, DataModels};
 use crate::equipment::{Carrier, Equipments, Got, HubError, HubOptions, Posted};
 use crate::holds::Holds;
 use crate::pipeline::Pipeline;
-use crate::profiles::Profiles;
+use crate::profiles::{Outcome, Profiles};
 use crate::provisioner::{Introduced, Kept, Metrics, Parts, Provisioner};
 use crate::registry::{Mark, Registry};
 use crate::secrets::{KEY_LEN, Vault};
@@ -63,6 +63,7 @@ pub(super) struct Scene {
     pub(super) provisioner: Arc<Provisioner>,
     pub(super) registry: Arc<Registry>,
     pub(super) data_models: Arc<DataModels>,
+    profiles: Arc<Profiles>,
     holds: Arc<Holds>,
     hub: Arc<Hub>,
     store: Arc<dyn Store>,
@@ -182,7 +183,7 @@ impl Scene {
             writer: writer.clone(),
             registry: Arc::clone(&registry),
             data_models: Arc::clone(&data_models),
-            profiles,
+            profiles: Arc::clone(&profiles),
             holds: Arc::clone(&holds),
             equipments: Arc::new(equipments),
             upgrades,
@@ -195,6 +196,7 @@ impl Scene {
             provisioner,
             registry,
             data_models,
+            profiles,
             holds,
             hub,
             store,
@@ -220,6 +222,16 @@ impl Scene {
     pub(super) async fn know(&self, serial: &str) {
         let document = format!(r#"{{"serial":"{serial}","ttl":86400}}"#);
         self.hub.0.lock().unwrap().insert(serial.into(), document);
+    }
+
+    /// These profiles are on trial with the device.
+    pub(super) fn try_out(&self, profiles: &[(&str, &str)]) {
+        self.profiles.try_out(ProfileSet::parse(profiles.iter().copied()).unwrap());
+    }
+
+    /// How the device fared with them since it was asked last.
+    pub(super) fn fared(&self) -> Vec<Outcome> {
+        self.profiles.noted().into_iter().map(|(_, outcome)| outcome).collect()
     }
 
     /// Everything is on hold, or no longer.
@@ -302,7 +314,7 @@ impl Scene {
                         let outcome =
                             SetupOutcome::Failed { cause, applied: Vec::new(), result: None };
                         self.provisioner.outcome(&mut run, &name, &outcome, now);
-                        self.provisioner.cut(&mut run, now).await;
+                        self.provisioner.cut(&mut run, false, now).await;
                         is_whole = false;
                         break 'session;
                     };
