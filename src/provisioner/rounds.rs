@@ -297,10 +297,11 @@ impl Provisioner {
     }
 
     /// Sees to the firmware of a device that is as wanted beside it.
-    pub(super) async fn see_to_firmware(&self, run: &mut Run, device: &Device, now: Now) {
+    pub(super) async fn see_to_firmware(&self, run: &mut Run, device: &Device) {
         let Some(wanted) = &run.wanted.firmware else { return };
         let subject = subject(device, run.it.root);
-        match self.parts.upgrades.see_to(&device.tenant, &subject, wanted, now).await {
+        let is_new = run.kept.from_factory_at.is_some();
+        match self.parts.upgrades.see_to(&device.tenant, &subject, wanted, is_new).await {
             Upgrade::Right | Upgrade::UnderWay => {}
             Upgrade::Waits { until, .. } => run.kept.due_by(until),
             Upgrade::Refused { cause } => run.kept.lacks_firmware(cause),

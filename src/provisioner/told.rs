@@ -49,7 +49,7 @@ impl Provisioner {
         self.metrics.sessions.with_label_values(&[word(standing)]).inc();
         let is_as_wanted = matches!(standing, Standing::Converged | Standing::Partial);
         if is_as_wanted {
-            self.see_to_firmware(run, &device, now).await;
+            self.see_to_firmware(run, &device).await;
         }
         if let Known::Later(at) = run.known {
             self.retries.put(&run.it.tenant, &run.it.device, at);

@@ -40,7 +40,11 @@ impl Upgrades {
             self.report(entry, &device, is_booting).await;
         }
         for entry in entries.iter().filter(|it| !matches!(it.source, Source::Profile(_))) {
-            if self.offer(entry, &device, entry.window().as_ref()).await == Upgrade::UnderWay {
+            // What an operator orders has waves of its own; what a group wants counts as its other
+            // changes.
+            let (window, is_counted) = (entry.window(), entry.source != Source::Order);
+            let offered = self.offer(entry, &device, window.as_ref(), is_counted).await;
+            if offered == Upgrade::UnderWay {
                 return;
             }
         }
@@ -142,12 +146,14 @@ impl Upgrades {
         }
     }
 
-    /// Offers the image to a device that is there, if it is its turn. Whoever calls holds the right to.
+    /// Offers the image to a device that is there, if it is its turn; it is one of the hour's changes
+    /// where it `is_counted`. Whoever calls holds the right to.
     pub(super) async fn offer(
         &self,
         entry: &Arc<Entry>,
         device: &Device,
         window: Option<&Window>,
+        is_counted: bool,
     ) -> Upgrade {
         let now = self.now();
         if let Some(standing) = self.standing_of(entry, &device.id, now) {
@@ -168,10 +174,8 @@ impl Upgrades {
             }
             return Upgrade::Refused { cause: cause.into() };
         }
-        // What an operator orders has waves of its own; what a profile wants counts as its other changes.
-        let is_profiles = matches!(entry.source, Source::Profile(_));
         let holds = &self.parts.holds;
-        if is_profiles && !holds.may_change(&entry.tenant, &device.id, self.parts.clock.now()) {
+        if is_counted && !holds.may_change(&entry.tenant, &device.id, self.parts.clock.now()) {
             return waits(
                 now,
                 "as many devices were changed in this hour as may: someone must agree",
