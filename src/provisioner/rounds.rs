@@ -296,16 +296,31 @@ impl Provisioner {
         }
     }
 
-    /// Sees to the firmware of a device that is as wanted beside it.
-    pub(super) async fn see_to_firmware(&self, run: &mut Run, device: &Device) {
-        let Some(wanted) = &run.wanted.firmware else { return };
+    /// Sees to the firmware of a device that is as wanted beside it. Says whether the business waits
+    /// for it: a device from factory settings is done when it runs what it should. Not for a window,
+    /// though, which may be days away: nobody is without a line until then.
+    pub(super) async fn see_to_firmware(&self, run: &mut Run, device: &Device, now: Now) -> bool {
+        let Some(wanted) = &run.wanted.firmware else { return false };
         let subject = subject(device, run.it.root);
         let is_new = run.kept.from_factory_at.is_some();
-        match self.parts.upgrades.see_to(&device.tenant, &subject, wanted, is_new).await {
-            Upgrade::Right | Upgrade::UnderWay => {}
-            Upgrade::Waits { until, .. } => run.kept.due_by(until),
-            Upgrade::Refused { cause } => run.kept.lacks_firmware(cause),
+        let seen_to = self.parts.upgrades.see_to(&device.tenant, &subject, wanted, is_new);
+        let is_awaited = match seen_to.await {
+            Upgrade::Right => false,
+            Upgrade::UnderWay => is_new,
+            Upgrade::Waits { until, is_for_window, .. } => {
+                run.kept.due_by(until);
+                is_new && !is_for_window
+            }
+            Upgrade::Refused { cause } => {
+                run.kept.lacks_firmware(cause);
+                false
+            }
+        };
+        if is_awaited {
+            // Whatever ends it, the next session after that sees it.
+            run.kept.due_by(now.wall);
         }
+        is_awaited
     }
 }
 

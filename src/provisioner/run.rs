@@ -87,6 +87,8 @@ pub struct Run {
     /// Steps on their way, each with the number of its work.
     steps: Vec<(u32, Step)>,
     numbers: u32,
+    /// Whether it comes from factory settings, and an upgrade is to come before the business is told.
+    pub(super) awaits_firmware: bool,
     /// Whether anything was told to be written in this session.
     pub(super) has_written: bool,
     /// What was written in this session.
@@ -124,6 +126,7 @@ impl Run {
             scratch: Held::default(),
             steps: Vec::new(),
             numbers: 0,
+            awaits_firmware: false,
             has_written: false,
             applied: 0,
             has_refreshed: false,

@@ -49,7 +49,7 @@ impl Provisioner {
         self.metrics.sessions.with_label_values(&[word(standing)]).inc();
         let is_as_wanted = matches!(standing, Standing::Converged | Standing::Partial);
         if is_as_wanted {
-            self.see_to_firmware(run, &device).await;
+            run.awaits_firmware = self.see_to_firmware(run, &device, now).await;
         }
         if let Known::Later(at) = run.known {
             self.retries.put(&run.it.tenant, &run.it.device, at);
@@ -63,7 +63,7 @@ impl Provisioner {
             _ => Vec::new(),
         };
         let events = self.events(run, (&device, model), &requests, now.wall);
-        let is_told = self.activate(run, &device).await;
+        let is_told = !run.awaits_firmware && self.activate(run, &device).await;
         let was_from_factory = run.kept.from_factory_at;
         if is_as_wanted && is_told {
             run.kept.from_factory_at = None;
@@ -168,9 +168,12 @@ fn outcome(run: &Run, device: &Device, requests: &[Box<str>]) -> Option<(EventTy
     let (held, before) = (&run.kept.held, &run.before.held);
     let is_asked = !requests.is_empty();
     let is_news = held.standing != before.standing || is_asked;
+    let is_new = run.kept.from_factory_at.is_some();
     match held.standing {
+        // It is told of when it runs its firmware, too.
+        Standing::Converged | Standing::Partial if run.awaits_firmware && !is_asked => None,
         Standing::Converged | Standing::Partial
-            if is_news || run.applied > 0 || lacks_other(run) =>
+            if is_news || is_new || run.applied > 0 || lacks_other(run) =>
         {
             let provisioned = Provisioned {
                 profile: held.profiles.last().map_or("", |name| name),

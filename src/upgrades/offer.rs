@@ -226,7 +226,7 @@ impl Upgrades {
                     Upgrade::Refused { cause: cause.into() }
                 }
                 Stage::Waiting | Stage::Failed => match attempt.not_before {
-                    Some(until) => Upgrade::Waits { until, cause },
+                    Some(until) => Upgrade::Waits { until, cause, is_for_window: false },
                     None if attempt.stage == Stage::Failed => Upgrade::Refused { cause },
                     None => waits(now, "its wave has not begun"),
                 },
@@ -246,7 +246,7 @@ impl Upgrades {
         }
         if let Some(window) = window.filter(|it| !it.is_open(now)) {
             let (until, cause) = (window.opens_at(now), "its window is closed".into());
-            return Err(Upgrade::Waits { until, cause });
+            return Err(Upgrade::Waits { until, cause, is_for_window: true });
         }
         let key = (device.tenant.clone(), device.id.clone());
         let is_under_way = |entry: &Arc<Entry>| {
@@ -354,5 +354,5 @@ pub(super) fn candidate(device: &Device) -> Candidate<'_> {
 
 pub(super) fn waits(now: Timestamp, cause: &str) -> Upgrade {
     let until = now.checked_add(SignedDuration::from_secs(AGAIN_S)).unwrap_or(Timestamp::MAX);
-    Upgrade::Waits { until, cause: cause.into() }
+    Upgrade::Waits { until, cause: cause.into(), is_for_window: false }
 }
