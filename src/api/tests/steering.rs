@@ -356,6 +356,10 @@ async fn more_changes_than_an_hour_allows_need_a_second_person() {
     assert_eq!(waiting["changed_by"], "admin");
     let agree = format!("POST /api/v1/approvals/{}", waiting["id"].as_str().unwrap());
     assert_eq!(scene.call(&agree, None).await.code(), "same_person");
+    let another = json!({ "name": "another", "role": "admin" });
+    let another = scene.call("POST /api/v1/tokens", Some(another)).await.json["token"].clone();
+    let agreed = scene.call_as(another.as_str(), &agree, None).await;
+    assert_eq!(agreed.code(), "same_person", "by another name");
     let bob = scene.make_token(&Tenant::default(), "operator").await;
     let agreed = scene.call_as(Some(&bob), &agree, None).await;
     assert_eq!((agreed.status, &agreed.json["agreed_by"]), (StatusCode::OK, &json!("operator")));
