@@ -107,6 +107,34 @@ impl Profiles {
         self.put(State { settled, ..State::default() });
     }
 
+    /// With a set on trial with every device beside the settled one.
+    #[cfg(test)]
+    pub(crate) fn try_out(&self, set: ProfileSet) {
+        let revision = Revision(1);
+        let trial = Trial {
+            revision,
+            actor: None,
+            began_at: Timestamp::UNIX_EPOCH,
+            state: TrialState::Running,
+            cause: None,
+            threshold: u64::MAX,
+            share: 100,
+            touched: 1,
+            canaries: 1,
+            heard: 1,
+            parameters: None,
+        };
+        let candidate = Arc::new(Loaded { set: Arc::new(set), revision, ..Loaded::default() });
+        let trial = Some(OnTrial { candidate, trial: Arc::new(trial) });
+        self.put(State { trial, ..(*self.state()).clone() });
+    }
+
+    /// What was noted of devices, in no order.
+    #[cfg(test)]
+    pub(crate) fn noted(&self) -> Vec<(Revision, Outcome)> {
+        self.take_news().into_values().collect()
+    }
+
     /// Rises whenever a device may have to be decided anew: files changed, a trial began or ended.
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
@@ -128,6 +156,16 @@ impl Profiles {
             }
             Some(_) | None => Arc::clone(&state.settled),
         }
+    }
+
+    /// The candidate, where it holds for a device. Costs a look at a flag while there is no trial.
+    pub fn candidate_for(&self, tenant: &Tenant, device: &DeviceId) -> Option<Revision> {
+        if !self.is_trying.load(Ordering::Relaxed) {
+            return None;
+        }
+        let state = self.state.load();
+        let on_trial = state.trial.as_ref()?;
+        self.is_trying(on_trial, tenant, device).then_some(on_trial.trial.revision)
     }
 
     /// A device fared so with the profiles of this [`provisioning::Layers::revision`]. Costs a look at

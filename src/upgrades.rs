@@ -139,6 +139,8 @@ pub enum Upgrade {
         until: Timestamp,
         /// For what.
         cause: Box<str>,
+        /// Whether for its window alone, which may be days away.
+        is_for_window: bool,
     },
     /// It is not given to it: no such image, another model, a downgrade, or it failed elsewhere.
     Refused {

@@ -93,6 +93,9 @@ pub(super) struct TrialView {
     devices: usize,
     /// How many of them are on trial.
     canaries: usize,
+    /// How many of the canaries were heard of in the day before it began: theirs are the answers that
+    /// are waited for.
+    heard: usize,
     /// How many parameters it would set on all that it touches; absent until that is counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     parameters: Option<u64>,
@@ -244,6 +247,7 @@ pub(super) async fn list(
         share: trial.share,
         devices: trial.touched,
         canaries: trial.canaries,
+        heard: trial.heard,
         parameters: trial.parameters,
         converged: fared.converged,
         failed: fared.failed,

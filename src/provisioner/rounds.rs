@@ -3,6 +3,7 @@
 use super::run::{Known, Run, Stage};
 use super::{Introduced, Parts, Provisioner, seed};
 use crate::equipment::Values;
+use crate::profiles::Outcome;
 use crate::quirks;
 use crate::registry::{Device, Mark};
 use crate::store::Operation;
@@ -194,6 +195,8 @@ impl Provisioner {
         let subject = subject(&device, run.it.root);
         run.is_claimed = registry.is_claimed(&run.it.tenant, &run.it.device)
             && !matches!(run.known, Known::Taken);
+        let candidate = profiles.candidate_for(&run.it.tenant, &run.it.device);
+        run.kept.tries(candidate.is_some(), &run.before.held.refused);
         let loaded = profiles.loaded_for(&run.it.tenant, &run.it.device);
         let tenant_values = loaded.values(&run.it.tenant);
         let layers = loaded.set.layers(&subject, equipment.as_deref());
@@ -277,12 +280,17 @@ impl Provisioner {
         }
     }
 
-    /// The session was lost before its course was over: the next one goes on.
-    pub async fn cut(&self, run: &mut Run, now: Timestamp) {
+    /// The session was lost before its course was over, by our own doing where `is_ours`: the next one
+    /// goes on.
+    pub async fn cut(&self, run: &mut Run, is_ours: bool, now: Timestamp) {
         let is_begun = run.stage == Stage::Rounds;
         run.stage = Stage::Over;
         self.metrics.sessions.with_label_values(&["lost"]).inc();
         if is_begun {
+            if run.has_written && !is_ours {
+                // It may be cut off by what it was told; where it is not, its next session says so.
+                self.note(run, Outcome::Failed);
+            }
             run.kept.held.cut(now);
             if let Err(error) = self.keep(run, Vec::new(), true).await {
                 debug!(device = %run.it.device, %error, "what a lost session did is not kept");
@@ -290,15 +298,31 @@ impl Provisioner {
         }
     }
 
-    /// Sees to the firmware of a device that is as wanted beside it.
-    pub(super) async fn see_to_firmware(&self, run: &mut Run, device: &Device) {
-        let Some(wanted) = &run.wanted.firmware else { return };
+    /// Sees to the firmware of a device that is as wanted beside it. Says whether the business waits
+    /// for it: a device from factory settings is done when it runs what it should. Not for a window,
+    /// though, which may be days away: nobody is without a line until then.
+    pub(super) async fn see_to_firmware(&self, run: &mut Run, device: &Device, now: Now) -> bool {
+        let Some(wanted) = &run.wanted.firmware else { return false };
         let subject = subject(device, run.it.root);
-        match self.parts.upgrades.see_to(&device.tenant, &subject, wanted).await {
-            Upgrade::Right | Upgrade::UnderWay => {}
-            Upgrade::Waits { until, .. } => run.kept.due_by(until),
-            Upgrade::Refused { cause } => run.kept.lacks_firmware(cause),
+        let is_new = run.kept.from_factory_at.is_some();
+        let seen_to = self.parts.upgrades.see_to(&device.tenant, &subject, wanted, is_new);
+        let is_awaited = match seen_to.await {
+            Upgrade::Right => false,
+            Upgrade::UnderWay => is_new,
+            Upgrade::Waits { until, is_for_window, .. } => {
+                run.kept.due_by(until);
+                is_new && !is_for_window
+            }
+            Upgrade::Refused { cause } => {
+                run.kept.lacks_firmware(cause);
+                false
+            }
+        };
+        if is_awaited {
+            // Whatever ends it, the next session after that sees it.
+            run.kept.due_by(now.wall);
         }
+        is_awaited
     }
 }
 

@@ -87,6 +87,10 @@ pub struct Run {
     /// Steps on their way, each with the number of its work.
     steps: Vec<(u32, Step)>,
     numbers: u32,
+    /// Whether it comes from factory settings, and an upgrade is to come before the business is told.
+    pub(super) awaits_firmware: bool,
+    /// Whether anything was told to be written in this session.
+    pub(super) has_written: bool,
     /// What was written in this session.
     pub(super) applied: usize,
     /// Whether something was read for its own sake.
@@ -122,6 +126,8 @@ impl Run {
             scratch: Held::default(),
             steps: Vec::new(),
             numbers: 0,
+            awaits_firmware: false,
+            has_written: false,
             applied: 0,
             has_refreshed: false,
             mended: BTreeSet::new(),
@@ -164,6 +170,7 @@ impl Run {
     /// The work of a plan, in order.
     pub(super) fn work(&mut self, plan: Plan) -> Vec<Work> {
         self.note_drift(&plan);
+        self.has_written |= plan.writes();
         let mut work = Vec::with_capacity(plan.steps.len());
         for step in plan.steps {
             self.numbers += 1;

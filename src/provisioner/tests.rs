@@ -3,7 +3,7 @@
 mod cpe;
 mod scene;
 
-use crate::profiles::Loaded;
+use crate::profiles::{Loaded, Outcome};
 use crate::provisioner::Reason;
 use cpe::{Cpe, Fault};
 use jiff::SignedDuration;
@@ -301,4 +301,50 @@ async fn profiles_and_values_are_of_one_set_though_another_takes_over_meanwhile(
     swaps.await.unwrap();
     let of_one = ["north.north", "south.south"].map(str::to_owned);
     assert!(seen.is_subset(&of_one.into()), "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_device_that_hangs_up_on_a_change_has_failed_until_it_comes_right() {
+    let mut scene = Scene::new(&[("ntp.toml", NTP)]).await;
+    scene.know("A1").await;
+    let mut cpe = router();
+    scene.discovered(&cpe).await;
+    scene.session(&mut cpe, &[]).await;
+    assert_eq!(scene.fared(), [], "nothing is on trial");
+    scene.try_out(&[("ntp.toml", &NTP.replace("b.example.net", "c.example.net"))]);
+    cpe.refuse("Device.Time.NTPServer2", Fault::Silence);
+    assert!(!scene.session(&mut cpe, &[]).await, "it hangs up");
+    assert_eq!(scene.fared(), [Outcome::Failed]);
+    // It is left alone for a while, and holds the rest.
+    while !scene.session(&mut cpe, &["1 BOOT"]).await {}
+    assert_eq!(scene.kept().await.held.standing, Standing::Partial);
+    assert_eq!(scene.fared(), [Outcome::Failed]);
+    scene.wait(SignedDuration::from_hours(24));
+    cpe.refusals.clear();
+    scene.session(&mut cpe, &[]).await;
+    assert_eq!(scene.fared(), [Outcome::Converged]);
+}
+
+#[tokio::test]
+async fn what_a_device_refused_before_says_nothing_of_a_change() {
+    let mut scene = Scene::new(&[("ntp.toml", NTP)]).await;
+    scene.know("A1").await;
+    let mut cpe = router();
+    cpe.refuse("Device.Time.NTPServer2", Fault::Named(9007));
+    scene.discovered(&cpe).await;
+    scene.session(&mut cpe, &[]).await;
+    scene.try_out(&[("ntp.toml", &NTP.replace("a.example.net", "c.example.net"))]);
+    for _ in 0..2 {
+        scene.session(&mut cpe, &[]).await;
+        assert_eq!(scene.kept().await.held.standing, Standing::Partial);
+        assert_eq!(scene.fared(), [Outcome::Converged]);
+        scene.wait(SignedDuration::from_hours(48));
+    }
+    cpe.refuse("Device.Time.NTPServer1", Fault::Named(9007));
+    scene.try_out(&[("ntp.toml", &NTP.replace("a.example.net", "d.example.net"))]);
+    for _ in 0..2 {
+        scene.session(&mut cpe, &[]).await;
+        assert_eq!(scene.fared(), [Outcome::Failed]);
+        scene.wait(SignedDuration::from_hours(48));
+    }
 }

@@ -52,7 +52,7 @@ impl Provisioner {
         self.metrics.sessions.with_label_values(&[standing.as_str()]).inc();
         let is_as_wanted = matches!(standing, Standing::Converged | Standing::Partial);
         if is_as_wanted {
-            self.see_to_firmware(run, &device).await;
+            run.awaits_firmware = self.see_to_firmware(run, &device, now).await;
         }
         if let Known::Later(at) = run.known {
             self.retries.put(&run.it.tenant, &run.it.device, at);
@@ -66,7 +66,7 @@ impl Provisioner {
             _ => Vec::new(),
         };
         let events = self.events(run, (&device, model), &requests, now.wall);
-        let is_told = self.activate(run, &device).await;
+        let is_told = !run.awaits_firmware && self.activate(run, &device).await;
         let was_from_factory = run.kept.from_factory_at;
         if is_as_wanted && is_told {
             run.kept.from_factory_at = None;
@@ -83,20 +83,22 @@ impl Provisioner {
 
     /// Tells the trial of changed profiles, where there is one, how the device fared with them.
     fn note_trial(&self, run: &Run) {
-        let (held, before) = (&run.kept.held, &run.before.held);
-        let is_new = |path: &str| !before.refused.iter().any(|it| *it.path == *path);
-        let outcome = match held.standing {
+        let outcome = match run.kept.held.standing {
             Standing::Stuck => Outcome::Failed,
             Standing::New
             | Standing::AwaitingValues
             | Standing::Pending
             | Standing::Held
             | Standing::AwaitingApproval => return,
-            _ if held.refused.iter().any(|it| is_new(&it.path)) => Outcome::Failed,
+            _ if run.kept.refuses_news() => Outcome::Failed,
             _ => Outcome::Converged,
         };
+        self.note(run, outcome);
+    }
+
+    pub(super) fn note(&self, run: &Run, outcome: Outcome) {
         let (tenant, device) = (&run.it.tenant, &run.it.device);
-        self.parts.profiles.note(tenant, device, held.revision, outcome);
+        self.parts.profiles.note(tenant, device, run.wanted.revision, outcome);
     }
 
     /// Has the business told that a device from factory settings is as wanted. False when that is to
@@ -185,9 +187,12 @@ fn outcome(run: &Run, device: &Device, requests: &[Box<str>]) -> Option<(EventTy
             requests,
         })
     };
+    let is_new = run.kept.from_factory_at.is_some();
     match held.standing {
+        // It is told of when it runs its firmware, too.
+        Standing::Converged | Standing::Partial if run.awaits_firmware && !is_asked => None,
         Standing::Converged | Standing::Partial
-            if is_news || run.applied > 0 || lacks_other(run) =>
+            if is_news || is_new || run.applied > 0 || lacks_other(run) =>
         {
             Some((EventType::DEVICE_PROVISIONED, ended(None)))
         }

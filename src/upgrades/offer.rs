@@ -41,7 +41,11 @@ impl Upgrades {
             self.report(entry, &device, is_booting).await;
         }
         for entry in entries.iter().filter(|it| !matches!(it.source, Source::Profile(_))) {
-            if self.offer(entry, &device, entry.window().as_ref()).await == Upgrade::UnderWay {
+            // What an operator orders has waves of its own; what a group wants counts as its other
+            // changes.
+            let (window, is_counted) = (entry.window(), entry.source != Source::Order);
+            let offered = self.offer(entry, &device, window.as_ref(), is_counted).await;
+            if offered == Upgrade::UnderWay {
                 return;
             }
         }
@@ -138,12 +142,14 @@ impl Upgrades {
         }
     }
 
-    /// Offers the image to a device that is there, if it is its turn. Whoever calls holds the right to.
+    /// Offers the image to a device that is there, if it is its turn; it is one of the hour's changes
+    /// where it `is_counted`. Whoever calls holds the right to.
     pub(super) async fn offer(
         &self,
         entry: &Arc<Entry>,
         device: &Device,
         window: Option<&Window>,
+        is_counted: bool,
     ) -> Upgrade {
         let now = self.now();
         if let Some(standing) = self.standing_of(entry, &device.id, now) {
@@ -164,10 +170,8 @@ impl Upgrades {
             }
             return Upgrade::Refused { cause: cause.into() };
         }
-        // What an operator orders has waves of its own; what a profile wants counts as its other changes.
-        let is_profiles = matches!(entry.source, Source::Profile(_));
         let holds = &self.parts.holds;
-        if is_profiles && !holds.may_change(&entry.tenant, &device.id, self.parts.clock.now()) {
+        if is_counted && !holds.may_change(&entry.tenant, &device.id, self.parts.clock.now()) {
             return waits(
                 now,
                 "as many devices were changed in this hour as may: someone must agree",
@@ -218,7 +222,7 @@ impl Upgrades {
                     Upgrade::Refused { cause: cause.into() }
                 }
                 Stage::Waiting | Stage::Failed => match attempt.not_before {
-                    Some(until) => Upgrade::Waits { until, cause },
+                    Some(until) => Upgrade::Waits { until, cause, is_for_window: false },
                     None if attempt.stage == Stage::Failed => Upgrade::Refused { cause },
                     None => waits(now, "its wave has not begun"),
                 },
@@ -239,7 +243,7 @@ impl Upgrades {
         }
         if let Some(window) = window.filter(|it| !it.is_open(now)) {
             let (until, cause) = (window.opens_at(now), "its window is closed".into());
-            return Err(Upgrade::Waits { until, cause });
+            return Err(Upgrade::Waits { until, cause, is_for_window: true });
         }
         let key = (device.tenant.clone(), device.id.clone());
         let is_under_way = |entry: &Arc<Entry>| {
@@ -355,5 +359,5 @@ pub(super) fn candidate(device: &Device) -> Candidate<'_> {
 
 pub(super) fn waits(now: Timestamp, cause: &str) -> Upgrade {
     let until = now.checked_add(SignedDuration::from_secs(AGAIN_S)).unwrap_or(Timestamp::MAX);
-    Upgrade::Waits { until, cause: cause.into() }
+    Upgrade::Waits { until, cause: cause.into(), is_for_window: false }
 }

@@ -21,12 +21,14 @@ const TRIES_MAX: u16 = 8;
 impl Upgrades {
     /// Sees to it that a device comes to run what its profile wants; called in each session in which
     /// its profile is decided, when its parameters are as wanted. Makes the command when it is time:
-    /// after [`Upgrade::UnderWay`] the device has one in its queue.
+    /// after [`Upgrade::UnderWay`] the device has one in its queue. One that `is_new` comes from factory
+    /// settings: what it is told is none of the hour's changes.
     pub async fn see_to(
         self: &Arc<Self>,
         tenant: &Tenant,
         subject: &Subject<'_>,
         wanted: &WantedFirmware,
+        is_new: bool,
     ) -> Upgrade {
         let (upgrades, key) = (Arc::clone(self), (tenant.clone(), subject.id.clone()));
         let runs = subject.facts.software_version.as_deref().map(str::trim);
@@ -57,7 +59,7 @@ impl Upgrades {
                 Err(upgrade) => upgrade,
                 Ok(entry) => {
                     upgrades.follow(&entry, &key.1).await;
-                    upgrades.offer(&entry, &device, wish.window).await
+                    upgrades.offer(&entry, &device, wish.window, !is_new).await
                 }
             }
         });

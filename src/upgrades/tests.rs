@@ -484,6 +484,10 @@ async fn asking_twice_is_asking_once() {
 }
 
 async fn sees_to(scene: &Scene, device: &DeviceId, version: &str) -> Upgrade {
+    sees_to_it(scene, device, version, false).await
+}
+
+async fn sees_to_it(scene: &Scene, device: &DeviceId, version: &str, is_new: bool) -> Upgrade {
     let known = scene.upgrades.parts.registry.get(&tenant(), device).unwrap();
     let subject = Subject {
         id: device,
@@ -495,7 +499,7 @@ async fn sees_to(scene: &Scene, device: &DeviceId, version: &str) -> Upgrade {
     };
     let rule = Rule { profile: "x".into(), line: 1 };
     let wanted = WantedFirmware { version: version.into(), image: None, window: None, rule };
-    scene.upgrades.see_to(&tenant(), &subject, &wanted).await
+    scene.upgrades.see_to(&tenant(), &subject, &wanted, is_new).await
 }
 
 #[tokio::test]
@@ -618,6 +622,44 @@ async fn a_group_is_brought_to_what_is_wanted_of_it() {
     scene.upgrades.set_group(wish("2")).await.unwrap();
     assert_eq!(scene.calls(&device(2), false).await.len(), 1);
     assert_eq!(scene.upgrades.list(&tenant(), None, 10).len(), 2);
+}
+
+#[tokio::test]
+async fn what_nobody_ordered_in_waves_is_counted_among_the_hours_changes() {
+    let scene = Scene::new(7, options()).await;
+    scene.upgrades.parts.holds.set_changes_max(1);
+    let group = |number: usize| Operation::SetGroup {
+        tenant: tenant(),
+        device: device(number),
+        group: Some("g".into()),
+    };
+    for operation in (0..3).map(group) {
+        scene.upgrades.parts.writer.transact(vec![operation.clone()]).await.unwrap();
+        scene.upgrades.parts.registry.apply_operation(&operation);
+    }
+    let wish = GroupFirmwareRow {
+        tenant: tenant(),
+        group: "g".into(),
+        image: None,
+        version: Some("2".into()),
+        window: None,
+        actor: "op".into(),
+        since: scene.upgrades.now(),
+    };
+    scene.upgrades.set_group(wish).await.unwrap();
+    let mut given = 0;
+    for number in 0..3 {
+        given += scene.calls(&device(number), false).await.len();
+    }
+    assert_eq!(given, 1, "the others wait until someone agrees");
+    let waits = sees_to(&scene, &device(3), "2").await;
+    assert!(matches!(&waits, Upgrade::Waits { cause, .. } if cause.contains("agree")), "{waits:?}");
+    let new = sees_to_it(&scene, &device(3), "2", true).await;
+    assert_eq!(new, Upgrade::UnderWay, "one from factory settings is not counted");
+    scene.upgrades.clear_group(&tenant(), "g", "op").await.unwrap();
+    let made = scene.order(order(&[100])).await;
+    assert_eq!(scene.calls(&device(5), false).await.len(), 1, "nor is what has waves");
+    assert_eq!(scene.stage(&made, &device(5)), Stage::Offered);
 }
 
 #[tokio::test]

@@ -371,6 +371,8 @@ impl Scene {
             hash: self.state.vault.hmac(token.expose().as_bytes()),
             role: role.into(),
             created_at: self.state.clock.now().wall,
+            made_by: None,
+            is_revoked: false,
         };
         self.commit(vec![Operation::PutToken(row)]).await;
         token.0

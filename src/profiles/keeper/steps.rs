@@ -33,8 +33,7 @@ impl Keeper {
         if is_at_once {
             self.settle(Arc::clone(&loaded), actor, &touched, "changed").await?;
         } else {
-            let trial =
-                Arc::new(self.trial_of(&taken, actor.clone(), options.share, touched.least));
+            let trial = Arc::new(self.trial_of(&taken, actor.clone(), options.share, &touched));
             let on_trial = OnTrial { candidate: Arc::clone(&loaded), trial };
             let next = State {
                 trial: Some(on_trial),
@@ -59,7 +58,7 @@ impl Keeper {
         taken: &Taken,
         actor: Option<Box<str>>,
         share: u32,
-        least: Option<u64>,
+        touched: &Touched,
     ) -> Trial {
         Trial {
             revision: taken.revision,
@@ -67,10 +66,11 @@ impl Keeper {
             began_at: self.parts.clock.now().wall,
             state: TrialState::Running,
             cause: None,
-            threshold: trial::threshold(share, least),
+            threshold: trial::threshold(share, touched.least),
             share,
             touched: taken.touched,
             canaries: taken.canaries,
+            heard: touched.heard,
             parameters: None,
         }
     }
@@ -227,7 +227,8 @@ impl Keeper {
     async fn sweep(&self, settled: &Arc<Loaded>, loaded: &Arc<Loaded>, share: u32) -> Touched {
         let registry = Arc::clone(&self.parts.registry);
         let (settled, loaded) = (Arc::clone(settled), Arc::clone(loaded));
-        let sweep = move || sweep::sweep(&registry, &settled, &loaded, share);
+        let now = self.parts.clock.now().wall;
+        let sweep = move || sweep::sweep(&registry, &settled, &loaded, share, now);
         // It fails only by a panic, which ends the process.
         tokio::task::spawn_blocking(sweep).await.unwrap_or_default()
     }

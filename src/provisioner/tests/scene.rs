@@ -7,7 +7,7 @@ use crate::data_models::{self, DataModels};
 use crate::equipment::{Carrier, Equipments, Got, HubError, HubOptions, Posted};
 use crate::holds::Holds;
 use crate::pipeline::Pipeline;
-use crate::profiles::Profiles;
+use crate::profiles::{Outcome, Profiles};
 use crate::provisioner::{Introduced, Kept, Metrics, Parts, Provisioner};
 use crate::registry::{Mark, Registry};
 use crate::secrets::{KEY_LEN, Vault};
@@ -224,6 +224,16 @@ impl Scene {
         self.hub.0.lock().unwrap().insert(serial.into(), document);
     }
 
+    /// These profiles are on trial with the device.
+    pub(super) fn try_out(&self, profiles: &[(&str, &str)]) {
+        self.profiles.try_out(ProfileSet::parse(profiles.iter().copied()).unwrap());
+    }
+
+    /// How the device fared with them since it was asked last.
+    pub(super) fn fared(&self) -> Vec<Outcome> {
+        self.profiles.noted().into_iter().map(|(_, outcome)| outcome).collect()
+    }
+
     /// Everything is on hold, or no longer.
     pub(super) fn hold(&self, is_held: bool) {
         let row = || HoldRow {
@@ -314,7 +324,7 @@ impl Scene {
                         let outcome =
                             SetupOutcome::Failed { cause, applied: Vec::new(), result: None };
                         self.provisioner.outcome(&mut run, &name, &outcome, now);
-                        self.provisioner.cut(&mut run, now).await;
+                        self.provisioner.cut(&mut run, false, now).await;
                         is_whole = false;
                         break 'session;
                     };

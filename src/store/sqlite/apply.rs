@@ -318,14 +318,16 @@ async fn set_tag(
 
 async fn put_token(connection: &mut SqliteConnection, token: &TokenRow) -> Result<(), Fault> {
     let made = sqlx::query(
-        "INSERT INTO token (tenant, name, hash, role, created_at) VALUES (?,?,?,?,?) \
-         ON CONFLICT (tenant, name) DO NOTHING",
+        "INSERT INTO token (tenant, name, hash, role, created_at, made_by_tenant, made_by) \
+         VALUES (?,?,?,?,?,?,?) ON CONFLICT (tenant, name) DO NOTHING",
     )
     .bind(token.tenant.as_str())
     .bind(&*token.name)
     .bind(token.hash.as_slice())
     .bind(&*token.role)
     .bind(nanos(token.created_at))
+    .bind(token.made_by.as_ref().map(|(tenant, _)| tenant.as_str()))
+    .bind(token.made_by.as_ref().map(|(_, name)| &**name))
     .execute(connection)
     .await?;
     if made.rows_affected() == 0 {

@@ -455,13 +455,17 @@ async fn credentials_tokens_and_the_trail() {
         hash: [3; 32],
         role: "reader".into(),
         created_at: at(1),
+        made_by: Some((tenant.clone(), "ada".into())),
+        is_revoked: false,
     };
     let revoke = || Operation::RevokeToken { tenant: tenant.clone(), name: "ci".into() };
     assert_eq!(transact(&store, Operation::PutToken(token.clone())).await, Ok(()));
-    assert_eq!(store.tokens().await.unwrap()[0].hash, [3; 32]);
+    let kept = store.tokens().await.unwrap().remove(0);
+    assert_eq!((kept.hash, kept.is_revoked), ([3; 32], false));
+    assert_eq!(kept.made_by, Some((tenant.clone(), "ada".into())));
     assert_eq!(transact(&store, revoke()).await, Ok(()));
     assert_eq!(transact(&store, revoke()).await, Err(OperationError::Missing("token")));
-    assert!(store.tokens().await.unwrap().is_empty());
+    assert!(store.tokens().await.unwrap()[0].is_revoked, "who came of it is known");
     assert!(transact(&store, Operation::PutToken(token)).await.is_err(), "not given again");
 
     let entry = |action| Operation::audit(&tenant, at(1), "ci", action, "x", Json::empty_object());
