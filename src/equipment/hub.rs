@@ -18,6 +18,7 @@ mod tests;
 pub(super) use self::breaker::PROBE_EVERY;
 pub use self::carrier::{Carrier, CarrierError, Got, HttpCarrier, Posted};
 pub use self::fault::{HubError, HubFault};
+pub(super) use self::overlay::after;
 
 use self::ask::Asking;
 use self::breaker::{Breaker, Pass};

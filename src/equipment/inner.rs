@@ -132,7 +132,7 @@ impl Mirror for Equipments {
                     inner.forget(tenant, &device);
                 }
             }
-            Operation::Equipment(EquipmentChange::PutOverlay(row)) => {
+            Operation::Equipment(EquipmentChange::PutOverlay { row, .. }) => {
                 inner.forget(&row.tenant, &row.device);
             }
             Operation::Equipment(EquipmentChange::Hold { tenant, device, .. })

@@ -387,6 +387,54 @@ async fn a_change_of_wifi_lasts_until_the_hub_changes_its_own_word() {
     assert_eq!(ssid(&known(scene.values(&device).await).0), "One");
 }
 
+fn change(ssid: &str) -> Vec<equipment::Wifi> {
+    let text = json!({ "wifi": [{ "band": "5GHz", "ssid": ssid }] }).to_string();
+    parse_wifi(text.as_bytes()).unwrap().value.wifi
+}
+
+impl Scene {
+    /// A customer's change as it would be committed now.
+    async fn portal(&self, device: &DeviceId, wifi: &[equipment::Wifi]) -> Operation {
+        let tenant = Tenant::default();
+        let facts = self.registry.facts(&tenant, device).unwrap();
+        let target = WifiTarget::Device { id: device, facts: &facts };
+        self.equipments.wifi_change(&tenant, target, wifi).await.unwrap()
+    }
+
+    async fn commit(&self, operation: &Operation) -> Result<(), WriteError> {
+        self.writer.transact(vec![operation.clone()]).await?;
+        self.equipments.committed(operation);
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn of_two_changes_at_once_none_is_lost() {
+    let scene = Scene::new().await;
+    let device = scene.meet("1C61B4", "2227A1", &[]).await;
+    let (first, second) = (change("First"), change("Second"));
+    // Before the hub was heard, over nothing, and over a change.
+    for _ in 0..3 {
+        let (one, other) =
+            tokio::join!(scene.portal(&device, &first), scene.portal(&device, &second));
+        scene.commit(&one).await.unwrap();
+        let refused = scene.commit(&other).await;
+        let conflict =
+            matches!(refused, Err(WriteError::Refused(crate::store::OperationError::Conflict(_))));
+        assert!(conflict, "{refused:?}");
+        // The hub is heard between what is read and what is written.
+        let late = scene.portal(&device, &second).await;
+        scene.script([document(wifi("One"), "1")]);
+        known(scene.values(&device).await);
+        let is_heard = scene.store.hub_memory(&Tenant::default(), &device).await.unwrap().seen();
+        let made = scene.commit(&late).await;
+        let Operation::Equipment(EquipmentChange::PutOverlay { expect, .. }) = late else {
+            panic!()
+        };
+        assert_eq!(made.is_ok(), expect == is_heard);
+    }
+}
+
 #[tokio::test]
 async fn an_activation_reaches_the_hub_once_for_each_key() {
     let scene = Scene::new().await;

@@ -3,7 +3,8 @@
 use super::pauses::PAUSE_MIN;
 use super::{Got, Hub, HubError, HubFault};
 use crate::equipment::{Found, Inner, Values, later};
-use crate::store::{EquipmentChange, HubAnswerRow, HubMemory, Operation, WifiOverlayRow};
+use crate::store::{EquipmentChange, HubAnswerRow, HubMemory, Operation};
+use jiff::Timestamp;
 use model::{DeviceId, Now, Tenant};
 use parking_lot::Mutex;
 use provisioning::equipment;
@@ -87,6 +88,7 @@ impl Inner {
         let memory = self.store.hub_memory(tenant, device).await;
         let HubMemory { answer, overlay } =
             memory.map_err(|error| self.read_failed(&error, now))?;
+        let laid_at = overlay.map(|overlay| overlay.changed_at);
         let last = answer.and_then(|row| {
             let equipment = self.open(row.sealed.expose());
             if equipment.is_none() {
@@ -105,25 +107,25 @@ impl Inner {
                 Ok(Got::NotModified) if same.is_some() => {
                     hub.pauses.clear(tenant, device);
                     let equipment = last.map(|last| last.equipment).unwrap_or_default();
-                    return Ok(self.found(hub, tenant, device, equipment, &name, overlay).await);
+                    return Ok(self.found(hub, tenant, device, equipment, &name, laid_at).await);
                 }
                 Ok(Got::NotModified) => {
                     let error = HubFault::Odd.into();
-                    return self.failed(hub, tenant, device, last, overlay, error, now).await;
+                    return self.failed(hub, tenant, device, last, laid_at, error, now).await;
                 }
                 Ok(Got::Document { text, etag }) => {
                     let read = read(hub, device, text.expose(), &name, keys);
                     let Some(equipment) = read else {
                         hub.metrics.cached("failed");
                         let pause = hub.pauses.failed(tenant, device);
-                        return self.make_do(tenant, device, last, overlay, pause, now).await;
+                        return self.make_do(tenant, device, last, laid_at, pause, now).await;
                     };
                     hub.pauses.clear(tenant, device);
                     self.keep(tenant, device, last, &equipment, &name, etag, now).await;
-                    return Ok(self.found(hub, tenant, device, equipment, &name, overlay).await);
+                    return Ok(self.found(hub, tenant, device, equipment, &name, laid_at).await);
                 }
                 Err(error) => {
-                    return self.failed(hub, tenant, device, last, overlay, error, now).await;
+                    return self.failed(hub, tenant, device, last, laid_at, error, now).await;
                 }
             }
         }
@@ -140,7 +142,7 @@ impl Inner {
         tenant: &Tenant,
         device: &DeviceId,
         last: Option<Last>,
-        overlay: Option<WifiOverlayRow>,
+        laid_at: Option<Timestamp>,
         error: HubError,
         now: Now,
     ) -> Answer {
@@ -156,7 +158,7 @@ impl Inner {
                 hub.pauses.failed(tenant, device).max(error.retry_after.unwrap_or_default())
             }
         };
-        self.make_do(tenant, device, last, overlay, wait, now).await
+        self.make_do(tenant, device, last, laid_at, wait, now).await
     }
 
     /// What there is without the hub.
@@ -165,14 +167,14 @@ impl Inner {
         tenant: &Tenant,
         device: &DeviceId,
         last: Option<Last>,
-        overlay: Option<WifiOverlayRow>,
+        laid_at: Option<Timestamp>,
         wait: Duration,
         now: Now,
     ) -> Answer {
         let Some(Last { row, equipment }) = last else {
             return Err(Values::Unavailable { retry_at: later(now.wall, wait) });
         };
-        let equipment = self.overlaid(tenant, device, equipment, overlay).await;
+        let equipment = self.overlaid(tenant, device, equipment, laid_at).await;
         let holder = self.holder(tenant, &row.serial).await;
         let (name, key, by) = (row.serial.clone(), key(&row.serial), "hub");
         let retry_in = Some(wait);
@@ -187,11 +189,11 @@ impl Inner {
         device: &DeviceId,
         equipment: Equipment,
         name: &str,
-        overlay: Option<WifiOverlayRow>,
+        laid_at: Option<Timestamp>,
     ) -> Found {
         let ttl = equipment.ttl.map(|ttl| Duration::from_secs(ttl.into()));
         let fresh = ttl.unwrap_or(hub.options.ttl);
-        let equipment = self.overlaid(tenant, device, equipment, overlay).await;
+        let equipment = self.overlaid(tenant, device, equipment, laid_at).await;
         let holder = self.holder(tenant, name).await;
         let (name, key) = (name.into(), key(name));
         Found { equipment, name, key, holder, by: "hub", retry_in: None, fresh }
