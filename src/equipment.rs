@@ -223,19 +223,36 @@ impl Equipments {
     pub async fn values(&self, tenant: &Tenant, subject: &Subject<'_>, now: Now) -> Values {
         let Some(inner) = self.0.as_deref() else { return Values::Unknown };
         let device = subject.id;
+        // What is changed from here on was not asked for.
+        let changes = inner.fresh.changes(tenant, device);
         inner.claim_by_network(tenant, device).await;
         let keys = inner.keys(tenant, subject);
         // Boxed: what calls out is large, and most sessions do not come here.
-        let found = match &inner.source {
+        let (found, unknown_fresh) = match &inner.source {
             Source::Embedded(embedded) => {
-                Box::pin(inner.look_up(embedded, tenant, device, &keys, now)).await
+                let found = Box::pin(inner.look_up(embedded, tenant, device, &keys, now)).await;
+                (found, UNKNOWN_FRESH)
             }
-            Source::Hub(hub) => Box::pin(inner.ask(hub, tenant, subject, &keys, now)).await,
+            Source::Hub(hub) => {
+                let found = Box::pin(inner.ask(hub, tenant, subject, &keys, changes, now)).await;
+                (found, hub::UNKNOWN_FRESH)
+            }
         };
-        match found {
+        let (values, fresh) = match found {
             Ok(found) => inner.admit(tenant, device, found, now).await,
-            Err(values) => values,
+            Err(Values::Unknown) => (Values::Unknown, Some((0, unknown_fresh))),
+            Err(values) => (values, None),
+        };
+        if let Some((version, fresh)) = fresh {
+            inner.fresh.put(tenant, device, (version, now.monotonic + fresh), changes);
         }
+        values
+    }
+
+    /// Counts the changes of what a device is to be given: while the number is the same, what was
+    /// [asked for](Self::values) is what the business says.
+    pub fn changes(&self, tenant: &Tenant, device: &DeviceId) -> u32 {
+        self.0.as_deref().map_or(0, |inner| inner.fresh.changes(tenant, device))
     }
 
     /// What is known here of a device's values: nobody is asked, and nothing claimed. For plans.

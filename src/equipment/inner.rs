@@ -48,44 +48,34 @@ impl Inner {
         u64::from_be_bytes([a, b, c, d, e, f, g, h]).max(1)
     }
 
-    /// Gives a document to its device, if it is its.
+    /// Gives a document to its device, if it is its. With the version that it was given, and for how
+    /// long that holds.
     pub(super) async fn admit(
         &self,
         tenant: &Tenant,
         device: &DeviceId,
         found: Found,
         now: Now,
-    ) -> Values {
+    ) -> (Values, Option<(u64, Duration)>) {
         let Found { equipment, name, key, holder, by, retry_in, fresh } = found;
         let version = self.version(&equipment);
-        match self.hold(tenant, device, &key, holder, by).await {
-            Admission::Held => self.note(tenant, device, version, fresh, now),
+        let noted = match self.hold(tenant, device, &key, holder, by).await {
+            Admission::Held => Some((version, fresh)),
             // What could not be kept is tried again at the next session.
-            Admission::NotKept => {}
+            Admission::NotKept => None,
             Admission::Taken(holder) => {
                 self.metrics.refused();
-                self.note(tenant, device, 0, UNKNOWN_FRESH, now);
-                return Values::Taken { holder };
+                return (Values::Taken { holder }, Some((0, UNKNOWN_FRESH)));
             }
-        }
-        Values::Known {
+        };
+        let values = Values::Known {
             serial: name,
             equipment: Arc::new(equipment),
             version,
             is_stale: retry_in.is_some(),
             fresh_until: later(now.wall, retry_in.unwrap_or(fresh)),
-        }
-    }
-
-    pub(super) fn note(
-        &self,
-        tenant: &Tenant,
-        device: &DeviceId,
-        version: u64,
-        fresh: Duration,
-        now: Now,
-    ) {
-        self.fresh.put(tenant, device, version, now.monotonic + fresh);
+        };
+        (values, noted)
     }
 
     pub(super) fn forget(&self, tenant: &Tenant, device: &DeviceId) {

@@ -409,6 +409,40 @@ impl Scene {
 }
 
 #[tokio::test]
+async fn what_is_changed_while_the_hub_is_asked_is_not_passed_over() {
+    // Whatever the hub says about WiFi by then; the last answer is another word of its own.
+    for (before, answer) in [
+        (None, wifi("One")),
+        (None, wifi("Support")),
+        (Some("Mine"), wifi("One")),
+        (Some("Mine"), wifi("Support")),
+    ] {
+        let scene = Scene::new().await;
+        let device = scene.meet("1C61B4", "2227A1", &[]).await;
+        scene.script([document(wifi("One"), "1")]);
+        known(scene.values(&device).await);
+        if let Some(ssid) = before {
+            scene.commit(&scene.portal(&device, &change(ssid)).await).await.unwrap();
+        }
+        scene.script([document(answer.clone(), "2")]);
+        scene.hub.is_slow.store(true, std::sync::atomic::Ordering::SeqCst);
+        let portal = async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            scene.commit(&scene.portal(&device, &change("Portal")).await).await.unwrap();
+            // Who asks from here on is not answered by what was asked before.
+            let (equipment, ..) = known(scene.values(&device).await);
+            assert_eq!(ssid(&equipment), "Portal");
+        };
+        let (values, ()) = tokio::join!(scene.values(&device), portal);
+        known(values);
+        let fresh = scene.fresh(&device, scene.clock.now());
+        let (equipment, version, _) = known(scene.values(&device).await);
+        assert_eq!(ssid(&equipment), "Portal", "{before:?} {answer}");
+        assert!(fresh.is_none_or(|it| it == version), "the old values are not what it has");
+    }
+}
+
+#[tokio::test]
 async fn of_two_changes_at_once_none_is_lost() {
     let scene = Scene::new().await;
     let device = scene.meet("1C61B4", "2227A1", &[]).await;

@@ -19,13 +19,14 @@ use tracing::{debug, warn};
 const NAMES_MAX: usize = 6;
 /// For how long a device that the hub does not know is not asked for again: it is at its next Inform,
 /// but one that restarts over and over is no flood.
-const UNKNOWN_FRESH: Duration = Duration::from_secs(5);
+pub(in crate::equipment) const UNKNOWN_FRESH: Duration = Duration::from_secs(5);
 
 /// What came of a question.
 pub(super) type Answer = Result<Found, Values>;
 
-/// A device in its tenant.
-type Whom = (Tenant, DeviceId);
+/// A device in its tenant, with the number of the changes before the question: what was asked before
+/// a change is no answer to who asks after it.
+type Whom = (Tenant, DeviceId, u32);
 
 /// Questions under way: those of one device at once are one.
 #[derive(Default)]
@@ -39,8 +40,8 @@ struct Question<'a> {
 }
 
 impl Asking {
-    fn about(&self, tenant: &Tenant, device: &DeviceId) -> Question<'_> {
-        let whom = (tenant.clone(), device.clone());
+    fn about(&self, tenant: &Tenant, device: &DeviceId, changes: u32) -> Question<'_> {
+        let whom = (tenant.clone(), device.clone(), changes);
         let cell = Arc::clone(self.0.lock().entry(whom.clone()).or_default());
         Question { asking: self, whom, cell }
     }
@@ -69,9 +70,10 @@ impl Inner {
         tenant: &Tenant,
         subject: &Subject<'_>,
         keys: &[Box<str>],
+        changes: u32,
         now: Now,
     ) -> Answer {
-        let question = hub.asking.about(tenant, subject.id);
+        let question = hub.asking.about(tenant, subject.id, changes);
         let ask = || self.ask_alone(hub, tenant, subject, keys, now);
         question.cell.get_or_init(ask).await.clone()
     }
@@ -130,7 +132,6 @@ impl Inner {
             }
         }
         hub.pauses.clear(tenant, device);
-        self.note(tenant, device, 0, UNKNOWN_FRESH, now);
         Err(Values::Unknown)
     }
 
