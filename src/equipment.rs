@@ -7,7 +7,8 @@
 //!
 //! Enrolled is not claimed: one leaked enrolment secret lets anyone be any router. So a serial's
 //! secrets belong to one device: the first that comes with it, or the one that an
-//! operator names. A second one is told nothing, and an event says so.
+//! operator names. A unit has several names, and they belong together: a second device that says any
+//! of them is told nothing, and an event says so.
 
 mod claim;
 mod embedded;
@@ -46,7 +47,7 @@ use std::time::Duration;
 const EMBEDDED_FRESH: Duration = Duration::from_secs(86_400);
 /// For how long it need not be looked whether the embedded backend knows a device by now.
 const UNKNOWN_FRESH: Duration = Duration::from_secs(3_600);
-/// Most names of one device that an operator's claim takes over.
+/// Most names of one device that are held for it, beside those of its document.
 const NAMES_HELD_MAX: usize = 8;
 /// The pause before values are asked for again when our own store did not give them.
 const STORE_PAUSE: Duration = Duration::from_secs(30);
@@ -142,8 +143,6 @@ struct Found {
     name: Box<str>,
     /// The name under which it was found, in the one spelling.
     key: Box<str>,
-    /// The device that holds it.
-    holder: Option<DeviceId>,
     /// Who says that the device may have it, for the audit trail.
     by: &'static str,
     /// When the hub is asked again, of what it said last while it does not answer.
@@ -239,7 +238,7 @@ impl Equipments {
             }
         };
         let (values, fresh) = match found {
-            Ok(found) => inner.admit(tenant, device, found, now).await,
+            Ok(found) => inner.admit(tenant, device, &keys, found, now).await,
             Err(Values::Unknown) => (Values::Unknown, Some((0, unknown_fresh))),
             Err(values) => (values, None),
         };
@@ -281,17 +280,19 @@ impl Equipments {
         }
     }
 
-    /// What gives a device's serials to it, from whoever holds them: an operator says that it is the
-    /// one. Nothing where it has them.
+    /// What gives a device's serials to it, with the equipment that is known under them, from whoever
+    /// holds them: an operator says that it is the one. Nothing where it has them.
     pub async fn take_over(&self, device: &Device) -> Result<Vec<Operation>, ReadError> {
         let Some(inner) = self.0.as_deref() else { return Ok(Vec::new()) };
         let (tenant, at) = (&device.tenant, inner.clock.now().wall);
         let mut operations = Vec::new();
-        for serial in equipment::keys(&device.facts).into_iter().take(NAMES_HELD_MAX) {
+        for serial in inner.names_of(device).await? {
             let is_its = match inner.store.equipment_holder(tenant, &serial).await? {
                 Some(holder) => holder == device.id,
                 // The first document gives it to a device that is claimed.
-                None => device.claimed,
+                None => {
+                    device.claimed && inner.other_claimed(tenant, &device.id, &serial).is_none()
+                }
             };
             if !is_its {
                 let (tenant, device) = (tenant.clone(), device.id.clone());

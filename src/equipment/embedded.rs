@@ -77,7 +77,6 @@ impl Inner {
                 name: equipment.serial.as_str().into(),
                 equipment,
                 key: key.clone(),
-                holder: row.holder,
                 by: "equipment",
                 retry_in: None,
                 fresh: EMBEDDED_FRESH,

@@ -15,7 +15,7 @@ mod pauses;
 #[cfg(test)]
 mod tests;
 
-pub(super) use self::ask::UNKNOWN_FRESH;
+pub(super) use self::ask::{UNKNOWN_FRESH, key};
 pub(super) use self::breaker::PROBE_EVERY;
 pub use self::carrier::{Carrier, CarrierError, Got, HttpCarrier, Posted};
 pub use self::fault::{HubError, HubFault};

@@ -1,6 +1,6 @@
 //! What both sources of values have in common: names, seals, versions, and who is given what.
 
-use super::claim::Admission;
+use super::claim::{Admission, Names};
 use super::{Equipments, Found, Inner, STORE_PAUSE, Source, UNKNOWN_FRESH, Values, later};
 use crate::api::Mirror;
 use crate::store::{EquipmentChange, Operation, ReadError};
@@ -54,20 +54,24 @@ impl Inner {
         &self,
         tenant: &Tenant,
         device: &DeviceId,
+        keys: &[Box<str>],
         found: Found,
         now: Now,
     ) -> (Values, Option<(u64, Duration)>) {
-        let Found { equipment, name, key, holder, by, retry_in, fresh } = found;
-        let version = self.version(&equipment);
-        let noted = match self.hold(tenant, device, &key, holder, by).await {
-            Admission::Held => Some((version, fresh)),
-            // What could not be kept is tried again at the next session.
-            Admission::NotKept => None,
+        let names = Names::new(&found.key, &found.equipment, keys);
+        let Found { equipment, name, key, by, retry_in, fresh } = found;
+        match self.hold(tenant, device, &key, &names, by).await {
+            Admission::Held => {}
+            Admission::NotKept => {
+                let retry_at = later(now.wall, STORE_PAUSE);
+                return (Values::Unavailable { retry_at }, None);
+            }
             Admission::Taken(holder) => {
                 self.metrics.refused();
                 return (Values::Taken { holder }, Some((0, UNKNOWN_FRESH)));
             }
-        };
+        }
+        let version = self.version(&equipment);
         let values = Values::Known {
             serial: name,
             equipment: Arc::new(equipment),
@@ -75,7 +79,7 @@ impl Inner {
             is_stale: retry_in.is_some(),
             fresh_until: later(now.wall, retry_in.unwrap_or(fresh)),
         };
-        (values, noted)
+        (values, Some((version, fresh)))
     }
 
     pub(super) fn forget(&self, tenant: &Tenant, device: &DeviceId) {

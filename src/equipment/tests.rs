@@ -335,6 +335,86 @@ async fn a_second_box_of_one_serial_is_told_nothing() {
 }
 
 #[tokio::test]
+async fn who_has_one_name_of_a_unit_has_them_all() {
+    // The hub knows a unit by its serial and by the one of its light.
+    let of = |serial: &str, id: Option<&str>| json!({ "serial": serial, "equipment_id": id, "wifi": wifi("One")["wifi"] });
+    let answers = |serial, id| [document(of(serial, id), "1")];
+    for id in [None, Some("EQ-7")] {
+        let scene = Scene::new().await;
+        let light = [(AliasKind::GponSerial, "TPLG12AB34CD")];
+        // Known by both in the registry; or by the equipment alone.
+        let names = if id.is_none() { &light[..] } else { &[] };
+        let victim = scene.meet("1C61B4", "V5", names).await;
+        scene.script(answers("V5", id));
+        known(scene.values(&victim).await);
+        let rogue = scene.meet("BBBBBB", "TPLG12AB34CD", &[]).await;
+        scene.script(answers("TPLG12AB34CD", id));
+        let Values::Taken { holder } = scene.values(&rogue).await else {
+            panic!("one leaked secret collects another's passphrases");
+        };
+        assert_eq!(holder, victim);
+        assert!(!scene.is_claimed(&rogue));
+        assert_eq!(scene.fresh(&rogue, scene.clock.now()), Some(0));
+        // Nor after the registry has forgotten the name, where the victim came with it.
+        let held = scene.store.equipment_holder(&Tenant::default(), "TPLG12AB34CD").await.unwrap();
+        assert_eq!(held, id.is_none().then(|| victim.clone()));
+        // The victim goes on as before, and costs no write.
+        scene.script(answers("V5", id));
+        let head = *scene.writer.committed().borrow();
+        known(scene.values(&victim).await);
+        assert_eq!(*scene.writer.committed().borrow(), head);
+    }
+}
+
+#[tokio::test]
+async fn an_operator_gives_a_unit_over_with_all_its_names() {
+    let scene = Scene::new().await;
+    let tenant = Tenant::default();
+    let of = |serial: &str| json!({ "serial": serial, "equipment_id": "EQ-7" });
+    let light = [(AliasKind::GponSerial, "TPLG12AB34CD")];
+    let old = scene.meet("1C61B4", "V5", &light).await;
+    scene.script([document(of("V5"), "1")]);
+    known(scene.values(&old).await);
+    let new = scene.meet("1C61B4", "V6", &[]).await;
+    scene.script([document(of("V6"), "1")]);
+    assert!(matches!(scene.values(&new).await, Values::Taken { .. }), "a swapped box");
+    let claim = async || {
+        let device = scene.registry.get(&tenant, &new).unwrap();
+        let operations = scene.equipments.take_over(&device).await.unwrap();
+        scene.writer.transact(operations.clone()).await.unwrap();
+        operations.len()
+    };
+    assert_eq!(claim().await, 2, "its own name and the equipment");
+    let claimed = Operation::Claim { tenant: tenant.clone(), device: new.clone() };
+    scene.writer.transact(vec![claimed.clone()]).await.unwrap();
+    scene.registry.apply_operation(&claimed);
+    known(scene.values(&new).await);
+    scene.script([document(of("V5"), "2")]);
+    assert!(matches!(scene.values(&old).await, Values::Taken { .. }));
+    assert_eq!(claim().await, 0, "again changes nothing");
+}
+
+#[tokio::test]
+async fn a_name_that_another_claimed_device_has_is_given_over_by_an_operator() {
+    let scene = Scene::new().await;
+    let tenant = Tenant::default();
+    let light = [(AliasKind::GponSerial, "TPLG12AB34CD")];
+    let old = scene.meet("1C61B4", "V5", &light).await;
+    let new = scene.meet("1C61B4", "TPLG12AB34CD", &[]).await;
+    for device in [&old, &new] {
+        let claimed = Operation::Claim { tenant: tenant.clone(), device: device.clone() };
+        scene.writer.transact(vec![claimed.clone()]).await.unwrap();
+        scene.registry.apply_operation(&claimed);
+    }
+    scene.script([document(json!({ "serial": "TPLG12AB34CD" }), "1")]);
+    assert!(matches!(scene.values(&new).await, Values::Taken { .. }));
+    let device = scene.registry.get(&tenant, &new).unwrap();
+    let operations = scene.equipments.take_over(&device).await.unwrap();
+    scene.writer.transact(operations).await.unwrap();
+    known(scene.values(&new).await);
+}
+
+#[tokio::test]
 async fn a_network_claims() {
     let networks = vec!["192.0.2.0/24".parse().unwrap()];
     let scene = Scene::with(Arc::default(), tempfile::tempdir().unwrap(), networks).await;

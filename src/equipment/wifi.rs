@@ -105,7 +105,7 @@ impl Equipments {
 }
 
 /// A row, and its document where it can be opened.
-type Document = (EquipmentRow, Option<Equipment>);
+pub(super) type Document = (EquipmentRow, Option<Equipment>);
 
 impl Inner {
     fn row(&self, tenant: &Tenant, key: &str, equipment: &Equipment) -> EquipmentRow {
@@ -124,7 +124,7 @@ impl Inner {
     }
 
     /// The document that goes first for a device.
-    async fn document(
+    pub(super) async fn document(
         &self,
         tenant: &Tenant,
         facts: &DeviceFacts,

@@ -144,7 +144,7 @@ pub enum EquipmentChange {
         /// What must hold.
         expect: Expect,
     },
-    /// Forgets a document, and who holds it.
+    /// Forgets a document, and under every name who holds it.
     Remove {
         /// Whose.
         tenant: Tenant,

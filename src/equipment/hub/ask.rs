@@ -176,10 +176,9 @@ impl Inner {
             return Err(Values::Unavailable { retry_at: later(now.wall, wait) });
         };
         let equipment = self.overlaid(tenant, device, equipment, laid_at).await;
-        let holder = self.holder(tenant, &row.serial).await;
         let (name, key, by) = (row.serial.clone(), key(&row.serial), "hub");
         let retry_in = Some(wait);
-        Ok(Found { equipment, name, key, holder, by, retry_in, fresh: Duration::ZERO })
+        Ok(Found { equipment, name, key, by, retry_in, fresh: Duration::ZERO })
     }
 
     /// What the hub says now.
@@ -195,9 +194,8 @@ impl Inner {
         let ttl = equipment.ttl.map(|ttl| Duration::from_secs(ttl.into()));
         let fresh = ttl.unwrap_or(hub.options.ttl);
         let equipment = self.overlaid(tenant, device, equipment, laid_at).await;
-        let holder = self.holder(tenant, name).await;
         let (name, key) = (name.into(), key(name));
-        Found { equipment, name, key, holder, by: "hub", retry_in: None, fresh }
+        Found { equipment, name, key, by: "hub", retry_in: None, fresh }
     }
 
     /// Keeps what the hub said, unless it said the same before.
@@ -232,14 +230,10 @@ impl Inner {
             debug!(%device, %error, "the hub's answer is not kept; it is asked again");
         }
     }
-
-    async fn holder(&self, tenant: &Tenant, name: &str) -> Option<DeviceId> {
-        // Without the store's word it is held anew, which the store refuses where another has it.
-        self.store.equipment_holder(tenant, &key(name)).await.ok().flatten()
-    }
 }
 
-fn key(name: &str) -> Box<str> {
+/// The one spelling of a name under which the hub was asked.
+pub(in crate::equipment) fn key(name: &str) -> Box<str> {
     equipment::key(name).unwrap_or_else(|| name.into())
 }
 

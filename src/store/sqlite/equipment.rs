@@ -106,8 +106,9 @@ async fn remove(
 ) -> Result<(), Fault> {
     demand(connection, tenant, serial, expect).await?;
     for step in [
-        "DELETE FROM equipment WHERE tenant = ? AND serial = ?",
-        "DELETE FROM equipment_holder WHERE tenant = ? AND serial = ?",
+        "DELETE FROM equipment WHERE tenant = ?1 AND serial = ?2",
+        "DELETE FROM equipment_holder WHERE tenant = ?1 AND device = \
+         (SELECT device FROM equipment_holder WHERE tenant = ?1 AND serial = ?2)",
     ] {
         sqlx::query(step).bind(tenant.as_str()).bind(serial).execute(&mut *connection).await?;
     }

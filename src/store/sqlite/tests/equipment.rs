@@ -1,7 +1,9 @@
-//! What customers changed beside a hub.
+//! What is kept for equipment: who holds it, and what customers changed beside a hub.
 
 use super::*;
-use crate::store::{EquipmentChange, HubAnswerRow, HubMemory, WifiOverlayRow};
+use crate::store::{
+    EquipmentChange, EquipmentRow, EquipmentStatus, Expect, HubAnswerRow, HubMemory, WifiOverlayRow,
+};
 
 async fn change(store: &SqliteStore, change: EquipmentChange) -> Result<(), OperationError> {
     transact(store, Operation::Equipment(change)).await
@@ -51,4 +53,43 @@ async fn a_customers_change_is_kept_and_forgotten_as_it_was_seen_or_not_at_all()
     }
     change(&store, remove(memory(&store).await.seen())).await.unwrap();
     assert_eq!(memory(&store).await.seen().overlay, None);
+}
+
+#[tokio::test]
+async fn who_lets_go_of_equipment_lets_go_of_all_its_names() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder).await;
+    let tenant = Tenant::default();
+    let put = EquipmentChange::Put {
+        row: EquipmentRow {
+            tenant: tenant.clone(),
+            serial: "A1".into(),
+            version: 1,
+            changed_at: at(1),
+            status: EquipmentStatus::Created,
+            activated_at: None,
+            address: None,
+            firmware: None,
+            holder: None,
+            sealed: Redacted(vec![1]),
+        },
+        expect: Expect::Absent,
+    };
+    change(&store, put).await.unwrap();
+    for (serial, device) in [("A1", "1"), ("id EQ-7", "1"), ("B2", "2")] {
+        let hold = EquipmentChange::Hold {
+            tenant: tenant.clone(),
+            serial: serial.into(),
+            device: cpe(device),
+            at: at(2),
+            by_force: false,
+        };
+        change(&store, hold).await.unwrap();
+    }
+    let serial = "A1".into();
+    let remove = EquipmentChange::Remove { tenant: tenant.clone(), serial, expect: Expect::Any };
+    change(&store, remove).await.unwrap();
+    for (serial, holder) in [("A1", None), ("id EQ-7", None), ("B2", Some(cpe("2")))] {
+        assert_eq!(store.equipment_holder(&tenant, serial).await.unwrap(), holder, "{serial}");
+    }
 }
