@@ -5,6 +5,7 @@ use super::access::{Authorised, need};
 use super::devices::StandingWord;
 use super::input::{DeviceName, Params, duration};
 use super::problem::{Code, Problem};
+use super::push;
 use crate::provisioner::{Kept, Lacking, Reason};
 use axum::Json;
 use axum::extract::State;
@@ -130,16 +131,8 @@ pub(super) async fn provision(
         return Err(Problem::new(Code::WrongProtocol, "only CPEs have profiles"));
     }
     state.change(&caller, "device.provision", device.id.as_str(), &json!({}), Vec::new()).await?;
-    let ended = wait.map(|within| state.provisioner.ends(caller.tenant(), &device.id, within));
-    let request = state.provisioner.request(caller.tenant(), &device.id, Reason::Ordered);
-    let request = request.ok_or(Code::NoSuchDevice)?;
-    let has_ended = match ended {
-        Some(ended) => tokio::select! {
-            ended = ended => ended,
-            () = state.stop.cancelled() => false,
-        },
-        None => false,
-    };
+    let ended = push::ended(&state, caller.tenant(), &device.id, Reason::Ordered, wait).await;
+    let (request, has_ended) = ended.ok_or(Code::NoSuchDevice)?;
     let kept = state.provisioner.kept(caller.tenant(), &device.id).await?;
     let status = if has_ended { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok((status, Json(RequestView { request, provisioning: kept.into() })))

@@ -56,13 +56,9 @@ impl Provisioner {
         }
         self.note_trial(run);
         // Who asked is told when there is an end.
-        let requests = match standing {
-            Standing::Converged | Standing::Partial | Standing::Stuck => {
-                self.waits.take(&run.it.tenant, &run.it.device)
-            }
-            _ => Vec::new(),
-        };
-        let events = self.events(run, (&device, model), &requests, now.wall);
+        let is_end = matches!(standing, Standing::Converged | Standing::Partial | Standing::Stuck);
+        let requests = if is_end { run.asked.ids() } else { &[] };
+        let events = self.events(run, (&device, model), requests, now.wall);
         let is_told = self.activate(run, &device).await;
         let was_from_factory = run.kept.from_factory_at;
         if is_as_wanted && is_told {
@@ -74,8 +70,12 @@ impl Provisioner {
         if let Err(error) = self.keep(run, events, is_other).await {
             run.kept.from_factory_at = was_from_factory;
             info!(device = %run.it.device, %error, "how it stands is not kept; decided again later");
+            return self.put_back(run);
         }
-        self.waits.tell(&run.it.tenant, &run.it.device);
+        self.waits.tell(run.asked.ids());
+        if is_end {
+            run.asked.told();
+        }
     }
 
     /// Tells the trial of changed profiles, where there is one, how the device fared with them.
