@@ -174,6 +174,31 @@ async fn an_unknown_device_is_told_of_once_and_what_needs_no_values_is_applied()
     assert!(scene.registry.is_claimed(&tenant(), &device()), "being known is the claim");
 }
 
+#[tokio::test]
+async fn an_unknown_device_is_told_of_whatever_else_holds_it_up() {
+    let mut scene = Scene::new(&[("ntp.toml", NTP)]).await;
+    let mut cpe = router();
+    scene.discovered(&cpe).await;
+    scene.hold(true);
+    for is_held in [true, false, true, false] {
+        scene.hold(is_held);
+        cpe.set_by_hand("Device.Time.NTPServer1", "other.example.net");
+        scene.session(&mut cpe, &["2 PERIODIC"]).await;
+        let standing = if is_held { Standing::Held } else { Standing::Unknown };
+        assert_eq!(scene.kept().await.held.standing, standing);
+        assert_eq!(scene.events().await[0], "lastmile.device.unknown");
+        assert_eq!(scene.told("lastmile.device.unknown").await.len(), 1);
+        scene.wait(SignedDuration::from_hours(24 * 8));
+    }
+    // Told again once the business has known it in between.
+    scene.know("A1").await;
+    scene.session(&mut cpe, &["2 PERIODIC"]).await;
+    scene.hub_forgets("A1");
+    scene.wait(SignedDuration::from_hours(48));
+    scene.session(&mut cpe, &["2 PERIODIC"]).await;
+    assert_eq!(scene.told("lastmile.device.unknown").await.len(), 2);
+}
+
 const WIFI: &str = r#"
 name = "wifi"
 description = "The name of the radio network."

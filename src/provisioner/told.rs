@@ -149,6 +149,15 @@ impl Provisioner {
                 events.push(event(EventType::DEVICE_DRIFTED, Json::of(&data)));
             }
         }
+        if run.kept.is_unknown && !run.before.is_unknown {
+            let data = json!({
+                "serial": device.facts.serial,
+                "aliases": device.facts.aliases,
+                "model": device.facts.model,
+                "ip": run.it.from,
+            });
+            events.push(event(EventType::DEVICE_UNKNOWN, Json::of(&data)));
+        }
         if let Some((kind, data)) = outcome(run, device, requests) {
             events.push(event(kind, data));
         }
@@ -195,17 +204,6 @@ fn outcome(run: &Run, device: &Device, requests: &[Box<str>]) -> Option<(EventTy
                 "requests": requests,
             });
             Some((EventType::DEVICE_PROVISION_FAILED, Json::of(&data)))
-        }
-        Standing::Unknown
-            if held.standing != before.standing && matches!(run.known, Known::Nothing) =>
-        {
-            let data = json!({
-                "serial": device.facts.serial,
-                "aliases": device.facts.aliases,
-                "model": device.facts.model,
-                "ip": run.it.from,
-            });
-            Some((EventType::DEVICE_UNKNOWN, Json::of(&data)))
         }
         _ => None,
     }
@@ -262,9 +260,12 @@ fn stand(run: &mut Run, barred: Option<Standing>, now: Timestamp) {
     let held = &mut run.kept.held;
     let before = &run.before.held;
     held.since = if held.standing == before.standing { before.since } else { now };
-    run.kept.values = match run.known {
-        Known::Values { version, .. } => version,
-        Known::Nothing | Known::Taken | Known::Later(_) => 0,
+    // A business that does not answer says nothing else than before.
+    (run.kept.values, run.kept.is_unknown) = match run.known {
+        Known::Values { version, .. } => (version, false),
+        Known::Nothing => (0, true),
+        Known::Taken => (0, false),
+        Known::Later(_) => (0, run.before.is_unknown),
     };
 }
 

@@ -250,6 +250,11 @@ impl Scene {
         *self.hub.takes.lock().unwrap() = time;
     }
 
+    /// The hub has never heard of it.
+    pub(super) fn hub_forgets(&self, serial: &str) {
+        self.hub.known.lock().unwrap().remove(serial);
+    }
+
     /// A customer changes the name of his radio network in a portal, and waits for it: what names the
     /// request, and what ends with it.
     pub(super) fn portal(&self, ssid: &str) -> impl Future<Output = (Box<str>, Ended)> + use<> {
