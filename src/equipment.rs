@@ -7,7 +7,8 @@
 //!
 //! Enrolled is not claimed: one leaked enrolment secret lets anyone be any router. So a serial's
 //! secrets belong to one device: the first that comes with it, or the one that an
-//! operator names. A second one is told nothing, and an event says so.
+//! operator names. A unit has several names, and they belong together: a second device that says any
+//! of them is told nothing, and an event says so.
 
 mod claim;
 mod embedded;
@@ -47,7 +48,7 @@ use std::time::Duration;
 const EMBEDDED_FRESH: Duration = Duration::from_secs(86_400);
 /// For how long it need not be looked whether the embedded backend knows a device by now.
 const UNKNOWN_FRESH: Duration = Duration::from_secs(3_600);
-/// Most names of one device that an operator's claim takes over.
+/// Most names of one device that are held for it, beside those of its document.
 const NAMES_HELD_MAX: usize = 8;
 /// The pause before values are asked for again when our own store did not give them.
 const STORE_PAUSE: Duration = Duration::from_secs(30);
@@ -140,8 +141,6 @@ struct Found {
     name: Box<str>,
     /// The name under which it was found, in the one spelling.
     key: Box<str>,
-    /// The device that holds it.
-    holder: Option<DeviceId>,
     /// Who says that the device may have it, for the audit trail.
     by: &'static str,
     /// Whether it is what the hub said last, while it does not answer.
@@ -213,19 +212,36 @@ impl Equipments {
     pub async fn values(&self, tenant: &Tenant, subject: &Subject<'_>, now: Now) -> Values {
         let inner = &*self.0;
         let device = subject.id;
+        // What is changed from here on was not asked for.
+        let changes = inner.fresh.changes(tenant, device);
         inner.claim_by_network(tenant, device).await;
         let keys = inner.keys(tenant, subject);
         // Boxed: what calls out is large, and most sessions do not come here.
-        let found = match &inner.source {
+        let (found, unknown_fresh) = match &inner.source {
             Source::Embedded(embedded) => {
-                Box::pin(inner.look_up(embedded, tenant, device, &keys, now)).await
+                let found = Box::pin(inner.look_up(embedded, tenant, device, &keys, now)).await;
+                (found, UNKNOWN_FRESH)
             }
-            Source::Hub(hub) => Box::pin(inner.ask(hub, tenant, subject, &keys, now)).await,
+            Source::Hub(hub) => {
+                let found = Box::pin(inner.ask(hub, tenant, subject, &keys, changes, now)).await;
+                (found, hub::UNKNOWN_FRESH)
+            }
         };
-        match found {
-            Ok(found) => inner.admit(tenant, device, found, now).await,
-            Err(values) => values,
+        let (values, fresh) = match found {
+            Ok(found) => inner.admit(tenant, device, &keys, found, now).await,
+            Err(Values::Unknown) => (Values::Unknown, Some((0, unknown_fresh))),
+            Err(values) => (values, None),
+        };
+        if let Some((version, fresh)) = fresh {
+            inner.fresh.put(tenant, device, (version, now.monotonic + fresh), changes);
         }
+        values
+    }
+
+    /// Counts the changes of what a device is to be given: while the number is the same, what was
+    /// [asked for](Self::values) is what the business says.
+    pub fn changes(&self, tenant: &Tenant, device: &DeviceId) -> u32 {
+        self.0.fresh.changes(tenant, device)
     }
 
     /// What is known here of a device's values: nobody is asked, and nothing claimed. For plans.
@@ -252,17 +268,19 @@ impl Equipments {
         key.map_or_else(Vec::new, |key| self.0.meant_by(tenant, &key))
     }
 
-    /// What gives a device's serials to it, from whoever holds them: an operator says that it is the
-    /// one. Nothing where it has them.
+    /// What gives a device's serials to it, with the equipment that is known under them, from whoever
+    /// holds them: an operator says that it is the one. Nothing where it has them.
     pub async fn take_over(&self, device: &Device) -> Result<Vec<Operation>, ReadError> {
         let inner = &*self.0;
         let (tenant, at) = (&device.tenant, inner.clock.now().wall);
         let mut operations = Vec::new();
-        for serial in equipment::keys(&device.facts).into_iter().take(NAMES_HELD_MAX) {
+        for serial in inner.names_of(device).await? {
             let is_its = match inner.store.equipment_holder(tenant, &serial).await? {
                 Some(holder) => holder == device.id,
                 // The first document gives it to a device that is claimed.
-                None => device.claimed,
+                None => {
+                    device.claimed && inner.other_claimed(tenant, &device.id, &serial).is_none()
+                }
             };
             if !is_its {
                 let (tenant, device) = (tenant.clone(), device.id.clone());

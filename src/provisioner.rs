@@ -183,25 +183,35 @@ impl Provisioner {
     /// Has a device looked at in its next session, and wakes it. The number that names the request in
     /// the event that tells its end; `None` when there is no such device.
     pub fn request(&self, tenant: &Tenant, device: &DeviceId, reason: Reason) -> Option<Box<str>> {
-        if !self.parts.registry.request_mark(tenant, device, reason == Reason::Ordered) {
-            return None;
-        }
         let id = self.waits.ask(tenant, device);
-        // Who is not woken comes by itself.
-        drop(self.parts.wakes.ask(tenant, device));
-        Some(id)
+        self.have_looked_at(tenant, device, reason, &id).then_some(id)
     }
 
-    /// Waits until a device's next provisioning ends, or the time is over. Call it before what is to
-    /// be waited for is asked for; it begins to listen at once.
-    pub fn ends(
+    /// The same, with what waits until that has ended, for so long at most: a session that begins
+    /// before this is called is none that answers it.
+    pub fn request_and_wait(
         &self,
         tenant: &Tenant,
         device: &DeviceId,
+        reason: Reason,
         within: Duration,
-    ) -> impl Future<Output = bool> + Send + use<> {
-        let ended = self.waits.ended(tenant, device);
-        async move { tokio::time::timeout(within, ended).await.is_ok() }
+    ) -> Option<(Box<str>, impl Future<Output = bool> + Send + use<>)> {
+        let (id, ended) = self.waits.ask_and_listen(tenant, device);
+        let ended = async move { tokio::time::timeout(within, ended).await.is_ok() };
+        self.have_looked_at(tenant, device, reason, &id).then_some((id, ended))
+    }
+
+    /// The request is there before the mark: a session takes them in the other order, so none takes
+    /// the mark alone.
+    fn have_looked_at(&self, tenant: &Tenant, device: &DeviceId, reason: Reason, id: &str) -> bool {
+        let is_known = self.parts.registry.request_mark(tenant, device, reason == Reason::Ordered);
+        if is_known {
+            // Who is not woken comes by itself.
+            drop(self.parts.wakes.ask(tenant, device));
+        } else {
+            self.waits.withdraw(tenant, device, id);
+        }
+        is_known
     }
 
     /// Forgets what waits to be written of a device.

@@ -17,7 +17,8 @@ mod task;
 mod writer;
 
 pub use equipment::{
-    EquipmentChange, EquipmentRow, EquipmentStatus, Expect, HubAnswerRow, HubMemory, WifiOverlayRow,
+    EquipmentChange, EquipmentRow, EquipmentStatus, Expect, HubAnswerRow, HubMemory, HubSeen,
+    WifiOverlayRow,
 };
 pub use error::{CommitError, OpenError, ReadError, WriteError};
 pub use firmware::{

@@ -120,10 +120,8 @@ pub(super) async fn provision(
         return Err(Problem::new(Code::WrongProtocol, "only CPEs have profiles"));
     }
     state.change(&caller, "device.provision", device.id.as_str(), &json!({}), Vec::new()).await?;
-    let listening = wait.map(|within| push::listen(&state, caller.tenant(), &device.id, within));
-    let request = state.provisioner.request(caller.tenant(), &device.id, Reason::Ordered);
-    let request = request.ok_or(Code::NoSuchDevice)?;
-    let has_ended = push::has_ended(&state, listening).await;
+    let ended = push::ended(&state, caller.tenant(), &device.id, Reason::Ordered, wait).await;
+    let (request, has_ended) = ended.ok_or(Code::NoSuchDevice)?;
     let kept = state.provisioner.kept(caller.tenant(), &device.id).await?;
     let status = if has_ended { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok((status, Json(RequestView { request, provisioning: kept.into() })))

@@ -45,26 +45,23 @@ pub(super) fn all(state: &ApiState, tenant: &Tenant, key: &str) {
     }
 }
 
-/// Listens from now on for the end of a device's next provisioning.
-pub(super) fn listen(
+/// The same, and waits for its end where the caller does. With whether it has ended.
+pub(super) async fn ended(
     state: &ApiState,
     tenant: &Tenant,
     device: &DeviceId,
-    within: Duration,
-) -> impl Future<Output = bool> + Send + use<> {
-    state.provisioner.ends(tenant, device, within)
-}
-
-/// Waits for that end: false where nobody listens, the time is over, or the daemon is stopping.
-pub(super) async fn has_ended(
-    state: &ApiState,
-    listening: Option<impl Future<Output = bool>>,
-) -> bool {
-    let Some(ended) = listening else { return false };
-    tokio::select! {
-        ended = ended => ended,
+    reason: Reason,
+    wait: Option<Duration>,
+) -> Option<(Box<str>, bool)> {
+    let Some(within) = wait else {
+        return Some((state.provisioner.request(tenant, device, reason)?, false));
+    };
+    let (id, ended) = state.provisioner.request_and_wait(tenant, device, reason, within)?;
+    let has_ended = tokio::select! {
+        has_ended = ended => has_ended,
         () = state.stop.cancelled() => false,
-    }
+    };
+    Some((id, has_ended))
 }
 
 /// How a device stands now.

@@ -9,6 +9,7 @@ use super::input::{DeviceName, JsonBody, Params, Segments, WaitQuery, refuse, wa
 use super::problem::{Code, Problem};
 use super::push::{self, PushView};
 use crate::equipment::{WifiError, WifiTarget};
+use crate::provisioner::Reason;
 use crate::registry::Device;
 use crate::store::{EquipmentChange, Operation};
 use axum::Json;
@@ -183,12 +184,10 @@ async fn changed(
         return Err(Problem::new(Code::WrongProtocol, "only CPEs have WiFi here"));
     }
     let (tenant, id): (&Tenant, &DeviceId) = (caller.tenant(), &device.id);
-    // Before anything is asked for: an end that came at once would not be heard.
-    let listening = wait.map(|within| push::listen(state, tenant, id, within));
     let target = WifiTarget::Device { id, facts: &device.facts };
     make(state, caller, target, id.as_str(), change).await?;
-    let request = push::one(state, tenant, id);
-    let has_ended = push::has_ended(state, listening).await;
+    let ended = push::ended(state, tenant, id, Reason::Values, wait).await;
+    let (request, has_ended) = ended.map_or((None, false), |(id, ended)| (Some(id), ended));
     let view = push::standing(state, tenant, id, request, has_ended).await;
     let status = if has_ended { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok((status, Json(view)))

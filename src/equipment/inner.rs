@@ -1,6 +1,6 @@
 //! What both sources of values have in common: names, seals, versions, and who is given what.
 
-use super::claim::Admission;
+use super::claim::{Admission, Names};
 use super::{Equipments, Found, Inner, STORE_PAUSE, Source, UNKNOWN_FRESH, Values, later};
 use crate::api::Mirror;
 use crate::store::{EquipmentChange, Operation, ReadError};
@@ -48,38 +48,33 @@ impl Inner {
         u64::from_be_bytes([a, b, c, d, e, f, g, h]).max(1)
     }
 
-    /// Gives a document to its device, if it is its.
+    /// Gives a document to its device, if it is its. With the version that it was given, and for how
+    /// long that holds.
     pub(super) async fn admit(
         &self,
         tenant: &Tenant,
         device: &DeviceId,
+        keys: &[Box<str>],
         found: Found,
         now: Now,
-    ) -> Values {
-        let Found { equipment, name, key, holder, by, is_stale, fresh } = found;
-        let version = self.version(&equipment);
-        match self.hold(tenant, device, &key, holder, by).await {
-            Admission::Held => self.note(tenant, device, version, fresh, now),
-            // What could not be kept is tried again at the next session.
-            Admission::NotKept => {}
+    ) -> (Values, Option<(u64, Duration)>) {
+        let names = Names::new(&found.key, &found.equipment, keys);
+        let Found { equipment, name, key, by, is_stale, fresh } = found;
+        match self.hold(tenant, device, &key, &names, by).await {
+            Admission::Held => {}
+            Admission::NotKept => {
+                let retry_at = later(now.wall, STORE_PAUSE);
+                return (Values::Unavailable { retry_at }, None);
+            }
             Admission::Taken(holder) => {
                 self.metrics.refused();
-                self.note(tenant, device, 0, UNKNOWN_FRESH, now);
-                return Values::Taken { holder };
+                return (Values::Taken { holder }, Some((0, UNKNOWN_FRESH)));
             }
         }
-        Values::Known { serial: name, equipment: Arc::new(equipment), version, is_stale }
-    }
-
-    pub(super) fn note(
-        &self,
-        tenant: &Tenant,
-        device: &DeviceId,
-        version: u64,
-        fresh: Duration,
-        now: Now,
-    ) {
-        self.fresh.put(tenant, device, version, now.monotonic + fresh);
+        let version = self.version(&equipment);
+        let equipment = Arc::new(equipment);
+        let values = Values::Known { serial: name, equipment, version, is_stale };
+        (values, Some((version, fresh)))
     }
 
     pub(super) fn forget(&self, tenant: &Tenant, device: &DeviceId) {
@@ -125,7 +120,7 @@ impl Mirror for Equipments {
                     inner.forget(tenant, &device);
                 }
             }
-            Operation::Equipment(EquipmentChange::PutOverlay(row)) => {
+            Operation::Equipment(EquipmentChange::PutOverlay { row, .. }) => {
                 inner.forget(&row.tenant, &row.device);
             }
             Operation::Equipment(EquipmentChange::Hold { tenant, device, .. })

@@ -1,5 +1,6 @@
 //! A customer's change of his radio networks.
 
+use super::hub::after;
 use super::{Equipments, Inner, Source};
 use crate::store::{
     EquipmentChange, EquipmentRow, EquipmentStatus, Expect, Operation, ReadError, WifiOverlayRow,
@@ -45,7 +46,7 @@ pub enum WifiTarget<'a> {
 impl Equipments {
     /// What is to be committed for a change of a device's radio networks. Our own backend keeps it in
     /// the document; beside a hub it is laid over the hub's values until the hub changes its own word
-    /// on them. Refused as a conflict at the commit when the document changes meanwhile.
+    /// on them. Refused as a conflict at the commit when what it is made from changes meanwhile.
     pub async fn wifi_change(
         &self,
         tenant: &Tenant,
@@ -101,7 +102,7 @@ impl Equipments {
 }
 
 /// A row, and its document where it can be opened.
-type Document = (EquipmentRow, Option<Equipment>);
+pub(super) type Document = (EquipmentRow, Option<Equipment>);
 
 impl Inner {
     fn row(&self, tenant: &Tenant, key: &str, equipment: &Equipment) -> EquipmentRow {
@@ -120,7 +121,7 @@ impl Inner {
     }
 
     /// The document that goes first for a device.
-    async fn document(
+    pub(super) async fn document(
         &self,
         tenant: &Tenant,
         facts: &DeviceFacts,
@@ -172,6 +173,8 @@ impl Inner {
         changes: &[Wifi],
     ) -> Result<EquipmentChange, WifiError> {
         let memory = self.store.hub_memory(tenant, device).await?;
+        let (expect, now) = (memory.seen(), self.clock.now().wall);
+        let changed_at = expect.overlay.map_or(now, |before| now.max(after(before)));
         let heard = memory.answer.and_then(|row| self.open(row.sealed.expose()));
         let basis = heard.as_ref().map(|heard| self.basis(&heard.wifi));
         let mut laid = Equipment::default();
@@ -187,12 +190,9 @@ impl Inner {
         whole.checked()?;
         let plain = serde_json::to_vec(&laid.wifi);
         let plain = plain.expect("our own types are representable in JSON");
-        Ok(EquipmentChange::PutOverlay(WifiOverlayRow {
-            tenant: tenant.clone(),
-            device: device.clone(),
-            basis,
-            changed_at: self.clock.now().wall,
-            sealed: self.vault.seal(&plain),
-        }))
+        let (tenant, device) = (tenant.clone(), device.clone());
+        let sealed = self.vault.seal(&plain);
+        let row = WifiOverlayRow { tenant, device, basis, changed_at, sealed };
+        Ok(EquipmentChange::PutOverlay { row, expect })
     }
 }

@@ -42,6 +42,9 @@ pub struct Kept {
     pub firmware: Option<Box<str>>,
     /// The version of the values that it was made from.
     pub values: u64,
+    /// Whether the business does not know it, and was told so.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_unknown: bool,
     /// What its profiles say is peculiar about it.
     pub quirks: u8,
     /// What it refused when the profiles that it tries now began to hold for it: that it refuses it

@@ -1,6 +1,7 @@
 //! The course of a session, from what is remembered to what is kept.
 
 use super::run::{Known, Run, Stage};
+use super::waits::Asked;
 use super::{Introduced, Parts, Provisioner, seed};
 use crate::equipment::Values;
 use crate::profiles::Outcome;
@@ -52,7 +53,7 @@ impl Provisioner {
         let model = self.model(&it, lessons, now.wall).await;
         let seed = seed(&it.device);
         let mut run = Run::new(it, kept, model, generation, seed);
-        run.is_requested = request.is_any;
+        (run.is_requested, run.is_ordered) = (request.is_any, request.is_ordered);
         run.is_claimed = is_claimed;
         if request.is_ordered {
             run.kept.held.release();
@@ -174,6 +175,8 @@ impl Provisioner {
             return;
         };
         let met = subject(&device, run.it.root);
+        let asked_at = equipments.changes(&run.it.tenant, &run.it.device);
+        self.take_requests(run);
         let values = equipments.values(&run.it.tenant, &met, now).await;
         let (known, equipment) = match values {
             Values::Known { equipment, serial, version, .. } => {
@@ -186,11 +189,7 @@ impl Provisioner {
             }
         };
         run.known = known;
-        // Asking the business is what claims it; and it took its time.
-        let request = registry.take_request(&run.it.tenant, &run.it.device);
-        if request.is_ordered {
-            run.kept.held.release();
-        }
+        self.take_late_requests(run, asked_at);
         let device = registry.get(&run.it.tenant, &run.it.device).unwrap_or(device);
         let subject = subject(&device, run.it.root);
         run.is_claimed = registry.is_claimed(&run.it.tenant, &run.it.device)
@@ -215,6 +214,37 @@ impl Provisioner {
             run.kept.held.standing = Standing::Pending;
         }
         run.stage = Stage::Rounds;
+    }
+
+    /// What was asked for is answered by the end of this session, from here on.
+    fn take_requests(&self, run: &mut Run) {
+        let request = self.parts.registry.take_request(&run.it.tenant, &run.it.device);
+        if request.is_ordered {
+            run.kept.held.release();
+        }
+        // After the mark: a request that comes between leaves the mark of its own.
+        run.asked.join(self.waits.take(&run.it.tenant, &run.it.device));
+    }
+
+    /// Asking the business took its time, and the claim that came of it marks the device, too. What was
+    /// asked for meanwhile is answered as well, unless what the business says has changed.
+    fn take_late_requests(&self, run: &mut Run, asked_at: u32) {
+        let Parts { registry, equipments, .. } = &self.parts;
+        let (tenant, device) = (&run.it.tenant, &run.it.device);
+        let late = registry.take_request(tenant, device);
+        let asked = self.waits.take(tenant, device);
+        // After they were taken: each is made after its change is counted.
+        if equipments.changes(tenant, device) != asked_at {
+            drop(asked);
+            if late.is_any {
+                registry.request_mark(tenant, device, late.is_ordered);
+            }
+            return;
+        }
+        if late.is_ordered {
+            run.kept.held.release();
+        }
+        run.asked.join(asked);
     }
 
     /// One round: what is still to be done, or the end.
@@ -246,6 +276,7 @@ impl Provisioner {
             if let Err(error) = self.keep(run, Vec::new(), true).await {
                 // Made twice after a crash, it would be there twice.
                 info!(device = %run.it.device, %error, "an object is not made before it is remembered");
+                self.put_back(run);
                 run.stage = Stage::Over;
                 return Vec::new();
             }
@@ -286,15 +317,28 @@ impl Provisioner {
         let is_begun = run.stage == Stage::Rounds;
         run.stage = Stage::Over;
         self.metrics.sessions.with_label_values(&["lost"]).inc();
-        if is_begun {
-            if run.has_written && !is_ours {
-                // It may be cut off by what it was told; where it is not, its next session says so.
-                self.note(run, Outcome::Failed);
-            }
-            run.kept.held.cut(now);
-            if let Err(error) = self.keep(run, Vec::new(), true).await {
-                debug!(device = %run.it.device, %error, "what a lost session did is not kept");
-            }
+        if !is_begun {
+            return self.put_back(run);
+        }
+        if run.has_written && !is_ours {
+            // It may be cut off by what it was told; where it is not, its next session says so.
+            self.note(run, Outcome::Failed);
+        }
+        run.kept.held.cut(now);
+        if let Err(error) = self.keep(run, Vec::new(), true).await {
+            debug!(device = %run.it.device, %error, "what a lost session did is not kept");
+            self.put_back(run);
+        }
+    }
+
+    /// Nothing is kept of the session: what it was to answer is for the next.
+    pub(super) fn put_back(&self, run: &mut Run) {
+        let is_asked = run.is_requested || !run.asked.ids().is_empty();
+        // They are there before the mark.
+        run.asked = Asked::default();
+        if is_asked {
+            let (tenant, device) = (&run.it.tenant, &run.it.device);
+            self.parts.registry.request_mark(tenant, device, run.is_ordered);
         }
     }
 

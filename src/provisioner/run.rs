@@ -2,6 +2,7 @@
 
 use super::kept::Kept;
 use super::memory::Place;
+use super::waits::Asked;
 use cwmp::{SetupOutcome, Work};
 use jiff::Timestamp;
 use model::{DataModel, DeviceId, Observation, Tenant};
@@ -82,6 +83,10 @@ pub struct Run {
     pub(super) is_bootstrap: bool,
     /// Whether somebody asked, or what it is decided from has changed.
     pub(super) is_requested: bool,
+    /// Whether that was an operator.
+    pub(super) is_ordered: bool,
+    /// The requests that were there when the business was asked: its end is theirs.
+    pub(super) asked: Asked,
     /// What is remembered while names are looked for.
     pub(super) scratch: Held,
     /// Steps on their way, each with the number of its work.
@@ -123,6 +128,8 @@ impl Run {
             known: Known::Nothing,
             is_claimed: false,
             is_requested: false,
+            is_ordered: false,
+            asked: Asked::default(),
             scratch: Held::default(),
             steps: Vec::new(),
             numbers: 0,

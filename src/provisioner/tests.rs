@@ -156,8 +156,8 @@ async fn who_asks_is_answered_when_it_has_ended() {
     scene.session(&mut cpe, &[]).await;
     assert!(scene.is_steady());
     let second = std::time::Duration::from_secs(1);
-    let ended = scene.provisioner.ends(&tenant(), &device(), second);
-    let id = scene.provisioner.request(&tenant(), &device(), Reason::Ordered).unwrap();
+    let asked = scene.provisioner.request_and_wait(&tenant(), &device(), Reason::Ordered, second);
+    let (id, ended) = asked.unwrap();
     assert!(!scene.is_steady());
     scene.session(&mut cpe, &[]).await;
     assert!(ended.await);
@@ -183,6 +183,120 @@ async fn an_unknown_device_is_told_of_once_and_what_needs_no_values_is_applied()
     assert_eq!(scene.kept().await.held.standing, Standing::Converged, "it is asked again");
     assert_eq!(scene.calls(&cpe, "SetParameterValues"), 1);
     assert!(scene.registry.is_claimed(&tenant(), &device()), "being known is the claim");
+}
+
+#[tokio::test]
+async fn an_unknown_device_is_told_of_whatever_else_holds_it_up() {
+    let mut scene = Scene::new(&[("ntp.toml", NTP)]).await;
+    let mut cpe = router();
+    scene.discovered(&cpe).await;
+    scene.hold(true);
+    for is_held in [true, false, true, false] {
+        scene.hold(is_held);
+        cpe.set_by_hand("Device.Time.NTPServer1", "other.example.net");
+        scene.session(&mut cpe, &["2 PERIODIC"]).await;
+        let standing = if is_held { Standing::Held } else { Standing::Unknown };
+        assert_eq!(scene.kept().await.held.standing, standing);
+        assert_eq!(scene.events().await[0], "lastmile.device.unknown");
+        assert_eq!(scene.told("lastmile.device.unknown").await.len(), 1);
+        scene.wait(SignedDuration::from_hours(24 * 8));
+    }
+    // Told again once the business has known it in between.
+    scene.know("A1").await;
+    scene.session(&mut cpe, &["2 PERIODIC"]).await;
+    scene.hub_forgets("A1");
+    scene.wait(SignedDuration::from_hours(48));
+    scene.session(&mut cpe, &["2 PERIODIC"]).await;
+    assert_eq!(scene.told("lastmile.device.unknown").await.len(), 2);
+}
+
+const WIFI: &str = r#"
+name = "wifi"
+description = "The name of the radio network."
+layer = 10
+[match]
+oui = ["00259E"]
+[[parameter]]
+path = "Device.WiFi.SSID.1.SSID"
+template = "{{ wifi('5GHz').ssid }}"
+"#;
+
+const SSID: &str = "Device.WiFi.SSID.1.SSID";
+
+/// A device with a radio network, as the hub says.
+async fn with_wifi() -> (Scene, Cpe) {
+    let mut scene = Scene::new(&[("wifi.toml", WIFI)]).await;
+    let mut cpe = Cpe::new(&[("Device.DeviceInfo.ModelName", "HG8245", false), (SSID, "", true)]);
+    let wifi = r#"[{"band":"5GHz","ssid":"Home"}]"#;
+    scene.hub_says("A1", &format!(r#"{{"serial":"A1","ttl":86400,"wifi":{wifi}}}"#));
+    scene.discovered(&cpe).await;
+    scene.session(&mut cpe, &[]).await;
+    assert_eq!(cpe.value(SSID), "Home");
+    assert!(scene.is_steady());
+    (scene, cpe)
+}
+
+#[tokio::test]
+async fn a_change_that_comes_while_the_business_is_asked_is_neither_lost_nor_said_to_be_done() {
+    let (mut scene, mut cpe) = with_wifi().await;
+    scene.provisioner.request(&tenant(), &device(), Reason::Values);
+    scene.hub_takes(std::time::Duration::from_millis(200));
+    let portal = scene.portal("Portal");
+    let portal = async {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        portal.await
+    };
+    let (_, (id, mut ended)) = tokio::join!(scene.session(&mut cpe, &[]), portal);
+    if cpe.value(SSID) != "Portal" {
+        let early = tokio::time::timeout(std::time::Duration::ZERO, &mut ended).await;
+        assert!(early.is_err(), "the device still has the old name");
+    }
+    assert!(!scene.is_steady());
+    scene.session(&mut cpe, &[]).await;
+    assert_eq!(cpe.value(SSID), "Portal");
+    assert!(ended.await);
+    let told = scene.told("lastmile.device.provisioned").await;
+    let of_it = told.iter().filter(|it| it["requests"].to_string().contains(&*id));
+    assert_eq!(of_it.count(), 1, "{told:?}");
+    assert!(scene.is_steady());
+}
+
+#[tokio::test]
+async fn a_change_that_comes_while_the_device_is_written_to_is_told_when_it_has_it() {
+    let (mut scene, mut cpe) = with_wifi().await;
+    let _first = scene.portal("First").await;
+    let (asked, answer) = tokio::sync::oneshot::channel();
+    let portal = scene.portal("Second");
+    scene.before_writing = Some(Box::pin(async move {
+        let _ = asked.send(portal.await);
+    }));
+    scene.session(&mut cpe, &[]).await;
+    let (id, mut ended) = answer.await.unwrap();
+    assert_eq!(cpe.value(SSID), "First");
+    let early = tokio::time::timeout(std::time::Duration::ZERO, &mut ended).await;
+    assert!(early.is_err(), "that was the end of the first");
+    scene.session(&mut cpe, &[]).await;
+    assert_eq!(cpe.value(SSID), "Second");
+    assert!(ended.await);
+    let told = scene.told("lastmile.device.provisioned").await;
+    assert_eq!(told.len(), 3);
+    assert_eq!(told[2]["requests"], serde_json::json!([id]));
+    assert!(!told[1].to_string().contains(&*id));
+}
+
+#[tokio::test]
+async fn a_request_outlives_a_session_that_is_lost() {
+    let (mut scene, mut cpe) = with_wifi().await;
+    let (id, ended) = scene.portal("Portal").await;
+    cpe.refuse(SSID, Fault::Silence);
+    assert!(!scene.session(&mut cpe, &[]).await);
+    cpe.refusals.clear();
+    scene.wait(SignedDuration::from_hours(1));
+    scene.session(&mut cpe, &[]).await;
+    assert_eq!(cpe.value(SSID), "Portal");
+    assert!(ended.await);
+    let told = scene.told("lastmile.device.provisioned").await;
+    assert_eq!(told[1]["requests"], serde_json::json!([id]));
 }
 
 #[tokio::test]

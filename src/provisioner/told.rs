@@ -59,13 +59,9 @@ impl Provisioner {
         }
         self.note_trial(run);
         // Who asked is told when there is an end.
-        let requests = match standing {
-            Standing::Converged | Standing::Partial | Standing::Stuck => {
-                self.waits.take(&run.it.tenant, &run.it.device)
-            }
-            _ => Vec::new(),
-        };
-        let events = self.events(run, (&device, model), &requests, now.wall);
+        let is_end = matches!(standing, Standing::Converged | Standing::Partial | Standing::Stuck);
+        let requests = if is_end { run.asked.ids() } else { &[] };
+        let events = self.events(run, (&device, model), requests, now.wall);
         let is_told = !run.awaits_firmware && self.activate(run, &device).await;
         let was_from_factory = run.kept.from_factory_at;
         if is_as_wanted && is_told {
@@ -77,8 +73,12 @@ impl Provisioner {
         if let Err(error) = self.keep(run, events, is_other).await {
             run.kept.from_factory_at = was_from_factory;
             info!(device = %run.it.device, %error, "how it stands is not kept; decided again later");
+            return self.put_back(run);
         }
-        self.waits.tell(&run.it.tenant, &run.it.device);
+        self.waits.tell(run.asked.ids());
+        if is_end {
+            run.asked.told();
+        }
     }
 
     /// Tells the trial of changed profiles, where there is one, how the device fared with them.
@@ -155,6 +155,15 @@ impl Provisioner {
                 events.push(event(EventType::DEVICE_DRIFTED, Json::of(&data)));
             }
         }
+        if run.kept.is_unknown && !run.before.is_unknown {
+            let data = json!({
+                "serial": device.facts.serial,
+                "aliases": device.facts.aliases,
+                "model": device.facts.model,
+                "ip": run.it.from,
+            });
+            events.push(event(EventType::DEVICE_UNKNOWN, Json::of(&data)));
+        }
         if let Some((kind, data)) = outcome(run, device, requests) {
             events.push(event(kind, data));
         }
@@ -199,17 +208,6 @@ fn outcome(run: &Run, device: &Device, requests: &[Box<str>]) -> Option<(EventTy
         Standing::Stuck if is_news || held.cause != before.cause => {
             Some((EventType::DEVICE_PROVISION_FAILED, ended(Some(&*held.cause))))
         }
-        Standing::Unknown
-            if held.standing != before.standing && matches!(run.known, Known::Nothing) =>
-        {
-            let data = json!({
-                "serial": device.facts.serial,
-                "aliases": device.facts.aliases,
-                "model": device.facts.model,
-                "ip": run.it.from,
-            });
-            Some((EventType::DEVICE_UNKNOWN, Json::of(&data)))
-        }
         _ => None,
     }
 }
@@ -233,9 +231,12 @@ fn stand(run: &mut Run, barred: Option<Standing>, now: Timestamp) {
     }
     let (held, before) = (&mut run.kept.held, &run.before.held);
     held.since = if held.standing == before.standing { before.since } else { now };
-    run.kept.values = match run.known {
-        Known::Values { version, .. } => version,
-        Known::Nothing | Known::Taken | Known::Later(_) => 0,
+    // A business that does not answer says nothing else than before.
+    (run.kept.values, run.kept.is_unknown) = match run.known {
+        Known::Values { version, .. } => (version, false),
+        Known::Nothing => (0, true),
+        Known::Taken => (0, false),
+        Known::Later(_) => (0, run.before.is_unknown),
     };
 }
 

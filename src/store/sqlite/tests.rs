@@ -9,6 +9,7 @@ use model::{
 use tempfile::TempDir;
 
 mod data_models;
+mod equipment;
 mod provision;
 mod steering;
 

@@ -18,6 +18,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         crate::trial("provisioning::what_did_not_change_is_not_sent_again", not_modified),
         crate::trial("provisioning::an_activation_waits_for_the_hub", activation_waits),
         crate::trial("provisioning::no_secret_before_the_claim", no_secret_before_the_claim),
+        crate::trial("provisioning::no_secret_under_another_name", no_secret_under_another_name),
     ]
 }
 
@@ -172,17 +173,50 @@ fn no_secret_before_the_claim() {
     holds(&first, "CLAIM001");
     // The same serial from another product class is another device.
     let thief = Router::new(&scene.daemon, "tplink-xx430v", "CLAIM001");
-    let visits = thief.live(&UNPACKED);
-    let secrets = [passphrase("CLAIM001"), super::sip_password("CLAIM001")];
-    let told = visits.iter().flat_map(|it| it.told());
-    let leaked: Vec<_> =
-        told.filter(|(_, value)| secrets.iter().any(|it| value.starts_with(it))).collect();
-    assert!(leaked.is_empty(), "{:?}", leaked.iter().map(|(path, _)| path).collect::<Vec<_>>());
-    assert_eq!(thief.value(KEY), "");
+    told_no_secret_of(&thief, "CLAIM001");
     scene.backend.wait_for("lastmile.device.claim_refused", &thief.id());
     scene.daemon.call("POST", &format!("{}/claim", thief.path()), &json!({}));
     assert!(until(Duration::from_secs(10), || {
         thief.live(&["2 PERIODIC"]);
         thief.value(KEY) == passphrase("CLAIM001")
     }));
+}
+
+/// It comes to life and is told nothing of that customer's.
+fn told_no_secret_of(thief: &Router, serial: &str) {
+    let visits = thief.live(&UNPACKED);
+    let secrets = [passphrase(serial), super::sip_password(serial)];
+    let told = visits.iter().flat_map(|it| it.told());
+    let leaked: Vec<_> =
+        told.filter(|(_, value)| secrets.iter().any(|it| value.starts_with(it))).collect();
+    assert!(leaked.is_empty(), "{:?}", leaked.iter().map(|(path, _)| path).collect::<Vec<_>>());
+    assert_eq!(thief.value(KEY), "");
+}
+
+/// The hub knows one unit by its serial, by the serial of its light and by its MAC. Whoever says one
+/// of them that its owner did not come with is told nothing either.
+fn no_secret_under_another_name() {
+    let scene = scene();
+    let owner = scene.router("tplink-xx230v", "CLAIM002");
+    owner.live(&UNPACKED);
+    holds(&owner, "CLAIM002");
+    // One name is known to the registry, the other to the hub alone.
+    let alias = format!("{}/aliases/gpon_serial/TPLG12AB34CD", owner.path());
+    scene.daemon.call("PUT", &alias, &json!({}));
+    let mut of_light = document("TPLG12AB34CD");
+    of_light["equipment_id"] = json!("EQ-ANOTHER");
+    let mut of_mac = document("403F8C001122");
+    of_mac["equipment_id"] = json!("EQ-CLAIM002");
+    for document in [of_light, of_mac] {
+        let serial = document["serial"].as_str().unwrap().to_owned();
+        scene.hub.knows(&serial, document);
+        let thief = Router::new(&scene.daemon, "tplink-xx430v", &serial);
+        told_no_secret_of(&thief, &serial);
+        let told = scene.backend.wait_for("lastmile.device.claim_refused", &thief.id());
+        assert_eq!(told.data["holder"], owner.id(), "{:?}", told.data);
+        let shown = scene.daemon.call("GET", &thief.path(), &json!(null));
+        assert_eq!(shown["claimed"], false);
+    }
+    owner.live(&["2 PERIODIC"]);
+    holds(&owner, "CLAIM002");
 }

@@ -5,6 +5,7 @@ use super::{Scene, UNPACKED, next_second, passphrase, refusals::SIX};
 use crate::backend::Backend;
 use crate::daemon::{Daemon, until};
 use crate::http::PATIENCE;
+use crate::hub::Mood;
 use crate::router::{Router, Trick};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
@@ -15,6 +16,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         crate::trial("provisioning::wifi_changes_at_once_by_a_wake", wifi_by_a_wake),
         crate::trial("provisioning::wifi_changes_at_the_next_inform", wifi_at_the_next_inform),
         crate::trial("provisioning::wifi_that_is_refused_is_told", wifi_refused),
+        crate::trial("provisioning::wifi_changes_in_parallel", wifi_in_parallel),
         crate::trial("provisioning::drift_is_mended_or_reported", drift),
     ]
 }
@@ -93,6 +95,28 @@ fn wifi_at_the_next_inform() {
     assert_eq!(scene.hub.activated("PORTAL02").len(), 1, "no bootstrap, no activation");
     router.factory_reset();
     assert_eq!(router.value(SSID), "Chez nous", "laid over the hub's word still");
+}
+
+/// Of changes that come together none is lost, though a hub is slow to answer meanwhile.
+fn wifi_in_parallel() {
+    let scene = Scene::with(&[], &[("backend", "ttl = \"0s\"")]);
+    let router = scene.router("tplink-xx230v", "PORTAL04");
+    router.live(&UNPACKED);
+    let path = format!("{}/wifi", router.path());
+    for round in 0..6 {
+        scene.hub.be(Mood::Slow(Duration::from_millis(100)));
+        std::thread::scope(|scope| {
+            for band in ["2.4GHz", "5GHz"] {
+                let change = json!({"wifi": [{"band": band, "ssid": format!("{round} {band}")}]});
+                let (daemon, path) = (&scene.daemon, &path);
+                scope.spawn(move || assert_eq!(daemon.api("PUT", path, &change).status, 202));
+            }
+            scope.spawn(|| router.live(&["2 PERIODIC"]));
+        });
+        router.live(&["2 PERIODIC"]);
+        let both = (router.value(SSID), router.value(SSID_5G));
+        assert_eq!(both, (format!("{round} 2.4GHz"), format!("{round} 5GHz")));
+    }
 }
 
 /// The router will not have it: whoever waits is told so, and so is who listens.
