@@ -11,6 +11,9 @@ pub struct Wanted {
     pub profiles: Vec<Box<str>>,
     /// Names these profiles as they stand.
     pub revision: Revision,
+    /// Whether the business has not said its values: what depends on them is not here, and may be
+    /// wanted all the same.
+    pub lacks_values: bool,
     /// Parameters to hold: each pattern once. Low layers stand first, and in each layer wildcards
     /// before literals: where two stand for one path of a device, the later goes.
     pub parameters: Vec<WantedParameter>,
