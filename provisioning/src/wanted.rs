@@ -181,6 +181,18 @@ pub struct WantedFirmware {
 }
 
 impl Wanted {
+    /// Whether a parameter of the device may be one that is held.
+    pub(crate) fn speaks_of(&self, path: &str) -> bool {
+        let is_in = |table: &Pattern| {
+            let names = table.segments().count();
+            let above =
+                path.match_indices('.').nth(names.saturating_sub(1)).map(|(dot, _)| &path[..=dot]);
+            above.is_some_and(|above| table.matches(above))
+        };
+        self.parameters.iter().any(|it| it.path.matches(path))
+            || self.objects.iter().any(|it| is_in(&it.table))
+    }
+
     /// Whether the paths of a rule are not verified.
     #[must_use]
     pub fn is_guess(&self, rule: &Rule) -> bool {

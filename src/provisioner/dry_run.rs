@@ -6,8 +6,10 @@ use super::{Provisioner, seed};
 use crate::registry::Device;
 use crate::store::ReadError;
 use jiff::Timestamp;
-use model::{DataModel, DeviceId, Tenant};
-use provisioning::{Circumstances, Equipment, Held, Plan, ProfileSet, Revision, Rule, decide};
+use model::{DataModel, DeviceId, Redacted, Tenant};
+use provisioning::{
+    Circumstances, Equipment, Held, Plan, ProfileSet, Revision, Rule, WantedFirmware, decide,
+};
 
 /// What a plan is made from.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +59,7 @@ pub fn plan(it: &DryRun<'_>) -> Planned {
         session_began: Timestamp::UNIX_EPOCH,
         is_claimed: it.device.claimed,
         fingerprint: wanted.fingerprint(it.key),
+        key: Some(Redacted(it.key)),
         seed: seed(&it.device.id),
         ..Circumstances::default()
     };
