@@ -1,6 +1,7 @@
 //! What one device should be: profiles and values together, with nothing left to compute.
 
 use super::{Pattern, Revision, Window};
+use firmware::Sha256;
 use model::{AliasKind, Redacted};
 use std::time::Duration;
 
@@ -167,12 +168,16 @@ pub struct WantedAlias {
 }
 
 /// The firmware that a device should run.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct WantedFirmware {
     /// The version, as the device reports it.
     pub version: Box<str>,
     /// The image of the catalogue; found by model and version when absent.
     pub image: Option<Box<str>>,
+    /// What the image must hash to; any content where nobody said.
+    pub sha256: Option<Sha256>,
+    /// Its length in bytes; any where nobody said.
+    pub size: Option<u64>,
     /// When it may begin; `None`: at any time. The end of the current window or, outside one, the
     /// beginning of the next, is for who schedules it to ask.
     pub window: Option<Window>,

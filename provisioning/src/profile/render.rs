@@ -13,6 +13,7 @@ use super::{Layers, Profile};
 use crate::wanted::{Presence, Rule, Wanted, WantedAlias, WantedFirmware, WantedObject};
 use crate::wanted::{WantedParameter, WantedRefresh};
 use crate::{Equipment, Pattern, Segment, Subject, Window};
+use firmware::Sha256;
 use model::{DataModel, Redacted, is_secret};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -159,7 +160,8 @@ impl<'a> Rendering<'a> {
             let rule = at(firmware.line);
             if self.holds_whole(firmware.when.as_ref(), &rule) {
                 let (version, image) = (firmware.version.clone(), firmware.image.clone());
-                self.firmware = Some(WantedFirmware { version, image, window: None, rule });
+                let default = WantedFirmware::default();
+                self.firmware = Some(WantedFirmware { version, image, rule, ..default });
             }
         }
     }
@@ -271,9 +273,11 @@ impl<'a> Rendering<'a> {
     fn firmware(&mut self, equipment: Option<&Equipment>) -> Option<WantedFirmware> {
         let said = equipment.and_then(|it| it.firmware.as_ref()).map(|it| WantedFirmware {
             version: it.version.as_str().into(),
-            image: None,
-            window: None,
+            // It was checked when the document was read.
+            sha256: it.sha256.as_deref().and_then(|text| Sha256::parse(text).ok()),
+            size: it.size,
             rule: equipment_rule(),
+            ..WantedFirmware::default()
         });
         let wanted = said.or_else(|| self.firmware.take())?;
         Some(WantedFirmware { window: self.window.clone(), ..wanted })
