@@ -3,9 +3,10 @@
 use crate::profiles::Loaded;
 use crate::provisioner::{self, DryRun, Planned};
 use crate::registry::Device;
+use crate::upgrades::{Foresight, Upgrades};
 use jiff::Timestamp;
 use model::DataModel;
-use provisioning::{Equipment, Held, PlanView, RuleView, Wish};
+use provisioning::{Equipment, Held, PlanView, RuleView, WantedFirmware, Wish};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -25,6 +26,8 @@ pub(super) struct Decided {
     pub(super) planned: Planned,
     /// Whether anything is known of its data model: else only questions can be planned.
     pub(super) is_known: bool,
+    /// The firmware that it would be brought to.
+    pub(super) firmware: Option<FirmwarePlan>,
 }
 
 /// What would be sent to a device, and why. Secrets are shown as `…`.
@@ -49,6 +52,53 @@ pub struct DevicePlan {
     /// What would be sent.
     #[serde(flatten)]
     pub plan: PlanView,
+    /// The firmware that its profile or its equipment wants, where it runs another: it is given to it
+    /// once all else is as wanted. Rollouts have calls of their own.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub firmware: Option<FirmwarePlan>,
+}
+
+/// From which firmware a device would be brought to which.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct FirmwarePlan {
+    /// The version that it runs, as it says.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub from: Option<Box<str>>,
+    /// The version that is wanted.
+    pub to: Box<str>,
+    /// The catalogue's image that it would be given.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub image: Option<Box<str>>,
+    /// Whether it was told already, and is at it.
+    #[serde(default)]
+    pub is_under_way: bool,
+    /// Why it would not be given it now.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub obstacle: Option<FirmwareObstacle>,
+    /// Who asks for it.
+    pub rule: RuleView,
+}
+
+/// What stands between a device and its firmware.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct FirmwareObstacle {
+    /// A stable word: `no_values`, `no_image`, `other_version`, `other_content`, `not_signed`,
+    /// `not_told`, `names_no_version`, `names_no_model`, `model_unknown`, `wrong_model`, `downgrade`,
+    /// `failed_elsewhere`, `failed`, `window`, or the state of its rollout.
+    pub code: Box<str>,
+    /// The same in plain words.
+    pub cause: Box<str>,
+    /// When it is tried again by itself.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub retry_at: Option<Timestamp>,
+}
+
+impl FirmwarePlan {
+    /// Whether it would be given it: nothing stands in its way.
+    #[must_use]
+    pub fn is_due(&self) -> bool {
+        self.obstacle.is_none()
+    }
 }
 
 /// Decides as a session would that finds everything as it was read last.
@@ -56,7 +106,7 @@ pub(super) fn decide(
     loaded: &Loaded,
     device: &Device,
     known: &Known<'_>,
-    key: &[u8; 32],
+    (key, upgrades): (&[u8; 32], &Upgrades),
     now: Timestamp,
 ) -> Decided {
     let empty = DataModel::new();
@@ -71,8 +121,37 @@ pub(super) fn decide(
         key,
         now,
     });
-    Decided { planned, is_known: known.model.is_some() }
+    let wanted = planned.firmware.as_ref();
+    let firmware = wanted.and_then(|wanted| firmware(device, wanted, known, upgrades));
+    Decided { planned, is_known: known.model.is_some(), firmware }
 }
+
+/// What would become of a device's firmware.
+fn firmware(
+    device: &Device,
+    wanted: &WantedFirmware,
+    known: &Known<'_>,
+    upgrades: &Upgrades,
+) -> Option<FirmwarePlan> {
+    let Foresight { image, is_under_way, hindrance } = upgrades.foresee(device, wanted)?;
+    // Without its values a device is never as wanted, and firmware comes last.
+    let no_values = known.equipment.is_none() && !is_under_way;
+    let hindrance = if no_values { Some(("no_values", NO_VALUES.into(), None)) } else { hindrance };
+    Some(FirmwarePlan {
+        from: device.facts.software_version.clone(),
+        to: wanted.version.clone(),
+        image: image.map(|it| it.as_str().into()),
+        is_under_way,
+        obstacle: hindrance.map(|(code, cause, retry_at)| FirmwareObstacle {
+            code: code.into(),
+            cause,
+            retry_at,
+        }),
+        rule: (&wanted.rule).into(),
+    })
+}
+
+const NO_VALUES: &str = "the business has said nothing of the device";
 
 impl Decided {
     /// As people see it.
@@ -86,6 +165,7 @@ impl Decided {
             known: self.is_known,
             guesses: self.planned.guesses.iter().map(RuleView::from).collect(),
             plan: PlanView::from(&self.planned.plan),
+            firmware: self.firmware.clone(),
         }
     }
 
@@ -111,9 +191,14 @@ impl Decided {
         self.planned.plan.blocked.iter().filter(|it| !it.is_harmless).count() as u64
     }
 
+    /// The firmware that it would be given.
+    pub(super) fn upgrade(&self) -> Option<&FirmwarePlan> {
+        self.firmware.as_ref().filter(|it| it.is_due())
+    }
+
     /// Whether anything would be changed on the device.
     pub(super) fn writes(&self) -> bool {
-        self.planned.plan.writes()
+        self.planned.plan.writes() || self.upgrade().is_some()
     }
 }
 

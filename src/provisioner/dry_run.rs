@@ -43,6 +43,8 @@ pub struct Planned {
     pub guesses: Vec<Rule>,
     /// The first round. What depends on what the device would answer is not in it.
     pub plan: Plan,
+    /// The firmware that it should run.
+    pub firmware: Option<WantedFirmware>,
 }
 
 /// Makes a plan: pure, some ten microseconds to a millisecond; for a thread where nobody waits when
@@ -66,7 +68,13 @@ pub fn plan(it: &DryRun<'_>) -> Planned {
     let mut held = it.held.clone();
     held.begin(circumstances);
     let plan = decide(&wanted, it.model, &held, circumstances);
-    Planned { profiles: wanted.profiles, revision: wanted.revision, guesses: wanted.guesses, plan }
+    Planned {
+        profiles: wanted.profiles,
+        revision: wanted.revision,
+        guesses: wanted.guesses,
+        plan,
+        firmware: wanted.firmware,
+    }
 }
 
 /// The root of a device's data model, by what is known of it.
