@@ -100,7 +100,7 @@ fn planned_firmware() {
     );
     let fleet = |body: Value| scene.daemon.call("POST", "/api/v1/plans", &body);
     let all = fleet(json!({"fleet": true}));
-    assert_eq!((&all["changed"], &all["firmware_blocked"]), (&json!(0), &json!(1)), "{all}");
+    assert_eq!((&all["firmware"], &all["firmware_blocked"]), (&json!(0), &json!(1)), "{all}");
     // A profile that wants it of everyone is a change, by the command line, too.
     scene.hub.knows("FIRM0002", super::document("FIRM0002"));
     router.live(&["2 PERIODIC"]);
@@ -108,9 +108,22 @@ fn planned_firmware() {
     let changed = format!("{SIX}\n[firmware]\nversion = \"{NEW}\"\n");
     let all = fleet(json!({"fleet": true, "profile": changed}));
     assert_eq!((&all["changed"], &all["firmware"]), (&json!(1), &json!(1)), "{all}");
-    assert_eq!(all["by_profile"]["tplink-xx230v"], json!({"devices": 1, "parameters": 0}));
+    assert_eq!(all["by_profile"]["tplink-xx230v"]["devices"], 1, "{all}");
     assert_eq!(all["examples"][0]["firmware"]["to"], NEW);
     assert_eq!(all["examples"][0]["firmware"].get("obstacle"), None, "{all}");
+    let folder = tempfile::tempdir().unwrap();
+    let printed = |text: &str| {
+        let file = folder.path().join("tplink-xx230v.toml");
+        std::fs::write(&file, text).unwrap();
+        let mut command = scene.daemon.command("plan");
+        let output = command.args(["--device", &router.id(), "--profile"]).arg(&file).output();
+        let output = output.unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    assert_eq!(printed(SIX).0, Some(0));
+    let (code, text) = printed(&changed);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("give   firmware: ") && text.contains(NEW), "{text}");
     assert_eq!(router.downloads(), 0, "a plan is no order");
 }
 
