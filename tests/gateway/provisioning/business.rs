@@ -184,7 +184,7 @@ fn not_modified() {
         router.value(SSID) == "Renamed"
     }));
     assert_eq!(router.periodic().posts, 2);
-    assert_eq!(scene.hub.activated("ETAG0001").len(), 1, "no bootstrap, no activation");
+    assert_eq!(scene.hub.wait_activated("ETAG0001", 1).len(), 1, "no bootstrap, no activation");
 }
 
 /// The hub gives values and does not hear: what it is owed is kept, over a crash, and told once.
