@@ -157,7 +157,7 @@ fn plans(
         profiles: Arc::clone(&profiles),
         holds: Arc::default(),
         equipments: Arc::default(),
-        upgrades,
+        upgrades: Arc::clone(&upgrades),
         wakes,
         clock,
     };
@@ -169,6 +169,7 @@ fn plans(
         profiles,
         provisioner: Arc::new(Provisioner::new(parts, vault, 5, counted)),
         equipments: Arc::default(),
+        upgrades,
         clock,
     })
 }
