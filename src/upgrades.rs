@@ -25,6 +25,7 @@ mod tests;
 pub use book::{Entry, Source};
 pub use load::LoadError;
 pub use orders::{Made, NewRollout, OrderFault};
+pub use standing::Foresight;
 
 use crate::clock::Clock;
 use crate::commands::Desk;

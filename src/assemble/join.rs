@@ -72,7 +72,7 @@ pub(super) fn join(
             clock: ground.clock,
         },
     )?;
-    let plans = ground.plans((&data_models, &profiles), &provisioner, &equipments);
+    let plans = ground.plans((&data_models, &profiles), (&provisioner, &upgrades), &equipments);
     let credentials = ground.credentials(settings, first);
     let Ground { clock, vault, metrics, store, writer, registry } = ground;
     Ok(Core {
@@ -208,7 +208,7 @@ impl Ground {
     fn plans(
         &self,
         (data_models, profiles): (&Arc<DataModels>, &Arc<Profiles>),
-        provisioner: &Arc<Provisioner>,
+        (provisioner, upgrades): (&Arc<Provisioner>, &Arc<Upgrades>),
         equipments: &Arc<Equipments>,
     ) -> Arc<Plans> {
         Plans::new(PlansParts {
@@ -218,6 +218,7 @@ impl Ground {
             profiles: Arc::clone(profiles),
             provisioner: Arc::clone(provisioner),
             equipments: Arc::clone(equipments),
+            upgrades: Arc::clone(upgrades),
             clock: self.clock,
         })
     }

@@ -133,6 +133,8 @@ impl Upgrades {
             source: Source::Group(group.clone()),
             image: row.image.as_ref().map(ImageName::as_str),
             version: row.version.as_deref(),
+            sha256: None,
+            size: None,
             window: window.as_ref(),
         };
         // Who is not given it has his reason: it is told by the group's answer, device by device.

@@ -345,8 +345,24 @@ pub(super) enum Unfit {
     NotSigned,
     #[error("the image is of another version than is wanted")]
     OtherVersion,
+    #[error("the image's content is not what the business says: its SHA-256 or size is another")]
+    OtherContent,
     #[error("a device of this protocol is not told to download")]
     NotTold,
+}
+
+impl Unfit {
+    /// A stable word.
+    pub(super) const fn code(self) -> &'static str {
+        match self {
+            Self::Refusal(refusal) => refusal.code(),
+            Self::Gone => "gone",
+            Self::NotSigned => "not_signed",
+            Self::OtherVersion => "other_version",
+            Self::OtherContent => "other_content",
+            Self::NotTold => "not_told",
+        }
+    }
 }
 
 /// What is known of a device where firmware is concerned.

@@ -120,7 +120,7 @@ fn no_profiles(
     registry: &Arc<Registry>,
     data_models: &Arc<DataModels>,
     (holds, equipments): (&Arc<Holds>, &Arc<Equipments>),
-    provisioner: &Arc<Provisioner>,
+    (provisioner, upgrades): (&Arc<Provisioner>, &Arc<Upgrades>),
     vault: &Vault,
     prometheus: &prometheus::Registry,
 ) -> (Arc<Plans>, Arc<Keeper>) {
@@ -132,6 +132,7 @@ fn no_profiles(
         profiles: Arc::clone(&profiles),
         provisioner: Arc::clone(provisioner),
         equipments: Arc::clone(equipments),
+        upgrades: Arc::clone(upgrades),
         clock,
     });
     let parts = KeeperParts {
@@ -283,7 +284,7 @@ impl Scene {
             &registry,
             &data_models,
             (&holds, &equipments),
-            &provisioner,
+            (&provisioner, &upgrades),
             &vault,
             &prometheus,
         );
