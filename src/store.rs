@@ -234,8 +234,8 @@ pub trait Store: Send + Sync + 'static {
     async fn usage(&self) -> Result<Usage, ReadError>;
 
     /// Removes events up to `to` that were recorded before `older_than`, at most `rows_max`, oldest
-    /// first and none behind one that stays; returns how many. Sequences go on where they were,
-    /// even when no event is left.
+    /// first and none behind one that stays; returns how many. What was committed together may stay
+    /// until all of it may go. Sequences go on where they were, even when no event is left.
     async fn trim(
         &self,
         to: Position,

@@ -26,6 +26,7 @@ mod provision;
 mod readers;
 mod rollouts;
 mod room;
+mod run;
 mod steering;
 mod tasks;
 
