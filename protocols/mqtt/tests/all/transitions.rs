@@ -1,9 +1,11 @@
 //! One test for each arrow of the session's machine, but those of commands.
 
-use crate::desk::{Desk, IMEI, connect, encoded, grant, id, publish};
+use crate::desk::{
+    Desk, IMEI, ack, connect, encoded, grant, id, persisting, publish, subscribe, unsubscribe,
+};
 use model::{Fact, Settlement};
 use mqtt::message::{Connect, Packet, PublishDelivery, QoS, Version, Will};
-use mqtt::{CloseReason, ConnackCode, ProtocolError, Refusal};
+use mqtt::{CloseReason, ConnackCode, Properties, ProtocolError, Refusal};
 use std::time::Duration;
 
 fn data(desk: &Desk, index: usize) -> &str {
@@ -15,7 +17,13 @@ fn data(desk: &Desk, index: usize) -> &str {
 
 /// A board with a will, which the ACL allows or not.
 fn connect_with_will(desk: &mut Desk, topic: &str) {
-    let will = Will { topic, payload: b"gone", qos: QoS::AtLeastOnce, retain: false };
+    let will = Will {
+        topic,
+        payload: b"gone",
+        qos: QoS::AtLeastOnce,
+        retain: false,
+        properties: Properties::EMPTY,
+    };
     desk.send(&Packet::Connect(Box::new(Connect { will: Some(will), ..connect(IMEI) })));
     desk.grant();
 }
@@ -81,12 +89,13 @@ fn versions_are_spoken_or_refused_by_connack() {
     desk.commit();
     assert_eq!(desk.written(), [0x20, 2, 0, 0]);
 
-    for level in [5, 3, 0x84, 0] {
+    let (old, new) = ([0x20, 2, 0, 1].as_slice(), [0x20, 3, 0, 0x84, 0].as_slice());
+    for (level, said) in [(3, old), (0x84, old), (0, old), (6, new), (0x7F, new)] {
         let mut desk = Desk::new();
         let mut bytes = encoded(&Packet::Connect(Box::new(connect(IMEI))));
         bytes[8] = level;
         desk.bytes(&bytes);
-        assert_eq!(desk.written(), [0x20, 2, 0, 1], "level {level}");
+        assert_eq!(desk.written(), said, "level {level}");
         assert_eq!(desk.closed, Some(CloseReason::Refused(ConnackCode::UnacceptableVersion)));
     }
 }
@@ -117,8 +126,8 @@ fn session_present_is_said_only_where_it_may_be() {
         let mut desk = Desk::new();
         let packet = Connect { clean_session, version, ..connect(IMEI) };
         desk.send(&Packet::Connect(Box::new(packet)));
-        let resumed = mqtt::Grant { session_present: true, ..grant() };
-        desk.session.authenticated(resumed, desk.now);
+        let state = mqtt::SessionState { expiry_s: 86_400, ..mqtt::SessionState::default() };
+        desk.session.authenticated(persisting(Some(state)), desk.now);
         desk.drain();
         desk.commit();
         assert_eq!(desk.written(), [0x20, 2, said, 0], "{clean_session} {version:?}");
@@ -182,11 +191,11 @@ fn a_qos_2_publish_is_taken_once_until_released() {
     desk.send(&packet);
     assert_eq!(desk.written(), [0x50, 2, 0, 9], "known, so answered at once");
     assert!(desk.facts.is_empty());
-    desk.send(&Packet::Pubrel(id(9)));
+    desk.send(&Packet::Pubrel(ack(9)));
     assert_eq!(desk.written(), [0x70, 2, 0, 9]);
     desk.send(&packet);
     assert_eq!(desk.happened(), ["telemetry.received"], "released: a new message");
-    desk.send(&Packet::Pubrel(id(77)));
+    desk.send(&Packet::Pubrel(ack(77)));
     assert_eq!(desk.written(), [0x70, 2, 0, 77]);
 }
 
@@ -229,12 +238,12 @@ fn subscriptions_are_granted_cut_or_refused() {
         ("boards/999/down/#", QoS::AtLeastOnce),
         ("$SYS/#", QoS::AtMostOnce),
     ];
-    desk.send(&Packet::Subscribe { packet_id: id(5), filters });
-    assert_eq!(desk.written(), [0x90, 7, 0, 5, 1, 0, 1, 0x80, 0x80]);
+    desk.send(&subscribe(5, filters));
+    assert_eq!(desk.written(), [0x90, 7, 0, 5, 2, 0, 1, 0x80, 0x80]);
     assert_eq!(desk.refusals, [Refusal::Subscription]);
     assert_eq!(desk.subscribed, 1);
 
-    desk.send(&Packet::Unsubscribe { packet_id: id(6), filters: vec!["#", "never"] });
+    desk.send(&unsubscribe(6, vec!["#", "never"]));
     assert_eq!(desk.written(), [0xB0, 2, 0, 6]);
 }
 
@@ -246,7 +255,7 @@ fn mqtt_3_1_is_refused_a_subscription_in_silence() {
     desk.grant();
     desk.commit();
     desk.written();
-    desk.send(&Packet::Subscribe { packet_id: id(1), filters: vec![("a", QoS::AtLeastOnce)] });
+    desk.send(&subscribe(1, vec![("a", QoS::AtLeastOnce)]));
     assert_eq!(desk.written(), [0x90, 3, 0, 1, 1]);
     assert_eq!(desk.refusals, [Refusal::Subscription]);
     let topic = mqtt::Topic::parse("a", mqtt::TopicLimits::default()).unwrap();
@@ -348,7 +357,13 @@ fn without_presence_the_welcome_is_immediate() {
 fn nothing_printed_says_who_or_what() {
     let mut desk = Desk::new();
     let number = "+254711000001";
-    let will = Will { topic: "customer_mngt", payload: b"x", qos: QoS::AtMostOnce, retain: false };
+    let will = Will {
+        topic: "customer_mngt",
+        payload: b"x",
+        qos: QoS::AtMostOnce,
+        retain: false,
+        properties: Properties::EMPTY,
+    };
     let packet =
         Connect { username: Some(number), client_id: number, will: Some(will), ..connect(number) };
     desk.send(&Packet::Connect(Box::new(packet.clone())));
