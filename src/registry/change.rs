@@ -127,6 +127,7 @@ impl Registry {
             | Operation::PutUpload(_)
             | Operation::RemoveUpload { .. }
             | Operation::Equipment(_)
+            | Operation::PutBoard(_)
             | Operation::PutTask(_)
             | Operation::ChangeTask(_)
             | Operation::TrimTasks { .. } => {}
