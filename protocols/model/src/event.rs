@@ -64,7 +64,9 @@ impl EventType {
     pub const DEVICE_IDENTITY_MISMATCHED: Self = Self("lastmile.device.identity_mismatched");
     /// A board sent data.
     pub const TELEMETRY_RECEIVED: Self = Self("lastmile.telemetry.received");
-    /// A board's last will was published.
+    /// A program published a message; its subject is no device but `program:<token>`.
+    pub const MESSAGE_PUBLISHED: Self = Self("lastmile.message.published");
+    /// A last will was published.
     pub const WILL_PUBLISHED: Self = Self("lastmile.will.published");
     /// A caller dialled.
     pub const USSD_STARTED: Self = Self("lastmile.ussd.started");
