@@ -3,9 +3,9 @@
 use super::access::{Authorised, need};
 use super::problem::ProblemBody;
 use super::{
-    ApiState, approvals, audit, checks, commands, credentials, customers, dead_letters, devices,
-    equipment, events, groups, health, holds, images, metrics, naming, parameters, plans, profiles,
-    provision, rollouts, sinks, tasks, tokens, trace, uploads, wake, wifi,
+    ApiState, approvals, audit, boards, checks, commands, credentials, customers, dead_letters,
+    devices, equipment, events, groups, health, holds, images, metrics, naming, parameters, plans,
+    profiles, provision, rollouts, sinks, tasks, tokens, trace, uploads, wake, wifi,
 };
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
@@ -36,6 +36,9 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(devices::list))
         .routes(routes!(devices::show))
         .routes(routes!(devices::claim))
+        .routes(routes!(boards::set_status))
+        .routes(routes!(boards::put))
+        .routes(routes!(boards::history))
         .routes(routes!(checks::show))
         .routes(routes!(parameters::list))
         .routes(routes!(wake::wake))

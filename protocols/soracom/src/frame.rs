@@ -69,6 +69,13 @@ impl Object {
         self.fields.iter().map(|(name, value)| (&**name, value.get()))
     }
 
+    /// The same without the fields of these names.
+    #[must_use]
+    pub fn without(&self, names: &[&str]) -> Self {
+        let kept = self.fields.iter().filter(|(name, _)| !names.contains(&&**name));
+        Self { fields: kept.cloned().collect() }
+    }
+
     /// How many fields there are.
     pub fn len(&self) -> usize {
         self.fields.len()
@@ -142,6 +149,9 @@ mod tests {
         assert_eq!(format!("{object:?}"), "Object(4 fields)");
         let names: Vec<_> = object.iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["a", "b", "c", "d"]);
+        let fewer = object.without(&["b", "x", "d"]);
+        let names: Vec<_> = fewer.iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["a", "c"]);
     }
 
     #[test]

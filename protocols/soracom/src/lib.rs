@@ -19,7 +19,7 @@ mod translate;
 
 pub use error::{FieldFault, Unreadable};
 pub use frame::Object;
-pub use message::{Message, Net, UNWRAPPED_LEN_MAX, is_same_imei, unwrap_payload};
+pub use message::{Message, Net, UNWRAPPED_LEN_MAX, is_same_imei, unwrap_payload, whole_imei};
 pub use options::{InUseOn, Options, ReadyOn};
 pub use report::Report;
 pub use status::{Actor, Claim, Refusal, SimStatus, Status, Verdict, decide};

@@ -40,6 +40,26 @@ pub fn is_same_imei(one: &str, other: &str) -> bool {
         || matches!((one.get(..14), other.get(..14)), (Some(one), Some(other)) if one == other)
 }
 
+/// The whole number of a modem, with the check digit that its first 14 digits have: as a label says it,
+/// and as we name boards. `None` where the number is whole and its check digit is wrong.
+pub fn whole_imei(imei: &str) -> Option<String> {
+    if !(14..=16).contains(&imei.len()) || !imei.bytes().all(|it| it.is_ascii_digit()) {
+        return None;
+    }
+    // 3GPP TS 23.003 B.2: every other digit is doubled, and the sum of all digits brought to a ten.
+    let doubled = |(index, byte): (usize, u8)| {
+        let digit = u32::from(byte - b'0') << (index % 2);
+        digit / 10 + digit % 10
+    };
+    let sum: u32 = imei.bytes().take(14).enumerate().map(doubled).sum();
+    let check = char::from_digit((10 - sum % 10) % 10, 10)?;
+    match imei.get(14..) {
+        // In place of the check digit networks put a zero.
+        Some(last) if imei.len() == 15 && last != "0" && !last.contains(check) => None,
+        _ => Some(format!("{}{check}", &imei[..14])),
+    }
+}
+
 /// What a board sent, with what came around it.
 #[derive(Clone, Debug, Default)]
 pub struct Message {
@@ -244,6 +264,17 @@ mod tests {
         assert!(is_same_imei("490154203237518", "49015420323751"));
         assert!(!is_same_imei("490154203237518", "490154203237528"));
         assert!(!is_same_imei("4901", "4901542"));
+    }
+
+    #[test]
+    fn a_whole_imei_has_its_check_digit() {
+        for text in ["490154203237518", "490154203237510", "49015420323751", "4901542032375107"] {
+            assert_eq!(whole_imei(text).as_deref(), Some("490154203237518"), "{text}");
+        }
+        assert_eq!(whole_imei("352099001761480").as_deref(), Some("352099001761481"));
+        for text in ["490154203237517", "4901542032375", "49015420323751x", ""] {
+            assert_eq!(whole_imei(text), None, "{text}");
+        }
     }
 
     #[test]
