@@ -119,9 +119,10 @@ impl Boards {
         } else {
             (event.device.clone(), self.of_connection(event), "connection", None)
         };
-        let bare = if is_program { head.without(&CONTENT) } else { head.clone() };
+        let bare = is_program.then(|| head.without(&CONTENT).to_text());
+        let bare = bare.as_deref().unwrap_or(event.data.as_str());
         let rules = &self.options.rules;
-        let data = normalise(&bare, &message, &trusted, asserted_ms, event.time, rules);
+        let data = normalise(bare, &message, &trusted, asserted_ms, event.time, rules);
         let told = Told {
             tenant: event.tenant.clone(),
             device,
@@ -147,7 +148,8 @@ impl Boards {
         let message = message.unwrap_or_default();
         let report = Report::of(&message.fields);
         let (trusted, rules) = (&sender.net, &self.options.rules);
-        let data = normalise(&head, &message, trusted, sender.device_ms, event.time, rules);
+        let (text, device_ms) = (event.data.as_str(), sender.device_ms);
+        let data = normalise(text, &message, trusted, device_ms, event.time, rules);
         let told = Told {
             tenant: event.tenant.clone(),
             device: event.device.clone(),

@@ -76,6 +76,15 @@ impl Object {
         Self { fields: kept.cloned().collect() }
     }
 
+    /// The object as a text, each field as it was sent.
+    pub fn to_text(&self) -> String {
+        let field = |(name, raw): (&str, &str)| {
+            let name = serde_json::to_string(name).expect("a string is representable in JSON");
+            format!("{name}:{raw}")
+        };
+        format!("{{{}}}", self.iter().map(field).collect::<Vec<_>>().join(","))
+    }
+
     /// How many fields there are.
     pub fn len(&self) -> usize {
         self.fields.len()
@@ -152,6 +161,7 @@ mod tests {
         let fewer = object.without(&["b", "x", "d"]);
         let names: Vec<_> = fewer.iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["a", "c"]);
+        assert_eq!(fewer.to_text(), r#"{"a":1.50,"c":"\u00e9"}"#);
     }
 
     #[test]

@@ -10,24 +10,23 @@ use jiff::Timestamp;
 /// found in the payload alone.
 pub const RESERVED: [&str; 3] = ["timestamp", "net", "device_ts"];
 
-/// Writes the normalised event: all of `head`, every field of the payload at the top, `timestamp`
+/// Writes the normalised event: `head`, a JSON object, byte for byte, then every field of the payload at the top, `timestamp`
 /// (when we took it in, `yyyy.MM.dd HH:mm:ss` in the zone), `net` (what is trusted of who sent it)
 /// and, where the network said when, `device_ts` in milliseconds since 1970.
 ///
 /// The names of `head` are its own: nothing that a board sends can stand in their place.
 pub fn normalise(
-    head: &Object,
+    head: &str,
     message: &Message,
     trusted: &Net,
     device_ms: Option<i64>,
     ingest: Timestamp,
     options: &Options,
 ) -> String {
-    let mut fields = Fields(String::from("{"));
-    let is_ours = |name: &str| RESERVED.contains(&name);
-    head.iter().filter(|(name, _)| !is_ours(name)).for_each(|(name, raw)| fields.push(name, raw));
+    let names = Object::parse(head.as_bytes()).unwrap_or_default();
+    let mut fields = Fields(head.strip_suffix('}').unwrap_or("{").to_owned());
     for (name, raw) in message.fields.iter() {
-        if !is_ours(name) && !head.has(name) {
+        if !RESERVED.contains(&name) && !names.has(name) {
             fields.push(name, raw);
         }
     }
@@ -119,9 +118,7 @@ mod tests {
         Net { imei: known(imei), imsi: known(imsi) }
     }
 
-    fn head() -> Object {
-        Object::parse(br#"{"topic":"customer_mngt","qos":1,"payload":{}}"#).unwrap()
-    }
+    const HEAD: &str = r#"{"topic":"customer_mngt","qos":1,"payload": {}}"#;
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
@@ -135,7 +132,7 @@ mod tests {
         )
         .unwrap();
         let written = normalise(
-            &head(),
+            HEAD,
             &message,
             &net("490154203237518", "440525060010923"),
             Some(1_653_891_795_421),
@@ -145,7 +142,7 @@ mod tests {
         assert_eq!(
             written,
             concat!(
-                r#"{"topic":"customer_mngt","qos":1,"payload":{},"imei":"490154203237518","STATUS":0,"t":1.50,"#,
+                r#"{"topic":"customer_mngt","qos":1,"payload": {},"imei":"490154203237518","STATUS":0,"t":1.50,"#,
                 r#""timestamp":"2027.01.01 00:04:05","#,
                 r#""net":{"imsi":"440525060010923","imei":"490154203237518"},"device_ts":1653891795421}"#
             )
@@ -157,7 +154,7 @@ mod tests {
         let options = Options { zone: TimeZone::UTC, ..Options::default() };
         let message = Message::parse(br#"{"a\"b":1}"#).unwrap();
         let written = normalise(
-            &Object::default(),
+            "{}",
             &message,
             &Net::default(),
             None,

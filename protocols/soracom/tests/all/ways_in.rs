@@ -13,7 +13,7 @@ fn net() -> Net {
     Net { imei: Some("490154203237518".into()), imsi: Some("295000012345678".into()) }
 }
 
-fn written(head: &Object, message: &Message) -> Map<String, Value> {
+fn written(head: &str, message: &Message) -> Map<String, Value> {
     let ingest: Timestamp = INGEST.parse().unwrap();
     let options = Options::default();
     let text = normalise(head, message, &net(), message.asserted_ms, ingest, &options);
@@ -86,12 +86,13 @@ proptest! {
     /// S0-10, S0-11: one result, with every field of the payload at the top and ours on top of them.
     #[test]
     fn every_way_in_has_one_result(payload in payloads()) {
-        let head = Object::parse(br#"{"topic":"customer_mngt","qos":1}"#).unwrap();
+        let head = r#"{"topic":"customer_mngt","qos":1}"#;
+        let names = Object::parse(head.as_bytes()).unwrap();
         for way in ways(&payload) {
             let message = Message::parse(way.to_string().as_bytes()).unwrap();
-            let written = written(&head, &message);
+            let written = written(head, &message);
             for (name, value) in payload.as_object().unwrap() {
-                if !RESERVED.contains(&name.as_str()) && !head.has(name) {
+                if !RESERVED.contains(&name.as_str()) && !names.has(name) {
                     prop_assert_eq!(&written[name], value);
                 }
             }
@@ -110,7 +111,7 @@ proptest! {
         if let Ok(message) = Message::parse(&bytes) {
             let report = Report::of(&message.fields);
             let _ = mismatches(&message, &report, &net());
-            written(&Object::default(), &message);
+            written("{}", &message);
         }
     }
 
@@ -124,7 +125,7 @@ proptest! {
         let place = place.index(bytes.len());
         bytes[place] = with;
         if let Ok(message) = Message::parse(&bytes) {
-            let written = written(&Object::default(), &message);
+            let written = written("{}", &message);
             prop_assert_eq!(&written["timestamp"], "2026.11.21 18:30:15");
         }
     }
