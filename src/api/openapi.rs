@@ -36,9 +36,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(devices::list))
         .routes(routes!(devices::show))
         .routes(routes!(devices::claim))
-        .routes(routes!(boards::set_status))
-        .routes(routes!(boards::put))
-        .routes(routes!(boards::history))
+        .merge(of_boards())
         .routes(routes!(checks::show))
         .routes(routes!(parameters::list))
         .routes(routes!(wake::wake))
@@ -102,6 +100,14 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(health::startupz))
+}
+
+/// The calls of the life of boards.
+fn of_boards() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(boards::set_status))
+        .routes(routes!(boards::put))
+        .routes(routes!(boards::history))
 }
 
 /// The document, as it is served and as `openapi.json` beside this file holds it.

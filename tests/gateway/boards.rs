@@ -28,11 +28,10 @@ pub(crate) fn trials() -> Vec<Trial> {
 fn publish(daemon: &Daemon, version: &str, topic: &str, payload: &Value) {
     let (port, secret) = (daemon.ports.mqtt.to_string(), daemon.enrolment());
     let payload = payload.to_string();
-    let arguments = [
-        ["-p", &port, "-V", version, "-q", "1"].as_slice(),
-        &["-u", "enrol", "-P", &secret, "-i", IMEI, "-t", topic, "-m", &payload],
-    ];
-    programs::succeed("mosquitto_pub", &arguments.concat(), b"");
+    let server = ["-p", &port, "-V", version, "-u", "enrol", "-P", &secret, "-i", IMEI];
+    let message = ["-q", "1", "-t", topic, "-m", &payload];
+    let arguments = [server.as_slice(), &message].concat();
+    programs::succeed("mosquitto_pub", &arguments, b"");
 }
 
 fn show(daemon: &Daemon) -> Value {
