@@ -3,6 +3,7 @@
 use super::delivery::Networks;
 use super::{Core, StartError, first_start};
 use crate::api::Access;
+use crate::boards::{self, BoardOptions, Boards};
 use crate::clock::Clock;
 use crate::commands::Desk;
 use crate::credentials::Credentials;
@@ -52,7 +53,8 @@ pub(super) fn join(
     let holds = Arc::new(Holds::new(changes_max, counted));
     let desk = ground.desk(&lines, &holds, wake);
     let exchange = ground.exchange(settings, &lines)?;
-    let pipeline = ground.pipeline(&desk, &exchange);
+    let boards = ground.boards(settings)?;
+    let pipeline = ground.pipeline(&desk, &exchange, &boards);
     let access = Access::new(ground.vault.clone(), config.roles.clone());
     let data_models = ground.data_models()?;
     let (tasks, equipments) = ground.business(settings)?;
@@ -88,6 +90,7 @@ pub(super) fn join(
         desk,
         exchange,
         pipeline,
+        boards,
         credentials,
         traces: Arc::default(),
         access: Arc::new(access),
@@ -132,10 +135,27 @@ impl Ground {
         Ok(Exchange::new(parts, exchange_options(&settings.config.mqtt)))
     }
 
-    fn pipeline(&self, desk: &Arc<Desk>, exchange: &Arc<Exchange>) -> Arc<Pipeline> {
+    fn pipeline(
+        &self,
+        desk: &Arc<Desk>,
+        exchange: &Arc<Exchange>,
+        boards: &Arc<Boards>,
+    ) -> Arc<Pipeline> {
         let (registry, desk) = (Arc::clone(&self.registry), Arc::clone(desk));
         let pipeline = Pipeline::new(self.writer.clone(), registry, desk, self.clock);
-        Arc::new(pipeline.with_exchange(Arc::clone(exchange)))
+        let pipeline = pipeline.with_exchange(Arc::clone(exchange));
+        Arc::new(pipeline.with_boards(Arc::clone(boards)))
+    }
+
+    fn boards(&self, settings: &Settings) -> Result<Arc<Boards>, StartError> {
+        let parts = boards::Parts {
+            store: Arc::clone(&self.store),
+            writer: self.writer.clone(),
+            registry: Arc::clone(&self.registry),
+            clock: self.clock,
+            metrics: boards::Metrics::new(self.metrics.registry())?,
+        };
+        Ok(Arc::new(Boards::new(parts, BoardOptions::new(&settings.config.boards)?)))
     }
 
     fn credentials(&self, settings: &Settings, first: &first_start::Secrets) -> Arc<Credentials> {
