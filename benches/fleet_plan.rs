@@ -8,6 +8,7 @@
 use jiff::Timestamp;
 use lastmile::clock::Clock;
 use lastmile::data_models::{self, DataModels};
+use lastmile::equipment::{self, Equipments};
 use lastmile::plans::{FleetRequest, Plans, PlansParts, Which};
 use lastmile::profiles::{Loaded, Profiles, Texts};
 use lastmile::provisioner::{self, Provisioner};
@@ -149,6 +150,7 @@ fn plans(
     let bounds = lastmile::upgrades::UpgradeOptions::new(&config, Vec::new());
     let upgrades =
         lastmile::upgrades::Upgrades::new(upgrades, bounds, &prometheus::Registry::new()).unwrap();
+    let equipments = Arc::new(equipments(store, writer, registry, vault, clock));
     let parts = provisioner::Parts {
         store: Arc::clone(store),
         writer: writer.clone(),
@@ -156,8 +158,8 @@ fn plans(
         data_models: Arc::clone(models),
         profiles: Arc::clone(&profiles),
         holds: Arc::default(),
-        equipments: Arc::default(),
-        upgrades,
+        equipments: Arc::clone(&equipments),
+        upgrades: Arc::clone(&upgrades),
         wakes,
         clock,
     };
@@ -168,8 +170,31 @@ fn plans(
         data_models: Arc::clone(models),
         profiles,
         provisioner: Arc::new(Provisioner::new(parts, vault, 5, counted)),
-        equipments: Arc::default(),
+        equipments,
+        upgrades,
         clock,
+    })
+}
+
+/// Our own, of which nothing is known.
+fn equipments(
+    store: &Arc<dyn Store>,
+    writer: &Writer,
+    registry: &Arc<Registry>,
+    vault: &Vault,
+    clock: Clock,
+) -> Equipments {
+    let counted = lastmile::tasks::Metrics::new(&prometheus::Registry::new()).unwrap();
+    Equipments::new(equipment::Parts {
+        store: Arc::clone(store),
+        writer: writer.clone(),
+        registry: Arc::clone(registry),
+        vault: vault.clone(),
+        clock,
+        tasks: lastmile::tasks::Tasks::new(Arc::clone(store), writer.clone(), clock, counted),
+        metrics: equipment::Metrics::new(&prometheus::Registry::new()).unwrap(),
+        claim_networks: Vec::new(),
+        hub: None,
     })
 }
 

@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::holds::Holds;
 use crate::lines::Lines;
 use crate::registry::Registry;
-use crate::store::{AuditEntry, Operation, OperationError, ReadError, Store, WriteError, Writer};
+use crate::store::{Operation, OperationError, ReadError, Store, WriteError, Writer};
 use dashmap::DashMap;
 use jiff::{SignedDuration, Timestamp};
 use model::{Command, CommandChange, CommandId, CommandKind, CommandState, DeviceId, Json, Tenant};
@@ -369,15 +369,8 @@ fn audit(command: &Command, action: &str, actor: &str, time: Timestamp) -> Opera
         device: &'a DeviceId,
         kind: &'a str,
     }
-    Operation::Audit(AuditEntry {
-        sequence: 0,
-        tenant: command.tenant.clone(),
-        time,
-        actor: actor.into(),
-        action: action.into(),
-        subject: command.id.as_str().into(),
-        detail: Json::of(&Detail { device: &command.device, kind: command.kind.as_str() }),
-    })
+    let detail = Json::of(&Detail { device: &command.device, kind: command.kind.as_str() });
+    Operation::audit(&command.tenant, time, actor, action, command.id.as_str(), detail)
 }
 
 #[cfg(test)]

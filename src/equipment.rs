@@ -7,7 +7,8 @@
 //!
 //! Enrolled is not claimed: one leaked enrolment secret lets anyone be any router. So a serial's
 //! secrets belong to one device: the first that comes with it, or the one that an
-//! operator names. A second one is told nothing, and an event says so.
+//! operator names. A unit has several names, and they belong together: a second device that says any
+//! of them is told nothing, and an event says so.
 
 mod claim;
 mod embedded;
@@ -36,7 +37,8 @@ use crate::store::{EquipmentChange, Operation, ReadError, Store, WriteError, Wri
 use crate::tasks::Tasks;
 use config::Cidr;
 use jiff::{SignedDuration, Timestamp};
-use model::{DeviceId, Json, Now, Tenant};
+use model::{DeviceId, Now, Tenant};
+use provisioning::equipment::Activated;
 use provisioning::{Equipment, Subject, equipment};
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,14 +48,13 @@ use std::time::Duration;
 const EMBEDDED_FRESH: Duration = Duration::from_secs(86_400);
 /// For how long it need not be looked whether the embedded backend knows a device by now.
 const UNKNOWN_FRESH: Duration = Duration::from_secs(3_600);
-/// Most names of one device that an operator's claim takes over.
+/// Most names of one device that are held for it, beside those of its document.
 const NAMES_HELD_MAX: usize = 8;
 /// The pause before values are asked for again when our own store did not give them.
 const STORE_PAUSE: Duration = Duration::from_secs(30);
 
 /// Who answers for equipment.
-#[derive(Default)]
-pub struct Equipments(Option<Box<Inner>>);
+pub struct Equipments(Box<Inner>);
 
 /// What it stands on.
 pub struct Parts {
@@ -112,8 +113,6 @@ pub enum Values {
         version: u64,
         /// Whether they are the last that are known, because the business did not answer.
         is_stale: bool,
-        /// Until when they need not be asked for again.
-        fresh_until: Timestamp,
     },
     /// It does not know the device.
     Unknown,
@@ -142,29 +141,26 @@ struct Found {
     name: Box<str>,
     /// The name under which it was found, in the one spelling.
     key: Box<str>,
-    /// The device that holds it.
-    holder: Option<DeviceId>,
     /// Who says that the device may have it, for the audit trail.
     by: &'static str,
-    /// When the hub is asked again, of what it said last while it does not answer.
-    retry_in: Option<Duration>,
+    /// Whether it is what the hub said last, while it does not answer.
+    is_stale: bool,
     /// For how long it need not be asked for again, not even at the device's next Inform.
     fresh: Duration,
 }
 
 impl std::fmt::Debug for Equipments {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let kind = match self.0.as_deref().map(|inner| &inner.source) {
-            None => "nobody",
-            Some(Source::Embedded(_)) => "embedded",
-            Some(Source::Hub(_)) => "hub",
+        let kind = match self.0.source {
+            Source::Embedded(_) => "embedded",
+            Source::Hub(_) => "hub",
         };
         write!(f, "Equipments({kind})")
     }
 }
 
 impl Equipments {
-    /// Joins the parts. The default is nobody, who knows no device: for tests.
+    /// Joins the parts.
     pub fn new(parts: Parts) -> Self {
         let Parts { store, writer, registry, vault, clock, tasks, metrics, claim_networks, hub } =
             parts;
@@ -176,7 +172,7 @@ impl Equipments {
                 Source::Hub(hub)
             }
         };
-        Self(Some(Box::new(Inner {
+        Self(Box::new(Inner {
             store,
             writer,
             registry,
@@ -188,54 +184,64 @@ impl Equipments {
             source,
             fresh: Fresh::default(),
             refusals: Refusals::default(),
-        })))
+        }))
     }
 
     /// Takes over from the store which names the embedded backend knows; at start.
     pub async fn load(&self) -> Result<(), ReadError> {
-        match self.0.as_deref() {
-            Some(Inner { source: Source::Embedded(embedded), store, .. }) => {
-                embedded.load(&**store).await
-            }
-            _ => Ok(()),
+        match &self.0.source {
+            Source::Embedded(embedded) => embedded.load(&*self.0.store).await,
+            Source::Hub(_) => Ok(()),
         }
     }
 
-    /// Which state of the values a device was given last and until when that holds, from memory alone;
-    /// version 0: the business has none for it. `None`: they are to be [asked for](Self::values).
-    pub fn fresh(&self, tenant: &Tenant, device: &DeviceId, now: Now) -> Option<(u64, Timestamp)> {
-        let inner = self.0.as_deref()?;
+    /// Which state of the values a device was given last, from memory alone; 0: the business has none
+    /// for it. `None`: they are to be [asked for](Self::values).
+    pub fn fresh(&self, tenant: &Tenant, device: &DeviceId, now: Now) -> Option<u64> {
+        let inner = &*self.0;
         let (version, until) = inner.fresh.get(tenant, device)?;
-        let left = until.since(now.monotonic);
-        if left > Duration::ZERO {
-            return Some((version, later(now.wall, left)));
-        }
-        // There is nothing better to be had; one a second looks whether there is by now.
-        match &inner.source {
-            Source::Hub(hub) if hub.refuses() => Some((version, later(now.wall, hub::PROBE_EVERY))),
-            _ => None,
-        }
+        // While the hub refuses there is nothing better to be had; one a second looks whether there is
+        // by now.
+        let is_best = || matches!(&inner.source, Source::Hub(hub) if hub.refuses());
+        (until.since(now.monotonic) > Duration::ZERO || is_best()).then_some(version)
     }
 
     /// What the business says of a device: asked for, within the operator's timeout. What a hub said
     /// last stands in where it does not answer. A first document claims the equipment for the device,
     /// on disk and in the registry, before this returns.
     pub async fn values(&self, tenant: &Tenant, subject: &Subject<'_>, now: Now) -> Values {
-        let Some(inner) = self.0.as_deref() else { return Values::Unknown };
+        let inner = &*self.0;
         let device = subject.id;
+        // What is changed from here on was not asked for.
+        let changes = inner.fresh.changes(tenant, device);
         inner.claim_by_network(tenant, device).await;
         let keys = inner.keys(tenant, subject);
         // Boxed: what calls out is large, and most sessions do not come here.
-        let found = match &inner.source {
+        let (found, unknown_fresh) = match &inner.source {
             Source::Embedded(embedded) => {
-                Box::pin(inner.look_up(embedded, tenant, device, &keys, now)).await
+                let found = Box::pin(inner.look_up(embedded, tenant, device, &keys, now)).await;
+                (found, UNKNOWN_FRESH)
             }
-            Source::Hub(hub) => Box::pin(inner.ask(hub, tenant, subject, &keys, now)).await,
+            Source::Hub(hub) => {
+                let found = Box::pin(inner.ask(hub, tenant, subject, &keys, changes, now)).await;
+                (found, hub::UNKNOWN_FRESH)
+            }
         };
-        match found {
-            Ok(found) => inner.admit(tenant, device, found, now).await,
-            Err(values) => values,
+        let (values, fresh) = match found {
+            Ok(found) => inner.admit(tenant, device, &keys, found, now).await,
+            Err(Values::Unknown) => (Values::Unknown, Some((0, unknown_fresh))),
+            Err(values) => (values, None),
+        };
+        if let Some((version, fresh)) = fresh {
+            inner.fresh.put(tenant, device, (version, now.monotonic + fresh), changes);
         }
+        values
+    }
+
+    /// Counts the changes of what a device is to be given: while the number is the same, what was
+    /// [asked for](Self::values) is what the business says.
+    pub fn changes(&self, tenant: &Tenant, device: &DeviceId) -> u32 {
+        self.0.fresh.changes(tenant, device)
     }
 
     /// What is known here of a device's values: nobody is asked, and nothing claimed. For plans.
@@ -245,7 +251,7 @@ impl Equipments {
         subject: &Subject<'_>,
         now: Now,
     ) -> Option<Arc<Equipment>> {
-        let inner = self.0.as_deref()?;
+        let inner = &*self.0;
         let keys = inner.keys(tenant, subject);
         let found = match &inner.source {
             Source::Embedded(embedded) => {
@@ -258,23 +264,23 @@ impl Equipments {
 
     /// The devices that a name of equipment may mean, in any of its spellings.
     pub fn devices_of(&self, tenant: &Tenant, name: &str) -> Vec<DeviceId> {
-        match (self.0.as_deref(), equipment::key(name)) {
-            (Some(inner), Some(key)) => inner.meant_by(tenant, &key),
-            _ => Vec::new(),
-        }
+        let key = equipment::key(name);
+        key.map_or_else(Vec::new, |key| self.0.meant_by(tenant, &key))
     }
 
-    /// What gives a device's serials to it, from whoever holds them: an operator says that it is the
-    /// one. Nothing where it has them.
+    /// What gives a device's serials to it, with the equipment that is known under them, from whoever
+    /// holds them: an operator says that it is the one. Nothing where it has them.
     pub async fn take_over(&self, device: &Device) -> Result<Vec<Operation>, ReadError> {
-        let Some(inner) = self.0.as_deref() else { return Ok(Vec::new()) };
+        let inner = &*self.0;
         let (tenant, at) = (&device.tenant, inner.clock.now().wall);
         let mut operations = Vec::new();
-        for serial in equipment::keys(&device.facts).into_iter().take(NAMES_HELD_MAX) {
+        for serial in inner.names_of(device).await? {
             let is_its = match inner.store.equipment_holder(tenant, &serial).await? {
                 Some(holder) => holder == device.id,
                 // The first document gives it to a device that is claimed.
-                None => device.claimed,
+                None => {
+                    device.claimed && inner.other_claimed(tenant, &device.id, &serial).is_none()
+                }
             };
             if !is_its {
                 let (tenant, device) = (tenant.clone(), device.id.clone());
@@ -288,29 +294,18 @@ impl Equipments {
     /// Has the values of a device asked for at its next session, whatever is known: it has got another
     /// name.
     pub fn forget(&self, tenant: &Tenant, device: &DeviceId) {
-        if let Some(inner) = self.0.as_deref() {
-            inner.forget(tenant, device);
-        }
+        self.0.forget(tenant, device);
     }
 
-    /// Has the business told that the device is as its profile says; kept before this returns, and
+    /// Has the business told that a device is as its profile says; kept before this returns, and
     /// delivered once for each `key`.
     pub async fn activated(
         &self,
         tenant: &Tenant,
-        device: &DeviceId,
-        serial: &str,
+        told: &Activated,
         key: &str,
-        body: Json,
     ) -> Result<(), WriteError> {
-        match self.0.as_deref() {
-            Some(inner) => inner.activated(tenant, device, serial, key, body).await,
-            None => Ok(()),
-        }
-    }
-
-    fn inner(&self) -> Option<&Inner> {
-        self.0.as_deref()
+        self.0.activated(tenant, told, key).await
     }
 }
 

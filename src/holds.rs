@@ -148,18 +148,20 @@ impl Holds {
     }
 
     /// What is to be kept when `actor` agrees; it holds once that is [committed](Mirror::committed).
+    /// `is_author` says whether he may be whom a token of the tenant `default` stands for.
     ///
     /// # Errors
     ///
-    /// When there is nothing of that name to agree to, or he made the change himself.
+    /// When there is nothing of that name to agree to, or he may have made the change himself.
     pub fn agree(
         &self,
         tenant: &Tenant,
         id: &str,
         actor: &str,
+        is_author: impl Fn(&str) -> bool,
         now: Now,
     ) -> Result<ChangeHourRow, AgreeError> {
-        self.hours.lock().agree(tenant, id, actor, now.wall)
+        self.hours.lock().agree(tenant, id, actor, is_author, now.wall)
     }
 
     /// The hours that changed since they were written last.

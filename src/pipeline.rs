@@ -3,6 +3,7 @@
 //! Facts are durable before they are known, and known before anything is decided from them. A
 //! device is answered only after the first step.
 
+use crate::boards::{Boards, Received, Sender, TRIES_MAX};
 use crate::clock::Clock;
 use crate::commands::{self, Desk};
 use crate::exchange::Exchange;
@@ -30,6 +31,7 @@ pub struct Pipeline {
     desk: Arc<Desk>,
     exchange: Option<Arc<Exchange>>,
     presence: Presence,
+    boards: Option<Arc<Boards>>,
     clock: Clock,
 }
 
@@ -55,7 +57,8 @@ impl Recorded {
 impl Pipeline {
     /// The crossing over these parts.
     pub fn new(writer: Writer, registry: Arc<Registry>, desk: Arc<Desk>, clock: Clock) -> Self {
-        Self { writer, registry, desk, exchange: None, presence: Presence::default(), clock }
+        let presence = Presence::default();
+        Self { writer, registry, desk, exchange: None, boards: None, presence, clock }
     }
 
     /// The same, which hands on what was a message on MQTT to whoever subscribed to it.
@@ -89,6 +92,12 @@ impl Pipeline {
             }
             self.presence.told();
         }
+    }
+
+    /// The same, in which boards' messages move them on in their life.
+    #[must_use]
+    pub fn with_boards(self, boards: Arc<Boards>) -> Self {
+        Self { boards: Some(boards), ..self }
     }
 
     /// Makes facts durable, then known. `Committed` means: answer the device.
@@ -184,11 +193,70 @@ impl Pipeline {
         written
     }
 
-    async fn events(&self, mut events: Vec<Event>, mut kept: Vec<Operation>) -> Settlement {
-        if events.is_empty() && kept.is_empty() {
-            return Settlement::Committed;
+    /// Makes durable what a board sent by another way than its own connection, with all that follows
+    /// from it. `Committed` means: answer whoever brought it.
+    pub async fn board_message(&self, received: &Received) -> Settlement {
+        let event = received.event(self.clock.now().wall);
+        match &self.boards {
+            Some(boards) => {
+                self.of_boards(boards, vec![event], Vec::new(), Some(&received.sender)).await
+            }
+            None => self.events(vec![event], Vec::new()).await,
         }
-        let presence = self.presence.hold(&mut events, &mut kept).await;
+    }
+
+    async fn events(&self, events: Vec<Event>, kept: Vec<Operation>) -> Settlement {
+        let of_boards = self.boards.as_ref();
+        match of_boards.filter(|it| events.iter().any(|event| it.concerns(event))) {
+            Some(boards) => self.of_boards(boards, events, kept, None).await,
+            None => {
+                let is_kept = self.keep(events, kept).await;
+                is_kept.map_or(Settlement::Refused, |()| Settlement::Committed)
+            }
+        }
+    }
+
+    /// Keeps events with what follows from them in the life of boards, computed anew where another
+    /// wrote one of these boards meanwhile.
+    async fn of_boards(
+        &self,
+        boards: &Boards,
+        events: Vec<Event>,
+        kept: Vec<Operation>,
+        sender: Option<&Sender>,
+    ) -> Settlement {
+        for _ in 0..TRIES_MAX {
+            let followed = match boards.follow(events.clone(), sender).await {
+                Ok(followed) => followed,
+                Err(error) => {
+                    error!(error = &error as &dyn std::error::Error, "a board cannot be read");
+                    return Settlement::Refused;
+                }
+            };
+            let (events, mut operations) = (followed.events.clone(), followed.operations.clone());
+            operations.extend(kept.iter().cloned());
+            match self.keep(events, operations).await {
+                Ok(()) => {
+                    boards.kept(&followed);
+                    return Settlement::Committed;
+                }
+                Err(WriteError::Refused(_)) => boards.count_conflict(),
+                Err(_) => return Settlement::Refused,
+            }
+        }
+        Settlement::Refused
+    }
+
+    /// Makes events durable together with `more`, then known.
+    async fn keep(
+        &self,
+        mut events: Vec<Event>,
+        mut more: Vec<Operation>,
+    ) -> Result<(), WriteError> {
+        if events.is_empty() && more.is_empty() {
+            return Ok(());
+        }
+        let presence = self.presence.hold(&mut events, &mut more).await;
         // Whoever speaks exists: a device's first event makes its row. One session's events are of
         // one device, so it is looked up once.
         let mut known: Option<DeviceId> = None;
@@ -207,20 +275,22 @@ impl Pipeline {
         }
         let news: Vec<Event> =
             events.iter().filter(|event| event.facts.is_some()).cloned().collect();
-        let operations = self.resets(&events);
-        let all = operations.iter().cloned().chain(kept).collect();
-        if self.write(events, all).await.is_err() {
-            self.presence.refused(presence);
-            return Settlement::Refused;
+        let mut operations = self.resets(&events);
+        operations.extend(more);
+        match self.write(events, operations.clone()).await {
+            Ok(()) => self.presence.committed(presence),
+            Err(error) => {
+                self.presence.refused(presence);
+                return Err(error);
+            }
         }
-        self.presence.committed(presence);
         for event in &news {
             self.registry.apply(event);
         }
         for operation in &operations {
             self.registry.apply_operation(operation);
         }
-        Settlement::Committed
+        Ok(())
     }
 
     /// What no longer holds of a device that comes from factory settings: what was applied to it,

@@ -6,17 +6,17 @@
 mod decided;
 mod fleet;
 
-pub use decided::DevicePlan;
+pub use decided::{DevicePlan, FirmwareObstacle, FirmwarePlan};
 pub use fleet::{Counts, FleetPlan, FleetRequest, Which};
 
 use crate::clock::Clock;
 use crate::data_models::DataModels;
 use crate::equipment::Equipments;
 use crate::profiles::{Loaded, Profiles};
-use crate::provisioner::{self, Provisioner};
+use crate::provisioner::{self, DryRun, Provisioner};
 use crate::registry::{Device, Registry};
 use crate::store::{ReadError, Store};
-use decided::Known;
+use crate::upgrades::Upgrades;
 use model::Now;
 use provisioning::Equipment;
 use std::sync::Arc;
@@ -38,6 +38,8 @@ pub struct PlansParts {
     pub provisioner: Arc<Provisioner>,
     /// What the business says of them. It is not asked.
     pub equipments: Arc<Equipments>,
+    /// Which firmware they would be given.
+    pub upgrades: Arc<Upgrades>,
     /// The time.
     pub clock: Clock,
 }
@@ -96,11 +98,19 @@ impl Plans {
         if let Some(named) = named {
             equipment = Some(Arc::new(naming(equipment.as_deref(), named, &device)));
         }
+        let upgrades = Arc::clone(&self.parts.upgrades);
         let (now, key) = (self.parts.clock.now().wall, *self.parts.provisioner.key());
         let decide = move || {
-            let known =
-                Known { model: model.as_ref(), held: &held, equipment: equipment.as_deref() };
-            decided::decide(&loaded, &device, &known, &key, now).view(&device)
+            let known = DryRun {
+                loaded: &loaded,
+                device: &device,
+                model: model.as_ref(),
+                equipment: equipment.as_deref(),
+                held: &held,
+                key: &key,
+                now,
+            };
+            decided::decide(&known, &upgrades).view(&device)
         };
         spawn_blocking(decide).await.map_err(|error| ReadError::Failed(error.into()))
     }

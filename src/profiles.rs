@@ -13,7 +13,7 @@ mod texts;
 mod trial;
 mod values;
 
-pub use keeper::{EndError, Keeper, KeeperParts, LoadError, Taken};
+pub use keeper::{EndError, Keeper, KeeperParts, LoadError, Taken, TakenAs};
 pub use metrics::Metrics;
 pub use sweep::Touched;
 pub use texts::{Loaded, Source, Texts};
@@ -54,7 +54,7 @@ pub struct Origin {
 }
 
 /// The sets that hold at one instant.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct State {
     /// For every device that is not of the trial.
     pub settled: Arc<Loaded>,
@@ -66,18 +66,6 @@ pub struct State {
     pub rejected: Option<Origin>,
     /// For how many devices each profile was when that was counted last.
     pub devices: Arc<std::collections::BTreeMap<Box<str>, usize>>,
-}
-
-impl State {
-    fn copy(&self) -> Self {
-        Self {
-            settled: Arc::clone(&self.settled),
-            origin: self.origin.clone(),
-            trial: self.trial.clone(),
-            rejected: self.rejected.clone(),
-            devices: Arc::clone(&self.devices),
-        }
-    }
 }
 
 /// A candidate and its trial.
@@ -109,9 +97,42 @@ impl Profiles {
     #[cfg(test)]
     pub(crate) fn of(set: ProfileSet) -> Self {
         let profiles = Self::default();
-        let settled = Arc::new(Loaded { set: Arc::new(set), ..Loaded::default() });
-        profiles.put(State { settled, ..State::default() });
+        profiles.settle(Arc::new(Loaded { set: Arc::new(set), ..Loaded::default() }));
         profiles
+    }
+
+    /// Has another set hold for all, for the same tests.
+    #[cfg(test)]
+    pub(crate) fn settle(&self, settled: Arc<Loaded>) {
+        self.put(State { settled, ..State::default() });
+    }
+
+    /// With a set on trial with every device beside the settled one.
+    #[cfg(test)]
+    pub(crate) fn try_out(&self, set: ProfileSet) {
+        let revision = Revision(1);
+        let trial = Trial {
+            revision,
+            actor: None,
+            began_at: Timestamp::UNIX_EPOCH,
+            state: TrialState::Running,
+            cause: None,
+            threshold: u64::MAX,
+            share: 100,
+            touched: 1,
+            canaries: 1,
+            heard: 1,
+            parameters: None,
+        };
+        let candidate = Arc::new(Loaded { set: Arc::new(set), revision, ..Loaded::default() });
+        let trial = Some(OnTrial { candidate, trial: Arc::new(trial) });
+        self.put(State { trial, ..(*self.state()).clone() });
+    }
+
+    /// What was noted of devices, in no order.
+    #[cfg(test)]
+    pub(crate) fn noted(&self) -> Vec<(Revision, Outcome)> {
+        self.take_news().into_values().collect()
     }
 
     /// Rises whenever a device may have to be decided anew: files changed, a trial began or ended.
@@ -119,23 +140,14 @@ impl Profiles {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// The profiles that hold for a device: those on trial for its share, else the settled.
+    /// The profiles that hold for a device, for who needs no values with them.
     pub fn set_for(&self, tenant: &Tenant, device: &DeviceId) -> Arc<ProfileSet> {
         Arc::clone(&self.loaded_for(tenant, device).set)
     }
 
-    /// What the operator says of a tenant.
-    pub fn tenant_values(&self, tenant: &Tenant) -> Arc<serde_json::Value> {
-        values_of(&self.state.load().settled, tenant)
-    }
-
-    /// What the operator says of a device's tenant: the variable `tenant` of its templates. It is on
-    /// trial together with the profiles.
-    pub fn values_for(&self, tenant: &Tenant, device: &DeviceId) -> Arc<serde_json::Value> {
-        values_of(&self.loaded_for(tenant, device), tenant)
-    }
-
-    /// Profiles and values together.
+    /// The profiles that hold for a device, and the values that are on trial together with them:
+    /// those on trial for its share, else the settled. Whoever needs both looks once, for another set
+    /// may take over between two looks.
     pub fn loaded_for(&self, tenant: &Tenant, device: &DeviceId) -> Arc<Loaded> {
         let state = self.state.load();
         match &state.trial {
@@ -144,6 +156,16 @@ impl Profiles {
             }
             Some(_) | None => Arc::clone(&state.settled),
         }
+    }
+
+    /// The candidate, where it holds for a device. Costs a look at a flag while there is no trial.
+    pub fn candidate_for(&self, tenant: &Tenant, device: &DeviceId) -> Option<Revision> {
+        if !self.is_trying.load(Ordering::Relaxed) {
+            return None;
+        }
+        let state = self.state.load();
+        let on_trial = state.trial.as_ref()?;
+        self.is_trying(on_trial, tenant, device).then_some(on_trial.trial.revision)
     }
 
     /// A device fared so with the profiles of this [`provisioning::Layers::revision`]. Costs a look at
@@ -210,15 +232,10 @@ impl Profiles {
     /// Says for how many devices each profile is.
     fn count(&self, devices: std::collections::BTreeMap<Box<str>, usize>) {
         let devices = Arc::new(devices);
-        self.amend(State { devices, ..self.state.load().copy() });
+        self.amend(State { devices, ..State::clone(&self.state.load()) });
     }
 
     fn take_news(&self) -> News {
         std::mem::take(&mut *self.news.lock())
     }
-}
-
-fn values_of(loaded: &Loaded, tenant: &Tenant) -> Arc<serde_json::Value> {
-    let empty = || Arc::new(serde_json::Value::Object(serde_json::Map::new()));
-    loaded.values.get(tenant).cloned().unwrap_or_else(empty)
 }

@@ -125,9 +125,7 @@ impl Provisioner {
             && i64::from(mark.due_s) > now.wall.as_second()
             && !mark.awaits_claim
             && !self.may_go_on(tenant, device, mark)
-            && equipments
-                .fresh(tenant, device, now)
-                .is_some_and(|(version, _)| version == mark.values)
+            && equipments.fresh(tenant, device, now) == Some(mark.values)
     }
 
     /// Whether a device stands on hold no longer.
@@ -158,7 +156,7 @@ impl Provisioner {
         let set = self.parts.profiles.set_for(tenant, device);
         let (tags, group, customer, root) = (&[][..], None, None, "");
         let subject = Subject { id: device, facts, tags, group, customer, root };
-        quirks_of(&set.layers(&subject, None))
+        quirks::named(set.layers(&subject, None).quirks())
     }
 
     /// What is remembered of a device; nothing when it was never decided on.
@@ -185,25 +183,35 @@ impl Provisioner {
     /// Has a device looked at in its next session, and wakes it. The number that names the request in
     /// the event that tells its end; `None` when there is no such device.
     pub fn request(&self, tenant: &Tenant, device: &DeviceId, reason: Reason) -> Option<Box<str>> {
-        if !self.parts.registry.request_mark(tenant, device, reason == Reason::Ordered) {
-            return None;
-        }
         let id = self.waits.ask(tenant, device);
-        // Who is not woken comes by itself.
-        drop(self.parts.wakes.ask(tenant, device));
-        Some(id)
+        self.have_looked_at(tenant, device, reason, &id).then_some(id)
     }
 
-    /// Waits until a device's next provisioning ends, or the time is over. Call it before what is to
-    /// be waited for is asked for; it begins to listen at once.
-    pub fn ends(
+    /// The same, with what waits until that has ended, for so long at most: a session that begins
+    /// before this is called is none that answers it.
+    pub fn request_and_wait(
         &self,
         tenant: &Tenant,
         device: &DeviceId,
+        reason: Reason,
         within: Duration,
-    ) -> impl Future<Output = bool> + Send + use<> {
-        let ended = self.waits.ended(tenant, device);
-        async move { tokio::time::timeout(within, ended).await.is_ok() }
+    ) -> Option<(Box<str>, impl Future<Output = bool> + Send + use<>)> {
+        let (id, ended) = self.waits.ask_and_listen(tenant, device);
+        let ended = async move { tokio::time::timeout(within, ended).await.is_ok() };
+        self.have_looked_at(tenant, device, reason, &id).then_some((id, ended))
+    }
+
+    /// The request is there before the mark: a session takes them in the other order, so none takes
+    /// the mark alone.
+    fn have_looked_at(&self, tenant: &Tenant, device: &DeviceId, reason: Reason, id: &str) -> bool {
+        let is_known = self.parts.registry.request_mark(tenant, device, reason == Reason::Ordered);
+        if is_known {
+            // Who is not woken comes by itself.
+            drop(self.parts.wakes.ask(tenant, device));
+        } else {
+            self.waits.withdraw(tenant, device, id);
+        }
+        is_known
     }
 
     /// Forgets what waits to be written of a device.
@@ -219,8 +227,7 @@ impl Provisioner {
     /// Sets what is shown of how many devices stand how.
     pub fn count(&self) {
         for (standing, count) in self.parts.registry.standings() {
-            let word = word(standing);
-            self.metrics.devices.with_label_values(&[word]).set(count);
+            self.metrics.devices.with_label_values(&[standing.as_str()]).set(count);
         }
     }
 
@@ -239,34 +246,11 @@ impl Provisioner {
     }
 }
 
-/// What profiles say is peculiar.
-fn quirks_of(layers: &provisioning::Layers) -> Quirks {
-    let words = layers.profiles.iter().flat_map(|profile| profile.quirks.iter());
-    quirks::named(words.map(|word| &**word))
-}
-
 /// A number that is a device's own, the same in every process.
 fn seed(device: &DeviceId) -> u64 {
     let hash: [u8; 32] = Sha256::digest(device.as_str().as_bytes()).into();
     let [a, b, c, d, e, f, g, h, ..] = hash;
     u64::from_be_bytes([a, b, c, d, e, f, g, h])
-}
-
-/// The word of a standing, as JSON has it.
-#[must_use]
-pub const fn word(standing: Standing) -> &'static str {
-    match standing {
-        Standing::New => "new",
-        Standing::Unmatched => "unmatched",
-        Standing::Unknown => "unknown",
-        Standing::AwaitingValues => "awaiting_values",
-        Standing::Pending => "pending",
-        Standing::Converged => "converged",
-        Standing::Partial => "partial",
-        Standing::Stuck => "stuck",
-        Standing::Held => "held",
-        Standing::AwaitingApproval => "awaiting_approval",
-    }
 }
 
 #[cfg(test)]

@@ -34,6 +34,7 @@ use crate::store::{CustomerRow, Kept, Seen};
 use jiff::Timestamp;
 use model::{Alias, AliasKind, DeviceFacts, DeviceId, Redacted, Tenant};
 use parking_lot::{Mutex, RwLock};
+use provisioning::Standing;
 use record::{Micros, Record, timestamp};
 use roster::Roster;
 use shard::{Handle, Hash, Index, SHARDS, Shards};
@@ -58,7 +59,7 @@ pub struct Registry {
     dirty_shard: AtomicUsize,
     alias_conflicts: AtomicU64,
     /// How many devices stand how to what they should be.
-    standings: [AtomicI64; mark::STANDINGS],
+    standings: [AtomicI64; Standing::ALL.len()],
     /// Changes take turns; the content is room to pack a record in.
     turn: Mutex<Vec<u8>>,
 }

@@ -4,6 +4,7 @@
 //! arrived into a group, has the engine commit the group in one durable transaction, and only then
 //! releases those who wait. Nothing in the trait may be true of SQLite only.
 
+mod boards;
 mod equipment;
 mod error;
 mod firmware;
@@ -17,8 +18,10 @@ mod steering;
 mod task;
 mod writer;
 
+pub use boards::{BoardChange, BoardRow, BoardStep};
 pub use equipment::{
-    EquipmentChange, EquipmentRow, EquipmentStatus, Expect, HubAnswerRow, HubMemory, WifiOverlayRow,
+    EquipmentChange, EquipmentRow, EquipmentStatus, Expect, HubAnswerRow, HubMemory, HubSeen,
+    WifiOverlayRow,
 };
 pub use error::{CommitError, OpenError, ReadError, WriteError};
 pub use firmware::{
@@ -33,7 +36,8 @@ pub use operation::{Operation, OperationError};
 pub use provision::{ProvisionMark, ProvisionRow};
 pub use row::{
     AuditEntry, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, ImageRow, Kept,
-    NewDeadLetter, Page, Position, Seen, StoredEvent, TokenRow, UploadRow, Uploads, Usage,
+    NewDeadLetter, Page, Position, Seen, StoredEvent, TokenName, TokenRow, UploadRow, Uploads,
+    Usage,
 };
 pub use sqlite::{SqliteOptions, SqliteStore};
 pub use steering::{
@@ -45,6 +49,7 @@ pub use writer::{Room, Writer, WriterOptions};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use model::{Command, CommandId, DeviceId, Event, Redacted, Tenant};
+use soracom::Status;
 
 /// One write of a group. Each stands alone: a refused one does not undo its neighbours.
 #[derive(Debug)]
@@ -261,6 +266,24 @@ pub trait Store: Send + Sync + 'static {
         after: Option<(Tenant, Box<str>)>,
         rows_max: usize,
     ) -> Result<Vec<MqttRetainedRow>, ReadError>;
+    /// What is kept of a board.
+    async fn board(
+        &self,
+        tenant: &Tenant,
+        device: &DeviceId,
+    ) -> Result<Option<BoardRow>, ReadError>;
+
+    /// Every board that is contracted or ready to ship: whom a message may move.
+    async fn moving_boards(&self) -> Result<Vec<(Tenant, DeviceId, Status)>, ReadError>;
+
+    /// A board's moves, newest first, before the one of that number.
+    async fn board_steps(
+        &self,
+        tenant: &Tenant,
+        device: &DeviceId,
+        before: Option<u64>,
+        rows_max: usize,
+    ) -> Result<Vec<BoardStep>, ReadError>;
 
     /// Every board that left and was not told of.
     async fn mqtt_absences(&self) -> Result<Vec<MqttAbsenceRow>, ReadError>;
@@ -269,8 +292,8 @@ pub trait Store: Send + Sync + 'static {
     async fn usage(&self) -> Result<Usage, ReadError>;
 
     /// Removes events up to `to` that were recorded before `older_than`, at most `rows_max`, oldest
-    /// first and none behind one that stays; returns how many. Sequences go on where they were,
-    /// even when no event is left.
+    /// first and none behind one that stays; returns how many. What was committed together may stay
+    /// until all of it may go. Sequences go on where they were, even when no event is left.
     async fn trim(
         &self,
         to: Position,

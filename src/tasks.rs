@@ -20,14 +20,14 @@ pub use self::metrics::Metrics;
 
 use self::queue::{Due, Queue};
 use crate::api::Mirror;
-use crate::clock::{Clock, SystemRandom};
+use crate::clock::{self, Clock};
 use crate::shutdown::Stage;
 use crate::store::{
     Operation, Store, TaskChange, TaskRow, TaskState, TaskStep, Tasks as Which, Writer,
 };
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
-use model::{DeviceId, Json, Random as _, Tenant};
+use model::{DeviceId, Json, Tenant};
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -138,12 +138,8 @@ pub fn task(
     body: Json,
     now: Timestamp,
 ) -> TaskRow {
-    let mut random = [0; 10];
-    SystemRandom.fill(&mut random);
-    let chance = random.into_iter().fold(0_u128, |chance, byte| chance << 8 | u128::from(byte));
-    let millis = u64::try_from(now.as_millisecond()).unwrap_or(0);
     TaskRow {
-        id: ulid::Ulid::from_parts(millis, chance).to_string().into(),
+        id: clock::new_name(now),
         tenant: tenant.clone(),
         kind: kind.into(),
         key: key.into(),

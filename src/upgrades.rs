@@ -25,6 +25,7 @@ mod tests;
 pub use book::{Entry, Source};
 pub use load::LoadError;
 pub use orders::{Made, NewRollout, OrderFault};
+pub use standing::Foresight;
 
 use crate::clock::Clock;
 use crate::commands::Desk;
@@ -139,6 +140,8 @@ pub enum Upgrade {
         until: Timestamp,
         /// For what.
         cause: Box<str>,
+        /// Whether for its window alone, which may be days away.
+        is_for_window: bool,
     },
     /// It is not given to it: no such image, another model, a downgrade, or it failed elsewhere.
     Refused {

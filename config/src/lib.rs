@@ -8,6 +8,7 @@
 //! and `config/lastmile.toml` is compared with the defaults by a test.
 
 mod acl;
+mod boards;
 mod bounded;
 mod broker;
 mod check;
@@ -32,6 +33,7 @@ mod ussd;
 mod warn;
 
 pub use acl::TopicTemplate;
+pub use boards::{Boards, Imsi, InUseOn, ReadyOn, TimeZoneName, TopicName};
 pub use bounded::{Bounded, DAY, GIB, HOUR, KIB, MIB, MINUTE, Period, SECOND, Size, TIB};
 pub use broker::{Broker, ClientId, TopicPrefix};
 pub use checks::{Checks, Dbm};

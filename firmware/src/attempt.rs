@@ -177,18 +177,13 @@ impl Attempt {
         is_possible
     }
 
-    /// The device has begun, or was told to; of a pull: `bytes` of the image are with it. Says
-    /// whether it is the first that is heard of it.
-    pub fn progress(&mut self, bytes: u64, policy: Policy, now: Timestamp) -> bool {
-        let is_first = self.stage == Stage::Offered;
-        if is_first {
+    /// The device has begun to fetch the image, or was told to. Says whether that is news.
+    pub fn fetching(&mut self, now: Timestamp) -> bool {
+        let is_news = self.stage == Stage::Offered;
+        if is_news {
             self.go(Stage::Downloading, now, None);
         }
-        if self.stage == Stage::Downloading && bytes > 0 {
-            // As long as bytes flow it is not given up.
-            self.due_at = Some(after(now, policy.download_time));
-        }
-        is_first
+        is_news
     }
 
     /// The device says that it took the image over. Says whether that is news.

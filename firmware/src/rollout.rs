@@ -291,15 +291,9 @@ impl Rollout {
         self.change(device, now, |it| it.withdrawn(cause, now))
     }
 
-    /// As [`Attempt::progress`].
-    pub fn fetching(
-        &mut self,
-        device: &DeviceId,
-        bytes: u64,
-        policy: Policy,
-        now: Timestamp,
-    ) -> bool {
-        self.change(device, now, |it| it.progress(bytes, policy, now))
+    /// As [`Attempt::fetching`].
+    pub fn fetching(&mut self, device: &DeviceId, now: Timestamp) -> bool {
+        self.change(device, now, |it| it.fetching(now))
     }
 
     /// As [`Attempt::applied`].

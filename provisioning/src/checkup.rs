@@ -127,24 +127,15 @@ impl Checkup {
         }
     }
 
-    /// Every answer with its name.
-    #[must_use]
-    pub fn all(&self) -> [(&'static str, &Check); 7] {
-        [
-            ("online", &self.online),
-            ("profile", &self.profile),
-            ("wifi_2g", &self.wifi_2g),
-            ("wifi_5g", &self.wifi_5g),
-            ("sip", &self.sip),
-            ("optical", &self.optical),
-            ("firmware", &self.firmware),
-        ]
+    fn all(&self) -> [&Check; 7] {
+        let Self { online, profile, wifi_2g, wifi_5g, sip, optical, firmware } = self;
+        [online, profile, wifi_2g, wifi_5g, sip, optical, firmware]
     }
 
     /// The worst of all.
     #[must_use]
     pub fn overall(&self) -> State {
-        self.all().into_iter().map(|(_, check)| check.state).max().unwrap_or(State::Unknown)
+        self.all().into_iter().map(|check| check.state).max().unwrap_or(State::Unknown)
     }
 
     /// The parameters to read for answers that are new: those that stand for a measure of a check on

@@ -43,6 +43,13 @@ pub struct Held {
     /// What was set towards what is wanted now and is not settled yet, in the order of paths.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub told: Vec<Told>,
+    /// Numbers for values that it holds and that a change of something else must not send again: those
+    /// whose changes by others are only reported, and those that it does not tell. In the order of
+    /// paths.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hashes: Vec<Hashed>,
+    /// Whether it was made from what the business says.
+    pub has_values: bool,
     /// Paths that were never as wanted though `applied` says that all is: something stands in their
     /// way. In the order of paths.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -105,6 +112,40 @@ pub enum Standing {
     AwaitingApproval,
 }
 
+impl Standing {
+    /// Every standing, in the order of its discriminant and of its number in the store: only ever
+    /// added to at the end.
+    pub const ALL: [Self; 10] = [
+        Self::New,
+        Self::Unmatched,
+        Self::Unknown,
+        Self::AwaitingValues,
+        Self::Pending,
+        Self::Converged,
+        Self::Partial,
+        Self::Stuck,
+        Self::Held,
+        Self::AwaitingApproval,
+    ];
+
+    /// The word used in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Unmatched => "unmatched",
+            Self::Unknown => "unknown",
+            Self::AwaitingValues => "awaiting_values",
+            Self::Pending => "pending",
+            Self::Converged => "converged",
+            Self::Partial => "partial",
+            Self::Stuck => "stuck",
+            Self::Held => "held",
+            Self::AwaitingApproval => "awaiting_approval",
+        }
+    }
+}
+
 /// What a device refused: to set a parameter, to make or remove an object, or to tell a value.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Refusal {
@@ -134,6 +175,15 @@ pub struct Told {
     pub times: u8,
     /// Whether it was read since it was set last.
     pub is_read: bool,
+}
+
+/// A value that a parameter was given or found with, by a keyed number that says nothing of it.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Hashed {
+    /// The parameter's path.
+    pub path: Box<str>,
+    /// The number.
+    pub hash: u64,
 }
 
 /// An object on its way into a table.
@@ -191,6 +241,23 @@ impl Held {
         self.told.get(place)
     }
 
+    pub(crate) fn hash(&self, path: &str) -> Option<u64> {
+        let place = self.hashes.binary_search_by(|it| (*it.path).cmp(path)).ok()?;
+        Some(self.hashes[place].hash)
+    }
+
+    /// Another value may be there from now on.
+    fn forget_hash(&mut self, path: &str) {
+        if let Ok(place) = self.hashes.binary_search_by(|it| (*it.path).cmp(path)) {
+            self.hashes.remove(place);
+        }
+    }
+
+    /// What is there from now on is another object.
+    fn forget_hashes_below(&mut self, instance: &str) {
+        self.hashes.retain(|it| !it.path.starts_with(instance));
+    }
+
     pub(crate) fn owes(&self, path: &str) -> bool {
         has(&self.owed, path)
     }
@@ -214,4 +281,17 @@ impl Held {
 
 fn has(paths: &[Box<str>], path: &str) -> bool {
     paths.binary_search_by(|it| (**it).cmp(path)).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_standing_has_its_place_and_its_word() {
+        for (place, standing) in Standing::ALL.into_iter().enumerate() {
+            assert_eq!(standing as usize, place);
+            assert_eq!(serde_json::json!(standing), standing.as_str());
+        }
+    }
 }

@@ -24,11 +24,13 @@ mod wanted;
 mod window;
 
 pub use equipment::Equipment;
-pub use held::{Adding, Held, Refreshed, Refusal, Standing, StepOutcome, StepRefusal, Told};
+pub use held::{
+    Adding, Hashed, Held, Refreshed, Refusal, Standing, StepOutcome, StepRefusal, Told,
+};
 pub use pattern::{Expansion, Pattern, PatternError, Segment};
 pub use plan::{
-    Blocked, BlockedView, Change, ChangeView, Circumstances, LearnView, Measured, ObjectView,
-    Obstacle, Plan, PlanView, RuleView, Step, Why, Wish, aliases, decide, measured,
+    Blocked, Change, ChangeView, Circumstances, LearnView, Measured, ObjectView, Obstacle, Plan,
+    PlanView, Step, Why, Wish, aliases, decide, measured,
 };
 pub use profile::{Layers, Profile, ProfileFault, ProfileSet, Revision};
 pub use subject::Subject;

@@ -147,12 +147,6 @@ impl Profile {
     pub fn match_summary(&self) -> Option<&serde_json::Value> {
         self.matched.as_ref()
     }
-
-    /// Whether it is only for equipment that names it.
-    #[must_use]
-    pub fn is_named_only(&self) -> bool {
-        self.matching.is_none()
-    }
 }
 
 /// Every profile of a tenant's gateway, as one state of the files. Immutable; shared; swapped whole.
@@ -166,7 +160,6 @@ pub struct ProfileSet {
     by_oui: HashMap<Box<str>, Vec<usize>>,
     /// Places in `order` of the others.
     others: Vec<usize>,
-    revision: Revision,
 }
 
 /// The profiles that are one device's, in their order.
@@ -224,11 +217,10 @@ impl ProfileSet {
     }
 
     fn of(profiles: Vec<Arc<Profile>>) -> Self {
-        let revision = Revision::of_all(profiles.iter().map(|it| &**it));
         let mut order: Vec<_> = (0..profiles.len()).collect();
         order.retain(|it| profiles[*it].matching.is_some());
         order.sort_by_key(|it| (profiles[*it].layer, *it));
-        let mut set = Self { profiles, order, revision, ..Self::default() };
+        let mut set = Self { profiles, order, ..Self::default() };
         for (place, profile) in set.order.iter().enumerate() {
             let matching = set.profiles[*profile].matching.as_ref();
             let ouis = matching.and_then(|it| it.oui.as_ref());
@@ -242,12 +234,6 @@ impl ProfileSet {
             }
         }
         set
-    }
-
-    /// Of all files together.
-    #[must_use]
-    pub fn revision(&self) -> Revision {
-        self.revision
     }
 
     /// Every profile, in the order of names.

@@ -12,7 +12,7 @@ use super::problem::{Code, Problem};
 use crate::listen::proxy;
 use crate::secrets::{Vault, new_token};
 use crate::sign_ins::FailedSignIns;
-use crate::store::{AuditEntry, Operation, TokenRow};
+use crate::store::{Operation, TokenName, TokenRow};
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
@@ -49,6 +49,11 @@ pub struct Grant {
 }
 
 impl Grant {
+    /// Which token it is.
+    pub fn token_name(&self) -> TokenName {
+        (self.tenant.clone(), self.name.clone())
+    }
+
     /// Whether it may.
     pub fn permits(&self, permission: Permission) -> bool {
         self.permissions.contains(&permission)
@@ -61,6 +66,8 @@ pub struct Access {
     vault: Vault,
     roles: Roles,
     grants: RwLock<HashMap<[u8; 32], Arc<Grant>>>,
+    /// Which token made each there ever was.
+    makers: RwLock<HashMap<TokenName, Option<TokenName>>>,
     revocations: watch::Sender<u64>,
     failures: FailedSignIns,
 }
@@ -72,6 +79,7 @@ impl Access {
             vault,
             roles,
             grants: RwLock::default(),
+            makers: RwLock::default(),
             revocations: watch::channel(0).0,
             failures: FailedSignIns::new(FAILURES_PER_MINUTE),
         }
@@ -92,6 +100,16 @@ impl Access {
     /// What a role may; `None` where there is no such role.
     pub fn permissions_of(&self, role: &str) -> Option<&[Permission]> {
         self.roles.permissions(role)
+    }
+
+    /// Whether one person may hold both tokens: one comes of the other, or both of a third that was
+    /// made itself. That of the first start makes everybody's, which says nothing of them.
+    pub fn may_be_one(&self, one: &TokenName, other: &TokenName) -> bool {
+        let makers = self.makers.read().unwrap_or_else(PoisonError::into_inner);
+        let (ones, others) = (line(&makers, one), line(&makers, other));
+        let is_made = |it: &TokenName| matches!(makers.get(it), Some(Some(_)));
+        let tells = |it: &TokenName| it == one || it == other || is_made(it);
+        ones.into_iter().any(|it| others.contains(&it) && tells(it))
     }
 
     /// What a presented token stands for.
@@ -126,6 +144,12 @@ impl Access {
     }
 
     fn put(&self, row: &TokenRow) {
+        let mut makers = self.makers.write().unwrap_or_else(PoisonError::into_inner);
+        makers.insert((row.tenant.clone(), row.name.clone()), row.made_by.clone());
+        drop(makers);
+        if row.is_revoked {
+            return;
+        }
         // A role that the configuration no longer names permits nothing.
         let permissions = self.roles.permissions(&row.role).unwrap_or_default().to_vec();
         let (tenant, name) = (row.tenant.clone(), row.name.clone());
@@ -133,6 +157,15 @@ impl Access {
         let mut grants = self.grants.write().unwrap_or_else(PoisonError::into_inner);
         grants.insert(row.hash, Arc::new(grant));
     }
+}
+
+/// A token, which one made it, and so on to the first.
+fn line<'a>(
+    makers: &'a HashMap<TokenName, Option<TokenName>>,
+    token: &'a TokenName,
+) -> Vec<&'a TokenName> {
+    let makers = std::iter::successors(Some(token), |it| makers.get(it)?.as_ref());
+    makers.collect()
 }
 
 impl Mirror for Access {
@@ -172,17 +205,12 @@ pub fn bootstrap_token(vault: &Vault, now: Timestamp) -> FirstToken {
         hash: vault.hmac(token.expose().as_bytes()),
         role: FIRST_ROLE.into(),
         created_at: now,
+        made_by: None,
+        is_revoked: false,
     };
-    let line = AuditEntry {
-        sequence: 0,
-        tenant,
-        time: now,
-        actor: "daemon".into(),
-        action: "token.create".into(),
-        subject: FIRST_NAME.into(),
-        detail: Json::of(&serde_json::json!({ "role": FIRST_ROLE })),
-    };
-    FirstToken { token, operations: vec![Operation::PutToken(row), Operation::Audit(line)] }
+    let detail = Json::of(&serde_json::json!({ "role": FIRST_ROLE }));
+    let line = Operation::audit(&tenant, now, "daemon", "token.create", FIRST_NAME, detail);
+    FirstToken { token, operations: vec![Operation::PutToken(row), line] }
 }
 
 /// What a handler needs its caller to be permitted.
@@ -207,7 +235,7 @@ pub mod need {
     }
 
     needs! {
-        DevicesRead, DevicesWrite, DevicesTrace, CredentialsWrite, CommandsSend, CustomersRead,
+        BoardsWrite, DevicesRead, DevicesWrite, DevicesTrace, CredentialsWrite, CommandsSend, CustomersRead,
     AuditRead, CustomersWrite, DeadLettersReplay, EquipmentRead, EquipmentSecrets, EquipmentWrite, EventsRead, HoldsWrite, ImagesRead, ImagesWrite, PlansRead, ProfilesRead, ProfilesWrite, RolloutsWrite, TokensWrite, UploadsRead, UploadsWrite,
     }
 

@@ -9,6 +9,7 @@ use crate::store::{Operation, Steering};
 use axum::Json;
 use axum::extract::State;
 use jiff::Timestamp;
+use model::Tenant;
 use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
@@ -75,7 +76,8 @@ pub(super) async fn list(
 }
 
 /// Agrees that more devices are changed than an hour's limit allows: as many as the present profiles
-/// touch, for a day. Who changed the profiles cannot.
+/// touch, for a day. Who changed the profiles cannot, by no token that he made, by none that made his,
+/// and by none of the same maker, but for the token of the first start.
 #[utoipa::path(post, path = "/api/v1/approvals/{id}", tag = "approvals",
     operation_id = "agree",
     security(("token" = ["profiles.write"])),
@@ -87,7 +89,12 @@ pub(super) async fn agree(
     Segments(id): Segments<String>,
 ) -> Result<Json<ApprovalView>, Problem> {
     let (tenant, actor) = (caller.tenant(), &caller.grant.name);
-    let row = state.holds.agree(tenant, &id, actor, state.clock.now()).map_err(|error| {
+    let own = caller.grant.token_name();
+    // Profiles are the tenant `default`'s, and so is who changes them.
+    let is_author =
+        |author: &str| state.access.may_be_one(&(Tenant::default(), author.into()), &own);
+    let now = state.clock.now();
+    let row = state.holds.agree(tenant, &id, actor, is_author, now).map_err(|error| {
         let code = match error {
             AgreeError::NoSuch => Code::NoSuchApproval,
             AgreeError::Agreed => Code::Conflict,

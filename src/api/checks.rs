@@ -2,7 +2,7 @@
 
 use super::ApiState;
 use super::access::{Authorised, need};
-use super::input::{DeviceName, Params, duration};
+use super::input::{DeviceName, Params, wait};
 use super::problem::{Code, Problem};
 use crate::commands::NewCommand;
 use crate::registry::Device;
@@ -25,9 +25,10 @@ const EXPIRES: Duration = Duration::from_secs(300);
 const ASKED_ONCE_S: i64 = 10;
 
 /// How something stands.
-#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = CheckState)]
+#[expect(dead_code, reason = "describes `checkup::State` to the OpenAPI document")]
 pub(super) enum StandView {
     /// As it should be.
     Ok,
@@ -39,22 +40,12 @@ pub(super) enum StandView {
     Unknown,
 }
 
-impl From<Stand> for StandView {
-    fn from(state: Stand) -> Self {
-        match state {
-            Stand::Ok => Self::Ok,
-            Stand::Warning => Self::Warning,
-            Stand::Failed => Self::Failed,
-            Stand::Unknown => Self::Unknown,
-        }
-    }
-}
-
 /// One answer.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Check)]
 pub(super) struct CheckView {
-    state: StandView,
+    #[schema(value_type = StandView)]
+    state: Stand,
     /// What was read or is known: `true` or `false` of `online` and the networks, dBm of `optical`, the
     /// device's word of `sip`, an object of `profile` and `firmware`; null where nothing is.
     value: Value,
@@ -106,7 +97,8 @@ pub(super) struct CheckupView {
     /// Which.
     device: String,
     /// The worst of all answers: `failed`, `warning`, `unknown`, `ok`.
-    state: StandView,
+    #[schema(value_type = StandView)]
+    state: Stand,
     checks: AnswersView,
     /// What became of asking it anew; absent when that was not asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -141,8 +133,7 @@ pub(super) async fn show(
     name: DeviceName,
     Params(query): Params<ChecksQuery>,
 ) -> Result<Json<CheckupView>, Problem> {
-    let wait = query.wait.as_deref().map(|text| duration("wait", text, state.options.wait_max));
-    let wait = wait.transpose().map_err(|why| Problem::new(Code::InvalidQuery, why))?;
+    let wait = wait(&state, query.wait.as_deref())?;
     let mut device = state.device(caller.tenant(), &name)?;
     let mut refresh = None;
     if query.refresh {
@@ -158,7 +149,7 @@ pub(super) async fn show(
     let now = state.clock.now().wall;
     Ok(Json(CheckupView {
         device: device.id.as_str().to_owned(),
-        state: checkup.overall().into(),
+        state: checkup.overall(),
         checks: answers(checkup, now),
         refresh,
     }))
@@ -211,7 +202,7 @@ async fn ask<N>(
 
 fn answers(checkup: Checkup, now: Timestamp) -> AnswersView {
     let view = |check: Check| CheckView {
-        state: check.state.into(),
+        state: check.state,
         value: check.value.0,
         read_at: check.read_at,
         age_s: check.read_at.map(|at| now.duration_since(at).as_secs().max(0)),

@@ -7,7 +7,8 @@ pub(super) use kind::KindDescription;
 use super::ApiState;
 use super::access::{Authorised, need};
 use super::input::{
-    DeviceName, Items, JsonBody, Params, Segments, cursor, duration, is_name, limit, refuse,
+    DeviceName, Items, JsonBody, Params, Segments, WaitQuery, cursor, duration, is_name, limit,
+    refuse, wait,
 };
 use super::problem::{Code, Problem};
 use crate::commands::{NewCommand, SubmitError};
@@ -160,22 +161,13 @@ pub(super) struct CommandRequest {
     retry: Option<String>,
 }
 
-/// How to ask.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct SubmitQuery {
-    /// How long to wait for the command's end: a duration such as `30s`.
-    wait: Option<String>,
-}
-
 /// Has a device do something: 202 at once, or 200 when it ended within `wait`.
 #[utoipa::path(post, path = "/api/v1/devices/{id}/commands", tag = "commands",
     operation_id = "send_command",
     security(("token" = ["commands.send"])),
     params(
         ("id" = String, Path, description = "The device's identity or an alias"),
-        SubmitQuery,
+        WaitQuery,
         ("Idempotency-Key" = Option<String>, Header,
             description = "Asking twice with one key is the same as asking once"),
     ),
@@ -188,13 +180,12 @@ pub(super) async fn submit(
     caller: Authorised<need::CommandsSend>,
     State(state): State<ApiState>,
     name: DeviceName,
-    Params(query): Params<SubmitQuery>,
+    Params(query): Params<WaitQuery>,
     headers: HeaderMap,
     JsonBody(body): JsonBody<Map<String, Value>>,
 ) -> Result<(StatusCode, Json<CommandView>), Problem> {
     let device = state.device(caller.tenant(), &name)?;
-    let wait = query.wait.as_deref().map(|text| duration("wait", text, state.options.wait_max));
-    let wait = wait.transpose().map_err(|why| Problem::new(Code::InvalidQuery, why))?;
+    let wait = wait(&state, query.wait.as_deref())?;
     let (kind, Terms { expires, retry }) = read(body)?;
     let request = NewCommand {
         tenant: caller.tenant().clone(),

@@ -2,6 +2,7 @@
 
 use super::ApiState;
 use super::access::{Authorised, need};
+use super::boards::BoardView;
 use super::input::{DeviceName, Items, Params, cursor, limit};
 use super::problem::{Code, Problem};
 use super::provision::ProvisioningView;
@@ -57,9 +58,10 @@ impl From<ProtocolWord> for Protocol {
 }
 
 /// How a device stands to what it should be.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = Standing)]
+#[expect(dead_code, reason = "describes `provisioning::Standing` to the OpenAPI document")]
 pub(super) enum StandingWord {
     /// Nothing was decided yet.
     New,
@@ -81,40 +83,6 @@ pub(super) enum StandingWord {
     Held,
     /// Something is to be done, and a second person must agree.
     AwaitingApproval,
-}
-
-impl From<StandingWord> for Standing {
-    fn from(word: StandingWord) -> Self {
-        match word {
-            StandingWord::New => Self::New,
-            StandingWord::Unmatched => Self::Unmatched,
-            StandingWord::Unknown => Self::Unknown,
-            StandingWord::AwaitingValues => Self::AwaitingValues,
-            StandingWord::Pending => Self::Pending,
-            StandingWord::Converged => Self::Converged,
-            StandingWord::Partial => Self::Partial,
-            StandingWord::Stuck => Self::Stuck,
-            StandingWord::Held => Self::Held,
-            StandingWord::AwaitingApproval => Self::AwaitingApproval,
-        }
-    }
-}
-
-impl From<Standing> for StandingWord {
-    fn from(standing: Standing) -> Self {
-        match standing {
-            Standing::New => Self::New,
-            Standing::Unmatched => Self::Unmatched,
-            Standing::Unknown => Self::Unknown,
-            Standing::AwaitingValues => Self::AwaitingValues,
-            Standing::Pending => Self::Pending,
-            Standing::Converged => Self::Converged,
-            Standing::Partial => Self::Partial,
-            Standing::Stuck => Self::Stuck,
-            Standing::Held => Self::Held,
-            Standing::AwaitingApproval => Self::AwaitingApproval,
-        }
-    }
 }
 
 /// A device as the registry knows it.
@@ -154,6 +122,9 @@ pub(super) struct DeviceView {
     /// How it stands to what it should be; of CPEs, and not in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     provisioning: Option<ProvisioningView>,
+    /// What is kept of it; of boards, and not in lists.
+    #[serde(flatten)]
+    board: BoardView,
     /// How often it says it will inform, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     periodic_interval_s: Option<u32>,
@@ -211,6 +182,7 @@ impl From<Device> for DeviceView {
             udp_connection_request_address: facts.udp_connection_request_address,
             connection_request: None,
             provisioning: None,
+            board: BoardView::default(),
             periodic_interval_s: facts.periodic_interval_s,
             aliases: facts.aliases.iter().map(alias).collect(),
             customer: device.customer,
@@ -241,7 +213,8 @@ pub(super) struct DeviceQuery {
     /// With this text in their identity or names.
     q: Option<Box<str>>,
     /// That stand so to what they should be.
-    provisioning: Option<StandingWord>,
+    #[param(value_type = Option<StandingWord>)]
+    provisioning: Option<Standing>,
     /// How many at most: 1 to 1000, 100 by default.
     limit: Option<usize>,
     /// `next` of the page before.
@@ -269,7 +242,7 @@ pub(super) async fn list(
         model: query.model,
         group: query.group,
         q: query.q,
-        standing: query.provisioning.map(Standing::from),
+        standing: query.provisioning,
         ..Filter::default()
     };
     page(&state, &caller, &filter, query.limit, query.cursor.as_deref())
@@ -307,7 +280,12 @@ pub(super) async fn show(
         Protocol::Cwmp => Some(state.provisioner.kept(caller.tenant(), &device.id).await?.into()),
         Protocol::Mqtt | Protocol::Ussd => None,
     };
-    Ok(Json(DeviceView { connection_request: last, provisioning, ..device.into() }))
+    let board = match device.id.protocol() {
+        Protocol::Mqtt => state.boards.get(caller.tenant(), &device.id).await?,
+        Protocol::Cwmp | Protocol::Ussd => None,
+    };
+    let board = board.map(BoardView::from).unwrap_or_default();
+    Ok(Json(DeviceView { connection_request: last, provisioning, board, ..device.into() }))
 }
 
 /// Claims a device's equipment, so that secret values may be sent to it.

@@ -175,7 +175,7 @@ pub(super) async fn put(
     }
     let tenant = caller.tenant();
     let is_new = state.store.equipment(tenant, &key).await?.is_none();
-    let row = state.equipments.row(tenant, &key, &document).ok_or(Code::KeptByHub)?;
+    let row = state.equipments.row(tenant, &key, &document);
     let change = Operation::Equipment(EquipmentChange::Put { row, expect });
     let detail = json!({ "fields": body.keys().collect::<Vec<_>>() });
     let made = state.change(&caller, "equipment.put", &key, &detail, vec![change]).await;

@@ -9,10 +9,10 @@ use axum::http::request::Parts;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 /// Entries of a list when the caller does not say.
 const LIMIT_DEFAULT: usize = 100;
@@ -205,6 +205,21 @@ pub(super) fn duration(key: &str, text: &str, max: Duration) -> Result<Duration,
     parsed.filter(|it| *it <= max).ok_or_else(|| {
         format!("`{key}` is a duration such as \"30s\", of at most {} seconds", max.as_secs())
     })
+}
+
+/// How long a call waits for what comes of it.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct WaitQuery {
+    /// How long to wait for its end: a duration such as `30s`.
+    pub(super) wait: Option<String>,
+}
+
+/// How long the caller wants to wait, within the operator's bound.
+pub(super) fn wait(state: &ApiState, asked: Option<&str>) -> Result<Option<Duration>, Problem> {
+    let wait = asked.map(|text| duration("wait", text, state.options.wait_max));
+    wait.transpose().map_err(|why| Problem::new(Code::InvalidQuery, why))
 }
 
 /// Whether `text` is a name: 1 to `len_max` characters, none of them a control character.

@@ -93,6 +93,9 @@ pub(super) struct TrialView {
     devices: usize,
     /// How many of them are on trial.
     canaries: usize,
+    /// How many of the canaries were heard of in the day before it began: theirs are the answers that
+    /// are waited for.
+    heard: usize,
     /// How many parameters it would set on all that it touches; absent until that is counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     parameters: Option<u64>,
@@ -131,7 +134,13 @@ pub(super) struct TakenView {
 impl From<Taken> for TakenView {
     fn from(taken: Taken) -> Self {
         let Taken { outcome, revision, devices, touched, canaries } = taken;
-        Self { outcome, revision: revision.to_string(), devices, touched, canaries }
+        Self {
+            outcome: outcome.as_str(),
+            revision: revision.to_string(),
+            devices,
+            touched,
+            canaries,
+        }
     }
 }
 
@@ -238,6 +247,7 @@ pub(super) async fn list(
         share: trial.share,
         devices: trial.touched,
         canaries: trial.canaries,
+        heard: trial.heard,
         parameters: trial.parameters,
         converged: fared.converged,
         failed: fared.failed,

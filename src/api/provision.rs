@@ -3,17 +3,19 @@
 use super::ApiState;
 use super::access::{Authorised, need};
 use super::devices::StandingWord;
-use super::input::{DeviceName, Params, duration};
+use super::input::{DeviceName, Params, WaitQuery, wait};
 use super::problem::{Code, Problem};
+use super::push;
 use crate::provisioner::{Kept, Lacking, Reason};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use model::Protocol;
-use serde::{Deserialize, Serialize};
+use provisioning::Standing;
+use serde::Serialize;
 use serde_json::json;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 /// How a device stands to what it should be.
 #[derive(Debug, Serialize, ToSchema)]
@@ -27,7 +29,8 @@ pub(super) struct ProvisioningView {
     /// As they stood.
     revision: String,
     /// How it stands.
-    state: StandingWord,
+    #[schema(value_type = StandingWord)]
+    state: Standing,
     /// Since when; absent when nothing was decided yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -36,7 +39,8 @@ pub(super) struct ProvisioningView {
     #[serde(skip_serializing_if = "Option::is_none")]
     cause: Option<Box<str>>,
     /// What it would not take or does not have.
-    refused: Vec<LackingView>,
+    #[schema(value_type = Vec<LackingView>)]
+    refused: Vec<Lacking>,
     /// When it was last as wanted.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -67,18 +71,14 @@ pub(super) struct LackingView {
 impl From<Kept> for ProvisioningView {
     fn from(kept: Kept) -> Self {
         let Kept { held, lacking, .. } = kept;
-        let lacks = |it: Lacking| {
-            let Lacking { path, code, cause, retry_at } = it;
-            LackingView { path, code, cause, retry_at }
-        };
         Self {
             profile: held.profiles.last().cloned(),
             profiles: held.profiles,
             revision: held.revision.to_string(),
-            state: held.standing.into(),
+            state: held.standing,
             since: Some(held.since).filter(|since| *since != Timestamp::UNIX_EPOCH),
             cause: Some(held.cause).filter(|cause| !cause.is_empty()),
-            refused: lacking.into_iter().map(lacks).collect(),
+            refused: lacking,
             converged_at: held.converged_at,
             due_at: held.due_at,
         }
@@ -96,15 +96,6 @@ pub(super) struct RequestView {
     provisioning: ProvisioningView,
 }
 
-/// How to ask.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct ProvisionQuery {
-    /// How long to wait for its end: a duration such as `30s`.
-    wait: Option<String>,
-}
-
 /// Has a CPE looked at anew in its next session, and wakes it: 202 at once, or 200 when that ended
 /// within `wait`.
 ///
@@ -112,7 +103,7 @@ pub(super) struct ProvisionQuery {
 #[utoipa::path(post, path = "/api/v1/devices/{id}/provision", tag = "devices",
     operation_id = "provision_device",
     security(("token" = ["commands.send"])),
-    params(("id" = String, Path, description = "The device's identity or an alias"), ProvisionQuery),
+    params(("id" = String, Path, description = "The device's identity or an alias"), WaitQuery),
     responses(
         (status = 200, description = "How it stands after it", body = RequestView),
         (status = 202, description = "It is to come", body = RequestView),
@@ -121,25 +112,16 @@ pub(super) async fn provision(
     caller: Authorised<need::CommandsSend>,
     State(state): State<ApiState>,
     name: DeviceName,
-    Params(query): Params<ProvisionQuery>,
+    Params(query): Params<WaitQuery>,
 ) -> Result<(StatusCode, Json<RequestView>), Problem> {
-    let wait = query.wait.as_deref().map(|text| duration("wait", text, state.options.wait_max));
-    let wait = wait.transpose().map_err(|why| Problem::new(Code::InvalidQuery, why))?;
+    let wait = wait(&state, query.wait.as_deref())?;
     let device = state.device(caller.tenant(), &name)?;
     if device.id.protocol() != Protocol::Cwmp {
         return Err(Problem::new(Code::WrongProtocol, "only CPEs have profiles"));
     }
     state.change(&caller, "device.provision", device.id.as_str(), &json!({}), Vec::new()).await?;
-    let ended = wait.map(|within| state.provisioner.ends(caller.tenant(), &device.id, within));
-    let request = state.provisioner.request(caller.tenant(), &device.id, Reason::Ordered);
-    let request = request.ok_or(Code::NoSuchDevice)?;
-    let has_ended = match ended {
-        Some(ended) => tokio::select! {
-            ended = ended => ended,
-            () = state.stop.cancelled() => false,
-        },
-        None => false,
-    };
+    let ended = push::ended(&state, caller.tenant(), &device.id, Reason::Ordered, wait).await;
+    let (request, has_ended) = ended.ok_or(Code::NoSuchDevice)?;
     let kept = state.provisioner.kept(caller.tenant(), &device.id).await?;
     let status = if has_ended { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok((status, Json(RequestView { request, provisioning: kept.into() })))

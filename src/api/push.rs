@@ -1,7 +1,7 @@
 //! Bringing changed values to their device: at once where it can be woken, else at its next session.
 
 use super::ApiState;
-use crate::provisioner::{self, Lacking, Reason};
+use crate::provisioner::{Lacking, Reason};
 use model::{DeviceId, Tenant};
 use serde::Serialize;
 use std::time::Duration;
@@ -45,14 +45,23 @@ pub(super) fn all(state: &ApiState, tenant: &Tenant, key: &str) {
     }
 }
 
-/// Listens from now on for the end of a device's next provisioning.
-pub(super) fn listen(
+/// The same, and waits for its end where the caller does. With whether it has ended.
+pub(super) async fn ended(
     state: &ApiState,
     tenant: &Tenant,
     device: &DeviceId,
-    within: Duration,
-) -> impl Future<Output = bool> + Send + use<> {
-    state.provisioner.ends(tenant, device, within)
+    reason: Reason,
+    wait: Option<Duration>,
+) -> Option<(Box<str>, bool)> {
+    let Some(within) = wait else {
+        return Some((state.provisioner.request(tenant, device, reason)?, false));
+    };
+    let (id, ended) = state.provisioner.request_and_wait(tenant, device, reason, within)?;
+    let has_ended = tokio::select! {
+        has_ended = ended => has_ended,
+        () = state.stop.cancelled() => false,
+    };
+    Some((id, has_ended))
 }
 
 /// How a device stands now.
@@ -67,7 +76,7 @@ pub(super) async fn standing(
         true => state.provisioner.kept(tenant, device).await.ok(),
         false => None,
     };
-    let state = kept.as_ref().map_or("pending", |kept| provisioner::word(kept.held.standing));
+    let state = kept.as_ref().map_or("pending", |kept| kept.held.standing.as_str());
     let refused = |it: Lacking| RefusedView { path: it.path.into(), cause: it.cause.into() };
     PushView {
         device: Some(device.as_str().to_owned()),

@@ -46,6 +46,9 @@ pub(super) struct TokenView {
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
+    /// Which token made it; absent of that of the first start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    made_by: Option<Box<str>>,
 }
 
 /// A new token. Shown this once.
@@ -62,7 +65,8 @@ pub(super) struct NewTokenView {
 impl From<TokenRow> for TokenView {
     fn from(row: TokenRow) -> Self {
         let tenant = row.tenant.as_str().to_owned();
-        Self { name: row.name, role: row.role, tenant, created_at: row.created_at }
+        let TokenRow { name, role, created_at, .. } = row;
+        Self { name, role, tenant, created_at, made_by: row.made_by.map(|(_, name)| name) }
     }
 }
 
@@ -105,6 +109,8 @@ pub(super) async fn create(
         hash: state.vault.hmac(token.expose().as_bytes()),
         role: body.role.into(),
         created_at: state.clock.now().wall,
+        made_by: Some(caller.grant.token_name()),
+        is_revoked: false,
     };
     let detail = json!({ "role": row.role, "tenant": row.tenant.as_str() });
     let operations = vec![Operation::PutToken(row.clone())];
@@ -124,7 +130,7 @@ pub(super) async fn list(
 ) -> Result<Json<Items<TokenView>>, Problem> {
     let tenant = tenant_of(&caller, query.tenant.as_deref(), Code::InvalidQuery)?;
     let mut rows = state.store.tokens().await?;
-    rows.retain(|row| row.tenant == tenant);
+    rows.retain(|row| row.tenant == tenant && !row.is_revoked);
     rows.sort_by(|left, right| left.name.cmp(&right.name));
     Ok(Json(Items::whole(rows.into_iter().map(TokenView::from).collect())))
 }
@@ -143,7 +149,8 @@ pub(super) async fn revoke(
 ) -> Result<StatusCode, Problem> {
     let tenant = tenant_of(&caller, query.tenant.as_deref(), Code::InvalidQuery)?;
     let rows = state.store.tokens().await?;
-    if !rows.iter().any(|row| row.tenant == tenant && *row.name == *name) {
+    let is_it = |row: &TokenRow| row.tenant == tenant && *row.name == *name && !row.is_revoked;
+    if !rows.iter().any(is_it) {
         return Err(Code::NoSuchToken.into());
     }
     let detail = json!({ "tenant": tenant.as_str() });

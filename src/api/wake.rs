@@ -2,7 +2,7 @@
 
 use super::ApiState;
 use super::access::{Authorised, need};
-use super::input::{DeviceName, Params, duration};
+use super::input::{DeviceName, Params, WaitQuery, wait};
 use super::problem::{Code, Problem};
 use crate::wake::{AskError, Outcome};
 use axum::Json;
@@ -10,9 +10,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use model::Protocol;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::json;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 /// In how many seconds the waker may have caught up.
 const RETRY_AFTER_S: u32 = 30;
@@ -53,15 +53,6 @@ impl From<AskError> for Problem {
     }
 }
 
-/// How to ask.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct WakeQuery {
-    /// How long to wait for what becomes of it: a duration such as `30s`.
-    wait: Option<String>,
-}
-
 /// Wakes a CPE without a command for it: 202 at once, or 200 when it ended within `wait`.
 ///
 /// By HTTP it is awake when it said so, by UDP when its session began. A device that is not woken
@@ -69,7 +60,7 @@ pub(super) struct WakeQuery {
 #[utoipa::path(post, path = "/api/v1/devices/{id}/wake", tag = "devices",
     operation_id = "wake_device",
     security(("token" = ["commands.send"])),
-    params(("id" = String, Path, description = "The device's identity or an alias"), WakeQuery),
+    params(("id" = String, Path, description = "The device's identity or an alias"), WaitQuery),
     responses(
         (status = 200, description = "What became of it", body = WakeView),
         (status = 202, description = "It is under way", body = WakeView),
@@ -78,10 +69,9 @@ pub(super) async fn wake(
     caller: Authorised<need::CommandsSend>,
     State(state): State<ApiState>,
     name: DeviceName,
-    Params(query): Params<WakeQuery>,
+    Params(query): Params<WaitQuery>,
 ) -> Result<(StatusCode, Json<WakeView>), Problem> {
-    let wait = query.wait.as_deref().map(|text| duration("wait", text, state.options.wait_max));
-    let wait = wait.transpose().map_err(|why| Problem::new(Code::InvalidQuery, why))?;
+    let wait = wait(&state, query.wait.as_deref())?;
     let device = state.device(caller.tenant(), &name)?;
     if device.id.protocol() != Protocol::Cwmp {
         return Err(Problem::new(Code::WrongProtocol, "only CPEs are woken"));

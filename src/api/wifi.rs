@@ -5,10 +5,11 @@
 
 use super::ApiState;
 use super::access::{Authorised, need};
-use super::input::{DeviceName, JsonBody, Params, Segments, duration, refuse};
+use super::input::{DeviceName, JsonBody, Params, Segments, WaitQuery, refuse, wait};
 use super::problem::{Code, Problem};
 use super::push::{self, PushView};
 use crate::equipment::{WifiError, WifiTarget};
+use crate::provisioner::Reason;
 use crate::registry::Device;
 use crate::store::{EquipmentChange, Operation};
 use axum::Json;
@@ -16,22 +17,12 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use model::{DeviceId, Protocol, Tenant};
 use provisioning::equipment::{self, Faults, WifiChange, parse_wifi};
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 /// How often a change is made anew that another one overtook.
 const TRIES_MAX: usize = 5;
-
-/// How to ask.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct WifiQuery {
-    /// How long to wait for the device: a duration such as `30s`.
-    wait: Option<String>,
-}
 
 /// A change of radio networks: what is given replaces what was, band by band.
 #[derive(ToSchema)]
@@ -62,11 +53,10 @@ pub(super) struct WifiBand {
 /// A read body, with the time to wait.
 fn read(
     state: &ApiState,
-    query: &WifiQuery,
+    query: &WaitQuery,
     body: &Map<String, Value>,
 ) -> Result<(WifiChange, Option<Duration>), Problem> {
-    let wait = query.wait.as_deref().map(|text| duration("wait", text, state.options.wait_max));
-    let wait = wait.transpose().map_err(|why| Problem::new(Code::InvalidQuery, why))?;
+    let wait = wait(state, query.wait.as_deref())?;
     let text = serde_json::to_vec(body).map_err(|error| refuse(&error))?;
     Ok((parse_wifi(&text)?.strict()?, wait))
 }
@@ -80,7 +70,7 @@ fn read(
     security(("token" = ["equipment.write"])),
     params(
         ("id" = String, Path, description = "Its identity, an alias, or its serial"),
-        WifiQuery,
+        WaitQuery,
     ),
     request_body = WifiRequest,
     responses(
@@ -91,7 +81,7 @@ pub(super) async fn of_device(
     caller: Authorised<need::EquipmentWrite>,
     State(state): State<ApiState>,
     name: DeviceName,
-    Params(query): Params<WifiQuery>,
+    Params(query): Params<WaitQuery>,
     JsonBody(body): JsonBody<Map<String, Value>>,
 ) -> Result<(StatusCode, Json<PushView>), Problem> {
     let (change, wait) = read(&state, &query, &body)?;
@@ -122,7 +112,7 @@ pub(super) async fn of_device(
     security(("token" = ["equipment.write"])),
     params(
         ("id" = String, Path, description = "The business backend's name for the customer"),
-        WifiQuery,
+        WaitQuery,
     ),
     request_body = WifiRequest,
     responses(
@@ -133,7 +123,7 @@ pub(super) async fn of_customer(
     caller: Authorised<need::EquipmentWrite>,
     State(state): State<ApiState>,
     Segments(customer): Segments<String>,
-    Params(query): Params<WifiQuery>,
+    Params(query): Params<WaitQuery>,
     JsonBody(body): JsonBody<Map<String, Value>>,
 ) -> Result<(StatusCode, Json<PushView>), Problem> {
     let (change, wait) = read(&state, &query, &body)?;
@@ -194,18 +184,10 @@ async fn changed(
         return Err(Problem::new(Code::WrongProtocol, "only CPEs have WiFi here"));
     }
     let (tenant, id): (&Tenant, &DeviceId) = (caller.tenant(), &device.id);
-    // Before anything is asked for: an end that came at once would not be heard.
-    let listening = wait.map(|within| push::listen(state, tenant, id, within));
     let target = WifiTarget::Device { id, facts: &device.facts };
     make(state, caller, target, id.as_str(), change).await?;
-    let request = push::one(state, tenant, id);
-    let has_ended = match listening {
-        Some(ended) => tokio::select! {
-            ended = ended => ended,
-            () = state.stop.cancelled() => false,
-        },
-        None => false,
-    };
+    let ended = push::ended(state, tenant, id, Reason::Values, wait).await;
+    let (request, has_ended) = ended.map_or((None, false), |(id, ended)| (Some(id), ended));
     let view = push::standing(state, tenant, id, request, has_ended).await;
     let status = if has_ended { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok((status, Json(view)))
@@ -245,9 +227,7 @@ impl From<WifiError> for Problem {
             WifiError::Faulty(faults) => faults.into(),
             WifiError::Nameless => Self::new(Code::Conflict, error.to_string()),
             WifiError::NotKept => Code::NoSuchEquipment.into(),
-            WifiError::Sealed | WifiError::NoBackend => {
-                Self::new(Code::Internal, error.to_string())
-            }
+            WifiError::Sealed => Self::new(Code::Internal, error.to_string()),
             WifiError::Read(error) => error.into(),
         }
     }

@@ -3,6 +3,7 @@
 use super::delivery::Networks;
 use super::{Core, StartError, first_start};
 use crate::api::Access;
+use crate::boards::{self, BoardOptions, Boards};
 use crate::clock::Clock;
 use crate::commands::Desk;
 use crate::credentials::Credentials;
@@ -54,7 +55,9 @@ pub(super) fn join(
     let holds = Arc::new(Holds::new(changes_max, counted));
     let desk = ground.desk(&lines, &holds, wake);
     let exchange = ground.exchange(settings, &lines)?;
-    let pipeline = ground.pipeline(&desk, &exchange, config.mqtt.presence_debounce.get());
+    let boards = ground.boards(settings)?;
+    let debounce = config.mqtt.presence_debounce.get();
+    let pipeline = ground.pipeline(&desk, &exchange, &boards, debounce);
     let access = Access::new(ground.vault.clone(), config.roles.clone());
     let data_models = ground.data_models()?;
     let (tasks, equipments) = ground.business(settings)?;
@@ -76,7 +79,7 @@ pub(super) fn join(
             clock: ground.clock,
         },
     )?;
-    let plans = ground.plans((&data_models, &profiles), &provisioner, &equipments);
+    let plans = ground.plans((&data_models, &profiles), (&provisioner, &upgrades), &equipments);
     let credentials = ground.credentials(settings, first);
     let Ground { clock, vault, metrics, store, writer, registry } = ground;
     Ok(Core {
@@ -90,6 +93,7 @@ pub(super) fn join(
         desk,
         exchange,
         pipeline,
+        boards,
         credentials,
         traces: Arc::default(),
         access: Arc::new(access),
@@ -138,12 +142,25 @@ impl Ground {
         &self,
         desk: &Arc<Desk>,
         exchange: &Arc<Exchange>,
+        boards: &Arc<Boards>,
         presence_debounce: Duration,
     ) -> Arc<Pipeline> {
         let (registry, desk) = (Arc::clone(&self.registry), Arc::clone(desk));
         let pipeline = Pipeline::new(self.writer.clone(), registry, desk, self.clock);
         let pipeline = pipeline.with_presence(Presence::new(presence_debounce));
-        Arc::new(pipeline.with_exchange(Arc::clone(exchange)))
+        let pipeline = pipeline.with_exchange(Arc::clone(exchange));
+        Arc::new(pipeline.with_boards(Arc::clone(boards)))
+    }
+
+    fn boards(&self, settings: &Settings) -> Result<Arc<Boards>, StartError> {
+        let parts = boards::Parts {
+            store: Arc::clone(&self.store),
+            writer: self.writer.clone(),
+            registry: Arc::clone(&self.registry),
+            clock: self.clock,
+            metrics: boards::Metrics::new(self.metrics.registry())?,
+        };
+        Ok(Arc::new(Boards::new(parts, BoardOptions::new(&settings.config.boards)?)))
     }
 
     fn credentials(&self, settings: &Settings, first: &first_start::Secrets) -> Arc<Credentials> {
@@ -235,7 +252,7 @@ impl Ground {
     fn plans(
         &self,
         (data_models, profiles): (&Arc<DataModels>, &Arc<Profiles>),
-        provisioner: &Arc<Provisioner>,
+        (provisioner, upgrades): (&Arc<Provisioner>, &Arc<Upgrades>),
         equipments: &Arc<Equipments>,
     ) -> Arc<Plans> {
         Plans::new(PlansParts {
@@ -245,6 +262,7 @@ impl Ground {
             profiles: Arc::clone(profiles),
             provisioner: Arc::clone(provisioner),
             equipments: Arc::clone(equipments),
+            upgrades: Arc::clone(upgrades),
             clock: self.clock,
         })
     }

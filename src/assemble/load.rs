@@ -20,6 +20,7 @@ pub(super) async fn rebuild(core: &Core) -> Result<SteeringRows, StartError> {
     core.desk.load().await?;
     core.exchange.load().await?;
     core.pipeline.presence().load(core.store.mqtt_absences().await?);
+    core.boards.load().await?;
     core.transfers.load().await?;
     let steering = core.store.steering().await?;
     core.holds.load(&steering);

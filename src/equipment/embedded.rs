@@ -1,6 +1,6 @@
 //! Our own backend: which names it knows is in memory, the documents are in the store.
 
-use super::{EMBEDDED_FRESH, Found, Inner, UNKNOWN_FRESH, Values};
+use super::{EMBEDDED_FRESH, Found, Inner, Values};
 use crate::store::{ReadError, Store};
 use model::{DeviceId, Now, Tenant};
 use parking_lot::RwLock;
@@ -77,13 +77,11 @@ impl Inner {
                 name: equipment.serial.as_str().into(),
                 equipment,
                 key: key.clone(),
-                holder: row.holder,
                 by: "equipment",
-                retry_in: None,
+                is_stale: false,
                 fresh: EMBEDDED_FRESH,
             });
         }
-        self.note(tenant, device, 0, UNKNOWN_FRESH, now);
         Err(Values::Unknown)
     }
 }

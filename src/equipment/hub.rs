@@ -15,9 +15,10 @@ mod pauses;
 #[cfg(test)]
 mod tests;
 
-pub(super) use self::breaker::PROBE_EVERY;
+pub(super) use self::ask::{UNKNOWN_FRESH, key};
 pub use self::carrier::{Carrier, CarrierError, Got, HttpCarrier, Posted};
 pub use self::fault::{HubError, HubFault};
+pub(super) use self::overlay::after;
 
 use self::ask::Asking;
 use self::breaker::{Breaker, Pass};

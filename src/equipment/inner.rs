@@ -1,10 +1,10 @@
 //! What both sources of values have in common: names, seals, versions, and who is given what.
 
-use super::claim::Admission;
+use super::claim::{Admission, Names};
 use super::{Equipments, Found, Inner, STORE_PAUSE, Source, UNKNOWN_FRESH, Values, later};
 use crate::api::Mirror;
 use crate::store::{EquipmentChange, Operation, ReadError};
-use model::{Alias, AliasKind, DeviceFacts, DeviceId, Now, Redacted, Tenant};
+use model::{DeviceFacts, DeviceId, Now, Redacted, Tenant};
 use provisioning::{Equipment, Subject, equipment};
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,44 +48,33 @@ impl Inner {
         u64::from_be_bytes([a, b, c, d, e, f, g, h]).max(1)
     }
 
-    /// Gives a document to its device, if it is its.
+    /// Gives a document to its device, if it is its. With the version that it was given, and for how
+    /// long that holds.
     pub(super) async fn admit(
         &self,
         tenant: &Tenant,
         device: &DeviceId,
+        keys: &[Box<str>],
         found: Found,
         now: Now,
-    ) -> Values {
-        let Found { equipment, name, key, holder, by, retry_in, fresh } = found;
-        let version = self.version(&equipment);
-        match self.hold(tenant, device, &key, holder, by).await {
-            Admission::Held => self.note(tenant, device, version, fresh, now),
-            // What could not be kept is tried again at the next session.
-            Admission::NotKept => {}
+    ) -> (Values, Option<(u64, Duration)>) {
+        let names = Names::new(&found.key, &found.equipment, keys);
+        let Found { equipment, name, key, by, is_stale, fresh } = found;
+        match self.hold(tenant, device, &key, &names, by).await {
+            Admission::Held => {}
+            Admission::NotKept => {
+                let retry_at = later(now.wall, STORE_PAUSE);
+                return (Values::Unavailable { retry_at }, None);
+            }
             Admission::Taken(holder) => {
                 self.metrics.refused();
-                self.note(tenant, device, 0, UNKNOWN_FRESH, now);
-                return Values::Taken { holder };
+                return (Values::Taken { holder }, Some((0, UNKNOWN_FRESH)));
             }
         }
-        Values::Known {
-            serial: name,
-            equipment: Arc::new(equipment),
-            version,
-            is_stale: retry_in.is_some(),
-            fresh_until: later(now.wall, retry_in.unwrap_or(fresh)),
-        }
-    }
-
-    pub(super) fn note(
-        &self,
-        tenant: &Tenant,
-        device: &DeviceId,
-        version: u64,
-        fresh: Duration,
-        now: Now,
-    ) {
-        self.fresh.put(tenant, device, version, now.monotonic + fresh);
+        let version = self.version(&equipment);
+        let equipment = Arc::new(equipment);
+        let values = Values::Known { serial: name, equipment, version, is_stale };
+        (values, Some((version, fresh)))
     }
 
     pub(super) fn forget(&self, tenant: &Tenant, device: &DeviceId) {
@@ -97,8 +86,7 @@ impl Inner {
 
     /// The devices that may be meant by a name.
     pub(super) fn meant_by(&self, tenant: &Tenant, key: &str) -> Vec<DeviceId> {
-        const KINDS: [AliasKind; 3] = [AliasKind::GponSerial, AliasKind::Mac, AliasKind::Serial];
-        let aliases = KINDS.into_iter().filter_map(|kind| Alias::new(kind, key).ok());
+        let aliases = equipment::aliases(key);
         let mut devices: Vec<_> =
             aliases.filter_map(|alias| self.registry.by_alias(tenant, &alias)).collect();
         devices.dedup();
@@ -114,7 +102,7 @@ impl Inner {
 /// Changes by operators: whom they concern is decided anew.
 impl Mirror for Equipments {
     fn committed(&self, operation: &Operation) {
-        let Some(inner) = self.inner() else { return };
+        let inner = &*self.0;
         match operation {
             Operation::Equipment(EquipmentChange::Put { row, .. }) => {
                 if let Source::Embedded(embedded) = &inner.source {
@@ -132,7 +120,7 @@ impl Mirror for Equipments {
                     inner.forget(tenant, &device);
                 }
             }
-            Operation::Equipment(EquipmentChange::PutOverlay(row)) => {
+            Operation::Equipment(EquipmentChange::PutOverlay { row, .. }) => {
                 inner.forget(&row.tenant, &row.device);
             }
             Operation::Equipment(EquipmentChange::Hold { tenant, device, .. })

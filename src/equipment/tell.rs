@@ -5,10 +5,9 @@ use super::{Inner, Source};
 use crate::store::{EquipmentChange, Operation, TaskRow, WriteError};
 use crate::tasks::{self, Handler, Outcome, Policy, Tasks};
 use async_trait::async_trait;
-use model::{DeviceId, Json, Tenant};
-use provisioning::equipment;
+use model::{Json, Tenant};
+use provisioning::equipment::{self, Activated};
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,41 +65,28 @@ impl Handler for Teller {
     }
 }
 
-/// What of an activation our own backend keeps.
-#[derive(Deserialize)]
-struct Kept {
-    #[serde(default)]
-    firmware: Option<Box<str>>,
-    #[serde(default)]
-    ip: Option<IpAddr>,
-}
-
 impl Inner {
     pub(super) async fn activated(
         &self,
         tenant: &Tenant,
-        device: &DeviceId,
-        serial: &str,
+        told: &Activated,
         key: &str,
-        body: Json,
     ) -> Result<(), WriteError> {
-        let now = self.clock.now().wall;
+        let (serial, now) = (&told.serial, self.clock.now().wall);
         match &self.source {
             Source::Embedded(_) => {
-                let kept = serde_json::from_str::<Kept>(body.as_str());
-                let kept = kept.unwrap_or(Kept { firmware: None, ip: None });
                 let change = EquipmentChange::Activate {
                     tenant: tenant.clone(),
-                    serial: equipment::key(serial).unwrap_or_else(|| serial.into()),
+                    serial: equipment::key(serial).unwrap_or_else(|| serial.clone()),
                     at: now,
-                    address: kept.ip,
-                    firmware: kept.firmware,
+                    address: told.ip,
+                    firmware: told.firmware.clone(),
                 };
                 self.writer.transact(vec![Operation::Equipment(change)]).await
             }
             Source::Hub(_) => {
-                let body = Json::of(&Body { serial: serial.into(), activated: body });
-                let task = tasks::task(tenant, ACTIVATED, key, Some(device), body, now);
+                let body = Json::of(&Body { serial: serial.clone(), activated: Json::of(told) });
+                let task = tasks::task(tenant, ACTIVATED, key, Some(&told.device), body, now);
                 self.writer.transact(vec![Operation::PutTask(task.clone())]).await?;
                 self.tasks.added(&task);
                 Ok(())

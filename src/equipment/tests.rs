@@ -6,7 +6,7 @@ use crate::shutdown::Stage;
 use crate::store::{SqliteOptions, SqliteStore, TaskState, Tasks as Which, WriterOptions};
 use crate::tasks;
 use async_trait::async_trait;
-use model::{Alias, AliasKind, DeviceFacts, Event, EventType, Redacted};
+use model::{Alias, AliasKind, DeviceFacts, Event, EventType, Json, Redacted};
 use parking_lot::Mutex;
 use provisioning::equipment::parse_wifi;
 use serde_json::{Value, json};
@@ -144,7 +144,7 @@ impl Scene {
     }
 
     fn fresh(&self, device: &DeviceId, now: Now) -> Option<u64> {
-        self.equipments.fresh(&Tenant::default(), device, now).map(|(version, _)| version)
+        self.equipments.fresh(&Tenant::default(), device, now)
     }
 
     fn is_claimed(&self, device: &DeviceId) -> bool {
@@ -248,7 +248,7 @@ async fn what_the_hub_said_last_stands_in_for_it() {
         let (_, version, _) = known(scene.values(&device).await);
         let (equipment, same, is_stale) = known(scene.values(&device).await);
         assert_eq!((ssid(&equipment), same, is_stale), ("One", version, true), "{failure:?}");
-        let source = &scene.equipments.inner().unwrap().source;
+        let source = &scene.equipments.0.source;
         let is_down = matches!(source, Source::Hub(hub) if hub.refuses());
         // While it asks to be left alone there is nothing better; else it is asked at the next Inform.
         assert_eq!(scene.fresh(&device, scene.clock.now()), is_down.then_some(version));
@@ -335,6 +335,86 @@ async fn a_second_box_of_one_serial_is_told_nothing() {
 }
 
 #[tokio::test]
+async fn who_has_one_name_of_a_unit_has_them_all() {
+    // The hub knows a unit by its serial and by the one of its light.
+    let of = |serial: &str, id: Option<&str>| json!({ "serial": serial, "equipment_id": id, "wifi": wifi("One")["wifi"] });
+    let answers = |serial, id| [document(of(serial, id), "1")];
+    for id in [None, Some("EQ-7")] {
+        let scene = Scene::new().await;
+        let light = [(AliasKind::GponSerial, "TPLG12AB34CD")];
+        // Known by both in the registry; or by the equipment alone.
+        let names = if id.is_none() { &light[..] } else { &[] };
+        let victim = scene.meet("1C61B4", "V5", names).await;
+        scene.script(answers("V5", id));
+        known(scene.values(&victim).await);
+        let rogue = scene.meet("BBBBBB", "TPLG12AB34CD", &[]).await;
+        scene.script(answers("TPLG12AB34CD", id));
+        let Values::Taken { holder } = scene.values(&rogue).await else {
+            panic!("one leaked secret collects another's passphrases");
+        };
+        assert_eq!(holder, victim);
+        assert!(!scene.is_claimed(&rogue));
+        assert_eq!(scene.fresh(&rogue, scene.clock.now()), Some(0));
+        // Nor after the registry has forgotten the name, where the victim came with it.
+        let held = scene.store.equipment_holder(&Tenant::default(), "TPLG12AB34CD").await.unwrap();
+        assert_eq!(held, id.is_none().then(|| victim.clone()));
+        // The victim goes on as before, and costs no write.
+        scene.script(answers("V5", id));
+        let head = *scene.writer.committed().borrow();
+        known(scene.values(&victim).await);
+        assert_eq!(*scene.writer.committed().borrow(), head);
+    }
+}
+
+#[tokio::test]
+async fn an_operator_gives_a_unit_over_with_all_its_names() {
+    let scene = Scene::new().await;
+    let tenant = Tenant::default();
+    let of = |serial: &str| json!({ "serial": serial, "equipment_id": "EQ-7" });
+    let light = [(AliasKind::GponSerial, "TPLG12AB34CD")];
+    let old = scene.meet("1C61B4", "V5", &light).await;
+    scene.script([document(of("V5"), "1")]);
+    known(scene.values(&old).await);
+    let new = scene.meet("1C61B4", "V6", &[]).await;
+    scene.script([document(of("V6"), "1")]);
+    assert!(matches!(scene.values(&new).await, Values::Taken { .. }), "a swapped box");
+    let claim = async || {
+        let device = scene.registry.get(&tenant, &new).unwrap();
+        let operations = scene.equipments.take_over(&device).await.unwrap();
+        scene.writer.transact(operations.clone()).await.unwrap();
+        operations.len()
+    };
+    assert_eq!(claim().await, 2, "its own name and the equipment");
+    let claimed = Operation::Claim { tenant: tenant.clone(), device: new.clone() };
+    scene.writer.transact(vec![claimed.clone()]).await.unwrap();
+    scene.registry.apply_operation(&claimed);
+    known(scene.values(&new).await);
+    scene.script([document(of("V5"), "2")]);
+    assert!(matches!(scene.values(&old).await, Values::Taken { .. }));
+    assert_eq!(claim().await, 0, "again changes nothing");
+}
+
+#[tokio::test]
+async fn a_name_that_another_claimed_device_has_is_given_over_by_an_operator() {
+    let scene = Scene::new().await;
+    let tenant = Tenant::default();
+    let light = [(AliasKind::GponSerial, "TPLG12AB34CD")];
+    let old = scene.meet("1C61B4", "V5", &light).await;
+    let new = scene.meet("1C61B4", "TPLG12AB34CD", &[]).await;
+    for device in [&old, &new] {
+        let claimed = Operation::Claim { tenant: tenant.clone(), device: device.clone() };
+        scene.writer.transact(vec![claimed.clone()]).await.unwrap();
+        scene.registry.apply_operation(&claimed);
+    }
+    scene.script([document(json!({ "serial": "TPLG12AB34CD" }), "1")]);
+    assert!(matches!(scene.values(&new).await, Values::Taken { .. }));
+    let device = scene.registry.get(&tenant, &new).unwrap();
+    let operations = scene.equipments.take_over(&device).await.unwrap();
+    scene.writer.transact(operations).await.unwrap();
+    known(scene.values(&new).await);
+}
+
+#[tokio::test]
 async fn a_network_claims() {
     let networks = vec!["192.0.2.0/24".parse().unwrap()];
     let scene = Scene::with(Arc::default(), tempfile::tempdir().unwrap(), networks).await;
@@ -387,14 +467,105 @@ async fn a_change_of_wifi_lasts_until_the_hub_changes_its_own_word() {
     assert_eq!(ssid(&known(scene.values(&device).await).0), "One");
 }
 
+fn change(ssid: &str) -> Vec<equipment::Wifi> {
+    let text = json!({ "wifi": [{ "band": "5GHz", "ssid": ssid }] }).to_string();
+    parse_wifi(text.as_bytes()).unwrap().value.wifi
+}
+
+impl Scene {
+    /// A customer's change as it would be committed now.
+    async fn portal(&self, device: &DeviceId, wifi: &[equipment::Wifi]) -> Operation {
+        let tenant = Tenant::default();
+        let facts = self.registry.facts(&tenant, device).unwrap();
+        let target = WifiTarget::Device { id: device, facts: &facts };
+        self.equipments.wifi_change(&tenant, target, wifi).await.unwrap()
+    }
+
+    async fn commit(&self, operation: &Operation) -> Result<(), WriteError> {
+        self.writer.transact(vec![operation.clone()]).await?;
+        self.equipments.committed(operation);
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_is_changed_while_the_hub_is_asked_is_not_passed_over() {
+    // Whatever the hub says about WiFi by then; the last answer is another word of its own.
+    for (before, answer) in [
+        (None, wifi("One")),
+        (None, wifi("Support")),
+        (Some("Mine"), wifi("One")),
+        (Some("Mine"), wifi("Support")),
+    ] {
+        let scene = Scene::new().await;
+        let device = scene.meet("1C61B4", "2227A1", &[]).await;
+        scene.script([document(wifi("One"), "1")]);
+        known(scene.values(&device).await);
+        if let Some(ssid) = before {
+            scene.commit(&scene.portal(&device, &change(ssid)).await).await.unwrap();
+        }
+        scene.script([document(answer.clone(), "2")]);
+        scene.hub.is_slow.store(true, std::sync::atomic::Ordering::SeqCst);
+        let portal = async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            scene.commit(&scene.portal(&device, &change("Portal")).await).await.unwrap();
+            // Who asks from here on is not answered by what was asked before.
+            let (equipment, ..) = known(scene.values(&device).await);
+            assert_eq!(ssid(&equipment), "Portal");
+        };
+        let (values, ()) = tokio::join!(scene.values(&device), portal);
+        known(values);
+        let fresh = scene.fresh(&device, scene.clock.now());
+        let (equipment, version, _) = known(scene.values(&device).await);
+        assert_eq!(ssid(&equipment), "Portal", "{before:?} {answer}");
+        assert!(fresh.is_none_or(|it| it == version), "the old values are not what it has");
+    }
+}
+
+#[tokio::test]
+async fn of_two_changes_at_once_none_is_lost() {
+    let scene = Scene::new().await;
+    let device = scene.meet("1C61B4", "2227A1", &[]).await;
+    let (first, second) = (change("First"), change("Second"));
+    // Before the hub was heard, over nothing, and over a change.
+    for _ in 0..3 {
+        let (one, other) =
+            tokio::join!(scene.portal(&device, &first), scene.portal(&device, &second));
+        scene.commit(&one).await.unwrap();
+        let refused = scene.commit(&other).await;
+        let conflict =
+            matches!(refused, Err(WriteError::Refused(crate::store::OperationError::Conflict(_))));
+        assert!(conflict, "{refused:?}");
+        // The hub is heard between what is read and what is written.
+        let late = scene.portal(&device, &second).await;
+        scene.script([document(wifi("One"), "1")]);
+        known(scene.values(&device).await);
+        let is_heard = scene.store.hub_memory(&Tenant::default(), &device).await.unwrap().seen();
+        let made = scene.commit(&late).await;
+        let Operation::Equipment(EquipmentChange::PutOverlay { expect, .. }) = late else {
+            panic!()
+        };
+        assert_eq!(made.is_ok(), expect == is_heard);
+    }
+}
+
 #[tokio::test]
 async fn an_activation_reaches_the_hub_once_for_each_key() {
     let scene = Scene::new().await;
     let device = scene.meet("1C61B4", "2227A1", &[]).await;
     let tenant = Tenant::default();
-    let body = Json::of(&json!({ "serial": "2227A1", "reason": "bootstrap" }));
+    let told = Activated {
+        serial: "2227A1".into(),
+        device,
+        reason: "bootstrap".into(),
+        profile: Some("default".into()),
+        revision: Some("1f".into()),
+        refused: Vec::new(),
+        firmware: None,
+        ip: None,
+    };
     for key in ["k1", "k1", "k2"] {
-        scene.equipments.activated(&tenant, &device, "2227A1", key, body.clone()).await.unwrap();
+        scene.equipments.activated(&tenant, &told, key).await.unwrap();
     }
     let unknown = HubFault::Server.into();
     scene.hub.posts.lock().extend([Ok(Posted::Taken(200)), Ok(Posted::Unknown(404)), Err(unknown)]);
@@ -412,7 +583,7 @@ async fn an_activation_reaches_the_hub_once_for_each_key() {
             posted.sort_unstable();
             let keys: Vec<_> = posted.iter().map(|(_, key, _)| key.as_str()).collect();
             assert_eq!(keys, ["k1", "k2"]);
-            assert_eq!(posted[0].2, body.as_str());
+            assert_eq!(posted[0].2, Json::of(&told).as_str());
             return;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;

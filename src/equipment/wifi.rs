@@ -1,5 +1,6 @@
 //! A customer's change of his radio networks.
 
+use super::hub::after;
 use super::{Equipments, Inner, Source};
 use crate::store::{
     EquipmentChange, EquipmentRow, EquipmentStatus, Expect, Operation, ReadError, WifiOverlayRow,
@@ -26,9 +27,6 @@ pub enum WifiError {
     /// The store cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// Nobody keeps values.
-    #[error("there is no backend")]
-    NoBackend,
 }
 
 /// Whose radio networks are changed.
@@ -48,14 +46,14 @@ pub enum WifiTarget<'a> {
 impl Equipments {
     /// What is to be committed for a change of a device's radio networks. Our own backend keeps it in
     /// the document; beside a hub it is laid over the hub's values until the hub changes its own word
-    /// on them. Refused as a conflict at the commit when the document changes meanwhile.
+    /// on them. Refused as a conflict at the commit when what it is made from changes meanwhile.
     pub async fn wifi_change(
         &self,
         tenant: &Tenant,
         target: WifiTarget<'_>,
         changes: &[Wifi],
     ) -> Result<Operation, WifiError> {
-        let inner = self.inner().ok_or(WifiError::NoBackend)?;
+        let inner = &*self.0;
         let change = match (&inner.source, target) {
             (Source::Embedded(_), target) => inner.change_document(tenant, target, changes).await?,
             (Source::Hub(_), WifiTarget::Device { id, .. }) => {
@@ -73,7 +71,7 @@ impl Equipments {
         device: &DeviceId,
         facts: &DeviceFacts,
     ) -> Result<bool, ReadError> {
-        let Some(inner) = self.inner() else { return Ok(false) };
+        let inner = &*self.0;
         let equipment = match &inner.source {
             Source::Embedded(_) => inner.document(tenant, facts).await?.and_then(|(_, it)| it),
             Source::Hub(_) => {
@@ -88,23 +86,23 @@ impl Equipments {
     }
 
     /// A row that keeps `equipment` under `key` from now on.
-    pub fn row(&self, tenant: &Tenant, key: &str, equipment: &Equipment) -> Option<EquipmentRow> {
-        self.inner().map(|inner| inner.row(tenant, key, equipment))
+    pub fn row(&self, tenant: &Tenant, key: &str, equipment: &Equipment) -> EquipmentRow {
+        self.0.row(tenant, key, equipment)
     }
 
     /// The document of a row; `None` when it was sealed under another key.
     pub fn open(&self, row: &EquipmentRow) -> Option<Equipment> {
-        self.inner()?.open(row.sealed.expose())
+        self.0.open(row.sealed.expose())
     }
 
     /// Whether the documents are ours.
     pub fn is_embedded(&self) -> bool {
-        self.inner().is_some_and(|inner| matches!(inner.source, Source::Embedded(_)))
+        matches!(self.0.source, Source::Embedded(_))
     }
 }
 
 /// A row, and its document where it can be opened.
-type Document = (EquipmentRow, Option<Equipment>);
+pub(super) type Document = (EquipmentRow, Option<Equipment>);
 
 impl Inner {
     fn row(&self, tenant: &Tenant, key: &str, equipment: &Equipment) -> EquipmentRow {
@@ -123,7 +121,7 @@ impl Inner {
     }
 
     /// The document that goes first for a device.
-    async fn document(
+    pub(super) async fn document(
         &self,
         tenant: &Tenant,
         facts: &DeviceFacts,
@@ -175,6 +173,8 @@ impl Inner {
         changes: &[Wifi],
     ) -> Result<EquipmentChange, WifiError> {
         let memory = self.store.hub_memory(tenant, device).await?;
+        let (expect, now) = (memory.seen(), self.clock.now().wall);
+        let changed_at = expect.overlay.map_or(now, |before| now.max(after(before)));
         let heard = memory.answer.and_then(|row| self.open(row.sealed.expose()));
         let basis = heard.as_ref().map(|heard| self.basis(&heard.wifi));
         let mut laid = Equipment::default();
@@ -190,12 +190,9 @@ impl Inner {
         whole.checked()?;
         let plain = serde_json::to_vec(&laid.wifi);
         let plain = plain.expect("our own types are representable in JSON");
-        Ok(EquipmentChange::PutOverlay(WifiOverlayRow {
-            tenant: tenant.clone(),
-            device: device.clone(),
-            basis,
-            changed_at: self.clock.now().wall,
-            sealed: self.vault.seal(&plain),
-        }))
+        let (tenant, device) = (tenant.clone(), device.clone());
+        let sealed = self.vault.seal(&plain);
+        let row = WifiOverlayRow { tenant, device, basis, changed_at, sealed };
+        Ok(EquipmentChange::PutOverlay { row, expect })
     }
 }

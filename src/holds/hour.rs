@@ -15,6 +15,9 @@ const HOUR: SignedDuration = SignedDuration::from_hours(1);
 const AGREED_FOR: SignedDuration = SignedDuration::from_hours(24);
 /// Most devices that are remembered to wait, some 100 bytes each; those beyond wait all the same.
 const WAITING_MAX: usize = 100_000;
+/// Most devices that are remembered to be among the hour's, some 100 bytes each; one beyond counts
+/// once more when it is changed again.
+const COUNTED_MAX: usize = 100_000;
 
 /// The newest change of the profiles.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -67,7 +70,10 @@ pub enum AgreeError {
     #[error("it was agreed to before")]
     Agreed,
     /// Who made the change cannot agree to it.
-    #[error("who changed the profiles cannot agree to it: another person must")]
+    #[error(
+        "who changed the profiles cannot agree to it, by no token that comes of his or his of it: \
+         another person must"
+    )]
     SamePerson,
 }
 
@@ -126,7 +132,7 @@ impl Hours {
         if hour.changed < max || hour.is_agreed(change, now) {
             hour.changed = hour.changed.saturating_add(1);
             hour.is_dirty = true;
-            if hour.counted.len() < WAITING_MAX {
+            if hour.counted.len() < COUNTED_MAX {
                 hour.counted.insert(device.clone());
             }
             hour.waiting.remove(device);
@@ -152,6 +158,7 @@ impl Hours {
         tenant: &Tenant,
         id: &str,
         actor: &str,
+        is_author: impl Fn(&str) -> bool,
         now: Timestamp,
     ) -> Result<ChangeHourRow, AgreeError> {
         let hour = self.0.get(tenant).ok_or(AgreeError::NoSuch)?;
@@ -160,7 +167,7 @@ impl Hours {
         if approval.state == ApprovalState::Agreed {
             return Err(AgreeError::Agreed);
         }
-        if approval.changed_by.as_deref() == Some(actor) {
+        if approval.changed_by.as_deref().is_some_and(is_author) {
             return Err(AgreeError::SamePerson);
         }
         let agreed = Approval {
@@ -304,11 +311,12 @@ mod tests {
         taken(&mut hours, 0..5, &made, 0);
         let id = hours.approval(&tenant).unwrap().id;
         let agree = |hours: &Hours, id: &str, actor| {
-            hours.agree(&tenant, id, actor, time(1)).map(|row| row.changed)
+            let is_author = |author: &str| author == actor;
+            hours.agree(&tenant, id, actor, is_author, time(1)).map(|row| row.changed)
         };
         assert_eq!(agree(&hours, &id, "ada"), Err(AgreeError::SamePerson));
         assert_eq!(agree(&hours, "other", "bob"), Err(AgreeError::NoSuch));
-        let row = hours.agree(&tenant, &id, "bob", time(1)).unwrap();
+        let row = hours.agree(&tenant, &id, "bob", |_| false, time(1)).unwrap();
         assert_eq!(taken(&mut hours, 3..5, &made, 2), 0, "not before it is on disk");
         assert_eq!(hours.take_over(&row).len(), 2);
         assert_eq!(taken(&mut hours, 3..9, &made, 3), 6);
@@ -321,7 +329,7 @@ mod tests {
         let (mut hours, tenant) = (Hours::default(), Tenant::default());
         taken(&mut hours, 0..5, &change(1, None), 0);
         let id = hours.approval(&tenant).unwrap().id;
-        let row = hours.agree(&tenant, &id, "anybody", time(1)).unwrap();
+        let row = hours.agree(&tenant, &id, "anybody", |_| true, time(1)).unwrap();
         hours.take_over(&row);
         assert_eq!(taken(&mut hours, 5..6, &change(1, None), 2), 1);
         assert_eq!(taken(&mut hours, 6..7, &change(2, Some("bob")), 2), 0);

@@ -4,10 +4,14 @@ use super::texts::Loaded;
 use super::trial;
 use crate::provisioner::subject;
 use crate::registry::{Device, Filter, Registry};
+use jiff::{SignedDuration, Timestamp};
 use model::Protocol;
 use provisioning::Layers;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+
+/// Who was silent for longer is not waited for: whoever informs at all informs within a day.
+const LATELY: SignedDuration = SignedDuration::from_hours(24);
 
 /// What a change of the profiles touches.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -20,6 +24,8 @@ pub struct Touched {
     pub least: Option<u64>,
     /// How many of them are below the share's threshold.
     pub below: usize,
+    /// How many of those were heard of in the last day.
+    pub heard: usize,
     /// For how many devices each profile of the new set is.
     pub by_profile: BTreeMap<Box<str>, usize>,
 }
@@ -45,6 +51,7 @@ pub(super) fn sweep(
     settled: &Loaded,
     candidate: &Loaded,
     share: u32,
+    now: Timestamp,
 ) -> Touched {
     let below = trial::threshold(share, None);
     let mut touched = Touched::default();
@@ -58,6 +65,8 @@ pub(super) fn sweep(
             let place = trial::place(candidate.revision, &device.tenant, &device.id);
             touched.touched += 1;
             touched.below += usize::from(place < below);
+            let is_heard = device.last_seen_at.is_some_and(|at| now.duration_since(at) < LATELY);
+            touched.heard += usize::from(place < below && is_heard);
             touched.least = Some(touched.least.map_or(place, |least| least.min(place)));
         }
         ControlFlow::Continue(())

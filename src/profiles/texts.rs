@@ -74,6 +74,15 @@ pub struct Loaded {
     pub revision: Revision,
 }
 
+impl Loaded {
+    /// What the operator says of a tenant: the variable `tenant` of its devices' templates.
+    #[must_use]
+    pub fn values(&self, tenant: &Tenant) -> Arc<serde_json::Value> {
+        let empty = || Arc::new(serde_json::Value::Object(serde_json::Map::new()));
+        self.values.get(tenant).cloned().unwrap_or_else(empty)
+    }
+}
+
 impl Texts {
     /// Reads everything; every fault of every file at once.
     ///

@@ -16,6 +16,8 @@ pub struct TrialOptions {
     pub wait: Duration,
     /// How many in a hundred of those that answered may not have failed.
     pub failures: u32,
+    /// How many in a hundred of those that were heard of lately must have answered.
+    pub answers: u32,
 }
 
 impl From<&config::Provisioning> for TrialOptions {
@@ -24,6 +26,7 @@ impl From<&config::Provisioning> for TrialOptions {
             share: config.canary_share.get(),
             wait: config.canary_wait.get(),
             failures: config.canary_failures.get(),
+            answers: config.canary_answers.get(),
         }
     }
 }
@@ -59,6 +62,10 @@ pub struct Trial {
     pub touched: usize,
     /// How many of them belong to the trial.
     pub canaries: usize,
+    /// How many of those were heard of in the day before it began: theirs are the answers that are
+    /// waited for.
+    #[serde(default)]
+    pub heard: usize,
     /// How many parameters would be set on all that it touches; absent until that is counted.
     pub parameters: Option<u64>,
 }
@@ -92,7 +99,8 @@ impl Trial {
 
     /// What becomes of it.
     ///
-    /// While no device of it has answered, it waits: a night in which nothing informs proves nothing.
+    /// While too few devices of it have answered, it waits: a night in which nothing informs proves
+    /// nothing, and those that a change cuts off say nothing at all.
     #[must_use]
     pub(super) fn verdict(&self, fared: Fared, options: TrialOptions, now: Timestamp) -> Verdict {
         let Fared { converged, failed } = fared;
@@ -108,11 +116,13 @@ impl Trial {
         }
         let wait = SignedDuration::try_from(options.wait).unwrap_or(SignedDuration::MAX);
         let is_over = now.duration_since(self.began_at) >= wait;
-        if !is_over || converged + failed == 0 {
+        let answered = converged + failed;
+        let awaited = self.heard.saturating_mul(options.answers as usize);
+        if !is_over || answered == 0 || answered.saturating_mul(100) < awaited {
             return Verdict::Wait;
         }
-        if converged == 0 || reaches(failed, converged + failed) {
-            return Verdict::Halt(cause(failed, converged + failed));
+        if converged == 0 || reaches(failed, answered) {
+            return Verdict::Halt(cause(failed, answered));
         }
         Verdict::Promote
     }
@@ -148,7 +158,7 @@ mod tests {
     use super::*;
 
     const OPTIONS: TrialOptions =
-        TrialOptions { share: 5, wait: Duration::from_secs(3_600), failures: 10 };
+        TrialOptions { share: 5, wait: Duration::from_secs(3_600), failures: 10, answers: 50 };
 
     fn time(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
@@ -165,6 +175,7 @@ mod tests {
             share: 5,
             touched: canaries * 20,
             canaries,
+            heard: canaries / 2,
             parameters: None,
         }
     }
@@ -197,15 +208,18 @@ mod tests {
     }
 
     #[test]
-    fn it_ends_when_its_time_is_over_and_someone_answered() {
+    fn it_ends_when_its_time_is_over_and_enough_have_answered() {
         let fared = |converged, failed| Fared { converged, failed };
         for (second, fared, expected) in [
             (3_599, fared(100, 0), Verdict::Wait),
             (3_600, fared(0, 0), Verdict::Wait),
-            (3_600, fared(1, 0), Verdict::Promote),
+            // Half of the 50 that were heard of the day before.
+            (3_600, fared(24, 0), Verdict::Wait),
+            (3_600, fared(24, 1), Verdict::Promote),
+            (3_600, fared(25, 0), Verdict::Promote),
             (3_600, fared(91, 9), Verdict::Promote),
             (3_600, fared(27, 3), Verdict::Halt(cause(3, 30))),
-            (3_600, fared(0, 1), Verdict::Halt(cause(1, 1))),
+            (3_600, fared(0, 1), Verdict::Wait),
             // Before its time, when those that are still away cannot mend it.
             (1, fared(0, 9), Verdict::Wait),
             (1, fared(0, 10), Verdict::Halt(cause(10, 10))),
@@ -215,5 +229,9 @@ mod tests {
         let halted = Trial { state: TrialState::Halted, ..trial(100) };
         assert_eq!(halted.verdict(fared(100, 0), OPTIONS, time(9_999)), Verdict::Wait);
         assert_eq!(trial(1).verdict(fared(0, 1), OPTIONS, time(0)), Verdict::Halt(cause(1, 1)));
+        let silent = Trial { heard: 0, ..trial(100) };
+        assert_eq!(silent.verdict(fared(0, 0), OPTIONS, time(3_600)), Verdict::Wait);
+        assert_eq!(silent.verdict(fared(1, 0), OPTIONS, time(3_600)), Verdict::Promote);
+        assert_eq!(silent.verdict(fared(0, 1), OPTIONS, time(3_600)), Verdict::Halt(cause(1, 1)));
     }
 }

@@ -56,12 +56,12 @@ impl Provisioner {
     async fn known(&self, tenant: &Tenant, device: &Device) -> Result<Known, ReadError> {
         let kept = self.kept(tenant, &device.id).await?;
         let model = self.parts.data_models.load(tenant, &device.id).await?.unwrap_or_default();
-        let subject = subject(device, root(&model, device));
+        let subject = subject(device, root(&model));
         let now = self.parts.clock.now();
         let equipment = self.parts.equipments.peek(tenant, &subject, now).await;
-        let set = self.parts.profiles.set_for(tenant, &device.id);
-        let values = self.parts.profiles.values_for(tenant, &device.id);
-        let layers = set.layers(&subject, equipment.as_deref());
+        let loaded = self.parts.profiles.loaded_for(tenant, &device.id);
+        let layers = loaded.set.layers(&subject, equipment.as_deref());
+        let values = loaded.values(tenant);
         let wanted = layers.render(&subject, equipment.as_deref(), &values, &model);
         Ok(Known { kept, model, wanted, equipment })
     }

@@ -11,7 +11,7 @@ use cwmp::Quirks;
 use dashmap::DashMap;
 use jiff::Timestamp;
 use model::{DeviceId, Event, Tenant};
-use provisioning::{Held, Plan};
+use provisioning::{Held, Plan, Refusal};
 use serde::{Deserialize, Serialize};
 use tokio::sync::RwLock;
 use tracing::warn;
@@ -42,8 +42,15 @@ pub struct Kept {
     pub firmware: Option<Box<str>>,
     /// The version of the values that it was made from.
     pub values: u64,
+    /// Whether the business does not know it, and was told so.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_unknown: bool,
     /// What its profiles say is peculiar about it.
     pub quirks: u8,
+    /// What it refused when the profiles that it tries now began to hold for it: that it refuses it
+    /// still says nothing of them. Absent while it tries none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub excused: Option<Vec<Box<str>>>,
 }
 
 /// What a device lacks of what is wanted.
@@ -127,6 +134,25 @@ impl Kept {
     /// The firmware that it should run is not given to it.
     pub(super) fn lacks_firmware(&mut self, cause: Box<str>) {
         self.lacking.push(Lacking { path: FIRMWARE.into(), code: None, cause, retry_at: None });
+    }
+
+    /// Changed profiles are on trial with it, or none; `refused` is what it refused before. A candidate
+    /// that follows another excuses nothing more.
+    pub(super) fn tries(&mut self, is_trying: bool, refused: &[Refusal]) {
+        match (is_trying, &self.excused) {
+            (true, None) => {
+                let paths = refused.iter().map(|it| it.path.clone());
+                self.excused = Some(paths.collect());
+            }
+            (false, Some(_)) => self.excused = None,
+            (true, Some(_)) | (false, None) => {}
+        }
+    }
+
+    /// Whether it refuses anything for which it is not excused.
+    pub(super) fn refuses_news(&self) -> bool {
+        let excused = self.excused.as_deref().unwrap_or_default();
+        self.held.refused.iter().any(|it| !excused.contains(&it.path))
     }
 
     /// What is peculiar about it, by its profiles.

@@ -1,8 +1,11 @@
 //! The course of a session, from what is remembered to what is kept.
 
 use super::run::{Known, Run, Stage};
-use super::{Introduced, Parts, Provisioner, quirks_of, seed};
+use super::waits::Asked;
+use super::{Introduced, Parts, Provisioner, seed};
 use crate::equipment::Values;
+use crate::profiles::Outcome;
+use crate::quirks;
 use crate::registry::{Device, Mark};
 use crate::store::Operation;
 use crate::upgrades::Upgrade;
@@ -37,7 +40,7 @@ impl Provisioner {
         let request = registry.take_request(&it.tenant, &it.device);
         let is_claimed = registry.is_claimed(&it.tenant, &it.device);
         let fresh = self.parts.equipments.fresh(&it.tenant, &it.device, now);
-        let is_same = fresh.is_some_and(|(version, _)| version == mark.values);
+        let is_same = fresh == Some(mark.values);
         let is_due = kept.held.is_due(now.wall, &it.events, is_claimed)
             || self.may_go_on(&it.tenant, &it.device, mark);
         if !is_due
@@ -49,8 +52,8 @@ impl Provisioner {
         }
         let model = self.model(&it, lessons, now.wall).await;
         let seed = seed(&it.device);
-        let mut run = Run::new(it, kept, model, generation, seed);
-        run.is_requested = request.is_any;
+        let mut run = Run::new(it, kept, model, generation, seed, self.key);
+        (run.is_requested, run.is_ordered) = (request.is_any, request.is_ordered);
         run.is_claimed = is_claimed;
         if request.is_ordered {
             run.kept.held.release();
@@ -120,20 +123,21 @@ impl Provisioner {
             return Vec::new();
         };
         if run.wanted.aliases.is_empty() {
-            let set = self.parts.profiles.set_for(&run.it.tenant, &run.it.device);
-            let values = self.parts.profiles.values_for(&run.it.tenant, &run.it.device);
+            let loaded = self.parts.profiles.loaded_for(&run.it.tenant, &run.it.device);
+            let values = loaded.values(&run.it.tenant);
             let subject = subject(&device, run.it.root);
-            let wanted = set.layers(&subject, None).render(&subject, None, &values, model);
+            let layers = loaded.set.layers(&subject, None);
+            let wanted = layers.render(&subject, None, &values, model);
             if wanted.aliases.is_empty() {
                 return Vec::new();
             }
             run.wanted = Wanted { aliases: wanted.aliases, ..Wanted::default() };
-            let events = run.events();
-            let circumstances = run.circumstances(&events, now);
+            let lent = run.lend();
+            let circumstances = run.circumstances(&lent, now);
             run.scratch.begin(circumstances);
         }
-        let events = run.events();
-        let circumstances = run.circumstances(&events, now);
+        let lent = run.lend();
+        let circumstances = run.circumstances(&lent, now);
         let plan = decide(&run.wanted, model, &run.scratch, circumstances);
         if !plan.writes() && run.scratch.starts_round(&plan, self.rounds_max, now) {
             self.metrics.rounds.with_label_values(&["learned"]).inc();
@@ -171,6 +175,8 @@ impl Provisioner {
             return;
         };
         let met = subject(&device, run.it.root);
+        let asked_at = equipments.changes(&run.it.tenant, &run.it.device);
+        self.take_requests(run);
         let values = equipments.values(&run.it.tenant, &met, now).await;
         let (known, equipment) = match values {
             Values::Known { equipment, serial, version, .. } => {
@@ -183,27 +189,25 @@ impl Provisioner {
             }
         };
         run.known = known;
-        // Asking the business is what claims it; and it took its time.
-        let request = registry.take_request(&run.it.tenant, &run.it.device);
-        if request.is_ordered {
-            run.kept.held.release();
-        }
+        self.take_late_requests(run, asked_at);
         let device = registry.get(&run.it.tenant, &run.it.device).unwrap_or(device);
         let subject = subject(&device, run.it.root);
         run.is_claimed = registry.is_claimed(&run.it.tenant, &run.it.device)
             && !matches!(run.known, Known::Taken);
-        let set = profiles.set_for(&run.it.tenant, &run.it.device);
-        let tenant_values = profiles.values_for(&run.it.tenant, &run.it.device);
-        let layers = set.layers(&subject, equipment.as_deref());
-        run.kept.set_quirks(quirks_of(&layers));
+        let candidate = profiles.candidate_for(&run.it.tenant, &run.it.device);
+        run.kept.tries(candidate.is_some(), &run.before.held.refused);
+        let loaded = profiles.loaded_for(&run.it.tenant, &run.it.device);
+        let tenant_values = loaded.values(&run.it.tenant);
+        let layers = loaded.set.layers(&subject, equipment.as_deref());
+        run.kept.set_quirks(quirks::named(layers.quirks()));
         run.wanted = layers.render(&subject, equipment.as_deref(), &tenant_values, model);
         run.fingerprint = run.wanted.fingerprint(&self.key);
         if run.kept.firmware != device.facts.software_version {
             run.kept.held.release();
             run.kept.firmware.clone_from(&device.facts.software_version);
         }
-        let events = run.events();
-        let circumstances = run.circumstances(&events, now.wall);
+        let lent = run.lend();
+        let circumstances = run.circumstances(&lent, now.wall);
         run.kept.held.begin(circumstances);
         if run.kept.held.standing == Standing::New {
             // Whatever is kept from now on is of a device that was begun with.
@@ -212,10 +216,41 @@ impl Provisioner {
         run.stage = Stage::Rounds;
     }
 
+    /// What was asked for is answered by the end of this session, from here on.
+    fn take_requests(&self, run: &mut Run) {
+        let request = self.parts.registry.take_request(&run.it.tenant, &run.it.device);
+        if request.is_ordered {
+            run.kept.held.release();
+        }
+        // After the mark: a request that comes between leaves the mark of its own.
+        run.asked.join(self.waits.take(&run.it.tenant, &run.it.device));
+    }
+
+    /// Asking the business took its time, and the claim that came of it marks the device, too. What was
+    /// asked for meanwhile is answered as well, unless what the business says has changed.
+    fn take_late_requests(&self, run: &mut Run, asked_at: u32) {
+        let Parts { registry, equipments, .. } = &self.parts;
+        let (tenant, device) = (&run.it.tenant, &run.it.device);
+        let late = registry.take_request(tenant, device);
+        let asked = self.waits.take(tenant, device);
+        // After they were taken: each is made after its change is counted.
+        if equipments.changes(tenant, device) != asked_at {
+            drop(asked);
+            if late.is_any {
+                registry.request_mark(tenant, device, late.is_ordered);
+            }
+            return;
+        }
+        if late.is_ordered {
+            run.kept.held.release();
+        }
+        run.asked.join(asked);
+    }
+
     /// One round: what is still to be done, or the end.
     async fn round(&self, run: &mut Run, model: &DataModel, now: Now) -> Vec<Work> {
-        let events = run.events();
-        let circumstances = run.circumstances(&events, now.wall);
+        let lent = run.lend();
+        let circumstances = run.circumstances(&lent, now.wall);
         let timer = self.metrics.decision_seconds.start_timer();
         let plan = decide(&run.wanted, model, &run.kept.held, circumstances);
         timer.observe_duration();
@@ -241,6 +276,7 @@ impl Provisioner {
             if let Err(error) = self.keep(run, Vec::new(), true).await {
                 // Made twice after a crash, it would be there twice.
                 info!(device = %run.it.device, %error, "an object is not made before it is remembered");
+                self.put_back(run);
                 run.stage = Stage::Over;
                 return Vec::new();
             }
@@ -275,28 +311,62 @@ impl Provisioner {
         }
     }
 
-    /// The session was lost before its course was over: the next one goes on.
-    pub async fn cut(&self, run: &mut Run, now: Timestamp) {
+    /// The session was lost before its course was over, by our own doing where `is_ours`: the next one
+    /// goes on.
+    pub async fn cut(&self, run: &mut Run, is_ours: bool, now: Timestamp) {
         let is_begun = run.stage == Stage::Rounds;
         run.stage = Stage::Over;
         self.metrics.sessions.with_label_values(&["lost"]).inc();
-        if is_begun {
-            run.kept.held.cut(now);
-            if let Err(error) = self.keep(run, Vec::new(), true).await {
-                debug!(device = %run.it.device, %error, "what a lost session did is not kept");
-            }
+        if !is_begun {
+            return self.put_back(run);
+        }
+        if run.has_written && !is_ours {
+            // It may be cut off by what it was told; where it is not, its next session says so.
+            self.note(run, Outcome::Failed);
+        }
+        run.kept.held.cut(now);
+        if let Err(error) = self.keep(run, Vec::new(), true).await {
+            debug!(device = %run.it.device, %error, "what a lost session did is not kept");
+            self.put_back(run);
         }
     }
 
-    /// Sees to the firmware of a device that is as wanted beside it.
-    pub(super) async fn see_to_firmware(&self, run: &mut Run, device: &Device, now: Now) {
-        let Some(wanted) = &run.wanted.firmware else { return };
-        let subject = subject(device, run.it.root);
-        match self.parts.upgrades.see_to(&device.tenant, &subject, wanted, now).await {
-            Upgrade::Right | Upgrade::UnderWay => {}
-            Upgrade::Waits { until, .. } => run.kept.due_by(until),
-            Upgrade::Refused { cause } => run.kept.lacks_firmware(cause),
+    /// Nothing is kept of the session: what it was to answer is for the next.
+    pub(super) fn put_back(&self, run: &mut Run) {
+        let is_asked = run.is_requested || !run.asked.ids().is_empty();
+        // They are there before the mark.
+        run.asked = Asked::default();
+        if is_asked {
+            let (tenant, device) = (&run.it.tenant, &run.it.device);
+            self.parts.registry.request_mark(tenant, device, run.is_ordered);
         }
+    }
+
+    /// Sees to the firmware of a device that is as wanted beside it. Says whether the business waits
+    /// for it: a device from factory settings is done when it runs what it should. Not for a window,
+    /// though, which may be days away: nobody is without a line until then.
+    pub(super) async fn see_to_firmware(&self, run: &mut Run, device: &Device, now: Now) -> bool {
+        let Some(wanted) = &run.wanted.firmware else { return false };
+        let subject = subject(device, run.it.root);
+        let is_new = run.kept.from_factory_at.is_some();
+        let seen_to = self.parts.upgrades.see_to(&device.tenant, &subject, wanted, is_new);
+        let is_awaited = match seen_to.await {
+            Upgrade::Right => false,
+            Upgrade::UnderWay => is_new,
+            Upgrade::Waits { until, is_for_window, .. } => {
+                run.kept.due_by(until);
+                is_new && !is_for_window
+            }
+            Upgrade::Refused { cause } => {
+                run.kept.lacks_firmware(cause);
+                false
+            }
+        };
+        if is_awaited {
+            // Whatever ends it, the next session after that sees it.
+            run.kept.due_by(now.wall);
+        }
+        is_awaited
     }
 }
 

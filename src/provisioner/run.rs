@@ -2,9 +2,10 @@
 
 use super::kept::Kept;
 use super::memory::Place;
+use super::waits::Asked;
 use cwmp::{SetupOutcome, Work};
 use jiff::Timestamp;
-use model::{DataModel, DeviceId, Observation, Tenant};
+use model::{DataModel, DeviceId, Observation, Redacted, Tenant};
 use provisioning::{Circumstances, Held, Plan, Step, StepOutcome, Wanted, Wish};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -25,7 +26,7 @@ pub struct Introduced {
     /// The root of its data model.
     pub root: &'static str,
     /// The event codes of its Inform.
-    pub events: Vec<Box<str>>,
+    pub events: Arc<[Box<str>]>,
     /// When its session began.
     pub began: Timestamp,
     /// Where it came from.
@@ -60,6 +61,13 @@ pub(super) enum Stage {
     Over,
 }
 
+/// What a decision borrows of a session's course while that takes over what comes of it.
+#[derive(Debug)]
+pub(super) struct Lent {
+    events: Arc<[Box<str>]>,
+    key: Redacted<[u8; 32]>,
+}
+
 /// One session's course.
 #[derive(Debug)]
 pub struct Run {
@@ -76,17 +84,27 @@ pub struct Run {
     pub(super) wanted: Wanted,
     pub(super) fingerprint: u64,
     pub(super) seed: u64,
+    /// Makes numbers that say nothing of the values in them.
+    key: Redacted<[u8; 32]>,
     pub(super) known: Known,
     pub(super) is_claimed: bool,
     /// Whether the session began with nothing applied, from factory settings.
     pub(super) is_bootstrap: bool,
     /// Whether somebody asked, or what it is decided from has changed.
     pub(super) is_requested: bool,
+    /// Whether that was an operator.
+    pub(super) is_ordered: bool,
+    /// The requests that were there when the business was asked: its end is theirs.
+    pub(super) asked: Asked,
     /// What is remembered while names are looked for.
     pub(super) scratch: Held,
     /// Steps on their way, each with the number of its work.
     steps: Vec<(u32, Step)>,
     numbers: u32,
+    /// Whether it comes from factory settings, and an upgrade is to come before the business is told.
+    pub(super) awaits_firmware: bool,
+    /// Whether anything was told to be written in this session.
+    pub(super) has_written: bool,
     /// What was written in this session.
     pub(super) applied: usize,
     /// Whether something was read for its own sake.
@@ -102,6 +120,7 @@ impl Run {
         model: DataModel,
         generation: u32,
         seed: u64,
+        key: [u8; 32],
     ) -> Self {
         Self {
             is_bootstrap: kept.from_factory_at.is_some()
@@ -116,12 +135,17 @@ impl Run {
             wanted: Wanted::default(),
             fingerprint: 0,
             seed,
+            key: Redacted(key),
             known: Known::Nothing,
             is_claimed: false,
             is_requested: false,
+            is_ordered: false,
+            asked: Asked::default(),
             scratch: Held::default(),
             steps: Vec::new(),
             numbers: 0,
+            awaits_firmware: false,
+            has_written: false,
             applied: 0,
             has_refreshed: false,
             mended: BTreeSet::new(),
@@ -130,27 +154,24 @@ impl Run {
     }
 
     /// What holds now, for the decision.
-    pub(super) fn circumstances<'a>(
-        &self,
-        events: &'a [Box<str>],
-        now: Timestamp,
-    ) -> Circumstances<'a> {
+    pub(super) fn circumstances<'a>(&self, lent: &'a Lent, now: Timestamp) -> Circumstances<'a> {
         Circumstances {
             now,
             session_began: self.it.began,
-            events,
+            events: &lent.events,
             is_claimed: self.is_claimed,
             is_bootstrap: self.is_bootstrap,
             is_discovered: self.it.is_discovered,
             writes_read_only: self.it.writes_read_only,
             fingerprint: self.fingerprint,
+            key: Some(Redacted(lent.key.expose())),
             seed: self.seed,
         }
     }
 
-    /// The events of the Inform, which a decision borrows.
-    pub(super) fn events(&self) -> Arc<[Box<str>]> {
-        self.it.events.as_slice().into()
+    /// What a decision borrows.
+    pub(super) fn lend(&self) -> Lent {
+        Lent { events: Arc::clone(&self.it.events), key: self.key }
     }
 
     /// Takes over what the device told of its data model in this session.
@@ -164,6 +185,7 @@ impl Run {
     /// The work of a plan, in order.
     pub(super) fn work(&mut self, plan: Plan) -> Vec<Work> {
         self.note_drift(&plan);
+        self.has_written |= plan.writes();
         let mut work = Vec::with_capacity(plan.steps.len());
         for step in plan.steps {
             self.numbers += 1;
@@ -206,7 +228,7 @@ impl Run {
     pub fn outcome(&mut self, name: &str, outcome: &SetupOutcome, now: Timestamp) -> Vec<u32> {
         let Some(step) = self.take_step(name) else { return Vec::new() };
         let read = read(outcome);
-        if matches!(step.wish, Wish::Learn { ref refreshes, .. } if !refreshes.is_empty()) {
+        if matches!(step.wish, Wish::Learn { ref refreshes } if !refreshes.is_empty()) {
             self.has_refreshed |= !read.told.is_empty();
         }
         self.applied += match &step.wish {
@@ -216,8 +238,8 @@ impl Run {
             Wish::Add { .. } => usize::from(read.instance.is_some()) + read.applied.len(),
             Wish::Delete { .. } => usize::from(read.is_done),
         };
-        let events = self.events();
-        let circumstances = self.circumstances(&events, now);
+        let lent = self.lend();
+        let circumstances = self.circumstances(&lent, now);
         let held = match self.stage {
             Stage::Names => &mut self.scratch,
             Stage::Rounds | Stage::Over => &mut self.kept.held,

@@ -1,34 +1,37 @@
 //! How a session's course ends: how the device stands, and what the business is told of it.
 
+use super::Provisioner;
 use super::kept::Lacking;
 use super::run::{Known, Run, Stage};
-use super::{Provisioner, word};
 use crate::profiles::Outcome;
 use crate::registry::Device;
 use jiff::Timestamp;
 use model::{DataModel, Event, EventType, Json, Now};
 use provisioning::Standing;
+use provisioning::equipment::{Activated, NotTaken};
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use tracing::info;
 
-/// What the business waits to hear of a device from factory settings, and the event tells.
+/// How a provisioning ended, as the events tell it.
 #[derive(Serialize)]
-struct Provisioned<'a> {
-    profile: &'a str,
+struct Ended<'a> {
+    profile: Option<&'a str>,
     profiles: &'a [Box<str>],
     revision: String,
     reason: &'static str,
-    standing: &'static str,
+    standing: Standing,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'a str>,
     /// Parameters that were set, objects that were made or removed.
     applied: usize,
     refused: &'a [Lacking],
     #[serde(skip_serializing_if = "Option::is_none")]
     firmware: Option<&'a str>,
     ip: IpAddr,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
     requests: &'a [Box<str>],
 }
 
@@ -46,24 +49,20 @@ impl Provisioner {
         let Some(device) = device else { return };
         stand(run, barred, now.wall);
         let standing = run.kept.held.standing;
-        self.metrics.sessions.with_label_values(&[word(standing)]).inc();
+        self.metrics.sessions.with_label_values(&[standing.as_str()]).inc();
         let is_as_wanted = matches!(standing, Standing::Converged | Standing::Partial);
         if is_as_wanted {
-            self.see_to_firmware(run, &device, now).await;
+            run.awaits_firmware = self.see_to_firmware(run, &device, now).await;
         }
         if let Known::Later(at) = run.known {
             self.retries.put(&run.it.tenant, &run.it.device, at);
         }
         self.note_trial(run);
         // Who asked is told when there is an end.
-        let requests = match standing {
-            Standing::Converged | Standing::Partial | Standing::Stuck => {
-                self.waits.take(&run.it.tenant, &run.it.device)
-            }
-            _ => Vec::new(),
-        };
-        let events = self.events(run, (&device, model), &requests, now.wall);
-        let is_told = self.activate(run, &device).await;
+        let is_end = matches!(standing, Standing::Converged | Standing::Partial | Standing::Stuck);
+        let requests = if is_end { run.asked.ids() } else { &[] };
+        let events = self.events(run, (&device, model), requests, now.wall);
+        let is_told = !run.awaits_firmware && self.activate(run, &device).await;
         let was_from_factory = run.kept.from_factory_at;
         if is_as_wanted && is_told {
             run.kept.from_factory_at = None;
@@ -74,26 +73,32 @@ impl Provisioner {
         if let Err(error) = self.keep(run, events, is_other).await {
             run.kept.from_factory_at = was_from_factory;
             info!(device = %run.it.device, %error, "how it stands is not kept; decided again later");
+            return self.put_back(run);
         }
-        self.waits.tell(&run.it.tenant, &run.it.device);
+        self.waits.tell(run.asked.ids());
+        if is_end {
+            run.asked.told();
+        }
     }
 
     /// Tells the trial of changed profiles, where there is one, how the device fared with them.
     fn note_trial(&self, run: &Run) {
-        let (held, before) = (&run.kept.held, &run.before.held);
-        let is_new = |path: &str| !before.refused.iter().any(|it| *it.path == *path);
-        let outcome = match held.standing {
+        let outcome = match run.kept.held.standing {
             Standing::Stuck => Outcome::Failed,
             Standing::New
             | Standing::AwaitingValues
             | Standing::Pending
             | Standing::Held
             | Standing::AwaitingApproval => return,
-            _ if held.refused.iter().any(|it| is_new(&it.path)) => Outcome::Failed,
+            _ if run.kept.refuses_news() => Outcome::Failed,
             _ => Outcome::Converged,
         };
+        self.note(run, outcome);
+    }
+
+    pub(super) fn note(&self, run: &Run, outcome: Outcome) {
         let (tenant, device) = (&run.it.tenant, &run.it.device);
-        self.parts.profiles.note(tenant, device, held.revision, outcome);
+        self.parts.profiles.note(tenant, device, run.wanted.revision, outcome);
     }
 
     /// Has the business told that a device from factory settings is as wanted. False when that is to
@@ -107,19 +112,20 @@ impl Provisioner {
             return true;
         };
         let held = &run.kept.held;
-        let body = Json::of(&json!({
-            "serial": serial,
-            "device": run.it.device,
-            "reason": "bootstrap",
-            "profile": held.profiles.last(),
-            "revision": held.revision.to_string(),
-            "refused": refused(&run.kept.lacking),
-            "firmware": device.facts.software_version,
-            "ip": run.it.from,
-        }));
+        let refused = |it: &Lacking| NotTaken { path: it.path.clone(), cause: it.cause.clone() };
         let (tenant, id) = (&run.it.tenant, &run.it.device);
+        let activated = Activated {
+            serial: serial.clone(),
+            device: id.clone(),
+            reason: "bootstrap".into(),
+            profile: held.profiles.last().cloned(),
+            revision: Some(held.revision.to_string().into()),
+            refused: run.kept.lacking.iter().map(refused).collect(),
+            firmware: device.facts.software_version.clone(),
+            ip: Some(run.it.from),
+        };
         let key = format!("{}/{}/{at}", tenant.as_str(), id.as_str());
-        let told = self.parts.equipments.activated(tenant, id, serial, &key, body).await;
+        let told = self.parts.equipments.activated(tenant, &activated, &key).await;
         if let Err(error) = &told {
             info!(device = %id, %error, "the business is not told yet that it is as wanted");
         }
@@ -149,6 +155,15 @@ impl Provisioner {
                 events.push(event(EventType::DEVICE_DRIFTED, Json::of(&data)));
             }
         }
+        if run.kept.is_unknown && !run.before.is_unknown {
+            let data = json!({
+                "serial": device.facts.serial,
+                "aliases": device.facts.aliases,
+                "model": device.facts.model,
+                "ip": run.it.from,
+            });
+            events.push(event(EventType::DEVICE_UNKNOWN, Json::of(&data)));
+        }
         if let Some((kind, data)) = outcome(run, device, requests) {
             events.push(event(kind, data));
         }
@@ -166,46 +181,32 @@ fn outcome(run: &Run, device: &Device, requests: &[Box<str>]) -> Option<(EventTy
     let (held, before) = (&run.kept.held, &run.before.held);
     let is_asked = !requests.is_empty();
     let is_news = held.standing != before.standing || is_asked;
+    let ended = |cause| {
+        Json::of(&Ended {
+            profile: held.profiles.last().map(|name| &**name),
+            profiles: &held.profiles,
+            revision: held.revision.to_string(),
+            reason: reason(run),
+            standing: held.standing,
+            cause,
+            applied: run.applied,
+            refused: &run.kept.lacking,
+            firmware: device.facts.software_version.as_deref(),
+            ip: run.it.from,
+            requests,
+        })
+    };
+    let is_new = run.kept.from_factory_at.is_some();
     match held.standing {
+        // It is told of when it runs its firmware, too.
+        Standing::Converged | Standing::Partial if run.awaits_firmware && !is_asked => None,
         Standing::Converged | Standing::Partial
-            if is_news || run.applied > 0 || lacks_other(run) =>
+            if is_news || is_new || run.applied > 0 || lacks_other(run) =>
         {
-            let provisioned = Provisioned {
-                profile: held.profiles.last().map_or("", |name| name),
-                profiles: &held.profiles,
-                revision: held.revision.to_string(),
-                reason: reason(run),
-                standing: word(held.standing),
-                applied: run.applied,
-                refused: &run.kept.lacking,
-                firmware: device.facts.software_version.as_deref(),
-                ip: run.it.from,
-                requests,
-            };
-            Some((EventType::DEVICE_PROVISIONED, Json::of(&provisioned)))
+            Some((EventType::DEVICE_PROVISIONED, ended(None)))
         }
         Standing::Stuck if is_news || held.cause != before.cause => {
-            let data = json!({
-                "profile": held.profiles.last(),
-                "profiles": held.profiles,
-                "revision": held.revision.to_string(),
-                "reason": reason(run),
-                "cause": held.cause,
-                "refused": refused(&run.kept.lacking),
-                "requests": requests,
-            });
-            Some((EventType::DEVICE_PROVISION_FAILED, Json::of(&data)))
-        }
-        Standing::Unknown
-            if held.standing != before.standing && matches!(run.known, Known::Nothing) =>
-        {
-            let data = json!({
-                "serial": device.facts.serial,
-                "aliases": device.facts.aliases,
-                "model": device.facts.model,
-                "ip": run.it.from,
-            });
-            Some((EventType::DEVICE_UNKNOWN, Json::of(&data)))
+            Some((EventType::DEVICE_PROVISION_FAILED, ended(Some(&*held.cause))))
         }
         _ => None,
     }
@@ -219,53 +220,49 @@ fn lacks_other(run: &Run) -> bool {
     paths(&run.kept.lacking) != paths(&run.before.lacking)
 }
 
-/// What a device lacks, as the business is told: paths and causes.
-fn refused(lacking: &[Lacking]) -> Vec<Value> {
-    lacking.iter().map(|it| json!({ "path": it.path, "cause": it.cause })).collect()
-}
-
 /// How the device stands, with what the decision cannot know.
 fn stand(run: &mut Run, barred: Option<Standing>, now: Timestamp) {
-    let held = &mut run.kept.held;
+    if let Some((standing, cause)) = beside(run, barred) {
+        if let (Standing::AwaitingValues, Known::Later(at)) = (standing, &run.known) {
+            run.kept.due_by(*at);
+        }
+        run.kept.held.standing = standing;
+        run.kept.held.cause = cause.into();
+    }
+    let (held, before) = (&mut run.kept.held, &run.before.held);
+    held.since = if held.standing == before.standing { before.since } else { now };
+    // A business that does not answer says nothing else than before.
+    (run.kept.values, run.kept.is_unknown) = match run.known {
+        Known::Values { version, .. } => (version, false),
+        Known::Nothing => (0, true),
+        Known::Taken => (0, false),
+        Known::Later(_) => (0, run.before.is_unknown),
+    };
+}
+
+/// How it stands by what the decision does not know, and why; `None`: as was decided.
+fn beside(run: &Run, barred: Option<Standing>) -> Option<(Standing, &'static str)> {
+    if let Some(barred) = barred {
+        let cause = match barred {
+            Standing::Held => "writing to it is on hold",
+            _ => "more devices were changed in this hour than one person may",
+        };
+        return Some((barred, cause));
+    }
     let is_quiet = matches!(
-        held.standing,
+        run.kept.held.standing,
         Standing::New | Standing::Unmatched | Standing::Converged | Standing::Partial
     );
-    if let Some(barred) = barred {
-        held.standing = barred;
-        held.cause = match barred {
-            Standing::Held => "writing to it is on hold".into(),
-            _ => "more devices were changed in this hour than one person may".into(),
-        };
-    } else if is_quiet {
-        match run.known {
-            Known::Nothing => {
-                held.standing = Standing::Unknown;
-                held.cause = "the business does not know it".into();
-            }
-            Known::Taken => {
-                held.standing = Standing::Unknown;
-                held.cause = "another device holds the claim of its serial".into();
-            }
-            Known::Later(at) => {
-                held.standing = Standing::AwaitingValues;
-                held.cause = "the business has no values for it yet".into();
-                run.kept.due_by(at);
-            }
-            Known::Values { .. } if run.wanted.profiles.is_empty() => {
-                held.standing = Standing::Unmatched;
-                held.cause = "no profile is for it".into();
-            }
-            Known::Values { .. } => {}
+    let found = match &run.known {
+        Known::Nothing => (Standing::Unknown, "the business does not know it"),
+        Known::Taken => (Standing::Unknown, "another device holds the claim of its serial"),
+        Known::Later(_) => (Standing::AwaitingValues, "the business has no values for it yet"),
+        Known::Values { .. } if run.wanted.profiles.is_empty() => {
+            (Standing::Unmatched, "no profile is for it")
         }
-    }
-    let held = &mut run.kept.held;
-    let before = &run.before.held;
-    held.since = if held.standing == before.standing { before.since } else { now };
-    run.kept.values = match run.known {
-        Known::Values { version, .. } => version,
-        Known::Nothing | Known::Taken | Known::Later(_) => 0,
+        Known::Values { .. } => return None,
     };
+    is_quiet.then_some(found)
 }
 
 /// Why it was provisioned.

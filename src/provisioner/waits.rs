@@ -17,45 +17,76 @@ type Key = (Tenant, DeviceId);
 
 /// Who waits for what.
 #[derive(Debug, Default)]
-pub(super) struct Waits {
+pub(super) struct Waits(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
     asked: DashMap<Key, Vec<Box<str>>>,
-    listeners: Arc<DashMap<Key, Arc<Notify>>>,
+    /// The bell of each request that somebody listens for.
+    bells: DashMap<Box<str>, Arc<Notify>>,
 }
 
 impl Waits {
-    /// Remembers a request until it is told; its name.
+    /// Remembers a request until it is told; its name. Beyond its bound a request is one with the last.
     pub(super) fn ask(&self, tenant: &Tenant, device: &DeviceId) -> Box<str> {
-        let id: Box<str> = format!("{:016x}", SystemRandom.next_u64()).into();
-        let key = (tenant.clone(), device.clone());
-        if self.asked.len() < ASKED_MAX || self.asked.contains_key(&key) {
-            let mut asked = self.asked.entry(key).or_default();
-            if asked.len() < EACH_MAX {
-                asked.push(id.clone());
-            }
-        }
-        id
+        self.remember(tenant, device, false, |id| id.into())
     }
 
-    /// What was asked for of a device since this was asked last.
-    pub(super) fn take(&self, tenant: &Tenant, device: &DeviceId) -> Vec<Box<str>> {
-        if self.asked.is_empty() {
-            return Vec::new();
-        }
-        self.asked.remove(&(tenant.clone(), device.clone())).map_or_else(Vec::new, |(_, ids)| ids)
-    }
-
-    /// Listens from now on; ends with the device's next provisioning.
-    pub(super) fn ended(
+    /// The same, and listens from now on for its end.
+    pub(super) fn ask_and_listen(
         &self,
         tenant: &Tenant,
         device: &DeviceId,
-    ) -> impl Future<Output = ()> + Send + use<> {
+    ) -> (Box<str>, impl Future<Output = ()> + Send + use<>) {
+        self.remember(tenant, device, true, |id| (id.into(), self.listen(id)))
+    }
+
+    fn remember<T>(
+        &self,
+        tenant: &Tenant,
+        device: &DeviceId,
+        is_waited_for: bool,
+        with: impl FnOnce(&str) -> T,
+    ) -> T {
+        let id: Box<str> = format!("{:016x}", SystemRandom.next_u64()).into();
+        let (asked, key) = (&self.0.asked, (tenant.clone(), device.clone()));
+        if asked.len() >= ASKED_MAX && !is_waited_for && !asked.contains_key(&key) {
+            return with(&id);
+        }
+        let mut asked = asked.entry(key).or_default();
+        if asked.len() < EACH_MAX {
+            asked.push(id);
+        }
+        // While nobody can take it: who takes it before it is listened for would tell nobody.
+        with(asked.last().expect("there is at least the one"))
+    }
+
+    /// Forgets a request that was not made after all.
+    pub(super) fn withdraw(&self, tenant: &Tenant, device: &DeviceId, id: &str) {
         let key = (tenant.clone(), device.clone());
-        let notify = Arc::clone(&self.listeners.entry(key.clone()).or_default());
+        self.0.asked.remove_if_mut(&key, |_, asked| {
+            asked.retain(|it| **it != *id);
+            asked.is_empty()
+        });
+    }
+
+    /// What was asked for of a device since this was asked last. What of it is not [told](Self::tell)
+    /// is asked for again when it is dropped.
+    pub(super) fn take(&self, tenant: &Tenant, device: &DeviceId) -> Asked {
+        if self.0.asked.is_empty() {
+            return Asked::default();
+        }
+        let key = (tenant.clone(), device.clone());
+        let ids = self.0.asked.remove(&key).map_or_else(Vec::new, |(_, ids)| ids);
+        Asked { ids, from: Some((Arc::clone(&self.0), key)) }
+    }
+
+    fn listen(&self, id: &str) -> impl Future<Output = ()> + Send + use<> {
+        let shared = Arc::clone(&self.0);
+        let notify = Arc::clone(&shared.bells.entry(id.into()).or_default());
         let mut heard = Box::pin(notify.notified_owned());
         heard.as_mut().enable();
-        let mut listening =
-            Listening { listeners: Arc::clone(&self.listeners), key, heard: Some(heard) };
+        let mut listening = Listening { shared, id: id.into(), heard: Some(heard) };
         async move {
             if let Some(heard) = &mut listening.heard {
                 heard.as_mut().await;
@@ -63,29 +94,67 @@ impl Waits {
         }
     }
 
-    /// A device's provisioning has ended.
-    pub(super) fn tell(&self, tenant: &Tenant, device: &DeviceId) {
-        if self.listeners.is_empty() {
+    /// The provisioning that was asked for under these names has ended.
+    pub(super) fn tell(&self, ids: &[Box<str>]) {
+        for id in ids {
+            if let Some(notify) = self.0.bells.get(id) {
+                notify.notify_waiters();
+            }
+        }
+    }
+}
+
+/// Requests that a session answers.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    ids: Vec<Box<str>>,
+    from: Option<(Arc<Shared>, Key)>,
+}
+
+impl Asked {
+    /// Their names.
+    pub(super) fn ids(&self) -> &[Box<str>] {
+        &self.ids
+    }
+
+    /// Takes over others of the same device.
+    pub(super) fn join(&mut self, mut others: Self) {
+        self.ids.append(&mut others.ids);
+        self.from = self.from.take().or_else(|| others.from.take());
+    }
+
+    /// They are told, and so no longer asked for.
+    pub(super) fn told(&mut self) {
+        self.ids.clear();
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        if self.ids.is_empty() {
             return;
         }
-        if let Some(notify) = self.listeners.get(&(tenant.clone(), device.clone())) {
-            notify.notify_waiters();
+        if let Some((shared, key)) = self.from.take() {
+            let mut asked = shared.asked.entry(key).or_default();
+            let newer = std::mem::replace(&mut *asked, std::mem::take(&mut self.ids));
+            asked.extend(newer);
+            asked.truncate(EACH_MAX);
         }
     }
 }
 
 /// One who listens, until it is dropped.
 struct Listening {
-    listeners: Arc<DashMap<Key, Arc<Notify>>>,
-    key: Key,
+    shared: Arc<Shared>,
+    id: Box<str>,
     heard: Option<std::pin::Pin<Box<tokio::sync::futures::OwnedNotified>>>,
 }
 
 impl Drop for Listening {
     fn drop(&mut self) {
-        // Another who waits for the same device holds the same bell.
+        // Another who waits for the same request holds the same bell.
         drop(self.heard.take());
-        self.listeners.remove_if(&self.key, |_, notify| Arc::strong_count(notify) == 1);
+        self.shared.bells.remove_if(&self.id, |_, notify| Arc::strong_count(notify) == 1);
     }
 }
 
@@ -94,29 +163,52 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
+    fn device(serial: &str) -> DeviceId {
+        DeviceId::cwmp("00259E", "X", serial).unwrap()
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn the_end_is_told_to_all_who_wait_and_nothing_is_left() {
-        let waits = Waits::default();
-        let tenant = Tenant::default();
-        let device = |serial: &str| DeviceId::cwmp("00259E", "X", serial).unwrap();
-        waits.tell(&tenant, &device("1"));
-        let (first, second) =
-            (waits.ended(&tenant, &device("1")), waits.ended(&tenant, &device("1")));
-        let other = waits.ended(&tenant, &device("2"));
-        waits.tell(&tenant, &device("1"));
+    async fn an_end_is_told_to_who_asked_for_it_and_nothing_is_left() {
+        let (waits, tenant) = (Waits::default(), Tenant::default());
+        let (_, first) = waits.ask_and_listen(&tenant, &device("1"));
+        let (_, second) = waits.ask_and_listen(&tenant, &device("1"));
+        let mut asked = waits.take(&tenant, &device("1"));
+        let (_, later) = waits.ask_and_listen(&tenant, &device("1"));
+        let (_, other) = waits.ask_and_listen(&tenant, &device("2"));
+        waits.tell(asked.ids());
+        asked.told();
         first.await;
         second.await;
-        let waited = tokio::time::timeout(Duration::from_secs(5), other).await;
-        assert!(waited.is_err(), "another device's end is not its own");
-        assert!(waits.listeners.is_empty());
+        for other in [
+            tokio::time::timeout(Duration::from_secs(5), later).await.is_err(),
+            tokio::time::timeout(Duration::from_secs(5), other).await.is_err(),
+        ] {
+            assert!(other, "another's end is not its own");
+        }
+        assert!(waits.0.bells.is_empty());
     }
 
     #[test]
     fn requests_are_told_once_and_have_a_bound() {
-        let waits = Waits::default();
-        let (tenant, device) = (Tenant::default(), DeviceId::cwmp("00259E", "X", "1").unwrap());
-        let ids: Vec<_> = (0..EACH_MAX + 5).map(|_| waits.ask(&tenant, &device)).collect();
-        assert_eq!(waits.take(&tenant, &device), ids[..EACH_MAX]);
-        assert!(waits.take(&tenant, &device).is_empty());
+        let (waits, tenant) = (Waits::default(), Tenant::default());
+        let ids: Vec<_> = (0..EACH_MAX + 5).map(|_| waits.ask(&tenant, &device("1"))).collect();
+        let mut asked = waits.take(&tenant, &device("1"));
+        assert_eq!(asked.ids(), &ids[..EACH_MAX]);
+        assert!(ids[EACH_MAX..].iter().all(|id| *id == ids[EACH_MAX - 1]), "one with the last");
+        asked.told();
+        drop(asked);
+        assert!(waits.take(&tenant, &device("1")).ids().is_empty());
+    }
+
+    #[test]
+    fn what_is_not_told_is_asked_for_again() {
+        let (waits, tenant) = (Waits::default(), Tenant::default());
+        let first = waits.ask(&tenant, &device("1"));
+        let asked = waits.take(&tenant, &device("1"));
+        let second = waits.ask(&tenant, &device("1"));
+        drop(asked);
+        waits.withdraw(&tenant, &device("1"), "another");
+        assert_eq!(waits.take(&tenant, &device("1")).ids(), [first, second]);
+        waits.withdraw(&tenant, &device("1"), "another");
     }
 }

@@ -38,23 +38,6 @@ pub struct Requested {
     pub is_ordered: bool,
 }
 
-/// How many standings there are.
-pub(super) const STANDINGS: usize = 10;
-
-/// Every standing, in the order of their numbers.
-const ALL: [Standing; STANDINGS] = [
-    Standing::New,
-    Standing::Unmatched,
-    Standing::Unknown,
-    Standing::AwaitingValues,
-    Standing::Pending,
-    Standing::Converged,
-    Standing::Partial,
-    Standing::Stuck,
-    Standing::Held,
-    Standing::AwaitingApproval,
-];
-
 const _: () = assert!(size_of::<Mark>() == 24, "a million of them are 24 MB");
 
 impl Mark {
@@ -113,7 +96,8 @@ impl Registry {
 
     /// How many devices stand how, of those that were decided on.
     pub fn standings(&self) -> impl Iterator<Item = (Standing, i64)> {
-        ALL.into_iter()
+        Standing::ALL
+            .into_iter()
             .zip(&self.standings)
             .map(|(standing, count)| (standing, count.load(Ordering::Relaxed)))
     }

@@ -99,7 +99,7 @@ pub struct WifiOverlayRow {
     pub device: DeviceId,
     /// What the hub's own word was, by its hash; `None` when it had not been heard.
     pub basis: Option<u64>,
-    /// When.
+    /// When; no two states of one device's have the same.
     pub changed_at: Timestamp,
     /// The change, sealed.
     pub sealed: Redacted<Vec<u8>>,
@@ -114,6 +114,25 @@ pub struct HubMemory {
     pub overlay: Option<WifiOverlayRow>,
 }
 
+impl HubMemory {
+    /// What names this state of it.
+    pub fn seen(&self) -> HubSeen {
+        HubSeen {
+            answer: self.answer.as_ref().map(|answer| answer.fetched_at),
+            overlay: self.overlay.as_ref().map(|overlay| overlay.changed_at),
+        }
+    }
+}
+
+/// A state of what is kept beside the hub of one device.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct HubSeen {
+    /// When the hub said what it said last.
+    pub answer: Option<Timestamp>,
+    /// When the customer's change was made.
+    pub overlay: Option<Timestamp>,
+}
+
 /// A change of what is kept for equipment.
 #[derive(Clone, Debug)]
 pub enum EquipmentChange {
@@ -125,7 +144,7 @@ pub enum EquipmentChange {
         /// What must hold.
         expect: Expect,
     },
-    /// Forgets a document, and who holds it.
+    /// Forgets a document, and under every name who holds it.
     Remove {
         /// Whose.
         tenant: Tenant,
@@ -173,13 +192,20 @@ pub enum EquipmentChange {
     },
     /// Keeps what the hub said, in place of what it said before.
     KeepAnswer(HubAnswerRow),
-    /// Keeps what a customer changed.
-    PutOverlay(WifiOverlayRow),
-    /// Forgets what a customer changed; no error when there is nothing.
+    /// Keeps what a customer changed. Refused as a conflict when he or the hub has changed it since.
+    PutOverlay {
+        /// The row.
+        row: WifiOverlayRow,
+        /// What it was made from.
+        expect: HubSeen,
+    },
+    /// Forgets what a customer changed. Refused as a conflict when he or the hub has changed it since.
     RemoveOverlay {
         /// Whose.
         tenant: Tenant,
         /// On which device.
         device: DeviceId,
+        /// What was seen of it.
+        expect: HubSeen,
     },
 }

@@ -1,13 +1,15 @@
 //! Named conditional writes.
 
 use super::{
-    AuditEntry, CredentialRow, CustomerRow, EquipmentChange, FirmwareOperation, ImageRow,
-    MqttChange, NewDeadLetter, Position, ProvisionRow, Seen, Steering, TaskChange, TaskRow,
-    TokenRow, UploadRow,
+    AuditEntry, BoardChange, CredentialRow, CustomerRow, EquipmentChange, FirmwareOperation,
+    ImageRow, MqttChange, NewDeadLetter, Position, ProvisionRow, Seen, Steering, TaskChange,
+    TaskRow, TokenRow, UploadRow,
 };
 use firmware::ImageName;
 use jiff::Timestamp;
-use model::{Alias, Command, CommandChange, DeviceFacts, DeviceId, Protocol, Redacted, Tenant};
+use model::{
+    Alias, Command, CommandChange, DeviceFacts, DeviceId, Json, Protocol, Redacted, Tenant,
+};
 
 /// A change that is applied whole or refused with a reason.
 #[derive(Clone, Debug)]
@@ -197,6 +199,9 @@ pub enum Operation {
     PutProvision(ProvisionRow),
     /// Changes what is kept for equipment.
     Equipment(EquipmentChange),
+    /// Writes what is kept of a board. Refused as [`OperationError::Conflict`] when somebody else wrote
+    /// it meanwhile, and as [`OperationError::Missing`] when there is no such device.
+    PutBoard(Box<BoardChange>),
     /// Makes a task. With a key that was used before, nothing happens and it is no error.
     PutTask(TaskRow),
     /// Moves a task on. Refused as [`OperationError::Conflict`] where it is past that.
@@ -279,6 +284,26 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// A line of the audit trail.
+    pub fn audit(
+        tenant: &Tenant,
+        time: Timestamp,
+        actor: &str,
+        action: &str,
+        subject: &str,
+        detail: Json,
+    ) -> Self {
+        Self::Audit(AuditEntry {
+            sequence: 0,
+            tenant: tenant.clone(),
+            time,
+            actor: actor.into(),
+            action: action.into(),
+            subject: subject.into(),
+            detail,
+        })
+    }
+
     /// Whether a full store must still take it: it moves a cursor or frees space, or has the outbox
     /// no longer wait for a reader.
     pub fn frees_space(&self) -> bool {

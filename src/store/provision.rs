@@ -25,27 +25,13 @@ pub struct ProvisionMark {
     pub quirks: u8,
 }
 
-/// Every standing, as it is numbered in the store. Only ever added to at the end.
-const STANDINGS: [Standing; 10] = [
-    Standing::New,
-    Standing::Unmatched,
-    Standing::Unknown,
-    Standing::AwaitingValues,
-    Standing::Pending,
-    Standing::Converged,
-    Standing::Partial,
-    Standing::Stuck,
-    Standing::Held,
-    Standing::AwaitingApproval,
-];
-
 /// The number of a standing.
 pub(super) fn standing_number(standing: Standing) -> i64 {
-    let place = STANDINGS.iter().position(|it| *it == standing);
+    let place = Standing::ALL.iter().position(|it| *it == standing);
     place.and_then(|place| i64::try_from(place).ok()).unwrap_or(0)
 }
 
 /// The standing of a number.
 pub(super) fn standing_of(number: i64) -> Option<Standing> {
-    usize::try_from(number).ok().and_then(|place| STANDINGS.get(place)).copied()
+    usize::try_from(number).ok().and_then(|place| Standing::ALL.get(place)).copied()
 }

@@ -151,6 +151,9 @@ pub struct CredentialRow {
     pub push: Option<Redacted<Vec<u8>>>,
 }
 
+/// Which token: whose, and its name. No name is given twice.
+pub type TokenName = (Tenant, Box<str>);
+
 /// Who may call the API.
 #[derive(Clone, Debug)]
 pub struct TokenRow {
@@ -164,6 +167,10 @@ pub struct TokenRow {
     pub role: Box<str>,
     /// When it was made.
     pub created_at: Timestamp,
+    /// Which token made it; none made that of the first start.
+    pub made_by: Option<TokenName>,
+    /// Whether it is valid no more: its row stays, since others come of it.
+    pub is_revoked: bool,
 }
 
 /// One line of the audit trail. Append-only.

@@ -131,11 +131,6 @@ fn cost(bytes: u64) -> u64 {
     bytes.max(FILE_COST_MIN)
 }
 
-/// A name for a file: a ULID, so that names sort by their making.
-pub(super) fn new_id(now: jiff::Timestamp) -> Box<str> {
-    crate::clock::new_name(now)
-}
-
 fn remove_in_background(path: PathBuf) {
     let remove = move || {
         if let Err(error) = files::remove(&path) {

@@ -1,6 +1,7 @@
 //! What devices send: taken in by a ticket, kept with its event, and forgotten in time.
 
-use super::{FileBody, Incoming, ReceiveError, Received, Transfer, Transfers, send, shelf};
+use super::{FileBody, Incoming, ReceiveError, Received, Transfer, Transfers, send};
+use crate::clock;
 use crate::files::FileError;
 use crate::pipeline::Pipeline;
 use crate::shutdown::Stage;
@@ -36,7 +37,7 @@ impl Transfers {
         ticket: &Ticket,
         bytes_max: u64,
     ) -> Result<Incoming, ReceiveError> {
-        let id = shelf::new_id(self.parts.clock.now().wall);
+        let id = clock::new_name(self.parts.clock.now().wall);
         Ok(self.uploads.begin(&ticket.tenant, id, bytes_max).await?)
     }
 

@@ -1,6 +1,7 @@
 //! Every rollout, found by name and by its devices.
 
 use super::Key;
+use super::orders::Head;
 use crate::store::RolloutRow;
 use dashmap::DashMap;
 use firmware::{ImageName, Policy, Record, Rollout, RolloutState, Stage, Tally};
@@ -68,21 +69,30 @@ pub struct Entry {
 }
 
 impl Entry {
-    pub(super) fn new(row: RolloutRow, rollout: Rollout, is_closed: bool) -> Self {
-        let window = row.window.as_ref().and_then(|text| serde_json::from_str(text.as_str()).ok());
+    pub(super) fn new(head: Head, rollout: Rollout) -> Self {
+        let Head { tenant, id, name, actor, key, source, window } = head;
+        let window = window.and_then(|text| serde_json::from_str(text.as_str()).ok());
         Self {
-            source: Source::parse(&row.source),
-            tenant: row.tenant,
-            id: row.id,
-            name: row.name,
-            actor: row.actor,
-            key: row.key,
+            tenant,
+            id,
+            name,
+            actor,
+            source,
+            key,
             window: RwLock::new(window),
             rollout: Mutex::new(rollout),
             commands: DashMap::new(),
             saving: tokio::sync::Mutex::new(()),
-            closed: Mutex::new(is_closed.then_some(row.tallies)),
+            closed: Mutex::default(),
         }
+    }
+
+    /// One that was kept.
+    pub(super) fn kept(row: RolloutRow, rollout: Rollout, is_closed: bool) -> Self {
+        let RolloutRow { tenant, id, name, actor, key, source, window, tallies, .. } = row;
+        let source = Source::parse(&source);
+        let entry = Self::new(Head { tenant, id, name, actor, key, source, window }, rollout);
+        Self { closed: Mutex::new(is_closed.then_some(tallies)), ..entry }
     }
 
     /// Looks at the rollout, or has it take a step. No await lies within.

@@ -22,7 +22,8 @@ impl Upgrades {
     /// from now on.
     pub async fn set_group(self: &Arc<Self>, row: GroupFirmwareRow) -> Result<(), WriteError> {
         let detail = Json::of(&serde_json::json!({ "image": row.image, "version": row.version }));
-        let audit = self.audit(&row.tenant, &row.actor, "group.firmware.put", &row.group, detail);
+        let (tenant, actor, group, now) = (&row.tenant, &row.actor, &row.group, self.now());
+        let audit = Operation::audit(tenant, now, actor, "group.firmware.put", group, detail);
         let put = Operation::Firmware(FirmwareOperation::PutGroup(row.clone()));
         self.parts.writer.transact(vec![put, audit]).await?;
         let key = (row.tenant.clone(), row.group.clone());
@@ -45,7 +46,8 @@ impl Upgrades {
         if !self.groups.contains_key(&key) {
             return Ok(false);
         }
-        let audit = self.audit(tenant, actor, "group.firmware.delete", group, Json::empty_object());
+        let (now, nothing) = (self.now(), Json::empty_object());
+        let audit = Operation::audit(tenant, now, actor, "group.firmware.delete", group, nothing);
         let remove = FirmwareOperation::RemoveGroup { tenant: tenant.clone(), group: group.into() };
         self.parts.writer.transact(vec![Operation::Firmware(remove), audit]).await?;
         self.groups.remove(&key);
@@ -131,6 +133,8 @@ impl Upgrades {
             source: Source::Group(group.clone()),
             image: row.image.as_ref().map(ImageName::as_str),
             version: row.version.as_deref(),
+            sha256: None,
+            size: None,
             window: window.as_ref(),
         };
         // Who is not given it has his reason: it is told by the group's answer, device by device.

@@ -62,7 +62,7 @@ impl Upgrades {
         let (order, progress) = (row.order.clone(), row.progress.clone());
         if is_closed {
             let rollout = Rollout::restore(&row.id, order, progress, [], now);
-            let entry = Arc::new(Entry::new(row, rollout, true));
+            let entry = Arc::new(Entry::kept(row, rollout, true));
             entry.with(|rollout| {
                 members.iter().for_each(|it| self.book.note(&entry, rollout, &it.device, true));
             });
@@ -72,7 +72,7 @@ impl Upgrades {
         let count = members.len();
         let each = members.into_iter().map(|it| (it.device, it.wave, it.attempt));
         let rollout = Rollout::restore(&row.id, order, progress, each, now);
-        let entry = Arc::new(Entry::new(row, rollout, false));
+        let entry = Arc::new(Entry::kept(row, rollout, false));
         self.book.put(&entry);
         let open: Vec<_> = entry.with(|rollout| {
             let failed = rollout.attempts().filter(|(_, _, it)| it.stage == Stage::Failed);

@@ -1,10 +1,11 @@
 //! A device calls: what became of its command, what it runs now, and whether it is its turn.
 
 use super::book::is_running;
-use super::{Entry, Key, Source, Upgrade, Upgrades};
+use super::{Entry, Key, Parts, Source, Upgrade, Upgrades};
 use crate::commands::NewCommand;
 use crate::registry::Device;
-use firmware::{Candidate, Refusal, Report, RolloutState, Stage, admit, is_signed};
+use crate::store::{ImageRow, WriteError};
+use firmware::{Candidate, Doubt, Refusal, Report, RolloutState, Stage, admit, is_signed};
 use jiff::{SignedDuration, Timestamp};
 use model::{Command, CommandChange, CommandKind, CommandState, DeviceId, Protocol, Tenant};
 use provisioning::Window;
@@ -40,7 +41,11 @@ impl Upgrades {
             self.report(entry, &device, is_booting).await;
         }
         for entry in entries.iter().filter(|it| !matches!(it.source, Source::Profile(_))) {
-            if self.offer(entry, &device, entry.window().as_ref()).await == Upgrade::UnderWay {
+            // What an operator orders has waves of its own; what a group wants counts as its other
+            // changes.
+            let (window, is_counted) = (entry.window(), entry.source != Source::Order);
+            let offered = self.offer(entry, &device, window.as_ref(), is_counted).await;
+            if offered == Upgrade::UnderWay {
                 return;
             }
         }
@@ -60,11 +65,7 @@ impl Upgrades {
         let kept = match command {
             Ok(command) => self.go_with(entry, device, &command).await,
             Err(crate::commands::SubmitError::NoSuchCommand) => {
-                let lost = "what became of the download is not known any more";
-                self.step(entry, device, |it, m| {
-                    it.failed(device, lost, m.policy, m.now, &mut m.random)
-                })
-                .await
+                self.fail(entry, device, "what became of the download is not known any more").await
             }
             Err(error) => return debug!(%device, %error, "command not read; looked at again"),
         };
@@ -78,36 +79,35 @@ impl Upgrades {
         entry: &Arc<Entry>,
         device: &DeviceId,
         command: &Command,
-    ) -> Result<bool, crate::store::WriteError> {
+    ) -> Result<bool, WriteError> {
         let cause = command.cause.as_deref().unwrap_or("it is not said why");
         match command.state {
             CommandState::Queued => Ok(false),
             CommandState::Sent | CommandState::Delivered | CommandState::Unknown => {
-                self.step(entry, device, |it, m| it.fetching(device, 0, m.policy, m.now)).await
+                self.step(entry, device, |it, m| it.fetching(device, m.now)).await
             }
             CommandState::Done => {
                 // Both steps are told of, however fast it was.
-                self.step(entry, device, |it, m| it.fetching(device, 0, m.policy, m.now)).await?;
+                self.step(entry, device, |it, m| it.fetching(device, m.now)).await?;
                 self.step(entry, device, |it, m| it.applied(device, m.policy, m.now)).await
             }
             CommandState::Cancelled => {
                 let was =
                     self.step(entry, device, |it, m| it.withdrawn(device, cause, m.now)).await?;
-                if was {
-                    return Ok(true);
-                }
-                self.step(entry, device, |it, m| {
-                    it.failed(device, cause, m.policy, m.now, &mut m.random)
-                })
-                .await
+                if was { Ok(true) } else { self.fail(entry, device, cause).await }
             }
-            CommandState::Failed | CommandState::Expired => {
-                self.step(entry, device, |it, m| {
-                    it.failed(device, cause, m.policy, m.now, &mut m.random)
-                })
-                .await
-            }
+            CommandState::Failed | CommandState::Expired => self.fail(entry, device, cause).await,
         }
+    }
+
+    async fn fail(
+        &self,
+        entry: &Arc<Entry>,
+        device: &DeviceId,
+        cause: &str,
+    ) -> Result<bool, WriteError> {
+        self.step(entry, device, |it, m| it.failed(device, cause, m.policy, m.now, &mut m.random))
+            .await
     }
 
     /// Takes over what a device says that it runs.
@@ -142,12 +142,14 @@ impl Upgrades {
         }
     }
 
-    /// Offers the image to a device that is there, if it is its turn. Whoever calls holds the right to.
+    /// Offers the image to a device that is there, if it is its turn; it is one of the hour's changes
+    /// where it `is_counted`. Whoever calls holds the right to.
     pub(super) async fn offer(
         &self,
         entry: &Arc<Entry>,
         device: &Device,
         window: Option<&Window>,
+        is_counted: bool,
     ) -> Upgrade {
         let now = self.now();
         if let Some(standing) = self.standing_of(entry, &device.id, now) {
@@ -168,10 +170,8 @@ impl Upgrades {
             }
             return Upgrade::Refused { cause: cause.into() };
         }
-        // What an operator orders has waves of its own; what a profile wants counts as its other changes.
-        let is_profiles = matches!(entry.source, Source::Profile(_));
         let holds = &self.parts.holds;
-        if is_profiles && !holds.may_change(&entry.tenant, &device.id, self.parts.clock.now()) {
+        if is_counted && !holds.may_change(&entry.tenant, &device.id, self.parts.clock.now()) {
             return waits(
                 now,
                 "as many devices were changed in this hour as may: someone must agree",
@@ -222,7 +222,7 @@ impl Upgrades {
                     Upgrade::Refused { cause: cause.into() }
                 }
                 Stage::Waiting | Stage::Failed => match attempt.not_before {
-                    Some(until) => Upgrade::Waits { until, cause },
+                    Some(until) => Upgrade::Waits { until, cause, is_for_window: false },
                     None if attempt.stage == Stage::Failed => Upgrade::Refused { cause },
                     None => waits(now, "its wave has not begun"),
                 },
@@ -237,12 +237,13 @@ impl Upgrades {
         window: Option<&Window>,
         now: Timestamp,
     ) -> Result<(), Upgrade> {
-        if self.parts.holds.is_held(&device.tenant, device.facts.model.as_deref()) {
+        let Parts { holds, registry, .. } = &self.parts;
+        if holds.holds(registry, &device.tenant, &device.id) {
             return Err(waits(now, "writing to devices is on hold"));
         }
         if let Some(window) = window.filter(|it| !it.is_open(now)) {
             let (until, cause) = (window.opens_at(now), "its window is closed".into());
-            return Err(Upgrade::Waits { until, cause });
+            return Err(Upgrade::Waits { until, cause, is_for_window: true });
         }
         let key = (device.tenant.clone(), device.id.clone());
         let is_under_way = |entry: &Arc<Entry>| {
@@ -262,22 +263,30 @@ impl Upgrades {
         let row = self.parts.transfers.image(&entry.tenant, &name);
         let row = row.filter(|row| *row.image.sha256.to_string() == *sha256);
         let row = row.ok_or(Unfit::Gone)?;
-        if !is_signed(&self.options.keys, row.image.sha256, row.image.signature.as_ref()) {
+        if let Some(doubt) = self.may_have(device, &row, Some(&entry.id), force)? {
+            info!(device = %device.id, rollout = %entry.id, %doubt, "image offered in doubt");
+        }
+        Ok(())
+    }
+
+    /// Whether a device may have an image. What failed in the rollout `own` is that one's to judge.
+    pub(super) fn may_have(
+        &self,
+        device: &Device,
+        row: &ImageRow,
+        own: Option<&str>,
+        force: bool,
+    ) -> Result<Option<Doubt>, Unfit> {
+        let image = &row.image;
+        if !is_signed(&self.options.keys, image.sha256, image.signature.as_ref()) {
             return Err(Unfit::NotSigned);
         }
         if device.id.protocol() != Protocol::Cwmp {
             return Err(Unfit::NotTold);
         }
-        let record = self.book.record(&entry.tenant, &name, &sha256, Some(&entry.id));
-        let judged = admit(&row.image, candidate(device), record, self.options.trust, force);
-        match judged {
-            Ok(None) => Ok(()),
-            Ok(Some(doubt)) => {
-                info!(device = %device.id, rollout = %entry.id, %doubt, "image offered in doubt");
-                Ok(())
-            }
-            Err(refusal) => Err(refusal.into()),
-        }
+        let sha256 = image.sha256.to_string();
+        let record = self.book.record(&device.tenant, &image.name, &sha256, own);
+        Ok(admit(image, candidate(device), record, self.options.trust, force)?)
     }
 
     /// Makes the command that tells a device to download: once for each try.
@@ -336,8 +345,24 @@ pub(super) enum Unfit {
     NotSigned,
     #[error("the image is of another version than is wanted")]
     OtherVersion,
+    #[error("the image's content is not what the business says: its SHA-256 or size is another")]
+    OtherContent,
     #[error("a device of this protocol is not told to download")]
     NotTold,
+}
+
+impl Unfit {
+    /// A stable word.
+    pub(super) const fn code(self) -> &'static str {
+        match self {
+            Self::Refusal(refusal) => refusal.code(),
+            Self::Gone => "gone",
+            Self::NotSigned => "not_signed",
+            Self::OtherVersion => "other_version",
+            Self::OtherContent => "other_content",
+            Self::NotTold => "not_told",
+        }
+    }
 }
 
 /// What is known of a device where firmware is concerned.
@@ -350,5 +375,5 @@ pub(super) fn candidate(device: &Device) -> Candidate<'_> {
 
 pub(super) fn waits(now: Timestamp, cause: &str) -> Upgrade {
     let until = now.checked_add(SignedDuration::from_secs(AGAIN_S)).unwrap_or(Timestamp::MAX);
-    Upgrade::Waits { until, cause: cause.into() }
+    Upgrade::Waits { until, cause: cause.into(), is_for_window: false }
 }

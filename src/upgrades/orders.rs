@@ -3,17 +3,14 @@
 use super::book::is_running;
 use super::offer::candidate;
 use super::{Entry, Source, Upgrades};
-use crate::clock::SystemRandom;
+use crate::clock;
 use crate::registry::Filter;
-use crate::store::{
-    AuditEntry, FirmwareOperation, Operation, RolloutDevice, RolloutRow, WriteError,
-};
+use crate::store::{FirmwareOperation, Operation, RolloutDevice, WriteError};
 use firmware::{
-    Order, OrderError, OrderRefused, Refusal, Rollout, RolloutState, Stage, Target, admit,
-    is_signed,
+    Order, OrderError, OrderRefused, Refusal, Rollout, Stage, Target, admit, is_signed,
 };
 use jiff::Timestamp;
-use model::{DeviceId, Json, Protocol, Random as _, Tenant};
+use model::{DeviceId, Json, Protocol, Tenant};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -146,7 +143,8 @@ impl Upgrades {
             return Err(OrderFault::TooMany);
         }
         let now = self.now();
-        let (id, NewRollout { tenant, name, actor, key, order, window }) = (new_id(now), new);
+        let id = clock::new_name(now);
+        let NewRollout { tenant, name, actor, key, order, window } = new;
         let (mut reach, name_of) = (reach, id.clone());
         let given = (std::mem::take(&mut reach.devices), std::mem::take(&mut reach.refused));
         // Many hashes: not where sessions are served.
@@ -223,9 +221,9 @@ impl Upgrades {
         rollout.take_changed();
         let (actor, id) = (head.actor.clone(), head.id.clone());
         let detail = detail(&rollout, devices.len());
-        let audit = self.audit(&tenant, &actor, "rollout.create", &id, detail);
-        let row = head.row(&rollout);
-        let entry = Arc::new(Entry::new(row.clone(), rollout, false));
+        let audit = Operation::audit(&tenant, self.now(), &actor, "rollout.create", &id, detail);
+        let entry = Arc::new(Entry::new(head, rollout));
+        let row = entry.with(|it| entry.row(it));
         let put = Operation::Firmware(FirmwareOperation::PutRollout(Box::new(row)));
         self.parts.writer.transact(vec![put, audit]).await?;
         self.book.put(&entry);
@@ -295,7 +293,8 @@ impl Upgrades {
             rollout.take_changed();
             Ok::<_, OrderRefused>(entry.row(rollout))
         })?;
-        let audit = self.audit(tenant, actor, action, id, Json::empty_object());
+        let nothing = Json::empty_object();
+        let audit = Operation::audit(tenant, now, actor, action, id, nothing);
         let put = Operation::Firmware(FirmwareOperation::PutRollout(Box::new(row)));
         if let Err(error) = self.parts.writer.transact(vec![put, audit]).await {
             entry.with(|rollout| {
@@ -325,30 +324,6 @@ impl Upgrades {
             }
         }
     }
-
-    pub(super) fn audit(
-        &self,
-        tenant: &Tenant,
-        actor: &str,
-        action: &str,
-        subject: &str,
-        detail: Json,
-    ) -> Operation {
-        Operation::Audit(AuditEntry {
-            sequence: 0,
-            tenant: tenant.clone(),
-            time: self.now(),
-            actor: actor.into(),
-            action: action.into(),
-            subject: subject.into(),
-            detail,
-        })
-    }
-
-    /// Whether a rollout is in that state; for tests and for who waits.
-    pub fn state(&self, tenant: &Tenant, id: &str) -> Option<RolloutState> {
-        self.book.get(tenant, id).map(|it| it.with(|it| it.state()))
-    }
 }
 
 fn detail(rollout: &Rollout, devices: usize) -> Json {
@@ -370,34 +345,8 @@ pub(super) struct Head {
     pub(super) window: Option<Json>,
 }
 
-impl Head {
-    fn row(self, rollout: &Rollout) -> RolloutRow {
-        let Self { tenant, id, name, actor, key, source, window } = self;
-        RolloutRow {
-            tenant,
-            id,
-            name,
-            actor,
-            key,
-            source: source.to_string().into(),
-            order: rollout.order().clone(),
-            window,
-            progress: rollout.progress().clone(),
-            tallies: rollout.tallies().to_vec(),
-        }
-    }
-}
-
 /// Whom a target names: devices that are told to download.
 pub(super) fn filter(target: Target) -> Filter {
     let Target { model, tag, group, customer, q } = target;
     Filter { protocol: Some(Protocol::Cwmp), tag, model, q, customer, group, standing: None }
-}
-
-/// A name that sorts by its making.
-pub(super) fn new_id(now: Timestamp) -> Box<str> {
-    let mut random = [0; 16];
-    SystemRandom.fill(&mut random);
-    let millis = u64::try_from(now.as_millisecond()).unwrap_or(0);
-    ulid::Ulid::from_parts(millis, u128::from_ne_bytes(random)).to_string().into()
 }

@@ -2,13 +2,15 @@
 //! The same machine as for an order: the same refusals, pauses and windows. When too many devices
 //! fail with the image it is given to nobody else until an operator resumes.
 
-use super::offer::{Unfit, candidate};
-use super::orders::{Head, filter, new_id};
+use super::offer::Unfit;
+use super::orders::{Head, filter};
 use super::{Entry, Key, Source, Upgrade, Upgrades};
+use crate::clock;
 use crate::registry::Device;
 use crate::store::{ImageRow, WriteError};
-use firmware::{Brake, ImageName, Order, Refusal, Rollout, Stage, admit, is_signed};
-use model::{DeviceId, Json, Now, Protocol, Tenant};
+use firmware::{Brake, ImageName, Order, Refusal, Rollout, RolloutState, Sha256, Stage};
+use jiff::Timestamp;
+use model::{DeviceId, Json, Tenant};
 use provisioning::{Subject, WantedFirmware, Window};
 use std::sync::Arc;
 use tracing::debug;
@@ -20,13 +22,14 @@ const TRIES_MAX: u16 = 8;
 impl Upgrades {
     /// Sees to it that a device comes to run what its profile wants; called in each session in which
     /// its profile is decided, when its parameters are as wanted. Makes the command when it is time:
-    /// after [`Upgrade::UnderWay`] the device has one in its queue.
+    /// after [`Upgrade::UnderWay`] the device has one in its queue. One that `is_new` comes from factory
+    /// settings: what it is told is none of the hour's changes.
     pub async fn see_to(
         self: &Arc<Self>,
         tenant: &Tenant,
         subject: &Subject<'_>,
         wanted: &WantedFirmware,
-        _now: Now,
+        is_new: bool,
     ) -> Upgrade {
         let (upgrades, key) = (Arc::clone(self), (tenant.clone(), subject.id.clone()));
         let runs = subject.facts.software_version.as_deref().map(str::trim);
@@ -40,12 +43,7 @@ impl Upgrades {
                 return Upgrade::Refused { cause: "the device is not known".into() };
             };
             let _busy = upgrades.begin_in_turn(&key).await;
-            let wish = Wish {
-                source: Source::Profile(wanted.rule.profile.clone()),
-                image: wanted.image.as_deref(),
-                version: Some(&wanted.version),
-                window: wanted.window.as_ref(),
-            };
+            let wish = Wish::of(&wanted);
             if is_right {
                 upgrades.leave(&key, &wish.source, |it| it.order().version != wanted.version).await;
                 return Upgrade::Right;
@@ -57,12 +55,62 @@ impl Upgrades {
                 Err(upgrade) => upgrade,
                 Ok(entry) => {
                     upgrades.follow(&entry, &key.1).await;
-                    upgrades.offer(&entry, &device, wish.window).await
+                    upgrades.offer(&entry, &device, wish.window, !is_new).await
                 }
             }
         });
         let panicked = || Upgrade::Refused { cause: "the daemon is stopping".into() };
         seen_to.await.unwrap_or_else(|_| panicked())
+    }
+
+    /// What [`Self::see_to`] would come to, without any of it; `None` when nothing is to be done.
+    pub fn foresee(&self, device: &Device, wanted: &WantedFirmware) -> Option<Foresight> {
+        let runs = device.facts.software_version.as_deref().map(str::trim);
+        if runs == Some(wanted.version.trim()) {
+            return None;
+        }
+        let wish = Wish::of(wanted);
+        let Some(row) = self.image_of(device, &wish) else {
+            return Some(Foresight::hindered("no_image", wish.no_image(), None));
+        };
+        let foreseen = match self.fits(device, &row, &wish) {
+            Ok(()) => self.foresee_turn(device, &row, &wish),
+            Err(Unfit::Refusal(Refusal::AlreadyRuns)) => return None,
+            Err(unfit) => Foresight::hindered(unfit.code(), unfit.to_string(), None),
+        };
+        Some(Foresight { image: Some(row.image.name.clone()), ..foreseen })
+    }
+
+    /// Whether it would be a device's turn that may be given the image.
+    fn foresee_turn(&self, device: &Device, row: &ImageRow, wish: &Wish<'_>) -> Foresight {
+        let (image, now) = (&row.image, self.now());
+        let sha256 = image.sha256.to_string();
+        let entry = self.book.standing(&device.tenant, &wish.source, &image.name, &sha256);
+        let hindered = entry.and_then(|entry| {
+            entry.with(|it| {
+                let attempt = it.attempt(&device.id).map(|(_, attempt)| attempt);
+                if attempt.is_some_and(|it| it.stage.is_under_way()) {
+                    return Some(Foresight { is_under_way: true, ..Foresight::default() });
+                }
+                if it.state() != RolloutState::Running {
+                    let reason = it.progress().reason.clone().unwrap_or_default();
+                    let cause = format!("the rollout is {}: {reason}", it.state().as_str());
+                    return Some(Foresight::hindered(it.state().as_str(), cause, None));
+                }
+                let failed = attempt.filter(|it| it.stage == Stage::Failed)?;
+                if failed.not_before.is_some_and(|until| until <= now) {
+                    return None;
+                }
+                let cause = failed.cause.clone().unwrap_or_default();
+                Some(Foresight::hindered("failed", cause, failed.not_before))
+            })
+        });
+        let window = wish.window.filter(|it| !it.is_open(now));
+        let waits = || {
+            let opens_at = Some(window?.opens_at(now)).filter(|at| *at > now);
+            Some(Foresight::hindered("window", "waits for its window", opens_at))
+        };
+        hindered.or_else(waits).unwrap_or_default()
     }
 
     /// Puts a device into the rollout that stands for what is wanted of it. Whoever calls holds the
@@ -162,7 +210,7 @@ impl Upgrades {
             (Some(name), _) => transfers.image(&device.tenant, &ImageName::new(name).ok()?),
             (None, Some(version)) => {
                 let model = device.facts.model.as_deref()?;
-                transfers.image_for(&device.tenant, model, version)
+                transfers.image_for(&device.tenant, model, version, wish.sha256)
             }
             (None, None) => None,
         }
@@ -170,23 +218,19 @@ impl Upgrades {
 
     fn fits(&self, device: &Device, row: &ImageRow, wish: &Wish<'_>) -> Result<(), Unfit> {
         let image = &row.image;
-        if !is_signed(&self.options.keys, image.sha256, image.signature.as_ref()) {
-            return Err(Unfit::NotSigned);
-        }
-        if device.id.protocol() != Protocol::Cwmp {
-            return Err(Unfit::NotTold);
-        }
         let is_other =
             |version: &str| image.version.as_ref().map(|it| it.as_str()) != Some(version);
         if wish.version.is_some_and(|version| is_other(version.trim())) {
             return Err(Unfit::OtherVersion);
         }
+        let is_other = wish.sha256.is_some_and(|it| it != image.sha256)
+            || wish.size.is_some_and(|it| it != image.bytes);
+        if is_other {
+            return Err(Unfit::OtherContent);
+        }
         let sha256 = image.sha256.to_string();
         let own = self.book.standing(&device.tenant, &wish.source, &image.name, &sha256);
-        let own = own.as_ref().map(|it| &*it.id);
-        let record = self.book.record(&device.tenant, &image.name, &sha256, own);
-        admit(image, candidate(device), record, self.options.trust, false)?;
-        Ok(())
+        self.may_have(device, row, own.as_ref().map(|it| &*it.id), false).map(drop)
     }
 
     /// The rollout that stands for an image that someone wants, made when there is none.
@@ -207,7 +251,7 @@ impl Upgrades {
             return Ok(entry);
         }
         let now = self.now();
-        let id: Box<str> = format!("wanted-{}", new_id(now)).into();
+        let id: Box<str> = format!("wanted-{}", clock::new_name(now)).into();
         let trust = self.options.trust;
         let order = Order {
             image: image.name.clone(),
@@ -239,15 +283,50 @@ impl Upgrades {
     }
 }
 
+/// What would become of a device's firmware.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Foresight {
+    /// The image of the catalogue that it would be given.
+    pub image: Option<ImageName>,
+    /// Whether it was told already, and is at it.
+    pub is_under_way: bool,
+    /// Why it would not be told now: a stable word, plain words, and when it is tried again by itself.
+    pub hindrance: Option<(&'static str, Box<str>, Option<Timestamp>)>,
+}
+
+impl Foresight {
+    fn hindered(
+        word: &'static str,
+        cause: impl Into<Box<str>>,
+        retry_at: Option<Timestamp>,
+    ) -> Self {
+        Self { hindrance: Some((word, cause.into(), retry_at)), ..Self::default() }
+    }
+}
+
 /// What is wanted of a device.
 pub(super) struct Wish<'a> {
     pub(super) source: Source,
     pub(super) image: Option<&'a str>,
     pub(super) version: Option<&'a str>,
+    pub(super) sha256: Option<Sha256>,
+    pub(super) size: Option<u64>,
     pub(super) window: Option<&'a Window>,
 }
 
-impl Wish<'_> {
+impl<'a> Wish<'a> {
+    /// What a device's profile or its equipment says.
+    fn of(wanted: &'a WantedFirmware) -> Self {
+        Self {
+            source: Source::Profile(wanted.rule.profile.clone()),
+            image: wanted.image.as_deref(),
+            version: Some(&wanted.version),
+            sha256: wanted.sha256,
+            size: wanted.size,
+            window: wanted.window.as_ref(),
+        }
+    }
+
     fn no_image(&self) -> String {
         match (self.image, self.version) {
             (Some(name), _) => format!("there is no image `{name}` in the catalogue"),

@@ -18,7 +18,7 @@ use firmware::{
 use model::{
     Command, CommandChange, CommandKind, CommandState, DeviceFacts, Event, EventType, Json,
 };
-use provisioning::{Rule, Subject, WantedFirmware};
+use provisioning::{Subject, WantedFirmware};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
@@ -142,6 +142,10 @@ impl Scene {
             software_version: Some(version.into()),
             ..DeviceFacts::default()
         };
+        self.says(device, facts).await;
+    }
+
+    async fn says(&self, device: &DeviceId, facts: DeviceFacts) {
         let event = Event {
             tenant: tenant(),
             device: device.clone(),
@@ -151,6 +155,25 @@ impl Scene {
             facts: Some(Box::new(facts)),
         };
         self.pipeline.append(event, Vec::new()).await.unwrap();
+    }
+
+    /// Nothing may be written to devices of model X; or it may again.
+    fn hold(&self, is_held: bool) {
+        let row = || HoldRow {
+            id: "h".into(),
+            owner: tenant(),
+            tenant: None,
+            model: Some("X".into()),
+            reason: "".into(),
+            actor: "op".into(),
+            created_at: self.upgrades.now(),
+        };
+        let steering = if is_held {
+            Steering::PutHold(row())
+        } else {
+            Steering::RemoveHold { id: "h".into() }
+        };
+        self.upgrades.parts.holds.committed(&Operation::Steer(steering));
     }
 
     async fn order(&self, order: Order) -> Made {
@@ -415,21 +438,28 @@ async fn a_hold_stops_offers_at_once() {
     let scene = Scene::new(2, options()).await;
     let made = scene.order(order(&[100])).await;
     scene.fetches(&device(0)).await;
-    let row = HoldRow {
-        id: "h".into(),
-        owner: tenant(),
-        tenant: None,
-        model: Some("X".into()),
-        reason: "".into(),
-        actor: "op".into(),
-        created_at: scene.upgrades.now(),
-    };
-    let holds = &scene.upgrades.parts.holds;
-    holds.committed(&Operation::Steer(Steering::PutHold(row)));
+    scene.hold(true);
     assert!(scene.calls(&device(1), false).await.is_empty());
     assert_eq!(scene.stage(&made, &device(1)), Stage::Waiting);
-    holds.committed(&Operation::Steer(Steering::RemoveHold { id: "h".into() }));
+    scene.hold(false);
     assert_eq!(scene.calls(&device(1), false).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_hold_names_the_product_class_of_a_device_that_says_no_model() {
+    let scene = Scene::new(0, options()).await;
+    let facts = DeviceFacts {
+        product_class: Some("X".into()),
+        software_version: Some("1".into()),
+        ..DeviceFacts::default()
+    };
+    scene.says(&device(0), facts).await;
+    let made = scene.order(Order { target: None, force: true, ..order(&[100]) }).await;
+    scene.hold(true);
+    assert!(scene.calls(&device(0), false).await.is_empty());
+    assert_eq!(scene.stage(&made, &device(0)), Stage::Waiting, "its place is kept for others");
+    scene.hold(false);
+    assert_eq!(scene.calls(&device(0), false).await.len(), 1);
 }
 
 #[tokio::test]
@@ -453,7 +483,23 @@ async fn asking_twice_is_asking_once() {
     assert_eq!((third.entry.id.clone(), third.is_new), (id, false));
 }
 
+/// What the profile `x` wants.
+fn wanted(version: &str) -> WantedFirmware {
+    let mut wanted = WantedFirmware { version: version.into(), ..WantedFirmware::default() };
+    wanted.rule.profile = "x".into();
+    wanted
+}
+
 async fn sees_to(scene: &Scene, device: &DeviceId, version: &str) -> Upgrade {
+    sees_to_this(scene, device, &wanted(version), false).await
+}
+
+async fn sees_to_this(
+    scene: &Scene,
+    device: &DeviceId,
+    wanted: &WantedFirmware,
+    is_new: bool,
+) -> Upgrade {
     let known = scene.upgrades.parts.registry.get(&tenant(), device).unwrap();
     let subject = Subject {
         id: device,
@@ -463,9 +509,69 @@ async fn sees_to(scene: &Scene, device: &DeviceId, version: &str) -> Upgrade {
         customer: None,
         root: "Device.",
     };
-    let rule = Rule { profile: "x".into(), line: 1 };
-    let wanted = WantedFirmware { version: version.into(), image: None, window: None, rule };
-    scene.upgrades.see_to(&tenant(), &subject, &wanted, scene.upgrades.parts.clock.now()).await
+    scene.upgrades.see_to(&tenant(), &subject, wanted, is_new).await
+}
+
+/// An image of that name and version whose content the business does not mean: nobody is given it.
+#[tokio::test]
+async fn an_image_of_other_content_is_given_to_nobody() {
+    let scene = Scene::new(2, options()).await;
+    // `fw-2` is one byte, and its hash is made of its name's length.
+    let right = Sha256([4; 32]);
+    for (sha256, size, is_right) in [
+        (Some(Sha256([9; 32])), None, false),
+        (None, Some(5), false),
+        (Some(right), Some(5), false),
+        (Some(right), Some(1), true),
+    ] {
+        let wanted = WantedFirmware { sha256, size, ..wanted("2") };
+        let known = scene.upgrades.parts.registry.get(&tenant(), &device(0)).unwrap();
+        let foreseen = scene.upgrades.foresee(&known, &wanted).unwrap();
+        assert_eq!(foreseen.image.unwrap().as_str(), "fw-2");
+        let word = foreseen.hindrance.map(|(word, ..)| word);
+        assert_eq!(word, (!is_right).then_some("other_content"));
+        let upgrade = sees_to_this(&scene, &device(0), &wanted, false).await;
+        match is_right {
+            true => assert_eq!(upgrade, Upgrade::UnderWay),
+            false => assert!(
+                matches!(&upgrade, Upgrade::Refused { cause } if cause.contains("SHA-256")),
+                "{upgrade:?}"
+            ),
+        }
+    }
+    // Of several the one that is meant.
+    scene.put_image("fw-2-newer", "2").await;
+    let wanted = WantedFirmware { sha256: Some(right), ..wanted("2") };
+    assert_eq!(sees_to_this(&scene, &device(1), &wanted, false).await, Upgrade::UnderWay);
+    let queued = scene.pipeline.decide(&tenant(), &device(1));
+    assert!(matches!(&queued[0].kind, CommandKind::Download { image, .. } if image == "fw-2"));
+}
+
+#[tokio::test]
+async fn what_would_come_of_it_is_foreseen() {
+    let scene = Scene::new(2, options()).await;
+    let foreseen = |version: &str| {
+        let known = scene.upgrades.parts.registry.get(&tenant(), &device(0)).unwrap();
+        scene.upgrades.foresee(&known, &wanted(version))
+    };
+    let word = |version: &str| foreseen(version).unwrap().hindrance.map(|(word, ..)| word);
+    assert_eq!(foreseen("1"), None, "it runs it");
+    assert_eq!(word("7"), Some("no_image"));
+    scene.put_image("fw-old", "0.5").await;
+    assert_eq!(word("0.5"), Some("downgrade"));
+    assert_eq!(word("2"), None);
+    assert!(scene.upgrades.list(&tenant(), None, 10).is_empty(), "nothing comes of looking");
+    assert_eq!(sees_to(&scene, &device(0), "2").await, Upgrade::UnderWay);
+    let at_it = foreseen("2").unwrap();
+    assert_eq!((at_it.is_under_way, at_it.hindrance), (true, None));
+    let queued = scene.pipeline.decide(&tenant(), &device(0));
+    scene.becomes(&queued[0], CommandState::Failed).await;
+    scene.upgrades.tick().await;
+    let (word, _, retry_at) = foreseen("2").unwrap().hindrance.unwrap();
+    assert_eq!((word, retry_at.is_some()), ("failed", true));
+    let standing = scene.upgrades.list(&tenant(), None, 10);
+    scene.upgrades.pause(&tenant(), &standing[0].id, "op").await.unwrap();
+    assert_eq!(foreseen("2").unwrap().hindrance.unwrap().0, "paused");
 }
 
 #[tokio::test]
@@ -588,6 +694,44 @@ async fn a_group_is_brought_to_what_is_wanted_of_it() {
     scene.upgrades.set_group(wish("2")).await.unwrap();
     assert_eq!(scene.calls(&device(2), false).await.len(), 1);
     assert_eq!(scene.upgrades.list(&tenant(), None, 10).len(), 2);
+}
+
+#[tokio::test]
+async fn what_nobody_ordered_in_waves_is_counted_among_the_hours_changes() {
+    let scene = Scene::new(7, options()).await;
+    scene.upgrades.parts.holds.set_changes_max(1);
+    let group = |number: usize| Operation::SetGroup {
+        tenant: tenant(),
+        device: device(number),
+        group: Some("g".into()),
+    };
+    for operation in (0..3).map(group) {
+        scene.upgrades.parts.writer.transact(vec![operation.clone()]).await.unwrap();
+        scene.upgrades.parts.registry.apply_operation(&operation);
+    }
+    let wish = GroupFirmwareRow {
+        tenant: tenant(),
+        group: "g".into(),
+        image: None,
+        version: Some("2".into()),
+        window: None,
+        actor: "op".into(),
+        since: scene.upgrades.now(),
+    };
+    scene.upgrades.set_group(wish).await.unwrap();
+    let mut given = 0;
+    for number in 0..3 {
+        given += scene.calls(&device(number), false).await.len();
+    }
+    assert_eq!(given, 1, "the others wait until someone agrees");
+    let waits = sees_to(&scene, &device(3), "2").await;
+    assert!(matches!(&waits, Upgrade::Waits { cause, .. } if cause.contains("agree")), "{waits:?}");
+    let new = sees_to_this(&scene, &device(3), &wanted("2"), true).await;
+    assert_eq!(new, Upgrade::UnderWay, "one from factory settings is not counted");
+    scene.upgrades.clear_group(&tenant(), "g", "op").await.unwrap();
+    let made = scene.order(order(&[100])).await;
+    assert_eq!(scene.calls(&device(5), false).await.len(), 1, "nor is what has waves");
+    assert_eq!(scene.stage(&made, &device(5)), Stage::Offered);
 }
 
 #[tokio::test]

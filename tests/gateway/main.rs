@@ -33,6 +33,7 @@ mod tree;
 
 mod bad_input;
 mod board_certificates;
+mod boards;
 mod brokers;
 mod certificates;
 mod checks;
@@ -88,6 +89,7 @@ fn main() {
         identity::trials(),
         sign_in::trials(),
         sinks::trials(),
+        boards::trials(),
         brokers::trials(),
         checks::trials(),
         tls::trials(),

@@ -96,9 +96,14 @@ impl Scene {
         Router::new(&self.daemon, make, serial)
     }
 
+    /// Writes a profile anew.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        fs::write(self.dir.path().join(format!("profiles/{name}.toml")), text).unwrap();
+    }
+
     /// Writes a profile anew and has it loaded.
     pub(crate) fn load(&self, name: &str, text: &str) -> Value {
-        fs::write(self.dir.path().join(format!("profiles/{name}.toml")), text).unwrap();
+        self.write(name, text);
         self.daemon.call("POST", "/api/v1/profiles/reload", &json!({}))
     }
 

@@ -41,9 +41,8 @@ fn a_pull_goes_its_way() {
     assert!(!attempt.reported(says("1"), "2", POLICY, at(0), &mut Middle), "it has what it had");
     assert_eq!(attempt.offered(Some("1"), POLICY, at(1)), Some(1));
     assert_eq!(attempt.offered(Some("1"), POLICY, at(2)), None, "never twice at once");
-    assert!(attempt.progress(1_000, POLICY, at(10)));
-    assert!(!attempt.progress(500_000, POLICY, at(3_500)));
-    assert!(!attempt.expire(POLICY, at(7_000), &mut Middle), "as long as bytes flow");
+    assert!(attempt.fetching(at(10)));
+    assert!(!attempt.fetching(at(3_500)), "told twice");
     assert!(attempt.applied(POLICY, at(7_001)));
     assert!(!attempt.applied(POLICY, at(7_002)), "told twice");
     assert!(!attempt.is_ready(at(7_010)), "it may be restarting");
@@ -78,7 +77,7 @@ fn a_wrong_version_is_a_failure() {
         assert_eq!((attempt.stage, attempt.cause.as_deref()), (Stage::Failed, Some(cause)));
     }
     let mut silent = offered();
-    silent.progress(0, POLICY, at(1));
+    silent.fetching(at(1));
     assert!(silent.reported(says("1.9"), "2", POLICY, at(20), &mut Middle), "no word of its end");
     assert_eq!(silent.stage, Stage::Failed);
 }
@@ -88,7 +87,7 @@ fn a_forced_same_version_is_confirmed_once_it_was_taken_over() {
     let mut attempt = Attempt::new(at(0));
     attempt.offered(Some("2"), POLICY, at(0));
     assert!(!attempt.reported(says("2"), "2", POLICY, at(1), &mut Middle), "it ran it before");
-    attempt.progress(0, POLICY, at(2));
+    attempt.fetching(at(2));
     assert!(!attempt.reported(says("2"), "2", POLICY, at(3), &mut Middle));
     attempt.applied(POLICY, at(4));
     assert!(attempt.reported(says("2"), "2", POLICY, at(5), &mut Middle));
@@ -150,6 +149,6 @@ fn an_offer_is_taken_back_only_before_it_was_heard() {
     assert!(attempt.withdrawn("paused", at(5)));
     assert_eq!((attempt.stage, attempt.failures), (Stage::Waiting, 0));
     assert_eq!(attempt.offered(Some("1"), POLICY, at(6)), Some(2), "another try, another name");
-    attempt.progress(0, POLICY, at(7));
+    attempt.fetching(at(7));
     assert!(!attempt.withdrawn("paused", at(8)));
 }

@@ -74,7 +74,7 @@ fn says(version: &str) -> Report<'_> {
 
 fn confirm(rollout: &mut Rollout, device: &DeviceId, now: Timestamp) {
     assert!(rollout.offered(device, Some("1"), POLICY, now).is_some(), "{device}");
-    assert!(rollout.fetching(device, 0, POLICY, now));
+    assert!(rollout.fetching(device, now));
     assert!(rollout.applied(device, POLICY, now));
     assert!(rollout.reported(device, says("2"), POLICY, now, &mut Counter(1)));
 }
@@ -191,7 +191,7 @@ fn after_an_abort_nothing_begins_and_what_is_under_way_is_heard_out() {
     let mut rollout = rollout(10, Order { waves: vec![50, 100], ..order() });
     let first = of_wave(&rollout, 1);
     rollout.offered(&first[0], Some("1"), POLICY, at(1)).unwrap();
-    rollout.fetching(&first[0], 0, POLICY, at(1));
+    rollout.fetching(&first[0], at(1));
     rollout.abort("by op").unwrap();
     assert_eq!(rollout.abort("by op"), Err(OrderRefused::AtItsEnd));
     assert_eq!(rollout.resume(at(2)), Err(OrderRefused::AtItsEnd));
@@ -333,7 +333,7 @@ impl World {
         assert!(self.rollout.offered(device, Some(&runs), POLICY, now).is_none());
         self.offers += 1;
         self.under_way.insert(device.clone(), number);
-        self.rollout.fetching(device, 0, POLICY, now);
+        self.rollout.fetching(device, now);
         match behaviour {
             Behaviour::Refuses => {
                 self.rollout.failed(device, "9016", POLICY, now, &mut self.chance);

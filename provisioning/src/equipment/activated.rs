@@ -14,19 +14,19 @@ pub struct Activated {
     /// Why it was provisioned: `bootstrap`.
     pub reason: Box<str>,
     /// The profile that it holds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub profile: Option<Box<str>>,
     /// Which revision of it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub revision: Option<Box<str>>,
     /// What could not be applied.
     #[serde(default)]
     pub refused: Vec<NotTaken>,
     /// The version that it runs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub firmware: Option<Box<str>>,
     /// The address that it was heard from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub ip: Option<IpAddr>,
 }
 

@@ -3,20 +3,23 @@
 
 use model::{Alias, AliasKind, DeviceFacts};
 
-/// The one spelling of a name of equipment; `None` where it is none.
-///
 /// A text that may be a GPON serial is one, then a MAC, then a serial: what matters is that every
 /// spelling of one name comes to the same.
+const ORDER: [AliasKind; 3] = [AliasKind::GponSerial, AliasKind::Mac, AliasKind::Serial];
+
+/// What a name of equipment may be; the first is what it counts as.
+pub fn aliases(text: &str) -> impl Iterator<Item = Alias> {
+    ORDER.into_iter().filter_map(move |kind| Alias::new(kind, text).ok())
+}
+
+/// The one spelling of a name of equipment; `None` where it is none.
 pub fn key(text: &str) -> Option<Box<str>> {
-    const ORDER: [AliasKind; 3] = [AliasKind::GponSerial, AliasKind::Mac, AliasKind::Serial];
-    let alias = ORDER.into_iter().find_map(|kind| Alias::new(kind, text).ok());
-    alias.map(|alias| alias.value().into())
+    aliases(text).next().map(|alias| alias.value().into())
 }
 
 /// The names under which a device's equipment may be known, each once: the serial that it says first,
 /// then its GPON serials, its MACs, and other serials that it was given.
 pub fn keys(facts: &DeviceFacts) -> Vec<Box<str>> {
-    const ORDER: [AliasKind; 3] = [AliasKind::GponSerial, AliasKind::Mac, AliasKind::Serial];
     let mut keys: Vec<Box<str>> = facts.serial.as_deref().and_then(key).into_iter().collect();
     for kind in ORDER {
         let named = facts.aliases.iter().filter(|alias| alias.kind() == kind);

@@ -297,11 +297,14 @@ fn what_is_told_of_an_activation_is_what_its_schema_says() {
         firmware: Some("3.0.1".into()),
         ip: Some([192, 0, 2, 1].into()),
     };
-    let document = serde_json::to_value(&activated).unwrap();
-    assert_alike(&activated_schema(), &document);
-    let text = document.to_string();
-    let read: Parsed<Activated> = check::parse(text.as_bytes(), &shape::ACTIVATED).unwrap();
-    assert_eq!(read.strict().unwrap(), activated);
+    assert_alike(&activated_schema(), &serde_json::to_value(&activated).unwrap());
+    let (profile, firmware, ip) = (None, None, None);
+    let silent = Activated { profile, firmware, ip, refused: Vec::new(), ..activated.clone() };
+    for activated in [activated, silent] {
+        let text = serde_json::to_vec(&activated).unwrap();
+        let read: Parsed<Activated> = check::parse(&text, &shape::ACTIVATED).unwrap();
+        assert_eq!(read.strict().unwrap(), activated);
+    }
 }
 
 /// `UPDATE=1 cargo test -p lastmile-provisioning schema` writes the schemas anew.

@@ -37,12 +37,6 @@ pub struct StepRefusal {
 }
 
 impl StepOutcome {
-    /// The device did not answer: the session may be over.
-    #[must_use]
-    pub fn unanswered() -> Self {
-        Self::default()
-    }
-
     /// Reads what a session says at the end of a piece of setting up: whether it is done, the paths
     /// that were applied nevertheless, and its result (`applied`, `refused`, `fault`, `absent`,
     /// `parameters`, `instance`). Anything else in it is passed over.
@@ -262,6 +256,7 @@ impl Held {
                     self.adding[place].instance = Some(instance);
                 }
                 self.took(object, false);
+                self.forget_hashes_below(&format!("{table}{instance}."));
                 self.set(&format!("{table}{instance}."), changes, outcome, it);
             }
             (None, Some((code, cause))) => {

@@ -34,10 +34,12 @@ pub fn decide(wanted: &Wanted, known: &DataModel, held: &Held, it: Circumstances
         adds: Vec::new(),
         deletes: BTreeMap::new(),
         due_s: i64::MAX,
-        plan: Plan::default(),
+        plan: Plan { lacks_values: wanted.lacks_values, ..Plan::default() },
     };
     decision.faults();
-    if wanted.objects.is_empty() && wanted.parameters.iter().all(|it| is_plain(&it.path)) {
+    if decision.view.is_left_alone {
+        // Which profiles are its own is not known either.
+    } else if wanted.objects.is_empty() && wanted.parameters.iter().all(|it| is_plain(&it.path)) {
         let mut cursor = known.cursor();
         for parameter in &wanted.parameters {
             let path = parameter.path.as_str();
@@ -74,7 +76,6 @@ pub(super) struct Decision<'a> {
 pub(super) struct Questions {
     pub(super) tables: BTreeSet<Box<str>>,
     pub(super) names: BTreeSet<Box<str>>,
-    pub(super) rules: BTreeSet<Rule>,
     /// Patterns of refreshes.
     pub(super) patterns: BTreeSet<Box<str>>,
 }
@@ -84,23 +85,15 @@ impl Questions {
         self.tables.is_empty() && self.names.is_empty()
     }
 
-    pub(super) fn read(&mut self, path: &str, rule: &Rule) {
+    pub(super) fn read(&mut self, path: &str) {
         if self.names.len() < NAMES_MAX {
             self.names.insert(path.into());
-            self.of(rule);
         }
     }
 
-    pub(super) fn list(&mut self, table: &str, rule: &Rule) {
+    pub(super) fn list(&mut self, table: &str) {
         if self.tables.len() < TABLES_MAX {
             self.tables.insert(table.into());
-            self.of(rule);
-        }
-    }
-
-    fn of(&mut self, rule: &Rule) {
-        if !self.rules.contains(rule) {
-            self.rules.insert(rule.clone());
         }
     }
 }
@@ -116,8 +109,8 @@ pub(super) struct Target<'a> {
 }
 
 impl<'a> Decision<'a> {
-    pub(super) fn ask(&mut self, path: &str, rule: &Rule) {
-        self.asks.read(path, rule);
+    pub(super) fn ask(&mut self, path: &str) {
+        self.asks.read(path);
     }
 
     pub(super) fn block(&mut self, blocked: Blocked) {
@@ -206,7 +199,7 @@ impl<'a> Decision<'a> {
             let is_unknown = view.known.below_after(table, table).next().is_none();
             let is_missing = is_unknown && !view.is_absent(table) && !self.is_known_empty(table);
             if (is_missing || is_verified) && view.may_list(table) {
-                self.asks.list(table, want.rule);
+                self.asks.list(table);
                 is_asked = true;
             }
         }
@@ -214,7 +207,7 @@ impl<'a> Decision<'a> {
             let entry = view.known.get(path);
             let is_unknown = entry.as_ref().is_none_or(|it| it.value.is_none() || it.stale);
             if (is_unknown || is_old(path)) && view.may_read(path) && !view.is_absent(path) {
-                self.ask(path, want.rule);
+                self.ask(path);
                 is_asked = true;
             }
         }

@@ -79,7 +79,7 @@ impl<'a> Decision<'a> {
                 if object.presence == Presence::Present {
                     self.block(Blocked::new(&table, Obstacle::Absent, NO_TABLE, &object.rule));
                 }
-            } else if !self.list(&table, object) {
+            } else if !self.list(&table) {
                 self.untold(&table, object);
             }
         }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// What is not sent.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Blocked {
     /// The path, or the pattern where nothing fits it.
     pub path: Box<str>,
@@ -14,6 +14,7 @@ pub struct Blocked {
     /// Why, in plain words that hold no value.
     pub cause: Box<str>,
     /// When it is tried again by itself; `None`: not before something changes.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub retry_at: Option<Timestamp>,
     /// Whether the device is as wanted without it: a secret before the claim, drift that is only
     /// reported, an optional parameter that it does not have.
@@ -22,7 +23,7 @@ pub struct Blocked {
     pub rule: Rule,
 }
 
-/// What stands in the way, as one of few words: for metrics, and for who acts on it.
+/// What stands in the way, as one of few words: for who acts on it.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Obstacle {
@@ -53,25 +54,6 @@ pub enum Obstacle {
 }
 
 impl Obstacle {
-    /// The word used in JSON and labels.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Absent => "absent",
-            Self::ReadOnly => "read_only",
-            Self::Invalid => "invalid",
-            Self::Fault => "fault",
-            Self::Refused => "refused",
-            Self::Untold => "untold",
-            Self::Unclaimed => "unclaimed",
-            Self::Window => "window",
-            Self::Reported => "reported",
-            Self::Unsteady => "unsteady",
-            Self::Ambiguous => "ambiguous",
-            Self::TooMany => "too_many",
-        }
-    }
-
     /// Whether the path was never as wanted, so that it is set once the obstacle is gone, whatever
     /// was applied beside it.
     pub(crate) const fn owes(self) -> bool {

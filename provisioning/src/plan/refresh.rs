@@ -56,14 +56,14 @@ impl Decision<'_> {
     /// Asks for all that a pattern stands for. Says whether anything of it can be asked.
     fn read_all(&mut self, pattern: &Pattern, rule: &Rule) -> bool {
         let view = self.view;
-        let (paths, mut is_asked) = self.paths_to_read(pattern, rule);
+        let (paths, mut is_asked) = self.paths_to_read(pattern);
         let is_none = paths.is_empty() && !is_asked;
         let mut absent = None;
         for path in paths {
             if view.known.get(&path).is_none() && view.is_absent(&path) {
                 absent = Some(path);
             } else if view.may_read(&path) {
-                self.refreshes.read(&path, rule);
+                self.refreshes.read(&path);
                 is_asked = true;
             }
         }
@@ -76,7 +76,7 @@ impl Decision<'_> {
     }
 
     /// The paths to read, and whether a table has to be listed before all are known.
-    fn paths_to_read(&mut self, pattern: &Pattern, rule: &Rule) -> (Vec<Box<str>>, bool) {
+    fn paths_to_read(&mut self, pattern: &Pattern) -> (Vec<Box<str>>, bool) {
         if is_plain(pattern) {
             return (vec![pattern.as_str().into()], false);
         }
@@ -86,13 +86,13 @@ impl Decision<'_> {
         for table in &expansion.tables {
             let is_unknown = view.known.below_after(table, table).next().is_none();
             if is_unknown && !view.known.is_whole() && view.may_list(table) {
-                self.refreshes.list(table, rule);
+                self.refreshes.list(table);
                 is_asked = true;
             }
         }
         for path in expansion.unknown.iter().filter(|path| view.may_read(path)) {
             if !view.is_absent(path) {
-                self.refreshes.read(path, rule);
+                self.refreshes.read(path);
                 is_asked = true;
             }
         }
@@ -102,11 +102,11 @@ impl Decision<'_> {
     /// Names of the device that were never read.
     pub(super) fn aliases(&mut self) {
         for alias in &self.wanted.aliases {
-            let (paths, _) = self.paths_to_read(&alias.path, &alias.rule);
+            let (paths, _) = self.paths_to_read(&alias.path);
             for path in paths {
-                let look = self.view.look(&path, self.view.known.get(&path), i64::MAX / 2, false);
+                let look = self.view.look(&path, self.view.known.get(&path), i64::MAX / 2, None);
                 if let Look::Ask = look {
-                    self.refreshes.read(&path, &alias.rule);
+                    self.refreshes.read(&path);
                 }
             }
         }

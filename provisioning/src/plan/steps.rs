@@ -36,7 +36,7 @@ impl Decision<'_> {
         plan.steps.extend(adds);
         let mut back = refreshes;
         for change in changes.iter().filter(|it| it.why != super::Why::Unreadable) {
-            back.read(&change.path, &change.rule);
+            back.read(&change.path);
         }
         plan.steps.extend(sets(view, changes));
         plan.steps.extend(back.steps());
@@ -48,23 +48,20 @@ impl Questions {
     fn join(mut self, mut other: Self) -> Self {
         self.tables.append(&mut other.tables);
         self.names.append(&mut other.names);
-        self.rules.append(&mut other.rules);
         self.patterns.append(&mut other.patterns);
         self
     }
 
     /// Tables first: with what is in them the next round reads more.
     fn steps(self) -> Vec<Step> {
-        let rules: Vec<_> = self.rules.into_iter().collect();
-        let learn = |refreshes| Wish::Learn { rules: rules.clone(), refreshes };
         let lists = self.tables.into_iter().map(|table| {
             let kind = CommandKind::GetParameterNames { path: table.into(), next_level: true };
-            Step { kind, wish: learn(Vec::new()) }
+            Step { kind, wish: Wish::Learn { refreshes: Vec::new() } }
         });
         let mut steps: Vec<_> = lists.collect();
         if !self.names.is_empty() {
             let names = self.names.into_iter().map(String::from).collect();
-            let wish = learn(self.patterns.into_iter().collect());
+            let wish = Wish::Learn { refreshes: self.patterns.into_iter().collect() };
             steps.push(Step { kind: CommandKind::GetParameters { names }, wish });
         }
         steps

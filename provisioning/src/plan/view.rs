@@ -1,6 +1,6 @@
 //! A plan for people: what would be sent and why, and no secret in it.
 
-use super::{Blocked, Change, Obstacle, Plan, Why, Wish};
+use super::{Blocked, Change, Plan, Why, Wish};
 use crate::Rule;
 use jiff::Timestamp;
 use model::CommandKind;
@@ -19,7 +19,7 @@ pub struct PlanView {
     /// What would be asked of the device first, or read back.
     pub learns: Vec<LearnView>,
     /// What would not be sent.
-    pub blocked: Vec<BlockedView>,
+    pub blocked: Vec<Blocked>,
     /// What someone else changed.
     pub drifted: Vec<ChangeView>,
     /// When something is due next.
@@ -43,16 +43,7 @@ pub struct ChangeView {
     /// Why.
     pub why: Why,
     /// Who asks for it.
-    pub rule: RuleView,
-}
-
-/// A line of a profile.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct RuleView {
-    /// The profile's name.
-    pub profile: Box<str>,
-    /// The line of its file, counted from 1.
-    pub line: u32,
+    pub rule: Rule,
 }
 
 /// An object that would be made or removed.
@@ -66,7 +57,7 @@ pub struct ObjectView {
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub changes: Vec<ChangeView>,
     /// Who asks for it.
-    pub rule: RuleView,
+    pub rule: Rule,
 }
 
 /// One question to the device.
@@ -80,24 +71,6 @@ pub struct LearnView {
     pub table: Option<Box<str>>,
 }
 
-/// What would not be sent.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct BlockedView {
-    /// The path, or the pattern where nothing fits it.
-    pub path: Box<str>,
-    /// What stands in its way.
-    pub obstacle: Obstacle,
-    /// Why, in plain words.
-    pub cause: Box<str>,
-    /// When it is tried again by itself.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub retry_at: Option<Timestamp>,
-    /// Whether the device is as wanted without it.
-    pub is_harmless: bool,
-    /// Who asks for it.
-    pub rule: RuleView,
-}
-
 impl From<&Plan> for PlanView {
     fn from(plan: &Plan) -> Self {
         let mut view = Self { due_at: plan.due_at, ..Self::default() };
@@ -109,18 +82,18 @@ impl From<&Plan> for PlanView {
                     path: table.clone(),
                     is_removed: false,
                     changes: changes.iter().map(ChangeView::from).collect(),
-                    rule: rule.into(),
+                    rule: rule.clone(),
                 }),
                 Wish::Delete { path, rule } => view.objects.push(ObjectView {
                     path: path.clone(),
                     is_removed: true,
                     changes: Vec::new(),
-                    rule: rule.into(),
+                    rule: rule.clone(),
                 }),
             }
         }
         view.changes.sort_by(|a, b| a.path.cmp(&b.path));
-        view.blocked = plan.blocked.iter().map(BlockedView::from).collect();
+        view.blocked.clone_from(&plan.blocked);
         view.drifted = plan.drifted.iter().map(ChangeView::from).collect();
         view
     }
@@ -150,26 +123,7 @@ impl From<&Change> for ChangeView {
             new: shown(change.new.expose()),
             xsd_type: change.xsd_type.clone(),
             why: change.why,
-            rule: (&change.rule).into(),
+            rule: change.rule.clone(),
         }
-    }
-}
-
-impl From<&Blocked> for BlockedView {
-    fn from(blocked: &Blocked) -> Self {
-        Self {
-            path: blocked.path.clone(),
-            obstacle: blocked.obstacle,
-            cause: blocked.cause.clone(),
-            retry_at: blocked.retry_at,
-            is_harmless: blocked.is_harmless,
-            rule: (&blocked.rule).into(),
-        }
-    }
-}
-
-impl From<&Rule> for RuleView {
-    fn from(rule: &Rule) -> Self {
-        Self { profile: rule.profile.clone(), line: rule.line }
     }
 }

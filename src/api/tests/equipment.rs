@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use model::{Alias, AliasKind, DeviceFacts, Json, Tenant};
 use provisioning::Subject;
+use provisioning::equipment::Activated;
 use serde_json::{Value, json};
 
 const URL: &str = "/api/v1/equipment/RCMG12345678";
@@ -223,14 +224,14 @@ async fn a_scanned_label_finds_its_device_and_claims_it() {
     // The Deco says its MAC only in its data model.
     assert!(matches!(scene.values(&deco).await, Values::Unknown));
     let (tenant, now) = (Tenant::default(), scene.state.clock.now());
-    assert_eq!(scene.state.equipments.fresh(&tenant, &id(&deco), now).unwrap().0, 0);
+    assert_eq!(scene.state.equipments.fresh(&tenant, &id(&deco), now), Some(0));
     let deco_url = format!("/api/v1/devices/{deco}");
     scene.call(&format!("PUT {deco_url}/aliases/mac/403f8c001122"), None).await;
     assert_eq!(scene.state.equipments.fresh(&tenant, &id(&deco), now), None, "to be looked up");
     assert!(matches!(scene.values(&deco).await, Values::Known { .. }));
     let again = scene.values(&deco).await;
     let Values::Known { version, .. } = again else { panic!("it stays known") };
-    assert_eq!(scene.state.equipments.fresh(&tenant, &id(&deco), now).unwrap().0, version);
+    assert_eq!(scene.state.equipments.fresh(&tenant, &id(&deco), now), Some(version));
 }
 
 #[tokio::test]
@@ -283,14 +284,18 @@ async fn an_activation_connects_the_equipment() {
     let scene = Scene::new().await;
     scene.call(&format!("PUT {URL}"), Some(document())).await;
     let device = scene.cpe("AAAAAA", "RCMG12345678").await;
-    let told = Json::of(&json!({ "firmware": "3.0.1", "ip": "192.0.2.7", "refused": [] }));
-    let (tenant, equipments) = (Tenant::default(), &scene.state.equipments);
-    let tell = |key: &'static str| {
-        equipments.activated(&tenant, &DEVICE, "52434D4712345678", key, told.clone())
+    let told = Activated {
+        serial: "52434D4712345678".into(),
+        device: id(&device),
+        reason: "bootstrap".into(),
+        profile: None,
+        revision: None,
+        refused: Vec::new(),
+        firmware: Some("3.0.1".into()),
+        ip: Some([192, 0, 2, 7].into()),
     };
-    static DEVICE: std::sync::LazyLock<model::DeviceId> =
-        std::sync::LazyLock::new(|| id("cwmp:AAAAAA-X-RCMG12345678"));
-    assert_eq!(DEVICE.as_str(), device);
+    let (tenant, equipments) = (Tenant::default(), &scene.state.equipments);
+    let tell = |key: &'static str| equipments.activated(&tenant, &told, key);
     tell("1").await.unwrap();
     let shown = scene.call(&format!("GET {URL}"), None).await.json;
     assert_eq!((&shown["status"], &shown["last_ip"]), (&json!("Connected"), &json!("192.0.2.7")));

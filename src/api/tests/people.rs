@@ -1,10 +1,13 @@
 //! Tokens, the audit trail, sinks and their dead letters.
 
 use super::super::Mirror as _;
-use super::super::access::bootstrap_token;
+use super::super::access::{Access, bootstrap_token};
 use super::scene::{BOARD, ROUTER_URL, Scene, id, other};
-use crate::store::{NewDeadLetter, Operation, Position, StoredEvent};
+use crate::secrets::{KEY_LEN, Vault};
+use crate::store::{NewDeadLetter, Operation, Position, StoredEvent, TokenRow};
 use axum::http::StatusCode;
+use config::Config;
+use jiff::Timestamp;
 use model::Tenant;
 use serde_json::json;
 
@@ -208,4 +211,49 @@ async fn dead_letters_are_shown_and_tried_again() {
     let stranger = scene.make_token(&other(), "admin").await;
     let call = format!("POST /api/v1/dead-letters/{number}/replay");
     assert_eq!(scene.call_as(Some(&stranger), &call, None).await.code(), "no_such_dead_letter");
+}
+
+#[test]
+fn tokens_that_one_person_may_have_made_are_one_persons() {
+    let access = Access::new(Vault::new(&[7; KEY_LEN]), Config::default().roles);
+    let name = |name: &str| (Tenant::default(), Box::<str>::from(name));
+    let row = |(number, (own, maker)): (u8, (&str, Option<&str>))| TokenRow {
+        tenant: Tenant::default(),
+        name: own.into(),
+        hash: [number; 32],
+        role: "admin".into(),
+        created_at: Timestamp::UNIX_EPOCH,
+        made_by: maker.map(name),
+        is_revoked: own == "ada2",
+    };
+    let made = [
+        ("operator", None),
+        ("ada", Some("operator")),
+        ("bob", Some("operator")),
+        ("ada2", Some("ada")),
+        ("ada3", Some("ada2")),
+        ("ada4", Some("ada")),
+    ];
+    access.load((1..).zip(made).map(row));
+    let may = |one: &str, other: &str| {
+        let both = [(one, other), (other, one)].map(|(a, b)| access.may_be_one(&name(a), &name(b)));
+        assert_eq!(both[0], both[1], "{one} {other}");
+        both[0]
+    };
+    for (one, other) in [
+        ("ada", "ada"),
+        ("operator", "ada"),
+        ("ada", "ada2"),
+        // By way of one that is revoked.
+        ("ada", "ada3"),
+        ("ada3", "ada4"),
+        ("operator", "ada3"),
+    ] {
+        assert!(may(one, other), "{one} {other}");
+    }
+    for (one, other) in [("ada", "bob"), ("ada3", "bob"), ("bob", "nobody")] {
+        assert!(!may(one, other), "{one} {other}");
+    }
+    let stranger = (Tenant::new("north").unwrap(), "ada".into());
+    assert!(!access.may_be_one(&name("ada"), &stranger), "another of the same name");
 }

@@ -1,8 +1,8 @@
 //! A store in memory: what delivery asks of one, and no more.
 
 use crate::store::{
-    AuditEntry, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow,
-    EquipmentRow, FirmwareStep, GroupFirmwareRow, HubMemory, ImageRow, MqttAbsenceRow,
+    AuditEntry, BoardRow, BoardStep, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter,
+    DeviceRow, EquipmentRow, FirmwareStep, GroupFirmwareRow, HubMemory, ImageRow, MqttAbsenceRow,
     MqttQueuedMark, MqttQueuedRow, MqttRetainedRow, MqttSessionRow, Operation, OperationError,
     Page, Position, ProvisionMark, ReadError, RolloutDevice, RolloutDevices, RolloutRow,
     SteeringRows, Store, StoredEvent, TaskRow, Tasks, TokenRow, UploadRow, Uploads, Usage, Write,
@@ -10,6 +10,7 @@ use crate::store::{
 use async_trait::async_trait;
 use jiff::Timestamp;
 use model::{Command, CommandId, DeviceId, Redacted, Tenant};
+use soracom::Status;
 use std::sync::{Mutex, MutexGuard};
 
 #[derive(Default)]
@@ -343,6 +344,24 @@ impl Store for MemoryStore {
         _: Option<u64>,
         _: usize,
     ) -> Result<Vec<FirmwareStep>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn board(&self, _: &Tenant, _: &DeviceId) -> Result<Option<BoardRow>, ReadError> {
+        Ok(None)
+    }
+
+    async fn moving_boards(&self) -> Result<Vec<(Tenant, DeviceId, Status)>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn board_steps(
+        &self,
+        _: &Tenant,
+        _: &DeviceId,
+        _: Option<u64>,
+        _: usize,
+    ) -> Result<Vec<BoardStep>, ReadError> {
         Ok(Vec::new())
     }
 

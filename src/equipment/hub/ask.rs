@@ -3,7 +3,8 @@
 use super::pauses::PAUSE_MIN;
 use super::{Got, Hub, HubError, HubFault};
 use crate::equipment::{Found, Inner, Values, later};
-use crate::store::{EquipmentChange, HubAnswerRow, HubMemory, Operation, WifiOverlayRow};
+use crate::store::{EquipmentChange, HubAnswerRow, HubMemory, Operation};
+use jiff::Timestamp;
 use model::{DeviceId, Now, Tenant};
 use parking_lot::Mutex;
 use provisioning::equipment;
@@ -18,13 +19,14 @@ use tracing::{debug, warn};
 const NAMES_MAX: usize = 6;
 /// For how long a device that the hub does not know is not asked for again: it is at its next Inform,
 /// but one that restarts over and over is no flood.
-const UNKNOWN_FRESH: Duration = Duration::from_secs(5);
+pub(in crate::equipment) const UNKNOWN_FRESH: Duration = Duration::from_secs(5);
 
 /// What came of a question.
 pub(super) type Answer = Result<Found, Values>;
 
-/// A device in its tenant.
-type Whom = (Tenant, DeviceId);
+/// A device in its tenant, with the number of the changes before the question: what was asked before
+/// a change is no answer to who asks after it.
+type Whom = (Tenant, DeviceId, u32);
 
 /// Questions under way: those of one device at once are one.
 #[derive(Default)]
@@ -38,8 +40,8 @@ struct Question<'a> {
 }
 
 impl Asking {
-    fn about(&self, tenant: &Tenant, device: &DeviceId) -> Question<'_> {
-        let whom = (tenant.clone(), device.clone());
+    fn about(&self, tenant: &Tenant, device: &DeviceId, changes: u32) -> Question<'_> {
+        let whom = (tenant.clone(), device.clone(), changes);
         let cell = Arc::clone(self.0.lock().entry(whom.clone()).or_default());
         Question { asking: self, whom, cell }
     }
@@ -68,9 +70,10 @@ impl Inner {
         tenant: &Tenant,
         subject: &Subject<'_>,
         keys: &[Box<str>],
+        changes: u32,
         now: Now,
     ) -> Answer {
-        let question = hub.asking.about(tenant, subject.id);
+        let question = hub.asking.about(tenant, subject.id, changes);
         let ask = || self.ask_alone(hub, tenant, subject, keys, now);
         question.cell.get_or_init(ask).await.clone()
     }
@@ -87,6 +90,7 @@ impl Inner {
         let memory = self.store.hub_memory(tenant, device).await;
         let HubMemory { answer, overlay } =
             memory.map_err(|error| self.read_failed(&error, now))?;
+        let laid_at = overlay.map(|overlay| overlay.changed_at);
         let last = answer.and_then(|row| {
             let equipment = self.open(row.sealed.expose());
             if equipment.is_none() {
@@ -105,30 +109,29 @@ impl Inner {
                 Ok(Got::NotModified) if same.is_some() => {
                     hub.pauses.clear(tenant, device);
                     let equipment = last.map(|last| last.equipment).unwrap_or_default();
-                    return Ok(self.found(hub, tenant, device, equipment, &name, overlay).await);
+                    return Ok(self.found(hub, tenant, device, equipment, &name, laid_at).await);
                 }
                 Ok(Got::NotModified) => {
                     let error = HubFault::Odd.into();
-                    return self.failed(hub, tenant, device, last, overlay, error, now).await;
+                    return self.failed(hub, tenant, device, last, laid_at, error, now).await;
                 }
                 Ok(Got::Document { text, etag }) => {
                     let read = read(hub, device, text.expose(), &name, keys);
                     let Some(equipment) = read else {
                         hub.metrics.cached("failed");
                         let pause = hub.pauses.failed(tenant, device);
-                        return self.make_do(tenant, device, last, overlay, pause, now).await;
+                        return self.make_do(tenant, device, last, laid_at, pause, now).await;
                     };
                     hub.pauses.clear(tenant, device);
                     self.keep(tenant, device, last, &equipment, &name, etag, now).await;
-                    return Ok(self.found(hub, tenant, device, equipment, &name, overlay).await);
+                    return Ok(self.found(hub, tenant, device, equipment, &name, laid_at).await);
                 }
                 Err(error) => {
-                    return self.failed(hub, tenant, device, last, overlay, error, now).await;
+                    return self.failed(hub, tenant, device, last, laid_at, error, now).await;
                 }
             }
         }
         hub.pauses.clear(tenant, device);
-        self.note(tenant, device, 0, UNKNOWN_FRESH, now);
         Err(Values::Unknown)
     }
 
@@ -140,7 +143,7 @@ impl Inner {
         tenant: &Tenant,
         device: &DeviceId,
         last: Option<Last>,
-        overlay: Option<WifiOverlayRow>,
+        laid_at: Option<Timestamp>,
         error: HubError,
         now: Now,
     ) -> Answer {
@@ -156,7 +159,7 @@ impl Inner {
                 hub.pauses.failed(tenant, device).max(error.retry_after.unwrap_or_default())
             }
         };
-        self.make_do(tenant, device, last, overlay, wait, now).await
+        self.make_do(tenant, device, last, laid_at, wait, now).await
     }
 
     /// What there is without the hub.
@@ -165,18 +168,16 @@ impl Inner {
         tenant: &Tenant,
         device: &DeviceId,
         last: Option<Last>,
-        overlay: Option<WifiOverlayRow>,
+        laid_at: Option<Timestamp>,
         wait: Duration,
         now: Now,
     ) -> Answer {
         let Some(Last { row, equipment }) = last else {
             return Err(Values::Unavailable { retry_at: later(now.wall, wait) });
         };
-        let equipment = self.overlaid(tenant, device, equipment, overlay).await;
-        let holder = self.holder(tenant, &row.serial).await;
+        let equipment = self.overlaid(tenant, device, equipment, laid_at).await;
         let (name, key, by) = (row.serial.clone(), key(&row.serial), "hub");
-        let retry_in = Some(wait);
-        Ok(Found { equipment, name, key, holder, by, retry_in, fresh: Duration::ZERO })
+        Ok(Found { equipment, name, key, by, is_stale: true, fresh: Duration::ZERO })
     }
 
     /// What the hub says now.
@@ -187,14 +188,13 @@ impl Inner {
         device: &DeviceId,
         equipment: Equipment,
         name: &str,
-        overlay: Option<WifiOverlayRow>,
+        laid_at: Option<Timestamp>,
     ) -> Found {
         let ttl = equipment.ttl.map(|ttl| Duration::from_secs(ttl.into()));
         let fresh = ttl.unwrap_or(hub.options.ttl);
-        let equipment = self.overlaid(tenant, device, equipment, overlay).await;
-        let holder = self.holder(tenant, name).await;
+        let equipment = self.overlaid(tenant, device, equipment, laid_at).await;
         let (name, key) = (name.into(), key(name));
-        Found { equipment, name, key, holder, by: "hub", retry_in: None, fresh }
+        Found { equipment, name, key, by: "hub", is_stale: false, fresh }
     }
 
     /// Keeps what the hub said, unless it said the same before.
@@ -229,14 +229,10 @@ impl Inner {
             debug!(%device, %error, "the hub's answer is not kept; it is asked again");
         }
     }
-
-    async fn holder(&self, tenant: &Tenant, name: &str) -> Option<DeviceId> {
-        // Without the store's word it is held anew, which the store refuses where another has it.
-        self.store.equipment_holder(tenant, &key(name)).await.ok().flatten()
-    }
 }
 
-fn key(name: &str) -> Box<str> {
+/// The one spelling of a name under which the hub was asked.
+pub(in crate::equipment) fn key(name: &str) -> Box<str> {
     equipment::key(name).unwrap_or_else(|| name.into())
 }
 

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 /// that are under way together they are there after one timeout.
 const FAILURES_MAX: u32 = 5;
 /// How often it is asked while it is down.
-pub(in crate::equipment) const PROBE_EVERY: Duration = Duration::from_secs(1);
+pub(super) const PROBE_EVERY: Duration = Duration::from_secs(1);
 /// Longest time for which it may ask to be left alone.
 const LEFT_ALONE_MAX: Duration = Duration::from_secs(60);
 

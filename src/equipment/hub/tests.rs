@@ -1,5 +1,6 @@
 //! The hub's calls: every status and fault over HTTP, and what a dead hub costs.
 
+use super::breaker::PROBE_EVERY;
 use super::*;
 use crate::clock::Clock;
 use crate::deliver::{Anywhere, EgressGuard};

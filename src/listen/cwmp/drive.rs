@@ -52,7 +52,7 @@ impl CwmpListener {
         };
         match (serving.owned.take(), closed) {
             (Some(mut owned), Some(reason)) => {
-                self.cut(&mut owned).await;
+                self.cut(&mut owned, reason).await;
                 self.ended(&mut owned, reason);
             }
             (Some(owned), None) => {
@@ -81,8 +81,9 @@ impl CwmpListener {
     pub(super) async fn abandon(&self, mut owned: Box<Owned>, reason: CloseReason) {
         owned.session.abandon(reason);
         let (_, closed) = self.drain(&mut owned).await;
-        self.cut(&mut owned).await;
-        self.ended(&mut owned, closed.unwrap_or(reason));
+        let reason = closed.unwrap_or(reason);
+        self.cut(&mut owned, reason).await;
+        self.ended(&mut owned, reason);
     }
 
     fn ended(&self, owned: &mut Owned, reason: CloseReason) {

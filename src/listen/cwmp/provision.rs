@@ -4,7 +4,7 @@
 use super::CwmpListener;
 use super::sessions::Owned;
 use crate::provisioner::{Introduced, Run};
-use cwmp::{SetupOutcome, Work};
+use cwmp::{CloseReason, SetupOutcome, Work};
 use jiff::Timestamp;
 use model::{DeviceId, Observation};
 
@@ -62,7 +62,7 @@ impl CwmpListener {
             tenant: owned.tenant.clone(),
             device: owned.device.clone(),
             root: owned.inform.root,
-            events: owned.inform.events.clone(),
+            events: owned.inform.events.as_slice().into(),
             began: owned.inform.at,
             from: owned.inform.from,
             is_discovered: owned.is_discovered,
@@ -78,9 +78,11 @@ impl CwmpListener {
     }
 
     /// The session is over before its course was.
-    pub(super) async fn cut(&self, owned: &mut Owned) {
+    pub(super) async fn cut(&self, owned: &mut Owned, reason: CloseReason) {
         if let Course::Running(mut run) = std::mem::replace(&mut owned.course, Course::Over) {
-            self.parts.provisioner.cut(&mut run, self.parts.clock.now().wall).await;
+            let is_ours = matches!(reason, CloseReason::Stopping | CloseReason::Refused);
+            let now = self.parts.clock.now().wall;
+            self.parts.provisioner.cut(&mut run, is_ours, now).await;
         }
     }
 

@@ -1,18 +1,19 @@
 //! A provisioner over a store in a file, with a hub that knows what a test says, and its own time.
 
 use super::cpe::Cpe;
+use crate::api::Mirror as _;
 use crate::clock::Clock;
 use crate::commands::Desk;
 use crate::data_models::{self, DataModels};
-use crate::equipment::{Carrier, Equipments, Got, HubError, HubOptions, Posted};
+use crate::equipment::{Carrier, Equipments, Got, HubError, HubOptions, Posted, WifiTarget};
 use crate::holds::Holds;
 use crate::pipeline::Pipeline;
-use crate::profiles::Profiles;
-use crate::provisioner::{Introduced, Kept, Metrics, Parts, Provisioner};
+use crate::profiles::{Outcome, Profiles};
+use crate::provisioner::{Introduced, Kept, Metrics, Parts, Provisioner, Reason};
 use crate::registry::{Mark, Registry};
 use crate::secrets::{KEY_LEN, Vault};
 use crate::store::{
-    HoldRow, Operation, Position, SqliteOptions, SqliteStore, SteeringRows, Store, Writer,
+    HoldRow, Operation, Position, SqliteOptions, SqliteStore, SteeringRows, Store, TaskRow, Writer,
     WriterOptions,
 };
 use crate::tasks::Tasks;
@@ -23,12 +24,15 @@ use async_trait::async_trait;
 use config::Config;
 use cwmp::{SetupOutcome, Work};
 use jiff::{SignedDuration, Timestamp};
-use model::{DeviceFacts, DeviceId, Event, EventType, Json, Now, Redacted, Tenant};
-use provisioning::ProfileSet;
+use model::{CommandKind, DeviceFacts, DeviceId, Event, EventType, Json, Now, Redacted, Tenant};
+use provisioning::equipment::parse_wifi;
+use provisioning::{ProfileSet, Wanted};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
@@ -42,12 +46,18 @@ pub(super) fn tenant() -> Tenant {
 
 /// What the hub says of serials.
 #[derive(Default)]
-pub(super) struct Hub(Mutex<BTreeMap<String, String>>);
+pub(super) struct Hub {
+    known: Mutex<BTreeMap<String, String>>,
+    /// How long it takes, once.
+    takes: Mutex<Duration>,
+}
 
 #[async_trait]
 impl Carrier for Hub {
     async fn get(&self, serial: &str, _: Option<&str>) -> Result<Got, HubError> {
-        let known = self.0.lock().unwrap().get(serial).cloned();
+        let known = self.known.lock().unwrap().get(serial).cloned();
+        let takes = std::mem::take(&mut *self.takes.lock().unwrap());
+        tokio::time::sleep(takes).await;
         Ok(known.map_or(Got::Unknown, |text| Got::Document {
             text: Redacted(text.into_bytes()),
             etag: None,
@@ -59,10 +69,17 @@ impl Carrier for Hub {
     }
 }
 
+/// Whether it has ended in time.
+pub(super) type Ended = Pin<Box<dyn Future<Output = bool> + Send>>;
+
 pub(super) struct Scene {
+    /// Happens before the device is first written to.
+    pub(super) before_writing: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    equipments: Arc<Equipments>,
     pub(super) provisioner: Arc<Provisioner>,
     pub(super) registry: Arc<Registry>,
     pub(super) data_models: Arc<DataModels>,
+    pub(super) profiles: Arc<Profiles>,
     holds: Arc<Holds>,
     hub: Arc<Hub>,
     store: Arc<dyn Store>,
@@ -173,6 +190,7 @@ impl Scene {
             claim_networks: Vec::new(),
             hub: Some((carrier, HubOptions::default())),
         });
+        let equipments = Arc::new(equipments);
         let wakes = Wakes::new().0;
         let upgrades = upgrades((&store, &writer, &registry, &wakes), folder.path(), &vault, clock);
         let set = ProfileSet::parse(texts.iter().map(|(name, text)| (&**name, &**text))).unwrap();
@@ -182,9 +200,9 @@ impl Scene {
             writer: writer.clone(),
             registry: Arc::clone(&registry),
             data_models: Arc::clone(&data_models),
-            profiles,
+            profiles: Arc::clone(&profiles),
             holds: Arc::clone(&holds),
-            equipments: Arc::new(equipments),
+            equipments: Arc::clone(&equipments),
             upgrades,
             wakes,
             clock,
@@ -192,9 +210,12 @@ impl Scene {
         let metrics = Metrics::new(&prometheus).unwrap();
         let provisioner = Arc::new(Provisioner::new(parts, &vault, 5, metrics));
         Self {
+            before_writing: None,
+            equipments,
             provisioner,
             registry,
             data_models,
+            profiles,
             holds,
             hub,
             store,
@@ -208,7 +229,7 @@ impl Scene {
 
     pub(super) fn now(&self) -> Now {
         let now = self.clock.now();
-        let ahead = std::time::Duration::try_from(self.ahead).unwrap();
+        let ahead = Duration::try_from(self.ahead).unwrap();
         Now { monotonic: now.monotonic + ahead, wall: now.wall + self.ahead }
     }
 
@@ -218,8 +239,53 @@ impl Scene {
 
     /// The hub knows this serial from now on.
     pub(super) async fn know(&self, serial: &str) {
-        let document = format!(r#"{{"serial":"{serial}","ttl":86400}}"#);
-        self.hub.0.lock().unwrap().insert(serial.into(), document);
+        self.hub_says(serial, &format!(r#"{{"serial":"{serial}","ttl":86400}}"#));
+    }
+
+    /// The hub says this of a serial from now on.
+    pub(super) fn hub_says(&self, serial: &str, document: &str) {
+        self.hub.known.lock().unwrap().insert(serial.into(), document.into());
+    }
+
+    /// The hub takes so long for its next answer.
+    pub(super) fn hub_takes(&self, time: Duration) {
+        *self.hub.takes.lock().unwrap() = time;
+    }
+
+    /// The hub has never heard of it.
+    pub(super) fn hub_forgets(&self, serial: &str) {
+        self.hub.known.lock().unwrap().remove(serial);
+    }
+
+    /// A customer changes the name of his radio network in a portal, and waits for it: what names the
+    /// request, and what ends with it.
+    pub(super) fn portal(&self, ssid: &str) -> impl Future<Output = (Box<str>, Ended)> + use<> {
+        let text = format!(r#"{{"wifi":[{{"band":"5GHz","ssid":"{ssid}"}}]}}"#);
+        let change = parse_wifi(text.as_bytes()).unwrap().value.wifi;
+        let (provisioner, equipments) =
+            (Arc::clone(&self.provisioner), Arc::clone(&self.equipments));
+        let (registry, writer) = (Arc::clone(&self.registry), self.writer.clone());
+        async move {
+            let (tenant, id) = (tenant(), device());
+            let facts = registry.facts(&tenant, &id).unwrap();
+            let target = WifiTarget::Device { id: &id, facts: &facts };
+            let change = equipments.wifi_change(&tenant, target, &change).await.unwrap();
+            writer.transact(vec![change.clone()]).await.unwrap();
+            equipments.committed(&change);
+            let wait = Duration::from_secs(1);
+            let (reason, ended) = (Reason::Values, |(id, ended)| (id, Box::pin(ended) as Ended));
+            provisioner.request_and_wait(&tenant, &id, reason, wait).map(ended).unwrap()
+        }
+    }
+
+    /// These profiles are on trial with the device.
+    pub(super) fn try_out(&self, profiles: &[(&str, &str)]) {
+        self.profiles.try_out(ProfileSet::parse(profiles.iter().copied()).unwrap());
+    }
+
+    /// How the device fared with them since it was asked last.
+    pub(super) fn fared(&self) -> Vec<Outcome> {
+        self.profiles.noted().into_iter().map(|(_, outcome)| outcome).collect()
     }
 
     /// Everything is on hold, or no longer.
@@ -273,20 +339,30 @@ impl Scene {
         self.provisioner.kept(&tenant(), &device()).await.unwrap()
     }
 
-    /// A session, of which nothing but the profile's part happens; false when the device hung up.
-    pub(super) async fn session(&mut self, cpe: &mut Cpe, events: &[&str]) -> bool {
-        let now = self.now();
-        let began = Timestamp::from_second(now.wall.as_second()).unwrap();
-        let it = Introduced {
+    fn introduced(&self, events: &[&str]) -> Introduced {
+        Introduced {
             tenant: tenant(),
             device: device(),
             root: "Device.",
             events: events.iter().map(|event| (*event).into()).collect(),
-            began,
+            began: Timestamp::from_second(self.now().wall.as_second()).unwrap(),
             from: IpAddr::V4(Ipv4Addr::LOCALHOST),
             is_discovered: false,
             writes_read_only: false,
-        };
+        }
+    }
+
+    /// What a session that begins now finds wanted of the device; it gets no further.
+    pub(super) async fn wanted(&self) -> Wanted {
+        let run = self.provisioner.begin(self.introduced(&[]), &[], self.now()).await;
+        let mut run = run.unwrap();
+        self.provisioner.next(&mut run, &[], self.now()).await;
+        run.wanted
+    }
+
+    /// A session, of which nothing but the profile's part happens; false when the device hung up.
+    pub(super) async fn session(&mut self, cpe: &mut Cpe, events: &[&str]) -> bool {
+        let (it, now) = (self.introduced(events), self.now());
         let mut is_whole = true;
         if let Some(mut run) = self.provisioner.begin(it, &[], now).await {
             'session: loop {
@@ -296,13 +372,18 @@ impl Scene {
                 }
                 for work in work {
                     let Work::Setup { name, kind } = work else { panic!() };
+                    if let CommandKind::SetParameters { .. } = kind
+                        && let Some(happens) = self.before_writing.take()
+                    {
+                        happens.await;
+                    }
                     let now = self.now().wall;
                     let Some((outcome, learned)) = cpe.carry_out(&kind) else {
                         let cause = "not answered".into();
                         let outcome =
                             SetupOutcome::Failed { cause, applied: Vec::new(), result: None };
                         self.provisioner.outcome(&mut run, &name, &outcome, now);
-                        self.provisioner.cut(&mut run, now).await;
+                        self.provisioner.cut(&mut run, false, now).await;
                         is_whole = false;
                         break 'session;
                     };
@@ -334,9 +415,11 @@ impl Scene {
         events.map(|event| serde_json::from_str(event.data.as_str()).unwrap()).collect()
     }
 
-    /// How often the business was told that the device is as wanted.
-    pub(super) async fn activations(&self) -> usize {
+    /// What the business is told of the device that is as wanted.
+    pub(super) async fn activations(&self) -> Vec<serde_json::Value> {
         let which = crate::store::Tasks::Waiting { after: None };
-        self.store.tasks(&which, 100).await.unwrap().len()
+        let tasks = self.store.tasks(&which, 100).await.unwrap();
+        let body = |task: &TaskRow| serde_json::from_str::<serde_json::Value>(task.body.as_str());
+        tasks.iter().map(|task| body(task).unwrap()["activated"].take()).collect()
     }
 }

@@ -5,8 +5,8 @@ use super::commands::Step;
 use super::data_models::Put;
 use super::devices::{self, Said, document, kind_number};
 use super::{
-    commands, credentials, data_models, equipment, files, mqtt, provision, readers, rollouts,
-    steering, tasks,
+    boards, commands, credentials, data_models, equipment, files, mqtt, provision, readers,
+    rollouts, steering, tasks,
 };
 use crate::store::{AuditEntry, CustomerRow, Operation, OperationError, TokenRow};
 use jiff::Timestamp;
@@ -84,6 +84,7 @@ pub(super) async fn apply(
         Operation::Audit(entry) => audit(connection, entry).await,
         Operation::Seen(seen) => Ok(devices::see(connection, seen).await?),
         Operation::Equipment(change) => equipment::apply(connection, change).await,
+        Operation::PutBoard(change) => boards::put(connection, change).await,
         Operation::PutTask(_) | Operation::ChangeTask(_) | Operation::TrimTasks { .. } => {
             tasks::apply(connection, operation).await
         }
@@ -319,14 +320,16 @@ async fn set_tag(
 
 async fn put_token(connection: &mut SqliteConnection, token: &TokenRow) -> Result<(), Fault> {
     let made = sqlx::query(
-        "INSERT INTO token (tenant, name, hash, role, created_at) VALUES (?,?,?,?,?) \
-         ON CONFLICT (tenant, name) DO NOTHING",
+        "INSERT INTO token (tenant, name, hash, role, created_at, made_by_tenant, made_by) \
+         VALUES (?,?,?,?,?,?,?) ON CONFLICT (tenant, name) DO NOTHING",
     )
     .bind(token.tenant.as_str())
     .bind(&*token.name)
     .bind(token.hash.as_slice())
     .bind(&*token.role)
     .bind(nanos(token.created_at))
+    .bind(token.made_by.as_ref().map(|(tenant, _)| tenant.as_str()))
+    .bind(token.made_by.as_ref().map(|(_, name)| &**name))
     .execute(connection)
     .await?;
     if made.rows_affected() == 0 {

@@ -11,7 +11,7 @@ use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
 use std::net::IpAddr;
 
 /// What a change answers when the row is not as its author saw it.
-const CHANGED: &str = "the equipment is not as the caller saw it";
+pub(super) const CHANGED: &str = "the equipment is not as the caller saw it";
 
 /// Versions are hashes: all 64 bits are kept, as SQLite's signed number.
 pub(super) fn signed(version: u64) -> i64 {
@@ -43,14 +43,11 @@ pub(super) async fn apply(
             hold(connection, tenant, serial, device, *at, *by_force).await
         }
         EquipmentChange::KeepAnswer(row) => hub::keep_answer(connection, row).await,
-        EquipmentChange::PutOverlay(row) => hub::put_overlay(connection, row).await,
-        EquipmentChange::RemoveOverlay { tenant, device } => {
-            sqlx::query("DELETE FROM wifi_overlay WHERE tenant = ? AND device = ?")
-                .bind(tenant.as_str())
-                .bind(device.as_str())
-                .execute(connection)
-                .await?;
-            Ok(())
+        EquipmentChange::PutOverlay { row, expect } => {
+            hub::put_overlay(connection, row, *expect).await
+        }
+        EquipmentChange::RemoveOverlay { tenant, device, expect } => {
+            hub::remove_overlay(connection, tenant, device, *expect).await
         }
     }
 }
@@ -109,8 +106,9 @@ async fn remove(
 ) -> Result<(), Fault> {
     demand(connection, tenant, serial, expect).await?;
     for step in [
-        "DELETE FROM equipment WHERE tenant = ? AND serial = ?",
-        "DELETE FROM equipment_holder WHERE tenant = ? AND serial = ?",
+        "DELETE FROM equipment WHERE tenant = ?1 AND serial = ?2",
+        "DELETE FROM equipment_holder WHERE tenant = ?1 AND device = \
+         (SELECT device FROM equipment_holder WHERE tenant = ?1 AND serial = ?2)",
     ] {
         sqlx::query(step).bind(tenant.as_str()).bind(serial).execute(&mut *connection).await?;
     }

@@ -2,8 +2,8 @@
 
 use super::apply::Fault;
 use super::column::{self, nanos, text_if_any};
-use super::equipment::{signed, unsigned};
-use crate::store::{HubAnswerRow, HubMemory, WifiOverlayRow};
+use super::equipment::{CHANGED, signed, unsigned};
+use crate::store::{HubAnswerRow, HubMemory, HubSeen, OperationError, WifiOverlayRow};
 use model::{DeviceId, Redacted, Tenant};
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
@@ -28,11 +28,35 @@ pub(super) async fn keep_answer(
     Ok(())
 }
 
+/// Refuses unless what is kept is as the change's author saw it.
+async fn demand(
+    connection: &mut SqliteConnection,
+    tenant: &Tenant,
+    device: &DeviceId,
+    expect: HubSeen,
+) -> Result<(), Fault> {
+    let row = sqlx::query(
+        "SELECT (SELECT fetched_at FROM hub_answer WHERE tenant = ?1 AND device = ?2), \
+         (SELECT changed_at FROM wifi_overlay WHERE tenant = ?1 AND device = ?2)",
+    )
+    .bind(tenant.as_str())
+    .bind(device.as_str())
+    .fetch_one(connection)
+    .await?;
+    let kept: (Option<i64>, Option<i64>) = (row.try_get(0)?, row.try_get(1)?);
+    match kept == (expect.answer.map(nanos), expect.overlay.map(nanos)) {
+        true => Ok(()),
+        false => Err(OperationError::Conflict(CHANGED).into()),
+    }
+}
+
 /// Keeps what a customer changed.
 pub(super) async fn put_overlay(
     connection: &mut SqliteConnection,
     row: &WifiOverlayRow,
+    expect: HubSeen,
 ) -> Result<(), Fault> {
+    demand(connection, &row.tenant, &row.device, expect).await?;
     sqlx::query(
         "INSERT OR REPLACE INTO wifi_overlay (tenant, device, basis, changed_at, body) \
          VALUES (?,?,?,?,?)",
@@ -44,6 +68,22 @@ pub(super) async fn put_overlay(
     .bind(row.sealed.expose().as_slice())
     .execute(connection)
     .await?;
+    Ok(())
+}
+
+/// Forgets what a customer changed.
+pub(super) async fn remove_overlay(
+    connection: &mut SqliteConnection,
+    tenant: &Tenant,
+    device: &DeviceId,
+    expect: HubSeen,
+) -> Result<(), Fault> {
+    demand(connection, tenant, device, expect).await?;
+    sqlx::query("DELETE FROM wifi_overlay WHERE tenant = ? AND device = ?")
+        .bind(tenant.as_str())
+        .bind(device.as_str())
+        .execute(connection)
+        .await?;
     Ok(())
 }
 

@@ -22,20 +22,27 @@ pub(super) async fn customers(pool: &SqlitePool) -> Result<Vec<CustomerRow>, sql
     rows.iter().map(read).collect()
 }
 
-/// Reads every token that is not revoked.
+/// Reads every token, those that are revoked too.
 pub(super) async fn tokens(pool: &SqlitePool) -> Result<Vec<TokenRow>, sqlx::Error> {
-    let rows =
-        sqlx::query("SELECT tenant, name, hash, role, created_at FROM token WHERE revoked = 0")
-            .fetch_all(pool)
-            .await?;
+    let rows = sqlx::query(
+        "SELECT tenant, name, hash, role, created_at, made_by_tenant, made_by, revoked FROM token",
+    )
+    .fetch_all(pool)
+    .await?;
     let read = |row: &SqliteRow| -> Result<TokenRow, sqlx::Error> {
         let hash: &[u8] = row.try_get(2)?;
+        let made_by = match column::text_if_any(row, 6)? {
+            Some(name) => Some((column::tenant(row, 5)?, name)),
+            None => None,
+        };
         Ok(TokenRow {
             tenant: column::tenant(row, 0)?,
             name: text(row, 1)?,
             hash: hash.try_into().map_err(|_| undecodable("a hash"))?,
             role: text(row, 3)?,
             created_at: column::time(row, 4)?,
+            made_by,
+            is_revoked: row.try_get(7)?,
         })
     };
     rows.iter().map(read).collect()

@@ -15,9 +15,11 @@ pub(crate) fn trials() -> Vec<Trial> {
         crate::trial("provisioning::a_hub_that_is_down_all_session", down_all_session),
         crate::trial("provisioning::a_hub_that_is_not_ready", not_ready),
         crate::trial("provisioning::the_last_that_is_known_holds", last_known_holds),
+        crate::trial("provisioning::a_404_overwrites_nothing", a_404_overwrites_nothing),
         crate::trial("provisioning::what_did_not_change_is_not_sent_again", not_modified),
         crate::trial("provisioning::an_activation_waits_for_the_hub", activation_waits),
         crate::trial("provisioning::no_secret_before_the_claim", no_secret_before_the_claim),
+        crate::trial("provisioning::no_secret_under_another_name", no_secret_under_another_name),
     ]
 }
 
@@ -120,6 +122,46 @@ fn last_known_holds() {
     holds(&router, "LASTGOOD");
 }
 
+/// What the hub said once is not replaced by what a profile has for those who say nothing.
+fn a_404_overwrites_nothing() {
+    let fresh = ("backend", "timeout = \"1s\"\nttl = \"0s\"");
+    let named = "name = \"villa\"\ndescription = \"a\"\n[[parameter]]\n\
+        path = \"Device.X_TP_AlgCfg.SipAlg\"\nvalue = true\n";
+    let scene = Scene::with(&[("villa", named)], &[fresh]);
+    let router = scene.router("tplink-xx230v", "OVERW001");
+    let mut own = document("OVERW001");
+    own["upnp"] = json!(true);
+    own["profile"] = json!("villa");
+    scene.hub.knows("OVERW001", own);
+    router.live(&UNPACKED);
+    holds(&router, "OVERW001");
+    let before = router.values();
+    for status in [404, 409] {
+        scene.hub.be_for("OVERW001", Some(status));
+        // The hub is not asked twice within seconds about whom it does not know.
+        assert!(until(Duration::from_secs(20), || {
+            router.live(&["2 PERIODIC"]);
+            let state = router.provisioning(&scene.daemon)["state"].clone();
+            state == if status == 404 { "unknown" } else { "awaiting_values" }
+        }));
+        assert_eq!(router.values(), before, "{status}");
+    }
+    scene.hub.be_for("OVERW001", None);
+    let visits = router.live(&["2 PERIODIC"]);
+    assert_eq!(visits.iter().flat_map(|it| it.told()).count(), 0, "it has it all");
+    assert_eq!(router.values(), before);
+    scene.assert_converged(&router);
+    // Whom the hub never knew is not given what only it could say.
+    let stranger = Router::new(&scene.daemon, "tplink-xx230v", "OVERW002");
+    let visits = stranger.live(&UNPACKED);
+    let told: Vec<_> = visits
+        .iter()
+        .flat_map(|it| it.told())
+        .filter(|(path, _)| !path.contains(".ManagementServer."))
+        .collect();
+    assert!(told.iter().all(|(path, _)| path == "Device.X_TP_AlgCfg.SipAlg"), "{told:?}");
+}
+
 fn not_modified() {
     let scene = scene();
     let router = scene.router("tplink-xx230v", "ETAG0001");
@@ -143,7 +185,7 @@ fn not_modified() {
         router.value(SSID) == "Renamed"
     }));
     assert_eq!(router.periodic().posts, 2);
-    assert_eq!(scene.hub.activated("ETAG0001").len(), 1, "no bootstrap, no activation");
+    assert_eq!(scene.hub.wait_activated("ETAG0001", 1).len(), 1, "no bootstrap, no activation");
 }
 
 /// The hub gives values and does not hear: what it is owed is kept, over a crash, and told once.
@@ -172,17 +214,50 @@ fn no_secret_before_the_claim() {
     holds(&first, "CLAIM001");
     // The same serial from another product class is another device.
     let thief = Router::new(&scene.daemon, "tplink-xx430v", "CLAIM001");
-    let visits = thief.live(&UNPACKED);
-    let secrets = [passphrase("CLAIM001"), super::sip_password("CLAIM001")];
-    let told = visits.iter().flat_map(|it| it.told());
-    let leaked: Vec<_> =
-        told.filter(|(_, value)| secrets.iter().any(|it| value.starts_with(it))).collect();
-    assert!(leaked.is_empty(), "{:?}", leaked.iter().map(|(path, _)| path).collect::<Vec<_>>());
-    assert_eq!(thief.value(KEY), "");
+    told_no_secret_of(&thief, "CLAIM001");
     scene.backend.wait_for("lastmile.device.claim_refused", &thief.id());
     scene.daemon.call("POST", &format!("{}/claim", thief.path()), &json!({}));
     assert!(until(Duration::from_secs(10), || {
         thief.live(&["2 PERIODIC"]);
         thief.value(KEY) == passphrase("CLAIM001")
     }));
+}
+
+/// It comes to life and is told nothing of that customer's.
+fn told_no_secret_of(thief: &Router, serial: &str) {
+    let visits = thief.live(&UNPACKED);
+    let secrets = [passphrase(serial), super::sip_password(serial)];
+    let told = visits.iter().flat_map(|it| it.told());
+    let leaked: Vec<_> =
+        told.filter(|(_, value)| secrets.iter().any(|it| value.starts_with(it))).collect();
+    assert!(leaked.is_empty(), "{:?}", leaked.iter().map(|(path, _)| path).collect::<Vec<_>>());
+    assert_eq!(thief.value(KEY), "");
+}
+
+/// The hub knows one unit by its serial, by the serial of its light and by its MAC. Whoever says one
+/// of them that its owner did not come with is told nothing either.
+fn no_secret_under_another_name() {
+    let scene = scene();
+    let owner = scene.router("tplink-xx230v", "CLAIM002");
+    owner.live(&UNPACKED);
+    holds(&owner, "CLAIM002");
+    // One name is known to the registry, the other to the hub alone.
+    let alias = format!("{}/aliases/gpon_serial/TPLG12AB34CD", owner.path());
+    scene.daemon.call("PUT", &alias, &json!({}));
+    let mut of_light = document("TPLG12AB34CD");
+    of_light["equipment_id"] = json!("EQ-ANOTHER");
+    let mut of_mac = document("403F8C001122");
+    of_mac["equipment_id"] = json!("EQ-CLAIM002");
+    for document in [of_light, of_mac] {
+        let serial = document["serial"].as_str().unwrap().to_owned();
+        scene.hub.knows(&serial, document);
+        let thief = Router::new(&scene.daemon, "tplink-xx430v", &serial);
+        told_no_secret_of(&thief, &serial);
+        let told = scene.backend.wait_for("lastmile.device.claim_refused", &thief.id());
+        assert_eq!(told.data["holder"], owner.id(), "{:?}", told.data);
+        let shown = scene.daemon.call("GET", &thief.path(), &json!(null));
+        assert_eq!(shown["claimed"], false);
+    }
+    owner.live(&["2 PERIODIC"]);
+    holds(&owner, "CLAIM002");
 }

@@ -5,7 +5,8 @@ use super::{Scene, UNPACKED, next_second, passphrase, refusals::SIX};
 use crate::backend::Backend;
 use crate::daemon::{Daemon, until};
 use crate::http::PATIENCE;
-use crate::router::{Router, Trick};
+use crate::hub::Mood;
+use crate::router::{Router, Trick, Visit};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -15,6 +16,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         crate::trial("provisioning::wifi_changes_at_once_by_a_wake", wifi_by_a_wake),
         crate::trial("provisioning::wifi_changes_at_the_next_inform", wifi_at_the_next_inform),
         crate::trial("provisioning::wifi_that_is_refused_is_told", wifi_refused),
+        crate::trial("provisioning::wifi_changes_in_parallel", wifi_in_parallel),
         crate::trial("provisioning::drift_is_mended_or_reported", drift),
     ]
 }
@@ -95,6 +97,28 @@ fn wifi_at_the_next_inform() {
     assert_eq!(router.value(SSID), "Chez nous", "laid over the hub's word still");
 }
 
+/// Of changes that come together none is lost, though a hub is slow to answer meanwhile.
+fn wifi_in_parallel() {
+    let scene = Scene::with(&[], &[("backend", "ttl = \"0s\"")]);
+    let router = scene.router("tplink-xx230v", "PORTAL04");
+    router.live(&UNPACKED);
+    let path = format!("{}/wifi", router.path());
+    for round in 0..6 {
+        scene.hub.be(Mood::Slow(Duration::from_millis(100)));
+        std::thread::scope(|scope| {
+            for band in ["2.4GHz", "5GHz"] {
+                let change = json!({"wifi": [{"band": band, "ssid": format!("{round} {band}")}]});
+                let (daemon, path) = (&scene.daemon, &path);
+                scope.spawn(move || assert_eq!(daemon.api("PUT", path, &change).status, 202));
+            }
+            scope.spawn(|| router.live(&["2 PERIODIC"]));
+        });
+        router.live(&["2 PERIODIC"]);
+        let both = (router.value(SSID), router.value(SSID_5G));
+        assert_eq!(both, (format!("{round} 2.4GHz"), format!("{round} 5GHz")));
+    }
+}
+
 /// The router will not have it: whoever waits is told so, and so is who listens.
 fn wifi_refused() {
     let (daemon, _backend, router) = embedded("PORTAL03");
@@ -129,7 +153,7 @@ fn drift() {
         1,
     );
     let own = own.replacen("layer = 50", "layer = 50\nverify_on = [\"1 BOOT\"]", 1);
-    let scene = Scene::with(&[("tplink-xx230v", &own)], &[]);
+    let scene = Scene::with(&[("tplink-xx230v", &own)], &[("backend", "ttl = \"0s\"")]);
     let router = scene.router("tplink-xx230v", "DRIFT001");
     router.live(&UNPACKED);
     router.change(SSID, "The owner's");
@@ -154,10 +178,21 @@ fn drift() {
     router.live(&["1 BOOT"]);
     assert_eq!(router.value(SSID), "The owner's");
     assert_eq!(events().len(), count, "told once");
+    // Something else changes, and it alone is sent: the owner's name stays his, and no passphrase
+    // goes out again.
+    let mut elsewhere = super::document("DRIFT001");
+    elsewhere["ntp"][0] = json!("ntp3.example.net");
+    scene.hub.knows("DRIFT001", elsewhere.clone());
+    next_second();
+    let visits = router.live(&["1 BOOT"]);
+    let sent: Vec<_> = visits.iter().flat_map(Visit::told).collect();
+    assert_eq!(sent, [(NTP1.to_owned(), "ntp3.example.net".to_owned())]);
+    assert_eq!(router.value(SSID), "The owner's");
+    assert_eq!(events().len(), count, "told once");
     // Of this the router tells by itself.
     router.change(NTP1, "time.example.com");
     router.live(&["4 VALUE CHANGE"]);
-    let mut changed = super::document("DRIFT001");
+    let mut changed = elsewhere;
     changed["wifi"][0]["ssid"] = json!("The business's");
     scene.hub.knows("DRIFT001", changed);
     scene.daemon.call("POST", &format!("{}/provision", router.path()), &json!({}));

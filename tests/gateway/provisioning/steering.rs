@@ -97,7 +97,17 @@ fn a_second_person() {
     for router in &routers {
         scene.assert_converged(router);
     }
-    scene.load("tplink-xx230v", &other());
+    let token = |maker: Option<&str>, name: &str| {
+        let made = json!({"name": name, "role": "admin"});
+        let answer = match maker {
+            Some(maker) => scene.daemon.api_as(maker, "POST", "/api/v1/tokens", &made),
+            None => scene.daemon.api("POST", "/api/v1/tokens", &made),
+        };
+        answer.json()["token"].as_str().unwrap().to_owned()
+    };
+    let (ada, bob) = (token(None, "ada"), token(None, "bob"));
+    scene.write("tplink-xx230v", &other());
+    scene.daemon.api_as(&ada, "POST", "/api/v1/profiles/reload", &json!({}));
     assert_eq!(changed(&routers), 5);
     assert_eq!(changed(&routers), 5);
     let waits = routers.iter().find(|it| it.value(NTP1) != OTHER).unwrap();
@@ -110,12 +120,16 @@ fn a_second_person() {
         "{approvals:#}"
     );
     let path = format!("/api/v1/approvals/{}", approval["id"].as_str().unwrap());
-    let own = scene.daemon.api("POST", &path, &json!({}));
-    assert!((400..500).contains(&own.status), "who made the change agrees: {}", own.text());
+    assert_eq!(approval["changed_by"], "ada");
+    // Nor by a token of another name that she made, nor by the one that made hers.
+    let second = token(Some(&ada), "second");
+    let first = scene.daemon.token();
+    for own in [&ada, &second, &first] {
+        let own = scene.daemon.api_as(own, "POST", &path, &json!({}));
+        assert!((400..500).contains(&own.status), "who made the change agrees: {}", own.text());
+    }
     assert_eq!(changed(&routers), 5);
-    let made = json!({"name": "second", "role": "admin"});
-    let second = scene.daemon.call("POST", "/api/v1/tokens", &made)["token"].clone();
-    let agreed = scene.daemon.api_as(second.as_str().unwrap(), "POST", &path, &json!({}));
+    let agreed = scene.daemon.api_as(&bob, "POST", &path, &json!({}));
     assert_eq!(agreed.status, 200, "{}", agreed.text());
     assert_eq!(changed(&routers), 12);
 }

@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         crate::trial("provisioning::firmware_comes_after_the_parameters", firmware),
+        crate::trial("provisioning::firmware_is_planned_and_must_be_the_one", planned_firmware),
         crate::trial("provisioning::firmware_that_fails_bricks_nobody", failing_firmware),
+        crate::trial("provisioning::nobody_waits_for_a_window", closed_window),
     ]
 }
 
@@ -63,7 +65,22 @@ fn firmware() {
         .first()
         .is_some_and(|it| it == "confirmed")));
     scene.assert_converged(&router);
-    assert_eq!(scene.hub.wait_activated("FIRM0001", 1).len(), 1);
+    // The business hears of it once it runs what it should, and not before.
+    let told = scene.hub.wait_activated("FIRM0001", 1);
+    assert_eq!((told.len(), &told[0]["firmware"]), (1, &json!(NEW)), "{told:#?}");
+    let kind = "lastmile.device.provisioned";
+    assert!(
+        until(PATIENCE, || scene.events(kind, &router) == 1),
+        "{}",
+        scene.events(kind, &router)
+    );
+    let id = router.id();
+    let events = scene.backend.accepted();
+    let event = events.iter().find(|it| it.kind == kind && it.subject == id).unwrap();
+    assert_eq!(
+        (&event.data["firmware"], &event.data["reason"]),
+        (&json!(NEW), &json!("bootstrap"))
+    );
     assert_eq!(router.periodic().posts, 2);
     // A factory reset leaves the software as it is.
     router.factory_reset();
@@ -71,14 +88,75 @@ fn firmware() {
     assert_eq!(router.downloads(), 1, "it runs what it should");
 }
 
-/// One that says that all went well and runs what it ran: it is not given the image again at once,
-/// and everything else goes on.
-fn failing_firmware() {
-    let scene = scene();
+/// A plan shows it before anything is given; and an image that the business does not mean is not.
+fn planned_firmware() {
+    let scene = Scene::with(&[("tplink-xx230v", SIX)], &[("backend", "ttl = \"0s\"")]);
     upload(&scene, "XX230v");
+    let router = scene.router("tplink-xx230v", "FIRM0002");
+    let mut own = super::document("FIRM0002");
+    own["firmware"] = json!({"version": NEW, "sha256": "00".repeat(32), "size": 5});
+    scene.hub.knows("FIRM0002", own);
+    router.live(&UNPACKED);
+    for _ in 0..3 {
+        router.live(&["2 PERIODIC"]);
+    }
+    assert_eq!(router.downloads(), 0);
+    let refused = scene.refused(&router);
+    assert!(
+        refused.iter().any(|(path, it)| path == "firmware" && it.contains("SHA-256")),
+        "{refused:?}"
+    );
+    let plan = || scene.daemon.call("POST", "/api/v1/plans", &json!({"device": router.id()}));
+    let shown = plan();
+    let firmware = &shown["firmware"];
+    assert_eq!((&firmware["from"], &firmware["to"]), (&json!(runs(&router)), &json!(NEW)));
+    assert_eq!(
+        (&firmware["image"], &firmware["obstacle"]["code"]),
+        (&json!("xx230v.bin"), &json!("other_content"))
+    );
+    let fleet = |body: Value| scene.daemon.call("POST", "/api/v1/plans", &body);
+    let all = fleet(json!({"fleet": true}));
+    assert_eq!((&all["firmware"], &all["firmware_blocked"]), (&json!(0), &json!(1)), "{all}");
+    // A profile that wants it of everyone is a change, by the command line, too.
+    scene.hub.knows("FIRM0002", super::document("FIRM0002"));
+    router.live(&["2 PERIODIC"]);
+    assert_eq!(plan().get("firmware"), None);
+    let changed = format!("{SIX}\n[firmware]\nversion = \"{NEW}\"\n");
+    let all = fleet(json!({"fleet": true, "profile": changed}));
+    assert_eq!((&all["changed"], &all["firmware"]), (&json!(1), &json!(1)), "{all}");
+    assert_eq!(all["by_profile"]["tplink-xx230v"]["devices"], 1, "{all}");
+    assert_eq!(all["examples"][0]["firmware"]["to"], NEW);
+    assert_eq!(all["examples"][0]["firmware"].get("obstacle"), None, "{all}");
+    let folder = tempfile::tempdir().unwrap();
+    let printed = |text: &str| {
+        let file = folder.path().join("tplink-xx230v.toml");
+        std::fs::write(&file, text).unwrap();
+        let mut command = scene.daemon.command("plan");
+        let output = command.args(["--device", &router.id(), "--profile"]).arg(&file).output();
+        let output = output.unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    assert_eq!(printed(SIX).0, Some(0));
+    let (code, text) = printed(&changed);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("give   firmware: ") && text.contains(NEW), "{text}");
+    assert_eq!(router.downloads(), 0, "a plan is no order");
+}
+
+/// One that says that all went well and runs what it ran: it is not given the image again at once,
+/// and everything else goes on. The business is told when nobody is given it any more.
+fn failing_firmware() {
+    let own = format!("{SIX}\n[firmware]\nversion = \"{NEW}\"\n");
+    let settings = [("firmware", "failed_elsewhere_min = 3\nfailed_elsewhere_share = 50")];
+    let scene = Scene::with(&[("tplink-xx230v", &own)], &settings);
+    upload(&scene, "XX230v");
+    let mut routers = Vec::new();
     for (number, mishap) in
         [Mishap::Failed(9010), Mishap::Unchanged, Mishap::Refused(9002)].into_iter().enumerate()
     {
+        for earlier in &routers {
+            assert_eq!(scene.hub.activated(Router::serial(earlier)).len(), 0, "it is tried again");
+        }
         let router = scene.router("tplink-xx230v", &format!("BRICK{number:03}"));
         router.mishap(Some(mishap));
         router.live(&UNPACKED);
@@ -89,7 +167,16 @@ fn failing_firmware() {
         let states = states(&scene, &router);
         assert!(states.contains(&"failed".to_owned()), "{mishap:?}: {states:?}");
         assert_eq!(router.value("Device.Time.NTPServer1"), "ntp1.example.net");
-        scene.hub.wait_activated(router.serial(), 1);
+        routers.push(router);
+    }
+    for router in &routers {
+        let is_told = || {
+            router.live(&["2 PERIODIC"]);
+            !scene.hub.activated(router.serial()).is_empty()
+        };
+        assert!(until(PATIENCE, is_told), "the rollout is paused: {:?}", states(&scene, router));
+        let told = scene.hub.wait_activated(router.serial(), 1);
+        assert_eq!(told[0]["refused"][0]["path"], "firmware", "{told:#?}");
     }
     // Of another model: not given at all.
     let scene = Scene::with(
@@ -104,4 +191,24 @@ fn failing_firmware() {
     }
     assert_eq!(router.downloads(), 0);
     assert_eq!(scene.hub.wait_activated("BRICK009", 1)[0]["reason"], json!("bootstrap"));
+}
+
+/// It may be days until it opens, and the customer has a line now.
+fn closed_window() {
+    let later = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC);
+    let hour = |add: i64| {
+        let at = later.checked_add(jiff::Span::new().hours(add)).unwrap();
+        format!("{:02}:00", at.hour())
+    };
+    let window =
+        format!("[window]\nfrom = \"{}\"\nto = \"{}\"\nzone = \"UTC\"\n", hour(2), hour(4));
+    let own = format!("{SIX}\n[firmware]\nversion = \"{NEW}\"\n{window}");
+    let scene = Scene::with(&[("tplink-xx230v", &own)], &[]);
+    upload(&scene, "XX230v");
+    let router = scene.router("tplink-xx230v", "WINDOW01");
+    let before = runs(&router);
+    router.live(&UNPACKED);
+    let told = scene.hub.wait_activated("WINDOW01", 1);
+    assert_eq!((told.len(), &told[0]["firmware"]), (1, &json!(before)), "{told:#?}");
+    assert_eq!(router.downloads(), 0);
 }

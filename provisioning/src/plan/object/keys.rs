@@ -10,10 +10,10 @@ use model::Redacted;
 use model::data_model::DataModelEntry;
 
 impl<'a> Decision<'a> {
-    pub(super) fn list(&mut self, table: &str, object: &WantedObject) -> bool {
+    pub(super) fn list(&mut self, table: &str) -> bool {
         let may = self.view.may_list(table);
         if may {
-            self.asks.list(table, &object.rule);
+            self.asks.list(table);
         }
         may
     }
@@ -23,7 +23,7 @@ impl<'a> Decision<'a> {
     pub(super) fn knows_instances(&mut self, place: Place<'a, '_>) -> bool {
         let Place { object, table, numbers, .. } = place;
         let view = self.view;
-        let is_asked = self.list(table, object);
+        let is_asked = self.list(table);
         if !is_asked && !view.is_listed(table) {
             self.untold(table, object);
             return false;
@@ -40,7 +40,7 @@ impl<'a> Decision<'a> {
                 }
                 is_known = false;
                 if view.may_read(&path) {
-                    self.ask(&path, &object.rule);
+                    self.ask(&path);
                 } else {
                     self.untold(&path, object);
                 }
@@ -84,10 +84,10 @@ impl<'a> Decision<'a> {
         for number in numbers {
             for name in names(object) {
                 let path = key(table, *number, name);
-                match view.look(&path, view.known.get(&path), every_s, false) {
+                match view.look(&path, view.known.get(&path), every_s, None) {
                     Look::At(entry) => self.due(&path, entry.read_at, every_s),
                     Look::Ask => {
-                        self.ask(&path, &object.rule);
+                        self.ask(&path);
                         is_old = true;
                     }
                     Look::Blank | Look::Absent | Look::Refused(_) | Look::Untold => {}
@@ -95,7 +95,7 @@ impl<'a> Decision<'a> {
             }
         }
         if is_old {
-            self.list(table, object);
+            self.list(table);
         }
     }
 }

@@ -168,11 +168,11 @@ fn what_a_session_says_is_read() {
     assert_eq!(outcome.fault, Some((9003, "invalid arguments".into())));
     assert_eq!((&*outcome.absent[0], &*outcome.told[0], outcome.instance), ("A.D", "A.E", Some(4)));
     assert!(!format!("{outcome:?}").contains("secret"));
-    assert_eq!(StepOutcome::read(false, &[], None), StepOutcome::unanswered());
+    assert_eq!(StepOutcome::read(false, &[], None), StepOutcome::default());
     let applied = StepOutcome::read(false, &["A.B".into()], None);
     assert_eq!(applied.applied, ["A.B".into()]);
     for odd in [json!(null), json!([]), json!({"refused": [1], "fault": 7, "applied": {"a": 1}})] {
-        assert_eq!(StepOutcome::read(false, &[], Some(&odd)), StepOutcome::unanswered());
+        assert_eq!(StepOutcome::read(false, &[], Some(&odd)), StepOutcome::default());
     }
 }
 

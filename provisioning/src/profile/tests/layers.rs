@@ -116,8 +116,8 @@ fn a_profile_says_whose_it_is() {
     let [a, b] = set.profiles() else { panic!() };
     let summary = serde_json::json!({"model": ["X*", "Y"], "tags": {"any": "vip"}});
     assert_eq!(a.match_summary(), Some(&summary));
-    assert_eq!((a.rules(), a.guesses(), a.is_guess, a.is_named_only()), (1, 1, false, false));
-    assert_eq!((b.match_summary(), b.is_named_only()), (None, true));
+    assert_eq!((a.rules(), a.guesses(), a.is_guess), (1, 1, false));
+    assert_eq!(b.match_summary(), None);
     assert!(set.find("b").is_some() && set.find("c").is_none());
 }
 
@@ -128,12 +128,12 @@ fn a_revision_names_the_bytes() {
     let revisions = |text: &str| {
         let set = set(&[("a", text)]);
         let layers = set.layers(&device.subject(), None).revision;
-        (set.profiles()[0].revision, set.revision(), layers)
+        (set.profiles()[0].revision, layers)
     };
-    let (profile, all, layers) = revisions(&text);
-    assert_eq!(revisions(&text), (profile, all, layers));
+    let (profile, layers) = revisions(&text);
+    assert_eq!(revisions(&text), (profile, layers));
     let changed = revisions(&format!("{text}\n# a word"));
-    assert!(changed.0 != profile && changed.1 != all && changed.2 != layers);
+    assert!(changed.0 != profile && changed.1 != layers);
     assert_eq!(Revision(0xab).to_string(), "00000000000000ab");
     let nobody = ProfileSet::default().layers(&device.subject(), None);
     assert_ne!(nobody.revision, layers);
