@@ -5,6 +5,7 @@
 
 use crate::clock::Clock;
 use crate::commands::{self, Desk};
+use crate::exchange::Exchange;
 use crate::provisioner;
 use crate::registry::Registry;
 use crate::store::{Kept, Operation, OperationError, Room, WriteError, Writer};
@@ -23,6 +24,7 @@ pub struct Pipeline {
     writer: Writer,
     registry: Arc<Registry>,
     desk: Arc<Desk>,
+    exchange: Option<Arc<Exchange>>,
     clock: Clock,
 }
 
@@ -48,13 +50,25 @@ impl Recorded {
 impl Pipeline {
     /// The crossing over these parts.
     pub fn new(writer: Writer, registry: Arc<Registry>, desk: Arc<Desk>, clock: Clock) -> Self {
-        Self { writer, registry, desk, clock }
+        Self { writer, registry, desk, exchange: None, clock }
+    }
+
+    /// The same, which hands on what was a message on MQTT to whoever subscribed to it.
+    #[must_use]
+    pub fn with_exchange(self, exchange: Arc<Exchange>) -> Self {
+        Self { exchange: Some(exchange), ..self }
     }
 
     /// Makes facts durable, then known. `Committed` means: answer the device.
     ///
     /// Events share one settlement; each command's step has its own.
     pub async fn record(&self, facts: Vec<Fact>) -> Recorded {
+        self.record_with(facts, Vec::new()).await
+    }
+
+    /// As [`Pipeline::record`], with operations that must be true with the events or not at all. They
+    /// share the events' settlement.
+    pub async fn record_with(&self, facts: Vec<Fact>, operations: Vec<Operation>) -> Recorded {
         let count = facts.len();
         let mut events = Vec::with_capacity(count);
         let (mut changes, mut places) = (Vec::new(), Vec::new());
@@ -68,9 +82,10 @@ impl Pipeline {
             }
         }
         if changes.is_empty() {
-            return Recorded::Alike(self.events(events).await);
+            return Recorded::Alike(self.events(events, operations).await);
         }
-        let (events, changes) = tokio::join!(self.events(events), self.changes(changes));
+        let (events, changes) =
+            tokio::join!(self.events(events, operations), self.changes(changes));
         let mut each = vec![events; count];
         for (place, settlement) in places.into_iter().zip(changes) {
             each[place] = settlement;
@@ -81,7 +96,7 @@ impl Pipeline {
     /// Makes one fact durable together with what must be true with it, then known.
     pub async fn append(&self, event: Event, operations: Vec<Operation>) -> Result<(), WriteError> {
         let news = event.facts.is_some().then(|| event.clone());
-        self.writer.append(vec![event], operations).await?;
+        self.write(vec![event], operations).await?;
         news.iter().for_each(|event| self.registry.apply(event));
         Ok(())
     }
@@ -109,7 +124,7 @@ impl Pipeline {
             data: Json::of(&Data { said, address }),
             facts: None,
         };
-        self.events(vec![event]).await
+        self.events(vec![event], Vec::new()).await
     }
 
     /// Whether facts would be taken now; listeners ask before they accept work.
@@ -117,8 +132,28 @@ impl Pipeline {
         self.writer.room() == Room::Free
     }
 
-    async fn events(&self, mut events: Vec<Event>) -> Settlement {
-        if events.is_empty() {
+    /// Makes events durable, with what they are routed to.
+    async fn write(
+        &self,
+        mut events: Vec<Event>,
+        mut operations: Vec<Operation>,
+    ) -> Result<(), WriteError> {
+        let Some(exchange) = &self.exchange else {
+            return self.writer.append(events, operations).await;
+        };
+        let mut routed = exchange.route(&events);
+        events.extend(routed.take_events());
+        operations.extend(routed.take_operations());
+        let written = self.writer.append(events, operations).await;
+        match written {
+            Ok(()) => routed.committed(),
+            Err(_) => routed.refused(),
+        }
+        written
+    }
+
+    async fn events(&self, mut events: Vec<Event>, kept: Vec<Operation>) -> Settlement {
+        if events.is_empty() && kept.is_empty() {
             return Settlement::Committed;
         }
         // Whoever speaks exists: a device's first event makes its row. One session's events are of
@@ -128,7 +163,11 @@ impl Pipeline {
             if known.as_ref() == Some(&event.device) {
                 continue;
             }
-            if event.facts.is_none() && !self.registry.knows(&event.tenant, &event.device) {
+            // Nor is a program a device, whatever it publishes.
+            if event.facts.is_none()
+                && !event.device.is_program()
+                && !self.registry.knows(&event.tenant, &event.device)
+            {
                 event.facts = Some(Box::<DeviceFacts>::default());
             }
             known = Some(event.device.clone());
@@ -136,7 +175,8 @@ impl Pipeline {
         let news: Vec<Event> =
             events.iter().filter(|event| event.facts.is_some()).cloned().collect();
         let operations = self.resets(&events);
-        if self.writer.append(events, operations.clone()).await.is_err() {
+        let all = operations.iter().cloned().chain(kept).collect();
+        if self.write(events, all).await.is_err() {
             return Settlement::Refused;
         }
         for event in &news {

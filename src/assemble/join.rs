@@ -8,6 +8,7 @@ use crate::commands::Desk;
 use crate::credentials::Credentials;
 use crate::data_models::{self, DataModels};
 use crate::equipment::{self, Equipments, HttpCarrier, HubOptions};
+use crate::exchange::{self, Exchange, ExchangeOptions, ExchangeParts, QueueFull};
 use crate::holds::{self, Holds};
 use crate::lines::Lines;
 use crate::metrics::Metrics;
@@ -50,7 +51,8 @@ pub(super) fn join(
     let counted = holds::Metrics::new(ground.metrics.registry())?;
     let holds = Arc::new(Holds::new(changes_max, counted));
     let desk = ground.desk(&lines, &holds, wake);
-    let pipeline = ground.pipeline(&desk);
+    let exchange = ground.exchange(settings, &lines)?;
+    let pipeline = ground.pipeline(&desk, &exchange);
     let access = Access::new(ground.vault.clone(), config.roles.clone());
     let data_models = ground.data_models()?;
     let (tasks, equipments) = ground.business(settings)?;
@@ -84,6 +86,7 @@ pub(super) fn join(
         registry,
         lines,
         desk,
+        exchange,
         pipeline,
         credentials,
         traces: Arc::default(),
@@ -114,9 +117,25 @@ impl Ground {
         Arc::new(desk.with_holds(Arc::clone(holds)))
     }
 
-    fn pipeline(&self, desk: &Arc<Desk>) -> Arc<Pipeline> {
+    fn exchange(
+        &self,
+        settings: &Settings,
+        lines: &Arc<Lines>,
+    ) -> Result<Arc<Exchange>, StartError> {
+        let parts = ExchangeParts {
+            store: Arc::clone(&self.store),
+            writer: self.writer.clone(),
+            lines: Arc::clone(lines),
+            clock: self.clock,
+            metrics: exchange::Metrics::new(self.metrics.registry())?,
+        };
+        Ok(Exchange::new(parts, exchange_options(&settings.config.mqtt)))
+    }
+
+    fn pipeline(&self, desk: &Arc<Desk>, exchange: &Arc<Exchange>) -> Arc<Pipeline> {
         let (registry, desk) = (Arc::clone(&self.registry), Arc::clone(desk));
-        Arc::new(Pipeline::new(self.writer.clone(), registry, desk, self.clock))
+        let pipeline = Pipeline::new(self.writer.clone(), registry, desk, self.clock);
+        Arc::new(pipeline.with_exchange(Arc::clone(exchange)))
     }
 
     fn credentials(&self, settings: &Settings, first: &first_start::Secrets) -> Arc<Credentials> {
@@ -220,6 +239,26 @@ impl Ground {
             equipments: Arc::clone(equipments),
             clock: self.clock,
         })
+    }
+}
+
+/// What an operator set of MQTT's sessions, queues and retained messages.
+fn exchange_options(mqtt: &config::Mqtt) -> ExchangeOptions {
+    ExchangeOptions {
+        session_expiry_max: mqtt.session_expiry_max.get(),
+        sessions_max: mqtt.sessions_max.as_usize(),
+        queue_messages_max: mqtt.queue_messages_max.as_usize(),
+        queue_bytes_max: mqtt.queue_bytes_max.get(),
+        queue_full: match mqtt.queue_full {
+            config::QueueFull::DropOldest => QueueFull::DropOldest,
+            config::QueueFull::RefuseNewest => QueueFull::RefuseNewest,
+        },
+        queue_age_max: mqtt.queue_age_max.get(),
+        retained_messages_max: mqtt.retained_messages_max.as_usize(),
+        retained_bytes_max: mqtt.retained_bytes_max.get(),
+        retained_message_max: mqtt.retained_message_max.get(),
+        program_session_lag_max: mqtt.program_session_max_lag.get(),
+        shared_groups_max: mqtt.shared_groups_max.as_usize(),
     }
 }
 

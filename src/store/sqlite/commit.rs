@@ -6,7 +6,7 @@ use super::connection::WriterConnection;
 use super::data_models::{self, Put};
 use super::devices::{self, Said};
 use super::events::{self, Placed};
-use super::{provision, room};
+use super::{mqtt, provision, room};
 use crate::store::{Operation, OperationError, Write};
 use jiff::Timestamp;
 use model::Event;
@@ -84,7 +84,8 @@ fn joins_others(write: &Write) -> bool {
         }
         // It refuses nothing, so that the facts beside it stand whatever becomes of it.
         [Operation::PutProvision(_)] => true,
-        _ => false,
+        // Nor do these.
+        operations => operations.iter().all(|it| matches!(it, Operation::Mqtt(_))),
     }
 }
 
@@ -121,6 +122,12 @@ async fn apply_together(
         outcomes[place] = outcome;
     }
     provision::put(connection, &provisions).await?;
+    let change = |operation| match operation {
+        &Operation::Mqtt(ref change) => Some(change),
+        _ => None,
+    };
+    let changes: Vec<_> = run.iter().flat_map(operations).filter_map(change).collect();
+    mqtt::apply(connection, &changes).await?;
     Ok((outcomes, changed))
 }
 
