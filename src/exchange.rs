@@ -23,20 +23,43 @@
 //!     match session.send(&queued.message, queued.key, queued.through(), now) {
 //!         Err(WindowFull | NotConnected) => break,
 //!         Err(never) => exchange.give_up(&seat, queued.key, never.code()),
-//!         Ok(()) => {}                                // QoS 0: `acknowledged` at once
+//!         Ok(()) => {}                                // `Output::Acknowledged` follows, at QoS 0 too
 //!     }
 //!     waiting.pop_front();
 //! }
 //! // Output::Acknowledged(key)
 //! exchange.acknowledged(&seat, &[key]);
-//! // the end: with the last facts; Output::WillLater gave the will
+//! // the end: with the last facts; `will` is the delay and the event's data of Output::WillLater
 //! pipeline.record_with(facts, exchange.closed(&seat, &session.state(), will)).await;
 //! ```
 //!
-//! A program's driver has a [`Feed`] ([`Exchange::feed`]) in the place of `take`, a [`Progress`] of
-//! what it sent and what was acknowledged, and tells of it by [`Exchange::advance`]. Either kind
-//! ends its connection when [`Seat::ended`] resolves: its session is gone. Late words of a
-//! connection that was taken over are passed over: a seat knows whether it is the present one.
+//! A program's driver reads the events in the place of `take`. It reads on only while the session's
+//! window has room, so that it never holds more than one message that was not sent:
+//!
+//! ```text
+//! let mut feed = exchange.feed(&seat).await?;
+//! let mut progress = Progress::new(exchange.position(&seat));
+//! // FeedItem::Event { event, .. }: `key` is `event.position.sequence`
+//! match message_of_stored(&event) {
+//!     Some(message) => match session.send(&message, key, Through::Matching { is_own }, now) {
+//!         Ok(()) => progress.sent(event.position),
+//!         Err(WindowFull | NotConnected) => ..,       // again, once there is room
+//!         Err(_) => progress.passed(event.position),
+//!     },
+//!     None => progress.passed(event.position),
+//! }
+//! // Output::Acknowledged(key), below SHARED_KEYS
+//! progress.done(key);
+//! exchange.advance(&seat, progress.position());
+//! // each shared subscription, once it is kept
+//! let mut member = exchange.join(&seat, "$share/group/filter", window)?;
+//! let dealt = member.next().await;                    // send it by Through::Filter(member.filter())
+//! member.done(key);                                   // at Output::Acknowledged; `decline` at Err
+//! member.leave(&unacknowledged);                      // or drop it: all that it has is others'
+//! ```
+//!
+//! Either kind ends its connection when [`Seat::ended`] resolves: its session is gone. Late words of
+//! a connection that was taken over are passed over: a seat knows whether it is the present one.
 //!
 //! Never parses a packet, never holds a socket; order is kept for each board and each publisher.
 
@@ -51,7 +74,6 @@ mod queue;
 mod retained;
 mod route;
 mod session;
-mod stand_in;
 
 pub use groups::{Dealt, JoinError, Membership, SHARED_KEYS};
 pub use load::LoadError;
@@ -60,13 +82,12 @@ pub use peek::message_of_stored;
 pub use progress::Progress;
 pub use queue::Queued;
 pub use route::Routed;
-pub use stand_in::{InflightRecord, Message, SessionState, SubscriptionRecord, message_of};
 
 use crate::clock::Clock;
 use crate::deliver::{Feed, FeedStart, Filter as EventFilter, Positions};
 use crate::lines::Lines;
 use crate::store::{MqttChange, Operation, Position, ReadError, Store, WriteError, Writer};
-use ::mqtt::Filter;
+use ::mqtt::{Filter, Message, SessionState, SubscriptionRecord};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as Place;
 use groups::Groups;

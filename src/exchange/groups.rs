@@ -4,13 +4,13 @@
 //! What a member had and did not acknowledge goes to others when it leaves. The group's place in the
 //! events is kept for as long as a kept session subscribes to it, connected or not.
 
-use super::index::{UNLIMITED, split_share};
+use super::index::UNLIMITED;
 use super::peek::{message_of_stored, peek_stored};
 use super::session::{Inner, Session};
-use super::{Message, Metrics, Progress, SubscriptionRecord, feed_after};
+use super::{Metrics, Progress, feed_after};
 use crate::deliver::{Feed, FeedItem};
 use crate::store::{MqttChange, Position, ReadError, Store, StoredEvent, Writer};
-use ::mqtt::{Filter, Topic};
+use ::mqtt::{Filter, Message, SubscriptionRecord, Topic, split_shared};
 use model::{DeviceId, Tenant};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -186,7 +186,7 @@ impl Groups {
         let mut all = self.all.lock();
         let mut changes = Vec::new();
         let mut wanted: Vec<&str> = records.iter().map(|record| &*record.filter).collect();
-        wanted.retain(|filter| split_share(filter).0.is_some());
+        wanted.retain(|filter| split_shared(filter).is_some());
         all.retain(|(tenant, text), group| {
             if *tenant == session.tenant && !wanted.contains(&&**text) {
                 group.unsubscribed(session.number, &mut changes)
@@ -291,7 +291,7 @@ impl Group {
         Some(Self {
             tenant: session.tenant.clone(),
             text: text.into(),
-            filter: Filter::parse(split_share(text).1, UNLIMITED).ok()?,
+            filter: Filter::parse(split_shared(text)?.1, UNLIMITED).ok()?,
             key: told_apart * SHARED_KEYS,
             state: Mutex::new(state),
             change: Notify::new(),
@@ -363,7 +363,7 @@ impl Group {
         Membership { group: Arc::clone(group), id, from }
     }
 
-    /// Reads while there is a member with room.
+    /// Reads for as long as there are members, while one of them has room.
     async fn run(self: Arc<Self>, store: Arc<dyn Store>, writer: Writer) {
         let mut feed = None;
         loop {
@@ -383,7 +383,7 @@ impl Group {
         }
     }
 
-    /// Reads one item; false when the daemon stops.
+    /// Reads one item; false when there is nobody to read for, or the daemon stops.
     async fn read(
         &self,
         store: &Arc<dyn Store>,
@@ -392,6 +392,11 @@ impl Group {
     ) -> Result<bool, ReadError> {
         let (has_room, from) = {
             let mut state = self.state.lock();
+            if state.members.is_empty() {
+                // The next member begins where this ends.
+                state.is_read = false;
+                return Ok(false);
+            }
             let from = state.skip_to.take();
             let has_room = state.members.iter().any(|member| member.free > 0);
             (has_room && state.waiting.is_empty(), from)

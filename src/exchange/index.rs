@@ -6,7 +6,7 @@
 //! further: ten thousand boards that subscribe to `#` are ten thousand different places.
 
 use super::session::Session;
-use ::mqtt::{Filter, Topic, TopicLimits};
+use ::mqtt::{Filter, Topic, TopicLimits, split_shared};
 use hashbrown::HashMap;
 use std::sync::Arc;
 
@@ -49,14 +49,14 @@ impl Entry {
         (qos, no_local): (u8, bool),
         readable: &Arc<[Filter]>,
     ) -> Option<Self> {
-        let (share, filter) = split_share(text);
+        let (share, filter) = split_shared(text).unzip();
         Some(Self {
             session: Arc::clone(session),
             text: text.into(),
             is_shared: share.is_some(),
             qos,
             no_local,
-            filter: Filter::parse(filter, UNLIMITED).ok()?,
+            filter: Filter::parse(filter.unwrap_or(text), UNLIMITED).ok()?,
             readable: Arc::clone(readable),
         })
     }
@@ -90,12 +90,6 @@ impl Entry {
 enum Place<'a> {
     Exact(&'a str),
     Below(&'a str),
-}
-
-/// The group and the filter of `$share/<group>/<filter>`; of any other filter, itself.
-pub(super) fn split_share(text: &str) -> (Option<&str>, &str) {
-    let shared = text.strip_prefix("$share/").and_then(|rest| rest.split_once('/'));
-    shared.map_or((None, text), |(group, filter)| (Some(group), filter))
 }
 
 /// The first literal levels of a filter, at most [`LEVELS`]; `None` when it has no wildcard.

@@ -1,7 +1,7 @@
 //! What routing asks of an event before anything of it is taken apart.
 
-use crate::exchange::{Message, message_of};
 use crate::store::StoredEvent;
+use ::mqtt::{Message, message_of};
 use model::{Event, EventType};
 use serde::Deserialize;
 use std::borrow::Cow;

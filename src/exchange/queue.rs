@@ -1,7 +1,7 @@
 //! What waits for one board: what of it is in the store is known here by its mark, what is about to
 //! be sent as it is.
 
-use super::Message;
+use ::mqtt::{Message, Through};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -20,6 +20,17 @@ pub struct Queued {
     pub is_own: bool,
     /// The message.
     pub message: Arc<Message>,
+}
+
+impl Queued {
+    /// How the session is to send it.
+    #[must_use]
+    pub fn through(&self) -> Through<'_> {
+        match &self.through {
+            Some(filter) => Through::Filter(filter),
+            None => Through::Matching { is_own: self.is_own },
+        }
+    }
 }
 
 /// Bounds of a queue.

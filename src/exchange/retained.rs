@@ -1,9 +1,9 @@
 //! The last message of each topic that was published to stay.
 
 use super::index::UNLIMITED;
-use super::{ExchangeOptions, Message, Metrics, len};
+use super::{ExchangeOptions, Metrics, len};
 use crate::store::{MqttChange, MqttRetainedRow, Operation};
-use ::mqtt::{Filter, Topic};
+use ::mqtt::{Filter, Message, Topic};
 use jiff::Timestamp;
 use model::Tenant;
 use parking_lot::RwLock;

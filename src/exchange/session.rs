@@ -1,10 +1,9 @@
 //! One session as the exchange knows it, with a connection or without.
 
-use super::SubscriptionRecord;
 use super::index::Entry;
 use super::queue::Queue;
 use crate::store::{MqttSessionRow, Position, session_reader};
-use ::mqtt::Filter;
+use ::mqtt::{Filter, SubscriptionRecord};
 use jiff::{SignedDuration, Timestamp};
 use model::{DeviceId, Json, Tenant};
 use parking_lot::{Mutex, MutexGuard};

@@ -9,4 +9,5 @@ mod scene;
 mod sessions;
 
 use super::*;
+use ::mqtt::message_of;
 use scene::{Scene, board, event, keys, program, record, state};

@@ -1,7 +1,8 @@
 //! What is kept of MQTT beside events: sessions, what waits for boards, retained messages.
 
 use super::Position;
-use crate::exchange::{Message, len};
+use crate::exchange::len;
+use ::mqtt::Message;
 use jiff::Timestamp;
 use model::{DeviceId, Json, Tenant};
 use std::sync::Arc;

@@ -30,8 +30,8 @@ pub struct Options {
     /// Most publishes of one session per second, at least 1; beyond, reading stops until the second
     /// is over. A board that was out of reach empties its queue at some hundreds per second.
     pub publish_rate_max: u32,
-    /// Most commands and messages of one session sent and not acknowledged, far below 65,535:
-    /// mosquitto's default of 20. A client's Receive Maximum lowers it.
+    /// Most commands and messages of one session sent and not acknowledged: mosquitto's default of
+    /// 20. A client's Receive Maximum lowers it.
     pub inflight_max: usize,
     /// Most bytes that wait to be written before reading stops: a peer that does not read its
     /// answers may not make us keep more.

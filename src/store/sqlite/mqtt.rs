@@ -2,11 +2,11 @@
 
 use super::column::{self, json, nanos, number, sequence, tenant, text, undecodable};
 use super::multi_row::{MultiRow, Values};
-use crate::exchange::Message;
 use crate::store::{
     MqttChange, MqttQueuedMark, MqttQueuedRow, MqttRetainedRow, MqttSessionRow, Position,
     session_reader,
 };
+use ::mqtt::Message;
 use ::mqtt::message::QoS;
 use bytes::Bytes;
 use model::Tenant;

@@ -25,9 +25,6 @@ impl Session {
         }
         self.state = State::Closed;
         self.say_goodbye(reason);
-        self.pending = VecDeque::new();
-        self.pending_bytes = 0;
-        self.answers = VecDeque::new();
         self.requeue();
         let has_arrived = self.peer.is_some();
         if let Some(mut peer) = self.peer.take() {
@@ -54,6 +51,8 @@ impl Session {
         }
         self.outputs.push_back(Output::Close(reason));
         self.pending = VecDeque::new();
+        self.pending_bytes = 0;
+        self.answers = VecDeque::new();
         if !self.persists {
             self.subscriptions = Vec::new();
             self.unreleased = Vec::new();

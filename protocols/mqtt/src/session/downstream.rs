@@ -175,6 +175,7 @@ impl Session {
             self.inflight.iter().filter(|known| known.stage != Stage::Resumed).count()
         };
         on_their_way < self.options.inflight_max.min(receive_max.into())
+            && self.inflight.len() < PACKET_IDS
             && self.out.len() < self.options.output_bytes_max
             && !self.owes_us()
     }
@@ -330,13 +331,16 @@ impl Session {
             self.packet_id_last = self.packet_id_last.wrapping_add(1);
             let free = PacketId::new(self.packet_id_last)
                 .filter(|id| self.inflight.iter().all(|known| known.packet_id != *id));
-            // Ends: `inflight_max` is far below 65,535, as `Options` says.
+            // Ends: `has_room` leaves one free.
             if let Some(packet_id) = free {
                 return packet_id;
             }
         }
     }
 }
+
+/// How many packet identifiers there are.
+const PACKET_IDS: usize = u16::MAX as usize;
 
 fn step(command: &CommandId, state: CommandState, cause: Option<&str>) -> Fact {
     let cause = cause.map(Box::from);

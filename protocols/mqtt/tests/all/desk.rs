@@ -153,6 +153,11 @@ impl Desk {
         self.settle(Settlement::Committed);
     }
 
+    /// Whether something is to be settled.
+    pub(crate) fn owes(&self) -> bool {
+        self.last.is_some()
+    }
+
     pub(crate) fn settle(&mut self, settlement: Settlement) {
         while let Some(last) = self.last.take() {
             self.facts.clear();

@@ -10,6 +10,7 @@ use mqtt::{
     CloseReason, ConnackCode, Grant, Options, Place, Properties, Property, ProtocolError,
     ReasonCode, Refusal, frame,
 };
+use proptest::prelude::*;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Duration;
 
@@ -440,4 +441,108 @@ fn a_program_publishes_messages_and_is_no_device() {
     assert_eq!(subscribe_as(&mut desk, "#", plain), [2]);
     desk.close(CloseReason::Lost);
     assert_eq!(desk.facts.len(), 2, "nor is its going");
+}
+
+/// All a client of 5.0 may send, its CONNECT first.
+fn conversation() -> Vec<u8> {
+    let connects = properties(&[
+        Property::SessionExpiry(60),
+        Property::ReceiveMaximum(NonZeroU16::new(3).unwrap()),
+        Property::TopicAliasMaximum(2),
+        Property::RequestResponseInformation(true),
+    ]);
+    let publishes = properties(&[
+        Property::TopicAlias(NonZeroU16::MIN),
+        Property::MessageExpiry(60),
+        Property::UserProperty("a", "b"),
+    ]);
+    let subscribes = properties(&[Property::SubscriptionIdentifier(300)]);
+    let leaves = properties(&[Property::SessionExpiry(5)]);
+    let options = SubscriptionOptions::new(QoS::ExactlyOnce);
+    let message = |topic: &'static str, delivery| Publish {
+        duplicate: false,
+        delivery,
+        retain: true,
+        topic,
+        payload: b"{}",
+        properties: parsed(&publishes, Place::Publish),
+    };
+    let packets = [
+        Packet::Connect(Box::new(Connect {
+            version: Version::V5,
+            properties: parsed(&connects, Place::Connect),
+            ..connect("p")
+        })),
+        Packet::Publish(message("a/b", PublishDelivery::AtLeastOnce(id(1)))),
+        Packet::Publish(message("", PublishDelivery::ExactlyOnce(id(2)))),
+        Packet::Publish(message("test/nosubscribe", PublishDelivery::AtMostOnce)),
+        Packet::Pubrel(Acknowledgement::success(id(2))),
+        Packet::Subscribe {
+            packet_id: id(3),
+            filters: vec![("#", options), ("$share/g/a", options)],
+            properties: parsed(&subscribes, Place::Subscribe),
+        },
+        Packet::Puback(Acknowledgement::new(id(1), ReasonCode::QuotaExceeded)),
+        Packet::Pubrec(Acknowledgement::success(id(1))),
+        Packet::Pubcomp(Acknowledgement::success(id(1))),
+        Packet::Unsubscribe { packet_id: id(4), filters: vec!["#"], properties: Properties::EMPTY },
+        Packet::Pingreq,
+        Packet::Disconnect {
+            reason: ReasonCode::DisconnectWithWill,
+            properties: parsed(&leaves, Place::Disconnect),
+        },
+    ];
+    let mut bytes = Vec::new();
+    packets.iter().for_each(|packet| packet.encode(Version::V5, &mut bytes));
+    bytes
+}
+
+/// Sends the pieces as a socket would, keeps all, and tells what came of it.
+fn converse(pieces: &[&[u8]]) -> String {
+    let mut desk = Desk::new();
+    let (mut unread, mut happened) = (Vec::new(), Vec::new());
+    for piece in pieces {
+        unread.extend_from_slice(piece);
+        loop {
+            let taken = desk.bytes(&unread);
+            unread.drain(..taken);
+            let was_asked = desk.asked.take().is_some();
+            if was_asked {
+                desk.session.authenticated(program(), desk.now);
+                desk.drain();
+            }
+            happened.extend(desk.happened());
+            let owed = desk.owes();
+            desk.commit();
+            if !owed && taken == 0 && !was_asked {
+                break;
+            }
+        }
+    }
+    format!("{happened:?} {:?} {:?} {:?}", desk.closed, desk.refusals, desk.session.state())
+}
+
+#[test]
+fn a_whole_conversation_goes_through() {
+    let bytes = conversation();
+    let told = converse(&[&bytes]);
+    assert!(told.contains("DisconnectedWithWill"), "{told}");
+    assert!(told.contains("expiry_s: 5"), "{told}");
+}
+
+proptest! {
+    #[test]
+    fn mutated_conversations_of_5_0_never_panic_and_do_not_care_for_cuts(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let mut bytes = conversation();
+        for (index, byte) in changes {
+            let index = index.index(bytes.len());
+            bytes[index] = byte;
+        }
+        let cut = cut.index(bytes.len());
+        let whole = converse(&[&bytes]);
+        prop_assert_eq!(whole, converse(&[&bytes[..cut], &bytes[cut..]]));
+    }
 }
