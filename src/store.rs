@@ -32,7 +32,8 @@ pub use operation::{Operation, OperationError};
 pub use provision::{ProvisionMark, ProvisionRow};
 pub use row::{
     AuditEntry, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, ImageRow, Kept,
-    NewDeadLetter, Page, Position, Seen, StoredEvent, TokenRow, UploadRow, Uploads, Usage,
+    NewDeadLetter, Page, Position, Seen, StoredEvent, TokenAcl, TokenRow, UploadRow, Uploads,
+    Usage,
 };
 pub use sqlite::{SqliteOptions, SqliteStore};
 pub use steering::{

@@ -238,7 +238,9 @@ async fn mqtt(
         registry: Arc::clone(&core.registry),
         desk: Arc::clone(&core.desk),
         lines: Arc::clone(&core.lines),
+        exchange: Arc::clone(&core.exchange),
         credentials: Arc::clone(&core.credentials),
+        access: Arc::clone(&core.access),
         metrics: core.metrics.clone(),
         clock: core.clock,
     };
@@ -247,6 +249,7 @@ async fn mqtt(
         requires_sign_in: settings.auth == Auth::Required,
         failed_sign_ins_per_minute: settings.failed_sign_ins_per_minute.get(),
         devices_max: config.store.devices_max.as_usize(),
+        slow_reader_timeout: settings.slow_reader_timeout.get(),
         session: mqtt::Options {
             connect_timeout: settings.connect_timeout.get(),
             packet_len_max: settings.packet_max.as_usize(),
@@ -259,6 +262,7 @@ async fn mqtt(
             unsettled_max: settings.unsettled_max.as_usize(),
             publish_rate_max: settings.publish_rate_max.get(),
             inflight_max: settings.inflight_max.as_usize(),
+            session_expiry_3x: settings.session_expiry_3x.get(),
             presence: config.events.presence,
             ..mqtt::Options::default()
         },
@@ -269,6 +273,7 @@ async fn mqtt(
     for port in ports {
         stage.spawn(Arc::clone(&listener).serve(port, stage.clone()));
     }
+    stage.spawn(listener.forget_revoked(stage.clone()));
     Ok(address)
 }
 

@@ -83,6 +83,35 @@ impl Acl {
             && !self.deny.iter().any(|template| covers(template, filter, names))
     }
 
+    /// What a client of these names may read, as filters: each template once for every name that it
+    /// has a place for. What is denied is among it.
+    pub fn readable(&self, names: &[Box<str>]) -> Vec<Filter> {
+        let mut readable = Vec::new();
+        for template in &self.subscribe {
+            let of_device = template.levels().any(|level| level == Level::Name(DEVICE));
+            let client_id = names.first().map_or("", |name| &**name);
+            for name in if of_device { names } else { &names[..names.len().min(1)] } {
+                let level = |level: Level<'_>| match level {
+                    Level::Name(DEVICE) => name.to_string(),
+                    Level::Name(CLIENT_ID) => client_id.to_owned(),
+                    Level::Name(other) => other.to_owned(),
+                    Level::Any => "+".to_owned(),
+                    Level::Rest => "#".to_owned(),
+                };
+                let text = template.levels().map(level).collect::<Vec<_>>().join("/");
+                // A name with a wildcard or a slash in it is nobody's level.
+                let limits = TopicLimits { len_max: usize::MAX, levels_max: usize::MAX };
+                let is_as_deep = |filter: &Filter| {
+                    filter.levels().count() == template.levels().count()
+                        && !name.contains(['+', '#'])
+                };
+                readable.extend(Filter::parse(&text, limits).ok().filter(is_as_deep));
+            }
+        }
+        readable.dedup();
+        readable
+    }
+
     /// What a client's response topics may begin with [MQTT 5.0, 3.2.2.3.15]: the first template
     /// that it may read, if that is all below some level. `None` where that says nothing.
     pub fn response_prefix(&self, names: &[Box<str>]) -> Option<String> {

@@ -139,6 +139,7 @@ async fn a_full_store_refuses_changes_and_says_so() {
         hash: scene.state.vault.hmac(b"let me in"),
         role: "admin".into(),
         created_at: scene.state.clock.now().wall,
+        acl: None,
     };
     scene.state.access.load([row]);
     let mut room = scene.state.writer.room_changes();

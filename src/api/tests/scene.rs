@@ -371,6 +371,7 @@ impl Scene {
             hash: self.state.vault.hmac(token.expose().as_bytes()),
             role: role.into(),
             created_at: self.state.clock.now().wall,
+            acl: None,
         };
         self.commit(vec![Operation::PutToken(row)]).await;
         token.0

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::store::{AuditEntry, CustomerRow, Operation, OperationError, TokenRow};
 use jiff::Timestamp;
-use model::{Alias, DeviceFacts, DeviceId, Tenant};
+use model::{Alias, DeviceFacts, DeviceId, Json, Tenant};
 use sqlx::sqlite::SqliteConnection;
 
 /// Why an operation was not applied: its own fault, or the store's.
@@ -319,7 +319,7 @@ async fn set_tag(
 
 async fn put_token(connection: &mut SqliteConnection, token: &TokenRow) -> Result<(), Fault> {
     let made = sqlx::query(
-        "INSERT INTO token (tenant, name, hash, role, created_at) VALUES (?,?,?,?,?) \
+        "INSERT INTO token (tenant, name, hash, role, created_at, acl) VALUES (?,?,?,?,?,?) \
          ON CONFLICT (tenant, name) DO NOTHING",
     )
     .bind(token.tenant.as_str())
@@ -327,6 +327,7 @@ async fn put_token(connection: &mut SqliteConnection, token: &TokenRow) -> Resul
     .bind(token.hash.as_slice())
     .bind(&*token.role)
     .bind(nanos(token.created_at))
+    .bind(token.acl.as_ref().map(|acl| Json::of(acl).as_str().to_owned()))
     .execute(connection)
     .await?;
     if made.rows_affected() == 0 {

@@ -24,10 +24,11 @@ pub(super) async fn customers(pool: &SqlitePool) -> Result<Vec<CustomerRow>, sql
 
 /// Reads every token that is not revoked.
 pub(super) async fn tokens(pool: &SqlitePool) -> Result<Vec<TokenRow>, sqlx::Error> {
-    let rows =
-        sqlx::query("SELECT tenant, name, hash, role, created_at FROM token WHERE revoked = 0")
-            .fetch_all(pool)
-            .await?;
+    let rows = sqlx::query(
+        "SELECT tenant, name, hash, role, created_at, acl FROM token WHERE revoked = 0",
+    )
+    .fetch_all(pool)
+    .await?;
     let read = |row: &SqliteRow| -> Result<TokenRow, sqlx::Error> {
         let hash: &[u8] = row.try_get(2)?;
         Ok(TokenRow {
@@ -36,6 +37,10 @@ pub(super) async fn tokens(pool: &SqlitePool) -> Result<Vec<TokenRow>, sqlx::Err
             hash: hash.try_into().map_err(|_| undecodable("a hash"))?,
             role: text(row, 3)?,
             created_at: column::time(row, 4)?,
+            acl: match row.try_get::<Option<&str>, _>(5)? {
+                Some(acl) => Some(serde_json::from_str(acl).map_err(|_| undecodable("an ACL"))?),
+                None => None,
+            },
         })
     };
     rows.iter().map(read).collect()

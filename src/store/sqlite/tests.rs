@@ -455,6 +455,7 @@ async fn credentials_tokens_and_the_trail() {
         hash: [3; 32],
         role: "reader".into(),
         created_at: at(1),
+        acl: None,
     };
     let revoke = || Operation::RevokeToken { tenant: tenant.clone(), name: "ci".into() };
     assert_eq!(transact(&store, Operation::PutToken(token.clone())).await, Ok(()));
