@@ -218,7 +218,7 @@ impl Driver {
                     timer.as_mut().reset(self.deadline());
                 }
                 Wake::Stop => self.session.close(CloseReason::Shutdown, now),
-                Wake::News(news) => self.hear(news, now).await,
+                Wake::News(news) => self.hear(news, now),
             }
             self.drain().await;
             if let Err(reason) = self.write().await {

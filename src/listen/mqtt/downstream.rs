@@ -23,7 +23,13 @@ impl Driver {
     /// Offers the client all that waits for it.
     pub(super) async fn offer(&mut self) {
         match self.client.as_deref() {
-            Some(client) if client.program.is_some() => self.offer_events().await,
+            Some(Client { program: Some(program), .. }) => {
+                if !program.follows() {
+                    // Resumed: it goes on where it was.
+                    Box::pin(self.follow(&[])).await;
+                }
+                self.offer_events();
+            }
             Some(_) => {
                 self.offer_commands().await;
                 self.offer_messages().await;

@@ -23,6 +23,8 @@ const UNLIMITED: TopicLimits = TopicLimits { len_max: usize::MAX, levels_max: us
 pub(super) struct Program {
     client_id: Box<str>,
     revoked: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
+    /// Whether what it is subscribed to has been looked at.
+    follows: bool,
     /// While it has a subscription that is not shared.
     feed: Option<Feed>,
     progress: Progress,
@@ -66,6 +68,7 @@ impl Program {
         Self {
             client_id,
             revoked: Box::pin(revoked),
+            follows: false,
             feed: None,
             progress: Progress::new(at),
             since: Vec::new(),
@@ -120,6 +123,10 @@ impl Program {
                 }
             },
         }
+    }
+
+    pub(super) fn follows(&self) -> bool {
+        self.follows
     }
 
     /// How many messages wait for room.
@@ -194,20 +201,20 @@ impl Program {
 
 impl Driver {
     /// Does what has come to a program.
-    pub(super) async fn hear(&mut self, news: News, now: Now) {
+    pub(super) fn hear(&mut self, news: News, now: Now) {
         match news {
             News::Revoked | News::Ended => self.session.close(CloseReason::Administrative, now),
             News::Unreadable => self.session.close(CloseReason::StoreFull, now),
             News::Read(item) => {
                 self.take(item);
-                self.offer_events().await;
+                self.offer_events();
             }
-            News::Dealt => self.offer_events().await,
+            News::Dealt => self.offer_events(),
         }
     }
 
     /// Sends the program what is held and what has been read, while there is room.
-    pub(super) async fn offer_events(&mut self) {
+    pub(super) fn offer_events(&mut self) {
         while self.send_held() {
             let program = self.client.as_deref_mut().and_then(|it| it.program.as_deref_mut());
             let feed = program.and_then(|program| program.feed.as_mut());
@@ -284,6 +291,7 @@ impl Driver {
         let window = self.listener.session_options.inflight_max;
         let Some(client) = self.client.as_deref_mut() else { return };
         let Some(program) = client.program.as_deref_mut() else { return };
+        program.follows = true;
         let all = self.session.state().subscriptions;
         let shared = |record: &&SubscriptionRecord| split_shared(&record.filter).is_some();
         if all.iter().all(|record| shared(&record)) {
