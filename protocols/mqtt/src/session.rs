@@ -389,7 +389,9 @@ impl Session {
             Ok(packet) => packet,
             Err(error) => return Err(self.unreadable(frame, error)),
         };
-        message::check_client(&packet)?;
+        if self.version == Version::V5 {
+            message::check_client(&packet)?;
+        }
         // `Closed` is left behind while we decide, so an error cannot leave a usable session.
         self.state = match (mem::replace(&mut self.state, State::Closed), packet) {
             (State::ExpectConnect, Packet::Connect(connect)) => self.introduced(&connect)?,

@@ -145,10 +145,10 @@ impl From<&Will<'_>> for LastWill {
         let mut properties = Vec::new();
         let mut delay_s = 0;
         for property in will.properties.iter() {
-            match property {
-                Property::WillDelay(delay) => delay_s = delay,
-                #[expect(clippy::wildcard_enum_match_arm, reason = "checked when decoded")]
-                of_the_message => of_the_message.encode(&mut properties),
+            if let Property::WillDelay(delay) = property {
+                delay_s = delay;
+            } else {
+                property.encode(&mut properties);
             }
         }
         Self {

@@ -312,11 +312,10 @@ impl Session {
         let mut remembered = VecDeque::new();
         for known in std::mem::take(&mut self.inflight) {
             let is_open = matches!(known.stage, Stage::Unsent | Stage::Sent);
-            if let (What::Command(command), true) = (&known.what, is_open) {
-                if known.qos != QoS::AtMostOnce {
-                    let cause = "the connection ended before the board acknowledged";
-                    self.emit(step(command, CommandState::Queued, Some(cause)), Reply::Record);
-                }
+            let goes_back = is_open && known.qos != QoS::AtMostOnce;
+            if let (What::Command(command), true) = (&known.what, goes_back) {
+                let cause = "the connection ended before the board acknowledged";
+                self.emit(step(command, CommandState::Queued, Some(cause)), Reply::Record);
             }
             if self.persists && known.stage != Stage::Unsent {
                 remembered.push_back(known);

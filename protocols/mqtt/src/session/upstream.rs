@@ -31,19 +31,23 @@ impl Session {
     #[inline]
     pub(super) fn published(
         &mut self,
-        packet: Publish<'_>,
+        publish: Publish<'_>,
         now: Now,
     ) -> Result<State, CloseReason> {
         self.published_in_second = self.published_in_second.saturating_add(1);
         if self.version == Version::V5 {
-            self.count_unanswered(packet.delivery)?;
+            self.count_unanswered(publish.delivery)?;
+            if let Some(alias) = alias_of(publish.properties) {
+                let topic = self.named(alias, publish.topic)?;
+                return self.take_over(Publish { topic: &topic, ..publish }, now);
+            }
         }
-        let named;
-        let mut publish = packet;
-        if let Some(alias) = alias_of(publish.properties) {
-            named = self.named(alias, publish.topic)?;
-            publish.topic = &named;
-        }
+        self.take_over(publish, now)
+    }
+
+    /// Takes a publish whose topic is known.
+    #[inline]
+    fn take_over(&mut self, publish: Publish<'_>, now: Now) -> Result<State, CloseReason> {
         let topic =
             Topic::parse(publish.topic, self.options.topic).map_err(|_| ProtocolError::BadTopic)?;
         let Some(peer) = &self.peer else { return Err(ProtocolError::NotConnected.into()) };

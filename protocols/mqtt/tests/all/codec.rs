@@ -194,7 +194,7 @@ fn in_our_words(packet: &v4::Packet) -> String {
         v4::Packet::UnsubAck(it) => format!("unsuback {}", it.pkid),
         v4::Packet::PingReq => "pingreq".to_owned(),
         v4::Packet::PingResp => "pingresp".to_owned(),
-        v4::Packet::Disconnect { .. } => "disconnect".to_owned(),
+        v4::Packet::Disconnect => "disconnect".to_owned(),
     }
 }
 

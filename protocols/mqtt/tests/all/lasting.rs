@@ -61,7 +61,7 @@ fn an_arrival_is_kept_with_its_session() {
     desk.drain();
     assert_eq!(desk.happened(), ["device.connected"]);
     let state = SessionState { expiry_s: 86_400, ..SessionState::default() };
-    assert_eq!(desk.states, [state.clone()], "as long as it may be");
+    assert_eq!(desk.states, std::slice::from_ref(&state), "as long as it may be");
     assert!(desk.written().is_empty());
     desk.commit();
     assert_eq!(desk.written(), [0x20, 2, 0, 0]);

@@ -259,9 +259,7 @@ fn spoken(packet: &Packet<'_>) -> String {
             format!("SUBACK {codes:02X?}{}", said(*properties))
         }
         Packet::Unsubscribe { filters, .. } => format!("UNSUBSCRIBE {}", filters.join(" ")),
-        Packet::Unsuback { packet_id, codes, .. } if codes.is_empty() => {
-            format!("UNSUBACK {packet_id}")
-        }
+        Packet::Unsuback { packet_id, codes: [], .. } => format!("UNSUBACK {packet_id}"),
         Packet::Unsuback { packet_id, codes, .. } => format!("UNSUBACK {packet_id} {codes:02X?}"),
         Packet::Pingreq => "PINGREQ".to_owned(),
         Packet::Pingresp => "PINGRESP".to_owned(),

@@ -10,7 +10,7 @@ use super::{BODY_LEN_MAX, read};
 use ::rumqttc::v5::mqttbytes::{self, v5};
 use bytes::{Bytes, BytesMut};
 use mqtt::message::{
-    Acknowledgement, Connect, Packet, Publish, PublishDelivery, RetainHandling, Version, Will,
+    Connect, Packet, Publish, PublishDelivery, RetainHandling, SubscriptionOptions, Version, Will,
 };
 use mqtt::{Properties, Property, ProtocolError, ReasonCode};
 use proptest::prelude::*;
@@ -107,18 +107,6 @@ fn has_no_second_opinion(packet: &Packet<'_>) -> bool {
 /// Our packet in their types. Reasons are as they saw them: their numbers are compared when we
 /// read them back.
 fn in_their_words(packet: &Packet<'_>, seen: &v5::Packet) -> v5::Packet {
-    macro_rules! acknowledgement {
-        ($variant:ident, $properties:ident, $it:expr) => {{
-            let v5::Packet::$variant(seen) = seen else { panic!("{seen:?}") };
-            let Acknowledgement { packet_id, properties, .. } = $it;
-            let said = explained(*properties);
-            let properties = said.map(|(reason_string, user_properties)| v5::$properties {
-                reason_string,
-                user_properties,
-            });
-            v5::Packet::$variant(v5::$variant { pkid: packet_id.get(), properties, ..seen.clone() })
-        }};
-    }
     match packet {
         Packet::Connect(it) => {
             let (connect, will) = connect(it);
@@ -129,49 +117,9 @@ fn in_their_words(packet: &Packet<'_>, seen: &v5::Packet) -> v5::Packet {
             let has_login = it.username.is_some() || it.password.is_some();
             v5::Packet::Connect(connect, will, has_login.then_some(login))
         }
-        Packet::Connack { session_present, properties, .. } => {
-            let v5::Packet::ConnAck(seen) = seen else { panic!("{seen:?}") };
-            v5::Packet::ConnAck(v5::ConnAck {
-                session_present: *session_present,
-                code: seen.code,
-                properties: connack(*properties),
-            })
-        }
         Packet::Publish(it) => v5::Packet::Publish(publish(it)),
-        Packet::Puback(it) => acknowledgement!(PubAck, PubAckProperties, it),
-        Packet::Pubrec(it) => acknowledgement!(PubRec, PubRecProperties, it),
-        Packet::Pubrel(it) => acknowledgement!(PubRel, PubRelProperties, it),
-        Packet::Pubcomp(it) => acknowledgement!(PubComp, PubCompProperties, it),
         Packet::Subscribe { packet_id, filters, properties } => {
-            let filters = filters.iter().map(|(path, options)| v5::Filter {
-                path: (*path).to_owned(),
-                qos: mqttbytes::qos(options.qos.level()).unwrap(),
-                nolocal: options.no_local,
-                preserve_retain: options.retain_as_published,
-                retain_forward_rule: match options.retain_handling {
-                    RetainHandling::Send => v5::RetainForwardRule::OnEverySubscribe,
-                    RetainHandling::SendIfNew => v5::RetainForwardRule::OnNewSubscribe,
-                    RetainHandling::DoNotSend => v5::RetainForwardRule::Never,
-                },
-            });
-            let id = properties.iter().find_map(|it| match it {
-                Property::SubscriptionIdentifier(number) => Some(number as usize),
-                _ => None,
-            });
-            let user_properties = user(*properties);
-            v5::Packet::Subscribe(v5::Subscribe {
-                pkid: packet_id.get(),
-                filters: filters.collect(),
-                properties: (!properties.is_empty())
-                    .then_some(v5::SubscribeProperties { id, user_properties }),
-            })
-        }
-        Packet::Suback { packet_id, properties, .. } => {
-            let v5::Packet::SubAck(seen) = seen else { panic!("{seen:?}") };
-            let properties = explained(*properties).map(|(reason_string, user_properties)| {
-                v5::SubAckProperties { reason_string, user_properties }
-            });
-            v5::Packet::SubAck(v5::SubAck { pkid: packet_id.get(), properties, ..seen.clone() })
+            v5::Packet::Subscribe(subscribe(packet_id.get(), filters, *properties))
         }
         Packet::Unsubscribe { packet_id, filters, properties } => {
             let user_properties = user(*properties);
@@ -182,15 +130,46 @@ fn in_their_words(packet: &Packet<'_>, seen: &v5::Packet) -> v5::Packet {
                     .then_some(v5::UnsubscribeProperties { user_properties }),
             })
         }
-        Packet::Unsuback { packet_id, properties, .. } => {
-            let v5::Packet::UnsubAck(seen) = seen else { panic!("{seen:?}") };
-            let properties = explained(*properties).map(|(reason_string, user_properties)| {
-                v5::UnsubAckProperties { reason_string, user_properties }
-            });
-            v5::Packet::UnsubAck(v5::UnsubAck { pkid: packet_id.get(), properties, ..seen.clone() })
-        }
         Packet::Pingreq => v5::Packet::PingReq(v5::PingReq),
         Packet::Pingresp => v5::Packet::PingResp(v5::PingResp),
+        answer => answer_in_their_words(answer, seen),
+    }
+}
+
+fn answer_in_their_words(packet: &Packet<'_>, seen: &v5::Packet) -> v5::Packet {
+    macro_rules! answer {
+        ($variant:ident, $properties:ident, $packet_id:expr, $said:expr) => {{
+            let v5::Packet::$variant(seen) = seen else { panic!("{seen:?}") };
+            let properties = (!$said.is_empty()).then(|| v5::$properties {
+                reason_string: explanation($said),
+                user_properties: user($said),
+            });
+            v5::Packet::$variant(v5::$variant {
+                pkid: $packet_id.get(),
+                properties,
+                ..seen.clone()
+            })
+        }};
+    }
+    match packet {
+        Packet::Puback(it) => answer!(PubAck, PubAckProperties, it.packet_id, it.properties),
+        Packet::Pubrec(it) => answer!(PubRec, PubRecProperties, it.packet_id, it.properties),
+        Packet::Pubrel(it) => answer!(PubRel, PubRelProperties, it.packet_id, it.properties),
+        Packet::Pubcomp(it) => answer!(PubComp, PubCompProperties, it.packet_id, it.properties),
+        Packet::Suback { packet_id, properties, .. } => {
+            answer!(SubAck, SubAckProperties, packet_id, *properties)
+        }
+        Packet::Unsuback { packet_id, properties, .. } => {
+            answer!(UnsubAck, UnsubAckProperties, packet_id, *properties)
+        }
+        Packet::Connack { session_present, properties, .. } => {
+            let v5::Packet::ConnAck(seen) = seen else { panic!("{seen:?}") };
+            v5::Packet::ConnAck(v5::ConnAck {
+                session_present: *session_present,
+                code: seen.code,
+                properties: connack(*properties),
+            })
+        }
         Packet::Disconnect { properties, .. } => {
             let v5::Packet::Disconnect(seen) = seen else { panic!("{seen:?}") };
             v5::Packet::Disconnect(v5::Disconnect {
@@ -198,8 +177,34 @@ fn in_their_words(packet: &Packet<'_>, seen: &v5::Packet) -> v5::Packet {
                 properties: Some(disconnect(*properties)),
             })
         }
-        Packet::Auth { .. } => panic!("they have no word for it"),
+        other => panic!("they have no word for it, or it is no answer: {other:?}"),
     }
+}
+
+fn subscribe(
+    pkid: u16,
+    filters: &[(&str, SubscriptionOptions)],
+    properties: Properties<'_>,
+) -> v5::Subscribe {
+    let filters = filters.iter().map(|(path, options)| v5::Filter {
+        path: (*path).to_owned(),
+        qos: mqttbytes::qos(options.qos.level()).unwrap(),
+        nolocal: options.no_local,
+        preserve_retain: options.retain_as_published,
+        retain_forward_rule: match options.retain_handling {
+            RetainHandling::Send => v5::RetainForwardRule::OnEverySubscribe,
+            RetainHandling::SendIfNew => v5::RetainForwardRule::OnNewSubscribe,
+            RetainHandling::DoNotSend => v5::RetainForwardRule::Never,
+        },
+    });
+    let id = properties.iter().find_map(|it| match it {
+        Property::SubscriptionIdentifier(number) => Some(number as usize),
+        _ => None,
+    });
+    let user_properties = user(properties);
+    let said = v5::SubscribeProperties { id, user_properties };
+    let properties = (!properties.is_empty()).then_some(said);
+    v5::Subscribe { pkid, filters: filters.collect(), properties }
 }
 
 fn user(properties: Properties<'_>) -> Vec<(String, String)> {
@@ -210,13 +215,11 @@ fn user(properties: Properties<'_>) -> Vec<(String, String)> {
     pairs.collect()
 }
 
-/// What an acknowledgement says for people: `None` where there are no properties.
-fn explained(properties: Properties<'_>) -> Option<(Option<String>, Vec<(String, String)>)> {
-    let reason = properties.iter().find_map(|it| match it {
+fn explanation(properties: Properties<'_>) -> Option<String> {
+    properties.iter().find_map(|it| match it {
         Property::ReasonString(text) => Some(text.to_owned()),
         _ => None,
-    });
-    (!properties.is_empty()).then(|| (reason, user(properties)))
+    })
 }
 
 fn connect(packet: &Connect<'_>) -> (v5::Connect, Option<v5::LastWill>) {

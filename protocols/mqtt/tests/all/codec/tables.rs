@@ -81,73 +81,83 @@ fn endings_may_be_spelled_out() {
     }
 }
 
-/// Table 2.4, spelled anew: every property in every place.
+const ALL: [Place; 14] = [
+    Place::Connect,
+    Place::Will,
+    Place::Connack,
+    Place::Publish,
+    Place::Puback,
+    Place::Pubrec,
+    Place::Pubrel,
+    Place::Pubcomp,
+    Place::Subscribe,
+    Place::Suback,
+    Place::Unsubscribe,
+    Place::Unsuback,
+    Place::Disconnect,
+    Place::Auth,
+];
+
+const EXPLAINED: [Place; 9] = [
+    Place::Connack,
+    Place::Puback,
+    Place::Pubrec,
+    Place::Pubrel,
+    Place::Pubcomp,
+    Place::Suback,
+    Place::Unsuback,
+    Place::Disconnect,
+    Place::Auth,
+];
+
+/// Table 2.4, spelled anew: an example of each property, and where it may stand.
+const TABLE_2_4: &[(&[u8], &[Place])] = &[
+    (&[1, 1], &[Place::Publish, Place::Will]),
+    (&[2, 0, 0, 0, 1], &[Place::Publish, Place::Will]),
+    (&[3, 0, 0], &[Place::Publish, Place::Will]),
+    (&[8, 0, 1, b'r'], &[Place::Publish, Place::Will]),
+    (&[9, 0, 0], &[Place::Publish, Place::Will]),
+    (&[11, 1], &[Place::Publish, Place::Subscribe]),
+    (&[17, 0, 0, 0, 1], &[Place::Connect, Place::Connack, Place::Disconnect]),
+    (&[18, 0, 0], &[Place::Connack]),
+    (&[19, 0, 0], &[Place::Connack]),
+    (&[21, 0, 0], &[Place::Connect, Place::Connack, Place::Auth]),
+    (&[22, 0, 0], &[Place::Connect, Place::Connack, Place::Auth]),
+    (&[23, 0], &[Place::Connect]),
+    (&[24, 0, 0, 0, 0], &[Place::Will]),
+    (&[25, 0], &[Place::Connect]),
+    (&[26, 0, 0], &[Place::Connack]),
+    (&[28, 0, 0], &[Place::Connack, Place::Disconnect]),
+    (&[31, 0, 0], &EXPLAINED),
+    (&[33, 0, 1], &[Place::Connect, Place::Connack]),
+    (&[34, 0, 0], &[Place::Connect, Place::Connack]),
+    (&[35, 0, 1], &[Place::Publish]),
+    (&[36, 0], &[Place::Connack]),
+    (&[37, 0], &[Place::Connack]),
+    (&[38, 0, 0, 0, 0], &ALL),
+    (&[39, 0, 0, 0, 1], &[Place::Connect, Place::Connack]),
+    (&[40, 0], &[Place::Connack]),
+    (&[41, 0], &[Place::Connack]),
+    (&[42, 0], &[Place::Connack]),
+];
+
+/// Every property in every place.
 #[test]
 fn properties_stand_where_table_2_4_says() {
-    use Place::{
-        Auth, Connack, Connect, Disconnect, Puback, Pubcomp, Publish, Pubrec, Pubrel, Suback,
-        Subscribe, Unsuback, Unsubscribe, Will,
-    };
-    const ALL: [Place; 14] = [
-        Connect,
-        Will,
-        Connack,
-        Publish,
-        Puback,
-        Pubrec,
-        Pubrel,
-        Pubcomp,
-        Subscribe,
-        Suback,
-        Unsubscribe,
-        Unsuback,
-        Disconnect,
-        Auth,
-    ];
-    let explained = [Connack, Puback, Pubrec, Pubrel, Pubcomp, Suback, Unsuback, Disconnect, Auth];
-    let table: &[(&[u8], &[Place])] = &[
-        (&[1, 1], &[Publish, Will]),
-        (&[2, 0, 0, 0, 1], &[Publish, Will]),
-        (&[3, 0, 0], &[Publish, Will]),
-        (&[8, 0, 1, b'r'], &[Publish, Will]),
-        (&[9, 0, 0], &[Publish, Will]),
-        (&[11, 1], &[Publish, Subscribe]),
-        (&[17, 0, 0, 0, 1], &[Connect, Connack, Disconnect]),
-        (&[18, 0, 0], &[Connack]),
-        (&[19, 0, 0], &[Connack]),
-        (&[21, 0, 0], &[Connect, Connack, Auth]),
-        (&[22, 0, 0], &[Connect, Connack, Auth]),
-        (&[23, 0], &[Connect]),
-        (&[24, 0, 0, 0, 0], &[Will]),
-        (&[25, 0], &[Connect]),
-        (&[26, 0, 0], &[Connack]),
-        (&[28, 0, 0], &[Connack, Disconnect]),
-        (&[31, 0, 0], &explained),
-        (&[33, 0, 1], &[Connect, Connack]),
-        (&[34, 0, 0], &[Connect, Connack]),
-        (&[35, 0, 1], &[Publish]),
-        (&[36, 0], &[Connack]),
-        (&[37, 0], &[Connack]),
-        (&[38, 0, 0, 0, 0], &ALL),
-        (&[39, 0, 0, 0, 1], &[Connect, Connack]),
-        (&[40, 0], &[Connack]),
-        (&[41, 0], &[Connack]),
-        (&[42, 0], &[Connack]),
-    ];
     for identifier in 0..=u8::MAX {
-        if !table.iter().any(|(bytes, _)| bytes[0] == identifier) {
+        if !TABLE_2_4.iter().any(|(bytes, _)| bytes[0] == identifier) {
             let bytes = [identifier, 0, 0, 0, 0, 0];
-            assert!(Properties::parse(&bytes, Publish).is_err(), "there is no {identifier}");
+            assert!(Properties::parse(&bytes, Place::Publish).is_err(), "there is no {identifier}");
         }
     }
-    for (bytes, places) in table {
+    for (bytes, places) in TABLE_2_4 {
         for place in ALL {
             let read = Properties::parse(bytes, place);
             if places.contains(&place) {
                 let read = read.unwrap();
                 assert_eq!(in_bytes(&read.iter().collect::<Vec<_>>()), *bytes);
                 let twice = [*bytes, *bytes].concat();
-                let repeats = bytes[0] == 38 || (bytes[0] == 11 && place == Publish);
+                let repeats = bytes[0] == 38 || (bytes[0] == 11 && place == Place::Publish);
                 let expected = Err(ProtocolError::RepeatedProperty);
                 let read = Properties::parse(&twice, place);
                 assert_eq!(read.is_ok(), repeats, "{bytes:?} twice in {place:?}");
