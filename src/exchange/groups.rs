@@ -46,10 +46,13 @@ pub struct Dealt {
     pub message: Arc<Message>,
 }
 
+/// Whose group, and which subscription.
+type GroupKey = (Tenant, Box<str>);
+
 /// The groups of all tenants.
 #[derive(Debug)]
 pub(super) struct Groups {
-    all: Mutex<HashMap<(Tenant, Box<str>), Arc<Group>>>,
+    all: Mutex<HashMap<GroupKey, Arc<Group>>>,
     /// Where groups were when the store was opened; taken out by the first that subscribes.
     placed: Mutex<HashMap<Box<str>, Position>>,
     max: usize,

@@ -136,7 +136,7 @@ pub(super) fn event(spelled: &str) -> Event {
         tenant: Tenant::default(),
         device: board("publisher"),
         kind: EventType::TELEMETRY_RECEIVED,
-        time: jiff::Timestamp::UNIX_EPOCH,
+        time: Timestamp::UNIX_EPOCH,
         data: Json::from_stored(data),
         facts: None,
     };

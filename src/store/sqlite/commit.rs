@@ -122,11 +122,11 @@ async fn apply_together(
         outcomes[place] = outcome;
     }
     provision::put(connection, &provisions).await?;
-    let change = |operation| match operation {
-        &Operation::Mqtt(ref change) => Some(change),
+    let changes = run.iter().flat_map(operations).filter_map(|operation| match operation {
+        Operation::Mqtt(change) => Some(change),
         _ => None,
-    };
-    let changes: Vec<_> = run.iter().flat_map(operations).filter_map(change).collect();
+    });
+    let changes: Vec<_> = changes.collect();
     mqtt::apply(connection, &changes).await?;
     Ok((outcomes, changed))
 }
