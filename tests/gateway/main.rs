@@ -32,6 +32,7 @@ mod router;
 mod tree;
 
 mod bad_input;
+mod broker;
 mod brokers;
 mod certificates;
 mod checks;
@@ -84,6 +85,7 @@ fn main() {
         identity::trials(),
         sign_in::trials(),
         sinks::trials(),
+        broker::trials(),
         brokers::trials(),
         checks::trials(),
         tls::trials(),
