@@ -23,7 +23,8 @@ const UNLIMITED: TopicLimits = TopicLimits { len_max: usize::MAX, levels_max: us
 pub(super) struct Program {
     client_id: Box<str>,
     revoked: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
-    /// Whether what it is subscribed to has been looked at.
+    /// Whether what it is subscribed to has been looked at: until then a resumed session's place
+    /// stays as it was.
     follows: bool,
     /// While it has a subscription that is not shared.
     feed: Option<Feed>,
@@ -64,11 +65,12 @@ impl Program {
         client_id: Box<str>,
         revoked: impl Future<Output = ()> + Send + Sync + 'static,
         at: Position,
+        is_resumed: bool,
     ) -> Self {
         Self {
             client_id,
             revoked: Box::pin(revoked),
-            follows: false,
+            follows: !is_resumed,
             feed: None,
             progress: Progress::new(at),
             since: Vec::new(),
@@ -154,7 +156,7 @@ impl Program {
 
     /// One that reads nothing is up to date: what was before a subscription is not sent by it.
     pub(super) async fn catch_up(&mut self, parts: &MqttParts, seat: &Seat) {
-        if self.feed.is_none() && !self.progress.is_open() {
+        if self.follows && self.feed.is_none() && !self.progress.is_open() {
             if let Ok(newest) = parts.exchange.newest().await {
                 self.progress = Progress::new(newest);
             }

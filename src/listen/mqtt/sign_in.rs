@@ -255,7 +255,7 @@ impl Driver {
         let program = owner.token.map(|token| {
             let revoked = Arc::clone(&parts.access).revoked(token);
             let at = parts.exchange.position(&seat);
-            Box::new(Program::new(owner.client_id, revoked, at))
+            Box::new(Program::new(owner.client_id, revoked, at, resumed.is_some()))
         });
         let inflight = resumed.iter().flat_map(|state| &state.inflight);
         let remembered = inflight.map(|known| known.key).filter(|key| *key > 0).collect();
