@@ -170,4 +170,16 @@ mod tests {
         assert!(lines.close(&tenant, &device, &new));
         assert!(lines.is_empty());
     }
+    #[tokio::test]
+    async fn a_program_has_a_line_for_each_client_id() {
+        let lines = Lines::default();
+        let (tenant, program) = (Tenant::default(), DeviceId::program("panel").unwrap());
+        let (one, _) = lines.open_program(&tenant, &program, "one");
+        let (_two, before) = lines.open_program(&tenant, &program, "two");
+        assert!(before.is_none() && !one.is_taken_over());
+        assert_eq!((lines.programs(), lines.len()), (2, 0));
+        let (_, before) = lines.open_program(&tenant, &program, "one");
+        assert!(Arc::ptr_eq(&before.unwrap(), &one) && one.is_taken_over());
+        assert!(!lines.close_program(&tenant, &program, "one", &one));
+    }
 }

@@ -86,29 +86,19 @@ impl Acl {
     /// What a client of these names may read, as filters: each template once for every name that it
     /// has a place for. What is denied is among it.
     pub fn readable(&self, names: &[Box<str>]) -> Vec<Filter> {
-        let mut readable = Vec::new();
+        let mut readable: Vec<Filter> = Vec::new();
         for template in &self.subscribe {
-            let of_device = template.levels().any(|level| level == Level::Name(DEVICE));
-            let client_id = names.first().map_or("", |name| &**name);
-            for name in if of_device { names } else { &names[..names.len().min(1)] } {
-                let level = |level: Level<'_>| match level {
-                    Level::Name(DEVICE) => name.to_string(),
-                    Level::Name(CLIENT_ID) => client_id.to_owned(),
-                    Level::Name(other) => other.to_owned(),
-                    Level::Any => "+".to_owned(),
-                    Level::Rest => "#".to_owned(),
-                };
-                let text = template.levels().map(level).collect::<Vec<_>>().join("/");
-                // A name with a wildcard or a slash in it is nobody's level.
-                let limits = TopicLimits { len_max: usize::MAX, levels_max: usize::MAX };
-                let is_as_deep = |filter: &Filter| {
-                    filter.levels().count() == template.levels().count()
-                        && !name.contains(['+', '#'])
-                };
-                readable.extend(Filter::parse(&text, limits).ok().filter(is_as_deep));
+            let has = |name| template.levels().any(|level| level == Level::Name(name));
+            match (has(DEVICE), names.first()) {
+                (false, _) if !has(CLIENT_ID) => readable.push(template.clone()),
+                (true, Some(own)) => {
+                    readable.extend(names.iter().filter_map(|name| filled(template, name, own)));
+                }
+                (false, Some(own)) => readable.extend(filled(template, own, own)),
+                // Nobody is meant.
+                (_, None) => {}
             }
         }
-        readable.dedup();
         readable
     }
 
@@ -144,6 +134,30 @@ fn templates<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Vec<Filter>
     });
     let templates = parsed.collect::<Result<Vec<_>, _>>()?;
     if templates.len() > Acl::TEMPLATES_MAX { Err(AclError::TooMany) } else { Ok(templates) }
+}
+
+/// A template with its placeholders filled in; `None` where a name cannot be a level.
+fn filled(template: &Filter, device: &str, client_id: &str) -> Option<Filter> {
+    let mut text = String::new();
+    for level in template.levels() {
+        let name = match level {
+            Level::Name(DEVICE) => device,
+            Level::Name(CLIENT_ID) => client_id,
+            Level::Name(name) => name,
+            Level::Any | Level::Rest => "",
+        };
+        if name.contains(['+', '#', '/']) {
+            return None;
+        }
+        text.push_str(match level {
+            Level::Name(_) => name,
+            Level::Any => "+",
+            Level::Rest => "#",
+        });
+        text.push('/');
+    }
+    text.pop();
+    Filter::parse(&text, TopicLimits { len_max: usize::MAX, levels_max: usize::MAX }).ok()
 }
 
 /// Names that nobody publishes to: the server's own, and what is no topic at all.
