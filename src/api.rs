@@ -54,7 +54,7 @@ mod wifi;
 #[cfg(test)]
 mod tests;
 
-pub use access::{Access, FirstToken, bootstrap_token};
+pub use access::{Access, FirstToken, Grant, bootstrap_token};
 pub use change::{Changes, Mirror};
 pub use health::Health;
 pub use metrics::Metrics;

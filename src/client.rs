@@ -20,18 +20,36 @@ const PLAN_TIMEOUT: Duration = Duration::from_secs(300);
 /// Why the daemon could not be asked, or would not.
 pub type ClientError = Box<dyn std::error::Error + Send + Sync>;
 
+/// What a program may do over MQTT, as topic filters.
+#[derive(Clone, Debug, Default)]
+pub struct Topics {
+    /// What it may publish.
+    pub publish: Vec<String>,
+    /// What it may read.
+    pub subscribe: Vec<String>,
+    /// What it may neither publish nor read.
+    pub deny: Vec<String>,
+}
+
 /// Makes a token with a role; returns it. It is not shown again.
 pub async fn create_token(
     settings: &Settings,
     role: &str,
     name: Option<&str>,
     tenant: Option<&str>,
+    topics: Topics,
 ) -> Result<String, ClientError> {
     let made = || format!("{role}-{}", secrets::new_secret().expose().to_lowercase());
     let name = name.map_or_else(made, str::to_owned);
     let mut body = serde_json::json!({ "role": role, "name": name });
     if let Some(tenant) = tenant {
         body["tenant"] = tenant.into();
+    }
+    let Topics { publish, subscribe, deny } = topics;
+    for (name, filters) in [("publish", publish), ("subscribe", subscribe), ("deny", deny)] {
+        if !filters.is_empty() {
+            body[name] = filters.into();
+        }
     }
     let answer = call(settings, Method::POST, "/api/v1/tokens", Some(&body)).await?;
     let answer: Value = serde_json::from_slice(&answer.bytes().await?)?;

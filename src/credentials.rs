@@ -34,6 +34,9 @@ use std::sync::Arc;
 /// with the enrolment.
 pub const MAY_ENROL_TAG: &str = "may-enrol";
 
+/// The user name of programs over MQTT, whose password is a token; no board's.
+pub const TOKEN_USER: &str = "token";
+
 /// Everything a device may sign in with.
 #[derive(Debug)]
 pub struct Credentials {
@@ -140,9 +143,9 @@ impl Credentials {
         used.or(next).map(Own)
     }
 
-    /// Whether a user name of a CPE is no device's own: that of the enrolment, or of a fleet.
+    /// Whether a user name is no device's own: that of the enrolment, of programs, or of a fleet.
     pub fn is_common(&self, username: &str) -> bool {
-        username == ENROL_USER || self.shared.contains_key(username)
+        username == ENROL_USER || username == TOKEN_USER || self.shared.contains_key(username)
     }
 
     /// What a device has.

@@ -660,6 +660,15 @@ impl Exchange {
         feed_after(&self.store, &self.writer, &session.tenant, done).await
     }
 
+    /// Where the newest event stands.
+    ///
+    /// # Errors
+    ///
+    /// When that cannot be read.
+    pub async fn newest(&self) -> Result<Position, ReadError> {
+        Ok(self.store.head().await?.into_iter().next().unwrap_or_default())
+    }
+
     /// Where a program's session is: what its [`Progress`] begins with.
     #[must_use]
     pub fn position(&self, seat: &Seat) -> Position {

@@ -1,19 +1,25 @@
-//! Which devices hold a connection right now, and a bell to reach each by.
+//! Which devices and programs hold a connection right now, and a bell to reach each by.
 //!
-//! A device that connects again takes the place of its old connection, which is told to go.
+//! Who connects again takes the place of its old connection, which is told to go.
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use model::{DeviceId, Tenant};
+use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Notify;
 
-/// The lines of all connected devices.
+/// The lines of all connected devices, and of programs over MQTT.
 #[derive(Debug, Default)]
 pub struct Lines {
-    open: DashMap<(Tenant, DeviceId), Arc<Line>>,
+    devices: Places<(Tenant, DeviceId)>,
+    /// A program may be connected under several client ids.
+    programs: Places<(Tenant, DeviceId, Box<str>)>,
 }
+
+#[derive(Debug)]
+struct Places<K: Eq + Hash>(DashMap<K, Arc<Line>>);
 
 /// One device's connection, as seen from the rest of the daemon.
 #[derive(Debug, Default)]
@@ -53,11 +59,16 @@ impl Line {
     }
 }
 
-impl Lines {
-    /// Puts a new line in the place of the device's old one, which is told to go and returned.
-    pub fn open(&self, tenant: &Tenant, device: &DeviceId) -> (Arc<Line>, Option<Arc<Line>>) {
+impl<K: Eq + Hash> Default for Places<K> {
+    fn default() -> Self {
+        Self(DashMap::new())
+    }
+}
+
+impl<K: Eq + Hash> Places<K> {
+    fn open(&self, key: K) -> (Arc<Line>, Option<Arc<Line>>) {
         let line = Arc::new(Line::default());
-        let old = self.open.insert((tenant.clone(), device.clone()), Arc::clone(&line));
+        let old = self.0.insert(key, Arc::clone(&line));
         if let Some(old) = &old {
             old.taken_over.store(true, Ordering::Release);
             old.leave.notify_waiters();
@@ -66,11 +77,10 @@ impl Lines {
         (line, old)
     }
 
-    /// Ends a line; says whether it was still the device's, and not another in its place.
-    pub fn close(&self, tenant: &Tenant, device: &DeviceId, line: &Arc<Line>) -> bool {
+    fn close(&self, key: K, line: &Arc<Line>) -> bool {
         line.ended.store(true, Ordering::Release);
         line.end.notify_waiters();
-        match self.open.entry((tenant.clone(), device.clone())) {
+        match self.0.entry(key) {
             Entry::Occupied(entry) if Arc::ptr_eq(entry.get(), line) => {
                 entry.remove();
                 true
@@ -78,10 +88,44 @@ impl Lines {
             Entry::Occupied(_) | Entry::Vacant(_) => false,
         }
     }
+}
+
+impl Lines {
+    /// Puts a new line in the place of the device's old one, which is told to go and returned.
+    pub fn open(&self, tenant: &Tenant, device: &DeviceId) -> (Arc<Line>, Option<Arc<Line>>) {
+        self.devices.open((tenant.clone(), device.clone()))
+    }
+
+    /// The same of a program's, under its client id.
+    pub fn open_program(
+        &self,
+        tenant: &Tenant,
+        program: &DeviceId,
+        client_id: &str,
+    ) -> (Arc<Line>, Option<Arc<Line>>) {
+        self.programs.open((tenant.clone(), program.clone(), client_id.into()))
+    }
+
+    /// Ends a line; says whether it was still the device's, and not another in its place.
+    pub fn close(&self, tenant: &Tenant, device: &DeviceId, line: &Arc<Line>) -> bool {
+        self.devices.close((tenant.clone(), device.clone()), line)
+    }
+
+    /// The same of a program's line.
+    pub fn close_program(
+        &self,
+        tenant: &Tenant,
+        program: &DeviceId,
+        client_id: &str,
+        line: &Arc<Line>,
+    ) -> bool {
+        self.programs.close((tenant.clone(), program.clone(), client_id.into()), line)
+    }
 
     /// Rings a device's bell; says whether it is connected.
     pub fn ring(&self, tenant: &Tenant, device: &DeviceId) -> bool {
-        let line = self.open.get(&(tenant.clone(), device.clone())).map(|line| Arc::clone(&line));
+        let key = (tenant.clone(), device.clone());
+        let line = self.devices.0.get(&key).map(|line| Arc::clone(&line));
         line.is_some_and(|line| {
             line.bell.notify_one();
             true
@@ -90,12 +134,17 @@ impl Lines {
 
     /// How many devices are connected.
     pub fn len(&self) -> usize {
-        self.open.len()
+        self.devices.0.len()
     }
 
     /// Whether none is connected.
     pub fn is_empty(&self) -> bool {
-        self.open.is_empty()
+        self.devices.0.is_empty()
+    }
+
+    /// How many connections programs have.
+    pub fn programs(&self) -> usize {
+        self.programs.0.len()
     }
 }
 
@@ -120,5 +169,17 @@ mod tests {
         assert!(lines.ring(&tenant, &device));
         assert!(lines.close(&tenant, &device, &new));
         assert!(lines.is_empty());
+    }
+    #[tokio::test]
+    async fn a_program_has_a_line_for_each_client_id() {
+        let lines = Lines::default();
+        let (tenant, program) = (Tenant::default(), DeviceId::program("panel").unwrap());
+        let (one, _) = lines.open_program(&tenant, &program, "one");
+        let (_two, before) = lines.open_program(&tenant, &program, "two");
+        assert!(before.is_none() && !one.is_taken_over());
+        assert_eq!((lines.programs(), lines.len()), (2, 0));
+        let (_, before) = lines.open_program(&tenant, &program, "one");
+        assert!(Arc::ptr_eq(&before.unwrap(), &one) && one.is_taken_over());
+        assert!(!lines.close_program(&tenant, &program, "one", &one));
     }
 }

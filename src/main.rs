@@ -74,8 +74,24 @@ enum TokenCommand {
         #[arg(long)]
         tenant: Option<String>,
         #[command(flatten)]
+        topics: TopicArgs,
+        #[command(flatten)]
         files: Files,
     },
+}
+
+/// What a program may do over MQTT; each may be given more than once.
+#[derive(Args)]
+struct TopicArgs {
+    /// Topics that it may publish to, as a filter.
+    #[arg(long, value_name = "FILTER")]
+    publish: Vec<String>,
+    /// Topics that it may read, as a filter.
+    #[arg(long, value_name = "FILTER")]
+    subscribe: Vec<String>,
+    /// Topics that it may neither publish to nor read, as a filter.
+    #[arg(long, value_name = "FILTER")]
+    deny: Vec<String>,
 }
 
 #[derive(Subcommand)]
@@ -140,8 +156,11 @@ fn main() -> ExitCode {
             }
             ExitCode::SUCCESS
         }
-        Command::Token(TokenCommand::Create { role, name, tenant, .. }) => {
-            let made = client::create_token(&settings, &role, name.as_deref(), tenant.as_deref());
+        Command::Token(TokenCommand::Create { role, name, tenant, topics, .. }) => {
+            let TopicArgs { publish, subscribe, deny } = topics;
+            let topics = client::Topics { publish, subscribe, deny };
+            let (name, tenant) = (name.as_deref(), tenant.as_deref());
+            let made = client::create_token(&settings, &role, name, tenant, topics);
             report(runtime.block_on(made))
         }
         Command::Sink(SinkCommand::Drop { name, .. }) => {

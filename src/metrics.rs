@@ -40,8 +40,8 @@ pub struct Metrics {
     pub stun_requests: IntCounterVec,
     /// Devices that keep a hole open for us.
     pub stun_bindings: IntGauge,
-    /// MQTT boards connected.
-    pub mqtt_sessions: IntGauge,
+    /// MQTT connections, by kind of client.
+    pub mqtt_sessions: IntGaugeVec,
     /// How MQTT connections ended, by reason.
     pub mqtt_disconnects: IntCounterVec,
     /// MQTT messages by direction.
@@ -132,7 +132,11 @@ impl Metrics {
                 "lastmile_cwmp_stun_bindings",
                 "CPEs that keep a hole open through which they can be woken by UDP.",
             )?,
-            mqtt_sessions: make.gauge("lastmile_mqtt_sessions", "MQTT boards connected.")?,
+            mqtt_sessions: make.gauges(
+                "lastmile_mqtt_sessions",
+                "MQTT clients connected, by kind: board, program.",
+                &["kind"],
+            )?,
             mqtt_disconnects: make.counters(
                 "lastmile_mqtt_disconnects_total",
                 "MQTT connections ended, by reason.",

@@ -40,7 +40,7 @@ pub struct Pipeline {
 pub enum Recorded {
     /// The same of all: so it is with events, which most facts are.
     Alike(Settlement),
-    /// Of each its own, in the order of the facts.
+    /// Of each its own, in the order of the facts; behind them that of the operations.
     Each(Vec<Settlement>),
 }
 
@@ -127,7 +127,7 @@ impl Pipeline {
         }
         let (events, changes) =
             tokio::join!(self.events(events, operations), self.changes(changes));
-        let mut each = vec![events; count];
+        let mut each = vec![events; count + 1];
         for (place, settlement) in places.into_iter().zip(changes) {
             each[place] = settlement;
         }

@@ -238,3 +238,47 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The file's reader knows nothing of MQTT: what it takes, sessions must take.
+    #[test]
+    fn what_the_file_takes_as_a_topic_sessions_take() {
+        let deep = ["x"; 33].join("/");
+        let texts = [
+            "#",
+            "+",
+            "a",
+            "/",
+            "a//b",
+            "a/+/b/#",
+            "{device}/x",
+            "x/{client_id}",
+            "$SYS/x",
+            "größe",
+            "",
+            "a#",
+            "a/#/b",
+            "+a",
+            "{device}x",
+            "{other}",
+            "{",
+            "a}",
+            "$share/g/a",
+            &deep,
+        ];
+        for text in texts {
+            let read =
+                Config::parse(&format!("[mqtt.acl]\npublish = ['{text}']\nsubscribe = []\n"));
+            let session = mqtt::Acl::new([text], []);
+            if let Ok(config) = &read {
+                assert_eq!(board_acl(config).unwrap(), session.clone().unwrap(), "{text}");
+            }
+            // It refuses what would match nothing, too.
+            assert!(read.is_ok() == session.is_ok() || text == "$share/g/a", "{text}");
+        }
+        assert_eq!(board_acl(&Config::default()).unwrap(), mqtt::Acl::board());
+    }
+}

@@ -36,8 +36,8 @@ pub use operation::{Operation, OperationError};
 pub use provision::{ProvisionMark, ProvisionRow};
 pub use row::{
     AuditEntry, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, ImageRow, Kept,
-    NewDeadLetter, Page, Position, Seen, StoredEvent, TokenName, TokenRow, UploadRow, Uploads,
-    Usage,
+    NewDeadLetter, Page, Position, Seen, StoredEvent, TokenAcl, TokenName, TokenRow, UploadRow,
+    Uploads, Usage,
 };
 pub use sqlite::{SqliteOptions, SqliteStore};
 pub use steering::{

@@ -106,6 +106,13 @@ section! {
         /// connection; a client that asks for more is told so (MQTT 5.0). A board that is away for a
         /// week is away for other reasons than its network. `0ms` keeps none.
         restart session_expiry_max: Period<0, { 3_650 * DAY }> = "7d",
+        /// For how long a session of MQTT 3.1 or 3.1.1 without "clean session" is kept: these versions
+        /// have no word for it.
+        restart session_expiry_3x: Period<0, { 3_650 * DAY }> = "7d",
+        /// Longest that a client may take nothing of what is written to it before it is disconnected.
+        /// What was not acknowledged waits for it where its session is kept. A board in a tunnel is
+        /// back within a minute.
+        restart slow_reader_timeout: Period<SECOND, DAY> = "60s",
         /// Most sessions that are kept; one more lives only as long as its connection. Each is some
         /// 1 KiB of memory and of the store.
         restart sessions_max: Bounded<0, 10_000_000> = 500_000,

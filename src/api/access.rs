@@ -19,6 +19,7 @@ use axum::http::request::Parts;
 use config::{Cidr, Permission, Roles};
 use jiff::Timestamp;
 use model::{Json, Monotonic, Redacted, Tenant};
+use mqtt::Acl;
 use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::net::{IpAddr, Ipv4Addr};
@@ -45,6 +46,8 @@ pub struct Grant {
     pub name: Box<str>,
     /// What it may.
     pub permissions: Vec<Permission>,
+    /// What it may publish and read over MQTT, where it names topics.
+    pub acl: Option<Arc<Acl>>,
     hash: [u8; 32],
 }
 
@@ -143,6 +146,17 @@ impl Access {
         }
     }
 
+    /// Told each time when tokens were revoked.
+    pub fn revocations(&self) -> watch::Receiver<u64> {
+        self.revocations.subscribe()
+    }
+
+    /// Whether there is a token of that name that is not revoked.
+    pub fn has(&self, tenant: &Tenant, name: &str) -> bool {
+        let grants = self.grants.read().unwrap_or_else(PoisonError::into_inner);
+        grants.values().any(|grant| grant.tenant == *tenant && *grant.name == *name)
+    }
+
     fn put(&self, row: &TokenRow) {
         let mut makers = self.makers.write().unwrap_or_else(PoisonError::into_inner);
         makers.insert((row.tenant.clone(), row.name.clone()), row.made_by.clone());
@@ -153,7 +167,9 @@ impl Access {
         // A role that the configuration no longer names permits nothing.
         let permissions = self.roles.permissions(&row.role).unwrap_or_default().to_vec();
         let (tenant, name) = (row.tenant.clone(), row.name.clone());
-        let grant = Grant { tenant, name, permissions, hash: row.hash };
+        // Checked when it was made.
+        let acl = row.acl.as_ref().and_then(|acl| acl.parse().ok()).map(Arc::new);
+        let grant = Grant { tenant, name, permissions, acl, hash: row.hash };
         let mut grants = self.grants.write().unwrap_or_else(PoisonError::into_inner);
         grants.insert(row.hash, Arc::new(grant));
     }
@@ -207,6 +223,7 @@ pub fn bootstrap_token(vault: &Vault, now: Timestamp) -> FirstToken {
         created_at: now,
         made_by: None,
         is_revoked: false,
+        acl: None,
     };
     let detail = Json::of(&serde_json::json!({ "role": FIRST_ROLE }));
     let line = Operation::audit(&tenant, now, "daemon", "token.create", FIRST_NAME, detail);

@@ -8,14 +8,16 @@ use super::access::{Authorised, need};
 use super::input::{Items, JsonBody, Params, Segments, is_name};
 use super::problem::{Code, Problem};
 use crate::secrets::new_token;
-use crate::store::{Operation, TokenRow};
+use crate::store::{Operation, TokenAcl, TokenRow};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use config::Permission;
 use jiff::Timestamp;
-use model::{Redacted, Tenant};
+use model::{DeviceId, Redacted, Tenant};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use std::mem;
 use utoipa::{IntoParams, ToSchema};
 
 /// Longest name of a token, in bytes.
@@ -31,6 +33,16 @@ pub(super) struct TokenRequest {
     role: String,
     /// Whose data it may touch; the caller's own tenant by default.
     tenant: Option<String>,
+    /// What its bearer may publish over MQTT, as topic filters in which a level may be `{client_id}`;
+    /// only with a role that permits `mqtt.connect`.
+    #[serde(default)]
+    publish: Vec<Box<str>>,
+    /// What it may subscribe to, likewise; a wider subscription is cut to it.
+    #[serde(default)]
+    subscribe: Vec<Box<str>>,
+    /// What it may neither publish to nor be sent, whatever the others say.
+    #[serde(default)]
+    deny: Vec<Box<str>>,
 }
 
 /// A token, without the token.
@@ -49,6 +61,21 @@ pub(super) struct TokenView {
     /// Which token made it; absent of that of the first start.
     #[serde(skip_serializing_if = "Option::is_none")]
     made_by: Option<Box<str>>,
+    /// What its bearer may publish and read over MQTT.
+    #[serde(flatten)]
+    topics: Option<TopicsView>,
+}
+
+/// The topics of a program's token.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TokenTopics)]
+pub(super) struct TopicsView {
+    /// What it may publish.
+    publish: Vec<Box<str>>,
+    /// What it may read.
+    subscribe: Vec<Box<str>>,
+    /// What it may neither publish nor read.
+    deny: Vec<Box<str>>,
 }
 
 /// A new token. Shown this once.
@@ -65,8 +92,14 @@ pub(super) struct NewTokenView {
 impl From<TokenRow> for TokenView {
     fn from(row: TokenRow) -> Self {
         let tenant = row.tenant.as_str().to_owned();
+        let topics = row.acl.map(|TokenAcl { publish, subscribe, deny }| TopicsView {
+            publish,
+            subscribe,
+            deny,
+        });
         let TokenRow { name, role, created_at, .. } = row;
-        Self { name, role, tenant, created_at, made_by: row.made_by.map(|(_, name)| name) }
+        let made_by = row.made_by.map(|(_, name)| name);
+        Self { name, role, tenant, created_at, made_by, topics }
     }
 }
 
@@ -88,7 +121,7 @@ pub(super) struct TenantQuery {
 pub(super) async fn create(
     caller: Authorised<need::TokensWrite>,
     State(state): State<ApiState>,
-    JsonBody(body): JsonBody<TokenRequest>,
+    JsonBody(mut body): JsonBody<TokenRequest>,
 ) -> Result<(StatusCode, Json<NewTokenView>), Problem> {
     if !is_name(&body.name, NAME_LEN_MAX) {
         let detail = format!("`name` has 1 to {NAME_LEN_MAX} bytes");
@@ -102,6 +135,7 @@ pub(super) async fn create(
         let detail = format!("the role permits `{}`, which your token does not", more.as_str());
         return Err(Problem::new(Code::Forbidden, detail));
     }
+    let acl = topics(&mut body, permissions)?;
     let token = new_token();
     let row = TokenRow {
         tenant,
@@ -111,6 +145,7 @@ pub(super) async fn create(
         created_at: state.clock.now().wall,
         made_by: Some(caller.grant.token_name()),
         is_revoked: false,
+        acl,
     };
     let detail = json!({ "role": row.role, "tenant": row.tenant.as_str() });
     let operations = vec![Operation::PutToken(row.clone())];
@@ -157,6 +192,33 @@ pub(super) async fn revoke(
     let operations = vec![Operation::RevokeToken { tenant, name: name.as_str().into() }];
     state.change(&caller, "token.revoke", &name, &detail, operations).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// What a token may publish and read over MQTT, where it names topics.
+fn topics(
+    body: &mut TokenRequest,
+    permissions: &[Permission],
+) -> Result<Option<TokenAcl>, Problem> {
+    let acl = TokenAcl {
+        publish: mem::take(&mut body.publish),
+        subscribe: mem::take(&mut body.subscribe),
+        deny: mem::take(&mut body.deny),
+    };
+    if acl == TokenAcl::default() {
+        return Ok(None);
+    }
+    let invalid = |detail: String| Problem::new(Code::InvalidBody, detail);
+    if !permissions.contains(&Permission::MqttConnect) {
+        let needed = Permission::MqttConnect.as_str();
+        return Err(invalid(format!("topics are for a role that permits `{needed}`")));
+    }
+    if DeviceId::program(&body.name).is_err() {
+        let detail = "the `name` of a program is of letters, digits, `.`, `_`, `-` and `%`: events \
+                      of what it publishes are about `program:<name>`";
+        return Err(invalid(detail.to_owned()));
+    }
+    acl.parse().map_err(|error| invalid(format!("`publish`, `subscribe`, `deny`: {error}")))?;
+    Ok(Some(acl))
 }
 
 fn tenant_of(

@@ -266,7 +266,9 @@ async fn mqtt(
         registry: Arc::clone(&core.registry),
         desk: Arc::clone(&core.desk),
         lines: Arc::clone(&core.lines),
+        exchange: Arc::clone(&core.exchange),
         credentials: Arc::clone(&core.credentials),
+        access: Arc::clone(&core.access),
         metrics: core.metrics.clone(),
         clock: core.clock,
     };
@@ -275,6 +277,7 @@ async fn mqtt(
     for port in ports {
         stage.spawn(Arc::clone(&listener).serve(port, stage.clone()));
     }
+    stage.spawn(listener.forget_revoked(stage.clone()));
     Ok(address)
 }
 
@@ -289,6 +292,7 @@ fn mqtt_options(config: &Config) -> Result<MqttOptions, StartError> {
         reconnects_per_minute_max: settings.reconnects_per_minute_max.get(),
         publish_rate_tenant_max: settings.publish_rate_tenant_max.map(config::Bounded::get),
         devices_max: config.store.devices_max.as_usize(),
+        slow_reader_timeout: settings.slow_reader_timeout.get(),
         session: mqtt::Options {
             connect_timeout: settings.connect_timeout.get(),
             packet_len_max: settings.packet_max.as_usize(),
@@ -301,6 +305,7 @@ fn mqtt_options(config: &Config) -> Result<MqttOptions, StartError> {
             unsettled_max: settings.unsettled_max.as_usize(),
             publish_rate_max: settings.publish_rate_max.get(),
             inflight_max: settings.inflight_max.as_usize(),
+            session_expiry_3x: settings.session_expiry_3x.get(),
             presence: config.events.presence,
             ..mqtt::Options::default()
         },

@@ -145,6 +145,11 @@ impl Feed {
         }
     }
 
+    /// What was read and can be had without waiting.
+    pub fn take_ready(&mut self) -> Option<FeedItem> {
+        self.ready.pop_front()
+    }
+
     /// The feed as a stream; it ends after an error.
     pub fn into_stream(self) -> impl Stream<Item = Result<FeedItem, ReadError>> + Send {
         stream::unfold(Some(self), async |feed| {

@@ -15,6 +15,7 @@ use model::{DeviceId, Tenant};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -127,6 +128,11 @@ impl Membership {
     /// The next message; waits for one. Cancelled, it loses nothing. `None` when the group is over.
     pub async fn next(&mut self) -> Option<Dealt> {
         self.from.recv().await
+    }
+
+    /// The same for whoever waits for several.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Dealt>> {
+        self.from.poll_recv(cx)
     }
 
     /// The shared subscription, as it was subscribed.

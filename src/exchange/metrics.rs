@@ -35,7 +35,7 @@ impl Metrics {
             )?,
             sessions_ended: make.counters(
                 "lastmile_mqtt_sessions_ended_total",
-                "Kept MQTT sessions that ended, by reason: expired, clean_start, not_kept, lag.",
+                "Kept MQTT sessions that ended, by reason: expired, clean_start, not_kept, lag, revoked.",
                 &["reason"],
             )?,
             sessions_refused: make.counters(

@@ -28,6 +28,12 @@ impl Progress {
         self.open.insert(at.sequence);
     }
 
+    /// Whether anything is sent and not acknowledged.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
     /// Where reading goes on.
     pub(super) fn read_to(&self) -> Position {
         self.read_to

@@ -1,54 +1,46 @@
-//! MQTT over TCP: one task for each board, which reads no faster than the store commits.
+//! MQTT over TCP: one task for each client, which reads no faster than the store commits.
 //!
-//! Never parses a packet: the `mqtt` crate's session does. All facts of one read go to the store
-//! together, and only when they are on disk are their acknowledgements written. While nothing comes,
-//! a connection holds no buffer.
+//! Never parses a packet: the `mqtt` crate's session does, and who is sent what is the exchange's
+//! knowledge. What a session asks for in one go (facts, what is to be kept of it) goes to the store
+//! together, and only when it is on disk is it acknowledged. While nothing comes, a connection holds
+//! no buffer.
 
 mod certificate;
+mod downstream;
+mod program;
 mod rates;
 mod sign_in;
+mod socket;
+mod upstream;
 
 use self::rates::{Pace, PerSecond, Tenants};
+use crate::api::Access;
 use crate::clock::Clock;
 use crate::commands::Desk;
 use crate::credentials::Credentials;
+use crate::exchange::{Exchange, Queued, Seat};
 use crate::lines::{Line, Lines};
 use crate::listen::{Connection, Port, Stream, accept};
 use crate::metrics::Metrics;
-use crate::pipeline::{Pipeline, Recorded};
+use crate::pipeline::Pipeline;
 use crate::registry::Registry;
 use crate::shutdown::Stage;
 use crate::sign_ins::{FailedNames, FailedSignIns};
-use ::mqtt::{Acl, CloseReason, Delivery, Output, Session, Undeliverable};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
-use model::{
-    Command, CommandChange, CommandKind, CommandState, DeviceId, Fact, Payload, Protocol,
-    Settlement, Tenant, Ticket,
-};
-use std::cell::RefCell;
-use std::future::poll_fn;
-use std::mem;
+use ::mqtt::{Acl, CloseReason, Session, SessionState};
+use model::{DeviceId, Protocol, Tenant};
+use program::{News, Program};
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWriteExt as _, ReadBuf};
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
+use tracing::{debug, warn};
 
-/// How long a board that must go may take to read what we write.
+/// How long a client that must go may take to read what we write.
 const LAST_WRITE: Duration = Duration::from_secs(1);
 /// Longest wait for the connection that is taken over to say its last word.
 const TAKE_OVER_TIMEOUT: Duration = Duration::from_secs(5);
-/// What is read at once. One buffer for each worker thread, not for each connection.
-const SCRATCH_LEN: usize = 64 * 1024;
-
-thread_local! {
-    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH_LEN]);
-}
 
 /// Bounds of the listener.
 #[derive(Clone, Debug)]
@@ -69,6 +61,8 @@ pub struct MqttOptions {
     pub publish_rate_tenant_max: Option<u32>,
     /// Most devices that the registry may hold.
     pub devices_max: usize,
+    /// Longest that a client may take nothing of what is written to it.
+    pub slow_reader_timeout: Duration,
     /// Bounds of the codec and the session.
     pub session: ::mqtt::Options,
 }
@@ -84,8 +78,12 @@ pub struct MqttParts {
     pub desk: Arc<Desk>,
     /// Who holds a connection.
     pub lines: Arc<Lines>,
-    /// Who may sign in.
+    /// Sessions, and who gets what.
+    pub exchange: Arc<Exchange>,
+    /// Which boards may sign in.
     pub credentials: Arc<Credentials>,
+    /// Which programs may.
+    pub access: Arc<Access>,
     /// What is counted.
     pub metrics: Metrics,
     /// The time.
@@ -107,13 +105,21 @@ pub struct MqttListener {
     tenant: Tenant,
 }
 
-/// A board that has been let in.
-struct Board {
+/// A client that has been let in.
+struct Client {
     tenant: Tenant,
     device: DeviceId,
     line: Arc<Line>,
+    seat: Seat,
     /// Whether the registry knows that it is connected.
     is_marked: bool,
+    /// What was kept of its session, until it is welcome: if it is not, that stays so.
+    resumed: Option<Box<SessionState>>,
+    /// Keys in flight of an earlier connection that are not handed in again yet.
+    remembered: Vec<u64>,
+    /// Messages of a board that wait for room.
+    waiting: VecDeque<Queued>,
+    program: Option<Box<Program>>,
 }
 
 /// One connection.
@@ -125,7 +131,9 @@ struct Driver {
     /// What was read and is no whole packet yet.
     rest: Vec<u8>,
     pace: Pace,
-    board: Option<Board>,
+    /// What the client did not take in time.
+    unwritten: Vec<u8>,
+    client: Option<Box<Client>>,
     closed: Option<CloseReason>,
     stop: CancellationToken,
 }
@@ -137,6 +145,7 @@ enum Wake {
     Rung,
     Deadline,
     Stop,
+    News(News),
 }
 
 impl MqttListener {
@@ -145,6 +154,7 @@ impl MqttListener {
         let session_options = Arc::new(options.session.clone());
         let failed = FailedSignIns::new(options.failed_sign_ins_per_minute);
         let failed_names = FailedNames::new(options.failed_sign_ins_per_minute);
+        let slowed = parts.metrics.mqtt_slowed.with_label_values(&["publish_rate_tenant"]);
         let acl =
             Arc::new(if options.requires_sign_in { options.acl.clone() } else { Acl::open() });
         Arc::new(Self {
@@ -153,7 +163,7 @@ impl MqttListener {
             failed_names,
             connects: options.connect_rate_max.map(PerSecond::new),
             reconnects: FailedNames::new(options.reconnects_per_minute_max),
-            publishes: Tenants::new(options.publish_rate_tenant_max),
+            publishes: Tenants::new(options.publish_rate_tenant_max, slowed),
             acl,
             tenant: Tenant::default(),
             parts,
@@ -175,6 +185,33 @@ impl MqttListener {
         };
         accept(port, stage, serve).await;
     }
+
+    /// Ends the sessions of tokens that are revoked, until the stage stops; connections end by
+    /// themselves.
+    pub(crate) async fn forget_revoked(self: Arc<Self>, stage: Stage) {
+        let MqttParts { access, exchange, .. } = &self.parts;
+        let mut revocations = access.revocations();
+        loop {
+            let stands = |tenant: &Tenant, owner: &DeviceId| {
+                owner.program_name().is_some_and(|name| access.has(tenant, name))
+            };
+            if let Err(error) = exchange.end_programs(stands).await {
+                warn!(%error, "the sessions of a revoked token are still kept");
+            }
+            tokio::select! {
+                () = stage.stop().cancelled() => return,
+                changed = revocations.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+
+    fn count_sessions(&self) {
+        let MqttParts { lines, metrics, .. } = &self.parts;
+        for (kind, count) in [("board", lines.len()), ("program", lines.programs())] {
+            let gauge = metrics.mqtt_sessions.with_label_values(&[kind]);
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
 }
 
 impl Driver {
@@ -186,8 +223,9 @@ impl Driver {
     ) -> Self {
         let now = listener.parts.clock.now();
         let session = Session::new(Arc::clone(&listener.session_options), now);
-        let (rest, pace) = (Vec::new(), Pace::default());
-        Self { listener, stream, peer, session, rest, pace, board: None, closed: None, stop }
+        let (rest, unwritten, pace) = (Vec::new(), Vec::new(), Pace::default());
+        let (client, closed) = (None, None);
+        Self { listener, stream, peer, session, rest, pace, unwritten, client, closed, stop }
     }
 
     async fn run(mut self) {
@@ -201,18 +239,19 @@ impl Driver {
                 Wake::Rung if self.is_taken_over() => {
                     self.session.close(CloseReason::TakenOver, now);
                 }
-                Wake::Rung => self.offer_commands().await,
+                Wake::Rung => self.offer().await,
                 Wake::Deadline => {
                     // The timer is set once and looked at when it fires: most of the time the
-                    // board has been heard meanwhile.
+                    // client has been heard meanwhile.
                     self.session.expire(now);
                     timer.as_mut().reset(self.deadline());
                 }
                 Wake::Stop => self.session.close(CloseReason::Shutdown, now),
+                Wake::News(news) => self.hear(news, now),
             }
             self.drain().await;
-            if self.write().await.is_err() {
-                self.session.close(CloseReason::Lost, self.listener.parts.clock.now());
+            if let Err(reason) = self.write().await {
+                self.session.close(reason, self.listener.parts.clock.now());
                 self.drain().await;
             }
             if timer.deadline() > self.deadline() {
@@ -229,23 +268,33 @@ impl Driver {
     }
 
     fn is_taken_over(&self) -> bool {
-        self.board.as_ref().is_some_and(|board| board.line.is_taken_over())
+        self.client.as_ref().is_some_and(|client| client.line.is_taken_over())
     }
 
     /// Waits for whatever comes first. What is read goes straight into the session.
     async fn wait(&mut self, timer: Pin<&mut tokio::time::Sleep>) -> Wake {
-        let is_paused = self.pace.is_paused(self.listener.parts.clock.now().monotonic);
-        let wants_input = self.session.wants_input() && !is_paused;
+        let clock = self.listener.parts.clock;
+        let is_paused = |pace: &Pace| pace.until().is_some_and(|it| clock.now().monotonic < it);
+        let wants_input = self.session.wants_input() && !is_paused(&self.pace);
         if !self.rest.is_empty() && wants_input && self.take_rest() {
             return Wake::Bytes;
         }
-        let wants_input = wants_input && self.pace.until().is_none();
-        let stop = self.stop.clone();
-        let line = self.board.as_ref().map(|board| Arc::clone(&board.line));
+        let Self { stream, session, rest, pace, client, stop, .. } = self;
+        let wants_input = session.wants_input() && !is_paused(pace);
+        let (line, seat, program) = match client.as_deref_mut() {
+            Some(Client { line, seat, program, .. }) => (Some(&*line), Some(&*seat), program),
+            None => (None, None, &mut None),
+        };
         let rung = async {
-            match &line {
+            match line {
                 Some(line) => line.rung().await,
                 None => std::future::pending().await,
+            }
+        };
+        let news = async {
+            match (program, seat) {
+                (Some(program), Some(seat)) => program.news(seat).await,
+                _ => std::future::pending().await,
             }
         };
         tokio::select! {
@@ -254,219 +303,32 @@ impl Driver {
             () = rung => Wake::Rung,
             // While the session wants nothing (it sends too fast, or does not read what we write),
             // the socket is left alone.
-            read = self.read(), if wants_input => if read { Wake::Bytes } else { Wake::Eof },
+            read = socket::read(stream, session, (rest, pace), clock), if wants_input => {
+                if read { Wake::Bytes } else { Wake::Eof }
+            }
+            news = news => Wake::News(news),
             () = timer => Wake::Deadline,
-        }
-    }
-
-    /// Reads what is there into the session; false at the end of the stream.
-    async fn read(&mut self) -> bool {
-        let clock = self.listener.parts.clock;
-        poll_fn(|cx| {
-            SCRATCH.with_borrow_mut(|scratch| {
-                let mut buffer = ReadBuf::new(scratch);
-                let read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer));
-                let bytes = buffer.filled();
-                if read.is_err() || bytes.is_empty() {
-                    return Poll::Ready(false);
-                }
-                let (now, session) = (clock.now(), &mut self.session);
-                let is_paused = if self.rest.is_empty() {
-                    let (taken, is_paused) = self.pace.receive(session, bytes, now);
-                    self.rest.extend_from_slice(&bytes[taken..]);
-                    is_paused
-                } else {
-                    self.rest.extend_from_slice(bytes);
-                    let (taken, is_paused) = self.pace.receive(session, &self.rest, now);
-                    self.rest.drain(..taken);
-                    is_paused
-                };
-                if is_paused {
-                    let slowed = &self.listener.parts.metrics.mqtt_slowed;
-                    slowed.with_label_values(&["publish_rate_tenant"]).inc();
-                }
-                self.trim_rest();
-                Poll::Ready(true)
-            })
-        })
-        .await
-    }
-
-    /// Takes packets that were read before; says whether there was a whole one.
-    fn take_rest(&mut self) -> bool {
-        let now = self.listener.parts.clock.now();
-        let (taken, _) = self.pace.receive(&mut self.session, &self.rest, now);
-        self.rest.drain(..taken);
-        self.trim_rest();
-        taken > 0
-    }
-
-    fn trim_rest(&mut self) {
-        if self.rest.is_empty() {
-            self.rest = Vec::new();
-        }
-    }
-
-    /// Does all that the session asks for. What is asked for beside facts is done after the facts
-    /// that came before it are kept.
-    async fn drain(&mut self) {
-        loop {
-            let (mut facts, mut last, mut asked) = (Vec::new(), None, None);
-            while asked.is_none() {
-                match self.session.poll() {
-                    Some(Output::Emit { fact, ticket }) => {
-                        facts.push(fact);
-                        last = Some(ticket);
-                    }
-                    Some(other) => asked = Some(other),
-                    None => break,
-                }
-            }
-            let was_quiet = facts.is_empty();
-            if let Some(last) = last {
-                self.record(facts, last).await;
-            }
-            match asked {
-                Some(Output::Authenticate(introduction)) => self.authenticate(*introduction).await,
-                Some(Output::Subscribed { .. } | Output::Ready) => self.offer_commands().await,
-                // No session outlives its connection here (`sign_in` grants no expiry), and nothing
-                // but commands is sent.
-                Some(Output::Keep { ticket }) => {
-                    let now = self.listener.parts.clock.now();
-                    self.session.settle_up_to(ticket, Settlement::Refused, now);
-                }
-                Some(
-                    Output::Unsubscribed { .. }
-                    | Output::Acknowledged(_)
-                    | Output::WillLater { .. },
-                ) => {}
-                Some(Output::Refused(refusal)) => {
-                    self.listener.parts.metrics.fault(Protocol::Mqtt, refusal.code());
-                }
-                Some(Output::Close(reason)) => {
-                    self.closed = Some(reason);
-                    return;
-                }
-                Some(Output::Emit { .. }) | None if was_quiet => return,
-                Some(Output::Emit { .. }) | None => {}
-            }
         }
     }
 
     /// Heard of: by any packet, a ping as well as a publish.
     fn mark_seen(&self, now: jiff::Timestamp) {
-        if let Some(board) = &self.board {
+        if let Some(client) = self.client.as_deref().filter(|client| client.program.is_none()) {
             let registry = &self.listener.parts.registry;
-            registry.seen(&board.tenant, &board.device, now, Some(self.peer));
+            registry.seen(&client.tenant, &client.device, now, Some(self.peer));
         }
     }
 
-    async fn record(&mut self, facts: Vec<Fact>, last: Ticket) {
-        let parts = &self.listener.parts;
-        let count = u32::try_from(facts.len()).unwrap_or(u32::MAX);
-        let timer = parts.metrics.ack_seconds.with_label_values(&["mqtt"]).start_timer();
-        let recorded = parts.pipeline.record(facts).await;
-        timer.observe_duration();
-        parts.metrics.mqtt_messages.with_label_values(&["up"]).inc_by(count.into());
-        let now = parts.clock.now();
-        match recorded {
-            Recorded::Alike(settlement) => self.session.settle_up_to(last, settlement, now),
-            Recorded::Each(each) => {
-                // Tickets count up by one.
-                for (back, settlement) in (0..u64::from(count)).rev().zip(each) {
-                    self.session.settle_up_to(Ticket(last.0 - back), settlement, now);
-                }
-            }
-        }
-        if let Some(board) = &mut self.board {
-            // Once its arrival is kept: that is what makes an unknown board known.
-            if !mem::replace(&mut board.is_marked, true) {
-                parts.registry.set_connected(&board.tenant, &board.device, true, now.wall);
-            }
-        }
-        self.mark_seen(now.wall);
-    }
-
-    /// Offers the board every command that waits for it.
-    async fn offer_commands(&mut self) {
-        let Some(board) = &self.board else { return };
-        let desk = &self.listener.parts.desk;
-        for command in desk.queued(&board.tenant, &board.device) {
-            let Some((topic, payload, qos)) = message(&command) else { continue };
-            let duplicate = command.updated_at > command.created_at;
-            let id = command.id.clone();
-            let delivery = Delivery {
-                command: id.clone(),
-                topic,
-                payload,
-                qos,
-                duplicate,
-                answer_topic: None,
-            };
-            match self.session.deliver(delivery) {
-                Ok(()) => {
-                    self.listener.parts.metrics.mqtt_messages.with_label_values(&["down"]).inc()
-                }
-                Err(Undeliverable::WindowFull | Undeliverable::NotConnected) => return,
-                // Another subscription may bring it.
-                Err(Undeliverable::NotSubscribed) => {}
-                Err(
-                    error @ (Undeliverable::NotAllowed
-                    | Undeliverable::TooLong
-                    | Undeliverable::Expired),
-                ) => {
-                    let cause = Some(error.to_string().into());
-                    let change =
-                        CommandChange { cause, ..CommandChange::new(id, CommandState::Failed) };
-                    if self.listener.parts.pipeline.change(change).await.is_err() {
-                        return;
-                    }
-                }
-            }
-        }
-    }
-
-    /// Writes what waits to be written. A board that does not read is given a second more when the
-    /// daemon stops or the board has connected anew.
-    async fn write(&mut self) -> std::io::Result<()> {
-        let line = self.board.as_ref().map(|board| Arc::clone(&board.line));
-        while self.session.has_output() {
-            let bytes = self.session.take_output();
-            let mut written = pin!(write_out(&mut self.stream, &bytes));
-            let taken_over = async {
-                match &line {
-                    Some(line) => line.taken_over().await,
-                    None => std::future::pending().await,
-                }
-            };
-            let in_time = tokio::select! {
-                written = written.as_mut() => Some(written),
-                () = self.stop.cancelled() => None,
-                () = taken_over => None,
-            };
-            match in_time {
-                Some(written) => written?,
-                None => {
-                    let last = tokio::time::timeout(LAST_WRITE, written).await;
-                    last.map_err(|_| std::io::ErrorKind::TimedOut)??;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// After the session's last word: what waits to be written is written, then the board is gone.
+    /// After the session's last word: what waits to be written is written, then the client is gone.
     async fn finish(mut self) {
-        if self.write().await.is_ok() {
-            let _ = tokio::time::timeout(LAST_WRITE, self.stream.shutdown()).await;
-        }
+        self.write_last().await;
         let parts = &self.listener.parts;
-        if let Some(board) = &self.board {
-            if parts.lines.close(&board.tenant, &board.device, &board.line) {
+        if let Some(client) = self.client.as_deref_mut() {
+            client.close_line(&parts.lines, |tenant, device| {
                 let now = parts.clock.now().wall;
-                parts.registry.set_connected(&board.tenant, &board.device, false, now);
-            }
-            parts.metrics.mqtt_sessions.set(i64::try_from(parts.lines.len()).unwrap_or(0));
+                parts.registry.set_connected(tenant, device, false, now);
+            });
+            self.listener.count_sessions();
         }
         let reason = self.closed.map_or("lost", CloseReason::code);
         parts.metrics.mqtt_disconnects.with_label_values(&[reason]).inc();
@@ -474,28 +336,22 @@ impl Driver {
             parts.metrics.fault(Protocol::Mqtt, error.code());
         }
         debug!(
-            device = self.board.as_ref().map(|board| tracing::field::display(&board.device)),
-            reason, "board gone"
+            device = self.client.as_ref().map(|client| tracing::field::display(&client.device)),
+            reason, "client gone"
         );
     }
 }
 
-/// Writes all of it. What the socket does not take at once waits in TLS and WebSocket for the flush.
-async fn write_out(stream: &mut Stream, bytes: &[u8]) -> std::io::Result<()> {
-    stream.write_all(bytes).await?;
-    stream.flush().await
-}
-
-/// The message that a command is.
-fn message(command: &Command) -> Option<(&str, Bytes, model::QoS)> {
-    let CommandKind::Publish { topic, payload, qos } = &command.kind else { return None };
-    let payload = match payload {
-        Payload::Json(value) => match value.expose() {
-            serde_json::Value::String(text) => Bytes::copy_from_slice(text.as_bytes()),
-            other => other.to_string().into(),
-        },
-        // Checked when the command was taken.
-        Payload::Base64(text) => STANDARD.decode(text.expose()).ok()?.into(),
-    };
-    Some((topic, payload, *qos))
+impl Client {
+    /// Gives its line up; `is_gone` when no other connection is in its place.
+    fn close_line(&self, lines: &Lines, is_gone: impl FnOnce(&Tenant, &DeviceId)) {
+        let (tenant, device) = (&self.tenant, &self.device);
+        match &self.program {
+            Some(program) => {
+                lines.close_program(tenant, device, program.client_id(), &self.line);
+            }
+            None if lines.close(tenant, device, &self.line) => is_gone(tenant, device),
+            None => {}
+        }
+    }
 }

@@ -171,6 +171,32 @@ pub struct TokenRow {
     pub made_by: Option<TokenName>,
     /// Whether it is valid no more: its row stays, since others come of it.
     pub is_revoked: bool,
+    /// What it may publish and read over MQTT, where it names topics.
+    pub acl: Option<TokenAcl>,
+}
+
+/// The topics of a token, as filters in which a level may be `{client_id}`.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct TokenAcl {
+    /// What its bearer may publish to.
+    pub publish: Vec<Box<str>>,
+    /// What it may read.
+    pub subscribe: Vec<Box<str>>,
+    /// What it may neither publish to nor read, whatever the others say.
+    pub deny: Vec<Box<str>>,
+}
+
+impl TokenAcl {
+    /// As sessions ask it.
+    ///
+    /// # Errors
+    ///
+    /// When one of them is no filter, or there are more than a session compares a topic with.
+    pub fn parse(&self) -> Result<mqtt::Acl, mqtt::AclError> {
+        let [publish, subscribe, deny] =
+            [&self.publish, &self.subscribe, &self.deny].map(|texts| texts.iter().map(|it| &**it));
+        Ok(mqtt::Acl::new(publish, subscribe)?.denying(deny)?.for_program())
+    }
 }
 
 /// One line of the audit trail. Append-only.

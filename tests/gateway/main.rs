@@ -34,6 +34,7 @@ mod tree;
 mod bad_input;
 mod board_certificates;
 mod boards;
+mod broker;
 mod brokers;
 mod certificates;
 mod checks;
@@ -90,6 +91,7 @@ fn main() {
         sign_in::trials(),
         sinks::trials(),
         boards::trials(),
+        broker::trials(),
         brokers::trials(),
         checks::trials(),
         tls::trials(),

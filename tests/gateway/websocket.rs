@@ -15,6 +15,7 @@ use std::time::Duration;
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         programs::python_trial("websocket::paho_in_every_version", "paho.mqtt", paho),
+        programs::trial("websocket::paho_in_c", &["paho_c_pub", "paho_cs_pub"], paho_in_c),
         crate::trial("websocket::packets_may_be_cut_anywhere", packets_may_be_cut_anywhere),
         crate::trial("websocket::what_is_wrong_is_told_and_counted", what_is_wrong),
     ]
@@ -67,6 +68,22 @@ fn paho() {
         paho_talks((&daemon, &backend), ("websockets", plain), version, None);
     }
     paho_talks((&daemon, &backend), ("websockets", tls), Version::V5, Some(&authorities));
+}
+
+fn paho_in_c() {
+    let backend = Backend::start();
+    let port = free_port();
+    let mqtt = format!("websocket_listen = \"127.0.0.1:{port}\"");
+    let daemon = Daemon::start(Some(&backend), &[("mqtt", &mqtt)]);
+    let (secret, url) = (daemon.enrolment(), format!("ws://127.0.0.1:{port}/mqtt"));
+    for (program, version) in [("paho_c_pub", "311"), ("paho_c_pub", "5"), ("paho_cs_pub", "31")] {
+        let id = format!("ws{version}");
+        let topic = format!("boards/{id}/up/a");
+        let connection = ["-c", &url, "-V", version, "-i", &id, "-u", "enrol", "-P", &secret];
+        let message = ["-t", &topic, "-q", "2", "-m", "{\"n\":1}"];
+        programs::succeed(program, &[&connection[..], &message].concat(), b"");
+        backend.wait_for("lastmile.telemetry.received", &format!("mqtt:{id}"));
+    }
 }
 
 /// A WebSocket by hand.

@@ -80,6 +80,11 @@ impl DeviceId {
         self.0.starts_with(PROGRAM)
     }
 
+    /// The token's name that [`DeviceId::program`] made it of; `None` of any other.
+    pub fn program_name(&self) -> Option<&str> {
+        self.0.strip_prefix(PROGRAM)
+    }
+
     /// Reads the subject of an event: a device, or what [`DeviceId::sink`] or
     /// [`DeviceId::program`] made.
     pub fn parse_subject(text: &str) -> Result<Self, DeviceIdError> {

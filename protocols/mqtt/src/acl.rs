@@ -83,6 +83,25 @@ impl Acl {
             && !self.deny.iter().any(|template| covers(template, filter, names))
     }
 
+    /// What a client of these names may read, as filters: each template once for every name that it
+    /// has a place for. What is denied is among it.
+    pub fn readable(&self, names: &[Box<str>]) -> Vec<Filter> {
+        let mut readable: Vec<Filter> = Vec::new();
+        for template in &self.subscribe {
+            let has = |name| template.levels().any(|level| level == Level::Name(name));
+            match (has(DEVICE), names.first()) {
+                (false, _) if !has(CLIENT_ID) => readable.push(template.clone()),
+                (true, Some(own)) => {
+                    readable.extend(names.iter().filter_map(|name| filled(template, name, own)));
+                }
+                (false, Some(own)) => readable.extend(filled(template, own, own)),
+                // Nobody is meant.
+                (_, None) => {}
+            }
+        }
+        readable
+    }
+
     /// What a client's response topics may begin with [MQTT 5.0, 3.2.2.3.15]: the first template
     /// that it may read, if that is all below some level. `None` where that says nothing.
     pub fn response_prefix(&self, names: &[Box<str>]) -> Option<String> {
@@ -115,6 +134,30 @@ fn templates<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Vec<Filter>
     });
     let templates = parsed.collect::<Result<Vec<_>, _>>()?;
     if templates.len() > Acl::TEMPLATES_MAX { Err(AclError::TooMany) } else { Ok(templates) }
+}
+
+/// A template with its placeholders filled in; `None` where a name cannot be a level.
+fn filled(template: &Filter, device: &str, client_id: &str) -> Option<Filter> {
+    let mut text = String::new();
+    for level in template.levels() {
+        let name = match level {
+            Level::Name(DEVICE) => device,
+            Level::Name(CLIENT_ID) => client_id,
+            Level::Name(name) => name,
+            Level::Any | Level::Rest => "",
+        };
+        if name.contains(['+', '#', '/']) {
+            return None;
+        }
+        text.push_str(match level {
+            Level::Name(_) => name,
+            Level::Any => "+",
+            Level::Rest => "#",
+        });
+        text.push('/');
+    }
+    text.pop();
+    Filter::parse(&text, TopicLimits { len_max: usize::MAX, levels_max: usize::MAX }).ok()
 }
 
 /// Names that nobody publishes to: the server's own, and what is no topic at all.

@@ -225,6 +225,7 @@ fn tokens_that_one_person_may_have_made_are_one_persons() {
         created_at: Timestamp::UNIX_EPOCH,
         made_by: maker.map(name),
         is_revoked: own == "ada2",
+        acl: None,
     };
     let made = [
         ("operator", None),

@@ -141,6 +141,7 @@ async fn a_full_store_refuses_changes_and_says_so() {
         created_at: scene.state.clock.now().wall,
         made_by: None,
         is_revoked: false,
+        acl: None,
     };
     scene.state.access.load([row]);
     let mut room = scene.state.writer.room_changes();

@@ -398,6 +398,7 @@ impl Scene {
             created_at: self.state.clock.now().wall,
             made_by: None,
             is_revoked: false,
+            acl: None,
         };
         self.commit(vec![Operation::PutToken(row)]).await;
         token.0

@@ -4,6 +4,7 @@ use dashmap::DashMap;
 use model::{Monotonic, Now, Tenant};
 use mqtt::Session;
 use parking_lot::Mutex;
+use prometheus::IntCounter;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,78 +47,73 @@ impl PerSecond {
 pub(super) struct Tenants {
     max: Option<u32>,
     of: DashMap<Tenant, Arc<PerSecond>>,
+    slowed: IntCounter,
 }
 
 impl Tenants {
-    pub(super) fn new(max: Option<u32>) -> Self {
-        Self { max, of: DashMap::new() }
+    /// Each pause is counted in `slowed`.
+    pub(super) fn new(max: Option<u32>, slowed: IntCounter) -> Self {
+        Self { max, of: DashMap::new(), slowed }
     }
 
-    /// What the clients of a tenant share. There are as many tenants as the configuration names.
-    pub(super) fn of(&self, tenant: &Tenant) -> Option<Arc<PerSecond>> {
-        let max = self.max?;
-        if let Some(shared) = self.of.get(tenant) {
-            return Some(Arc::clone(&shared));
-        }
-        let shared = self.of.entry(tenant.clone()).or_insert_with(|| Arc::new(PerSecond::new(max)));
-        Some(Arc::clone(&shared))
+    /// The pace of one more client of a tenant. There are as many tenants as the configuration names.
+    pub(super) fn pace(&self, tenant: &Tenant) -> Pace {
+        let shared = self.max.map(|max| {
+            let shared = self.of.entry(tenant.clone());
+            let shared = shared.or_insert_with(|| Arc::new(PerSecond::new(max)));
+            Box::new(Shared { rate: Arc::clone(&shared), slowed: self.slowed.clone() })
+        });
+        Pace { shared, until: None }
     }
 }
 
 /// How fast one connection's packets are taken.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
-    shared: Option<Arc<PerSecond>>,
+    shared: Option<Box<Shared>>,
     until: Option<Monotonic>,
 }
 
+/// What the clients of a tenant have in common.
+#[derive(Debug)]
+struct Shared {
+    rate: Arc<PerSecond>,
+    slowed: IntCounter,
+}
+
 impl Pace {
-    /// From now on with the others of its tenant.
-    pub(super) fn join(&mut self, shared: Option<Arc<PerSecond>>) {
-        self.shared = shared;
-    }
-
-    /// Whether nothing is to be read now.
-    pub(super) fn is_paused(&self, now: Monotonic) -> bool {
-        self.until.is_some_and(|until| now < until)
-    }
-
-    /// When to go on, where it is paused.
+    /// When to go on, where it has stopped.
     pub(super) fn until(&self) -> Option<Monotonic> {
         self.until
     }
 
     /// Hands packets to the session as [`Session::receive`] does, one by one while there is a limit,
-    /// and stops before a publish for which there is no room in this second. True beside the bytes
-    /// that were taken: so it stopped.
-    pub(super) fn receive(
-        &mut self,
-        session: &mut Session,
-        bytes: &[u8],
-        now: Now,
-    ) -> (usize, bool) {
+    /// and stops before a publish for which there is no room in this second: then [`Pace::until`] is
+    /// when to hand in the rest.
+    pub(super) fn receive(&mut self, session: &mut Session, bytes: &[u8], now: Now) -> usize {
         self.until = None;
-        let Some(shared) = &self.shared else { return (session.receive(bytes, now), false) };
+        let Some(shared) = &self.shared else { return session.receive(bytes, now) };
         let mut taken = 0;
         while taken < bytes.len() && session.wants_input() {
             let rest = &bytes[taken..];
             let Some(len) = session.announced(rest).filter(|len| *len <= rest.len()) else {
-                return (taken + session.receive(rest, now), false);
+                return taken + session.receive(rest, now);
             };
             if rest[0] >> 4 == PUBLISH
-                && let Err(until) = shared.take(now.monotonic)
+                && let Err(until) = shared.rate.take(now.monotonic)
             {
                 self.until = Some(until);
+                shared.slowed.inc();
                 // It is heard all the same: its keep-alive must not run out for our not reading.
                 session.receive(&rest[..1], now);
-                return (taken, true);
+                return taken;
             }
             match session.receive(&rest[..len], now) {
                 0 => break,
                 len => taken += len,
             }
         }
-        (taken, false)
+        taken
     }
 }
 
@@ -140,12 +136,14 @@ mod tests {
 
     #[test]
     fn tenants_do_not_share() {
-        let tenants = Tenants::new(Some(1));
+        let slowed = IntCounter::new("slowed", "slowed").unwrap();
+        let tenants = Tenants::new(Some(1), slowed.clone());
         let (one, other) = (Tenant::default(), Tenant::new("other").unwrap());
         let now = Monotonic::ZERO + SECOND;
-        assert_eq!(tenants.of(&one).unwrap().take(now), Ok(()));
-        assert!(tenants.of(&one).unwrap().take(now).is_err());
-        assert_eq!(tenants.of(&other).unwrap().take(now), Ok(()));
-        assert!(Tenants::new(None).of(&one).is_none());
+        let take = |tenant: &Tenant| tenants.pace(tenant).shared.unwrap().rate.take(now);
+        assert_eq!(take(&one), Ok(()));
+        assert!(take(&one).is_err());
+        assert_eq!(take(&other), Ok(()));
+        assert!(Tenants::new(None, slowed).pace(&one).shared.is_none());
     }
 }

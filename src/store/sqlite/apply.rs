@@ -10,7 +10,7 @@ use super::{
 };
 use crate::store::{AuditEntry, CustomerRow, Operation, OperationError, TokenRow};
 use jiff::Timestamp;
-use model::{Alias, DeviceFacts, DeviceId, Tenant};
+use model::{Alias, DeviceFacts, DeviceId, Json, Tenant};
 use sqlx::sqlite::SqliteConnection;
 
 /// Why an operation was not applied: its own fault, or the store's.
@@ -320,8 +320,8 @@ async fn set_tag(
 
 async fn put_token(connection: &mut SqliteConnection, token: &TokenRow) -> Result<(), Fault> {
     let made = sqlx::query(
-        "INSERT INTO token (tenant, name, hash, role, created_at, made_by_tenant, made_by) \
-         VALUES (?,?,?,?,?,?,?) ON CONFLICT (tenant, name) DO NOTHING",
+        "INSERT INTO token (tenant, name, hash, role, created_at, made_by_tenant, made_by, acl) \
+         VALUES (?,?,?,?,?,?,?,?) ON CONFLICT (tenant, name) DO NOTHING",
     )
     .bind(token.tenant.as_str())
     .bind(&*token.name)
@@ -330,6 +330,7 @@ async fn put_token(connection: &mut SqliteConnection, token: &TokenRow) -> Resul
     .bind(nanos(token.created_at))
     .bind(token.made_by.as_ref().map(|(tenant, _)| tenant.as_str()))
     .bind(token.made_by.as_ref().map(|(_, name)| &**name))
+    .bind(token.acl.as_ref().map(|acl| Json::of(acl).as_str().to_owned()))
     .execute(connection)
     .await?;
     if made.rows_affected() == 0 {

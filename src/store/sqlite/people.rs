@@ -25,7 +25,7 @@ pub(super) async fn customers(pool: &SqlitePool) -> Result<Vec<CustomerRow>, sql
 /// Reads every token, those that are revoked too.
 pub(super) async fn tokens(pool: &SqlitePool) -> Result<Vec<TokenRow>, sqlx::Error> {
     let rows = sqlx::query(
-        "SELECT tenant, name, hash, role, created_at, made_by_tenant, made_by, revoked FROM token",
+        "SELECT tenant, name, hash, role, created_at, made_by_tenant, made_by, revoked, acl FROM token",
     )
     .fetch_all(pool)
     .await?;
@@ -43,6 +43,10 @@ pub(super) async fn tokens(pool: &SqlitePool) -> Result<Vec<TokenRow>, sqlx::Err
             created_at: column::time(row, 4)?,
             made_by,
             is_revoked: row.try_get(7)?,
+            acl: match row.try_get::<Option<&str>, _>(8)? {
+                Some(acl) => Some(serde_json::from_str(acl).map_err(|_| undecodable("an ACL"))?),
+                None => None,
+            },
         })
     };
     rows.iter().map(read).collect()

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 mod data_models;
 mod equipment;
+mod presence;
 mod provision;
 mod steering;
 
@@ -458,6 +459,7 @@ async fn credentials_tokens_and_the_trail() {
         created_at: at(1),
         made_by: Some((tenant.clone(), "ada".into())),
         is_revoked: false,
+        acl: None,
     };
     let revoke = || Operation::RevokeToken { tenant: tenant.clone(), name: "ci".into() };
     assert_eq!(transact(&store, Operation::PutToken(token.clone())).await, Ok(()));

@@ -80,6 +80,8 @@ proptest! {
             spelled_out(&template, &names).iter().any(|filter| matches_by_oracle(filter, &topic));
         prop_assert_eq!(acl.may_publish(name, &names), expected);
         prop_assert_eq!(acl.may_read(name, &names), expected);
+        let readable = acl.readable(&names);
+        prop_assert_eq!(readable.iter().any(|filter| filter.matches(name)), expected);
     }
 
     /// A granted filter shares a topic with the template, a refused one shares none.
@@ -215,4 +217,18 @@ fn braces_mean_one_thing() {
     }
     assert_eq!(Acl::new(["a/#/b"], []), Err(AclError::Filter(TopicError::Wildcard)));
     assert_eq!(Acl::new(vec!["a"; 101], []), Err(AclError::TooMany));
+}
+
+/// A client id is text of a stranger: it may not widen what its client reads.
+#[test]
+fn a_name_that_is_no_level_reads_nothing_of_its_own() {
+    let acl = Acl::new([], ["own/{client_id}", "boards/{device}/down/#", "all"]).unwrap();
+    for name in ["+", "#", "a/b", "a+"] {
+        let names: Vec<Box<str>> = vec![name.into(), "alias".into()];
+        let readable: Vec<String> =
+            acl.readable(&names).iter().map(|filter| filter.as_str().to_owned()).collect();
+        // A template with its device's other name does not say what the client calls itself.
+        assert_eq!(readable, ["boards/alias/down/#", "all"], "{name}");
+    }
+    assert_eq!(acl.readable(&[]).len(), 1);
 }

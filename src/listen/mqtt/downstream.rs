@@ -1,0 +1,208 @@
+//! What a client is sent: commands, what it has subscribed to, and what is retained.
+
+use super::{Client, Driver};
+use crate::exchange::Queued;
+use ::mqtt::{CloseReason, Delivery, Message, NewSubscription, Through, Undeliverable};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use model::{Command, CommandChange, CommandKind, CommandState, Payload};
+use std::mem;
+use std::sync::Arc;
+use tracing::warn;
+
+/// Messages of a board that are fetched at once: as many as its window, as it is by default.
+const TAKE: usize = 20;
+/// Most retained messages that wait for room in one client's window.
+const HELD_MAX: usize = 10_000;
+/// Keys of retained messages that a program is sent are at least this: the exchange gives those of
+/// a program's own events and of shared subscriptions below.
+const RETAINED_KEYS: u64 = 1 << 63;
+
+impl Driver {
+    /// Offers the client all that waits for it.
+    pub(super) async fn offer(&mut self) {
+        match self.client.as_deref() {
+            Some(Client { program: Some(program), .. }) => {
+                if !program.follows() {
+                    // Resumed: it goes on where it was.
+                    Box::pin(self.follow(&[])).await;
+                }
+                self.offer_events();
+            }
+            Some(_) => {
+                self.offer_commands().await;
+                self.offer_messages().await;
+            }
+            None => {}
+        }
+    }
+
+    /// Offers the board every command that waits for it.
+    async fn offer_commands(&mut self) {
+        let Some(client) = &self.client else { return };
+        let desk = &self.listener.parts.desk;
+        for command in desk.queued(&client.tenant, &client.device) {
+            let Some((topic, payload, qos)) = message(&command) else { continue };
+            let duplicate = command.updated_at > command.created_at;
+            let id = command.id.clone();
+            let delivery = Delivery {
+                command: id.clone(),
+                topic,
+                payload,
+                qos,
+                duplicate,
+                answer_topic: None,
+            };
+            match self.session.deliver(delivery) {
+                Ok(()) => self.count_down(),
+                Err(Undeliverable::WindowFull | Undeliverable::NotConnected) => return,
+                // Another subscription may bring it.
+                Err(Undeliverable::NotSubscribed) => {}
+                Err(
+                    error @ (Undeliverable::NotAllowed
+                    | Undeliverable::TooLong
+                    | Undeliverable::Expired),
+                ) => {
+                    let cause = Some(error.to_string().into());
+                    let change =
+                        CommandChange { cause, ..CommandChange::new(id, CommandState::Failed) };
+                    if self.listener.parts.pipeline.change(change).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Offers the board what others published, while there is room.
+    async fn offer_messages(&mut self) {
+        loop {
+            let parts = &self.listener.parts;
+            let Some(client) = self.client.as_deref_mut() else { return };
+            if client.waiting.is_empty() {
+                if client.remembered.is_empty() && !parts.exchange.has_any(&client.seat) {
+                    return;
+                }
+                match Box::pin(parts.exchange.take(&client.seat, TAKE)).await {
+                    Ok(taken) => client.waiting.extend(taken),
+                    Err(error) => {
+                        // It comes back, and finds all as it was.
+                        warn!(%error, "a board's messages could not be read");
+                        let now = parts.clock.now();
+                        return self.session.close(CloseReason::StoreFull, now);
+                    }
+                }
+                if client.waiting.is_empty() {
+                    return self.forget_remembered();
+                }
+            }
+            if !self.send_waiting() {
+                return;
+            }
+        }
+    }
+
+    /// Sends what was fetched; false when there is no more room.
+    fn send_waiting(&mut self) -> bool {
+        let now = self.listener.parts.clock.now();
+        while let Some(client) = self.client.as_deref_mut() {
+            let Some(queued) = client.waiting.front() else {
+                client.waiting = Default::default();
+                return true;
+            };
+            match self.session.send(&queued.message, queued.key, queued.through(), now) {
+                Err(Undeliverable::WindowFull | Undeliverable::NotConnected) => return false,
+                Err(never) => {
+                    self.session.forget(queued.key);
+                    self.listener.parts.exchange.give_up(&client.seat, queued.key, never.code());
+                }
+                Ok(()) => {
+                    self.listener.parts.metrics.mqtt_messages.with_label_values(&["down"]).inc()
+                }
+            }
+            client.waiting.pop_front();
+        }
+        true
+    }
+
+    /// All that waited was handed in: what an earlier connection had beyond is needed no more.
+    fn forget_remembered(&mut self) {
+        let Some(client) = self.client.as_deref_mut() else { return };
+        for key in mem::take(&mut client.remembered) {
+            self.session.forget(key);
+        }
+    }
+
+    /// Sends what is retained, where a new subscription asks for it. What finds no room in the
+    /// window waits with what else does.
+    pub(super) fn send_retained(&mut self, filters: &[NewSubscription]) {
+        let parts = &self.listener.parts;
+        let now = parts.clock.now();
+        let Some(client) = self.client.as_deref_mut() else { return };
+        let is_program = client.program.is_some();
+        for new in filters.iter().filter(|new| new.wants_retained) {
+            for message in parts.exchange.retained(&client.tenant, &new.filter) {
+                let key = parts.exchange.next_key();
+                let key = if is_program { RETAINED_KEYS | key } else { key };
+                let through = Through::Filter(&new.filter);
+                match self.session.send(&message, key, through, now) {
+                    Ok(()) => parts.metrics.mqtt_messages.with_label_values(&["down"]).inc(),
+                    Err(Undeliverable::WindowFull) if client.held() < HELD_MAX => {
+                        client.hold(key, &new.filter, message);
+                    }
+                    // It may not read all that its filter names.
+                    Err(Undeliverable::NotAllowed) => {}
+                    Err(never) => parts.exchange.give_up(&client.seat, key, never.code()),
+                }
+            }
+        }
+    }
+
+    /// These messages are needed no more.
+    pub(super) fn acknowledge(&mut self, keys: &[u64]) {
+        let parts = &self.listener.parts;
+        let Some(client) = self.client.as_deref_mut() else { return };
+        match client.program.as_deref_mut() {
+            Some(program) => program.acknowledged(parts, &client.seat, keys),
+            None => parts.exchange.acknowledged(&client.seat, keys),
+        }
+    }
+
+    pub(super) fn count_down(&self) {
+        self.listener.parts.metrics.mqtt_messages.with_label_values(&["down"]).inc();
+    }
+}
+
+impl Client {
+    fn held(&self) -> usize {
+        self.program.as_ref().map_or(self.waiting.len(), |program| program.held())
+    }
+
+    /// Keeps a retained message until there is room for it.
+    fn hold(&mut self, key: u64, filter: &str, message: Arc<Message>) {
+        match self.program.as_deref_mut() {
+            Some(program) => program.hold_retained(key, filter, message),
+            None => self.waiting.push_back(Queued {
+                key,
+                through: Some(filter.into()),
+                is_own: false,
+                message,
+            }),
+        }
+    }
+}
+
+/// The message that a command is.
+fn message(command: &Command) -> Option<(&str, Bytes, model::QoS)> {
+    let CommandKind::Publish { topic, payload, qos } = &command.kind else { return None };
+    let payload = match payload {
+        Payload::Json(value) => match value.expose() {
+            serde_json::Value::String(text) => Bytes::copy_from_slice(text.as_bytes()),
+            other => other.to_string().into(),
+        },
+        // Checked when the command was taken.
+        Payload::Base64(text) => STANDARD.decode(text.expose()).ok()?.into(),
+    };
+    Some((topic, payload, *qos))
+}
