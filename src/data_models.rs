@@ -251,7 +251,7 @@ impl DataModels {
             is_whole: merged.is_whole,
             sealed: merged.sealed,
         };
-        let kept = if merged.is_whole { Kept::Whole } else { Kept::Part };
+        let kept = Kept::of(merged.is_whole);
         self.writer.transact(vec![put]).await?;
         self.metrics.bytes.observe(bytes.into());
         self.registry.set_data_model(tenant, device, kept);

@@ -69,6 +69,7 @@ mod index;
 mod load;
 mod metrics;
 mod peek;
+mod programs;
 mod progress;
 mod queue;
 mod retained;
@@ -84,9 +85,8 @@ pub use queue::Queued;
 pub use route::Routed;
 
 use crate::clock::Clock;
-use crate::deliver::{Feed, FeedStart, Filter as EventFilter, Positions};
 use crate::lines::Lines;
-use crate::store::{MqttChange, Operation, Position, ReadError, Store, WriteError, Writer};
+use crate::store::{MqttChange, Operation, ReadError, Store, WriteError, Writer};
 use ::mqtt::{Filter, Message, SessionState, SubscriptionRecord};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as Place;
@@ -649,64 +649,6 @@ impl Exchange {
         self.keys.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// The events that a program's session is to be sent, from where it was.
-    ///
-    /// # Errors
-    ///
-    /// When they cannot be read.
-    pub async fn feed(&self, seat: &Seat) -> Result<Feed, ReadError> {
-        let session = &seat.session;
-        let done = session.lock().reading.map(|reading| reading.done).unwrap_or_default();
-        feed_after(&self.store, &self.writer, &session.tenant, done).await
-    }
-
-    /// Where the newest event stands.
-    ///
-    /// # Errors
-    ///
-    /// When that cannot be read.
-    pub async fn newest(&self) -> Result<Position, ReadError> {
-        Ok(self.store.head().await?.into_iter().next().unwrap_or_default())
-    }
-
-    /// Where a program's session is: what its [`Progress`] begins with.
-    #[must_use]
-    pub fn position(&self, seat: &Seat) -> Position {
-        seat.session.lock().reading.map(|reading| reading.done).unwrap_or_default()
-    }
-
-    /// A program's session is done with everything up to `to`. Written behind, and with the next
-    /// [`Exchange::keep`].
-    pub fn advance(&self, seat: &Seat, to: Position) {
-        let mut inner = seat.session.lock();
-        if !is_present(&inner, seat) {
-            return;
-        }
-        if let Some(reading) = inner.reading.as_mut().filter(|reading| reading.done < to) {
-            reading.done = to;
-            if reading.stored.is_some() {
-                self.dirty.lock().insert(seat.session.number);
-            }
-        }
-    }
-
-    /// Takes part in a shared subscription of programs (`$share/<group>/<filter>`), which the
-    /// session must have been [kept](Self::keep) with; at most `window` messages are with the member
-    /// at once.
-    ///
-    /// # Errors
-    ///
-    /// When it has no such subscription, or there are as many groups as may be.
-    pub fn join(&self, seat: &Seat, filter: &str, window: usize) -> Result<Membership, JoinError> {
-        self.groups.join(&self.store, &self.writer, &seat.session.tenant, filter, window)
-    }
-
-    /// Whether one more group of programs may be: asked before a shared subscription is granted.
-    #[must_use]
-    pub fn has_room_for(&self, tenant: &Tenant, filter: &str) -> bool {
-        self.groups.has_room_for(tenant, filter)
-    }
-
     /// How many sessions outlive their connections.
     #[must_use]
     pub fn sessions_kept(&self) -> usize {
@@ -765,19 +707,6 @@ fn progress(session: &Session, inner: &mut Inner) -> Vec<MqttChange> {
 /// Whether the connection is the one that its session has now.
 fn is_present(inner: &Inner, seat: &Seat) -> bool {
     !inner.is_over && inner.is_live && inner.generation == seat.generation
-}
-
-/// The events of a tenant that were messages, behind a place.
-async fn feed_after(
-    store: &Arc<dyn Store>,
-    writer: &Writer,
-    tenant: &Tenant,
-    done: Position,
-) -> Result<Feed, ReadError> {
-    let filter = EventFilter::new(peek::kinds(), [tenant.clone()]);
-    let filter = filter.expect("the types of our events are spelled as such");
-    let start = FeedStart::After(Positions::of_shard(done));
-    Feed::open(Arc::clone(store), writer, filter, start).await
 }
 
 /// Bytes of a message, as queues and retained messages are measured.

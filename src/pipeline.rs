@@ -126,7 +126,7 @@ impl Pipeline {
             return Recorded::Alike(self.events(events, operations).await);
         }
         let (events, changes) =
-            tokio::join!(self.events(events, operations), self.changes(changes));
+            tokio::join!(self.events(events, operations), Box::pin(self.changes(changes)));
         let mut each = vec![events; count + 1];
         for (place, settlement) in places.into_iter().zip(changes) {
             each[place] = settlement;

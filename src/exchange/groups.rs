@@ -6,8 +6,9 @@
 
 use super::index::UNLIMITED;
 use super::peek::{message_of_stored, peek_stored};
+use super::programs::feed_after;
 use super::session::{Inner, Session};
-use super::{Metrics, Progress, feed_after};
+use super::{Metrics, Progress};
 use crate::deliver::{Feed, FeedItem};
 use crate::store::{MqttChange, Position, ReadError, Store, StoredEvent, Writer};
 use ::mqtt::{Filter, Message, SubscriptionRecord, Topic, split_shared};

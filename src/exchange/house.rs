@@ -57,24 +57,6 @@ impl Exchange {
         }
     }
 
-    /// Ends the sessions of programs that do not stand any more: their tokens are revoked.
-    ///
-    /// # Errors
-    ///
-    /// When one could not be forgotten on disk; those after it are left.
-    pub async fn end_programs(
-        &self,
-        stands: impl Fn(&Tenant, &DeviceId) -> bool,
-    ) -> Result<(), WriteError> {
-        let all: Vec<_> = self.by_number.iter().map(|found| Arc::clone(&found)).collect();
-        for session in all.into_iter().filter(|session| session.is_program) {
-            if !stands(&session.tenant, &session.owner) {
-                self.end(&session, "revoked", None).await?;
-            }
-        }
-        Ok(())
-    }
-
     /// Writes what was acknowledged, and how far programs have come.
     pub async fn write_behind(&self) {
         let dirty = std::mem::take(&mut *self.dirty.lock());

@@ -239,7 +239,7 @@ impl Driver {
                 Wake::Rung if self.is_taken_over() => {
                     self.session.close(CloseReason::TakenOver, now);
                 }
-                Wake::Rung => self.offer().await,
+                Wake::Rung => Box::pin(self.offer()).await,
                 Wake::Deadline => {
                     // The timer is set once and looked at when it fires: most of the time the
                     // client has been heard meanwhile.
@@ -293,7 +293,8 @@ impl Driver {
         };
         let news = async {
             match (program, seat) {
-                (Some(program), Some(seat)) => program.news(seat).await,
+                // On the heap: a board's connection is not to have its size.
+                (Some(program), Some(seat)) => Box::pin(program.news(seat)).await,
                 _ => std::future::pending().await,
             }
         };

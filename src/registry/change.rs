@@ -92,8 +92,7 @@ impl Registry {
                 self.set_connection_request(tenant, device, sealed);
             }
             Operation::PutDataModel { tenant, device, is_whole, .. } => {
-                let kept = if *is_whole { Kept::Whole } else { Kept::Part };
-                self.set_data_model(tenant, device, kept);
+                self.set_data_model(tenant, device, Kept::of(*is_whole));
             }
             Operation::RemoveDataModel { tenant, device } => {
                 self.set_data_model(tenant, device, Kept::Nothing);

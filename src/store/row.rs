@@ -105,6 +105,13 @@ pub enum Kept {
     Whole,
 }
 
+impl Kept {
+    /// Of a data model that is whole, or is not.
+    pub fn of(is_whole: bool) -> Self {
+        if is_whole { Self::Whole } else { Self::Part }
+    }
+}
+
 /// A volatile observation, written behind.
 #[derive(Clone, Debug)]
 pub struct Seen {

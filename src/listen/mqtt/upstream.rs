@@ -53,7 +53,7 @@ impl Driver {
                     Box::pin(self.subscribed(&filters)).await;
                 }
                 Some(Output::Unsubscribed { .. }) => Box::pin(self.unsubscribed()).await,
-                Some(Output::Ready) => self.offer().await,
+                Some(Output::Ready) => Box::pin(self.offer()).await,
                 _ if was_quiet => return,
                 _ => {}
             }

@@ -59,7 +59,7 @@ pub(super) async fn put(
             outcomes.push(Err(OperationError::Missing("device")));
             continue;
         };
-        let now = if put.is_whole { Kept::Whole } else { Kept::Part };
+        let now = Kept::of(put.is_whole);
         // It changes once or twice in a device's life: the long row is not written for nothing.
         if *mark != now {
             self::mark(connection, put.tenant, put.device, now).await?;

@@ -56,13 +56,16 @@ pub(super) fn mqtt() {
     for (what, bytes) in before {
         scene.counted("mqtt", what, |daemon| mqtt_closed(daemon, false, &bytes));
     }
-    scene.counted("mqtt", "a level that is not spoken", |daemon| {
-        let mut board = Board::open(daemon.ports.mqtt).unwrap();
-        board.write(&board::packet(0x10, b"\0\x04MQTT\x09\x02\0\x3c\0\x01a")).unwrap();
-        // [MQTT-3.1.2-2]: 0x01, and then closed.
-        assert_eq!(board.receive().unwrap(), Packet::Connack(1));
-        assert!(board.is_closed_within(CUT_OFF));
-    });
+    // [MQTT-3.1.2-2]: said in the words of 3.1.1 to what came before it, of 5.0 to what comes after.
+    for (what, level, code) in [("an old level", 2, 1), ("a level to come", 9, 0x84)] {
+        scene.counted("mqtt", what, |daemon| {
+            let mut board = Board::open(daemon.ports.mqtt).unwrap();
+            let body = [b"\0\x04MQTT", &[level][..], b"\x02\0\x3c\0\x01a"].concat();
+            board.write(&board::packet(0x10, &body)).unwrap();
+            assert_eq!(board.receive().unwrap(), Packet::Connack(code));
+            assert!(board.is_closed_within(CUT_OFF));
+        });
+    }
     scene.counted("mqtt", "a client id of 60 kB", |daemon| {
         let id = "x".repeat(60_000);
         let refused = Board::connect(daemon.ports.mqtt, &id, "enrol", &daemon.enrolment());
