@@ -54,7 +54,8 @@ pub(crate) struct Connection {
 #[derive(Debug)]
 pub(crate) struct Place {
     _connection: OwnedSemaphorePermit,
-    address: Option<AddressPlace>,
+    /// Seldom there: boxed, so that others have room for a pointer alone.
+    address: Option<Box<AddressPlace>>,
 }
 
 impl Connection {
@@ -96,7 +97,7 @@ impl Place {
     ) -> Result<(), &'static str> {
         if let (Some(addresses), None) = (addresses, &self.address) {
             let entered = addresses.enter(from).ok_or("connections_per_address_max")?;
-            self.address = Some(entered);
+            self.address = Some(Box::new(entered));
         }
         Ok(())
     }

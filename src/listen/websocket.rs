@@ -75,12 +75,22 @@ impl Upgrade {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let (mut client, mut refused) = (peer, "websocket");
-        let answer = |request: &Request, response: Response| {
+        #[expect(clippy::result_large_err, reason = "the library's signature")]
+        let answer = |request: &Request, mut response: Response| {
             client = proxy::client(peer, request.headers(), &self.trusted_proxies);
-            agree(request, response).map_err(|(reason, answer)| {
-                refused = reason;
-                answer
-            })
+            match agree(request) {
+                Ok(name) => {
+                    let name = HeaderValue::from_static(name);
+                    response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, name);
+                    Ok(response)
+                }
+                Err((reason, status)) => {
+                    refused = reason;
+                    let mut answer = ErrorResponse::new(None);
+                    *answer.status_mut() = status;
+                    Err(answer)
+                }
+            }
         };
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_LEN)
@@ -107,29 +117,17 @@ impl Upgrade {
     }
 }
 
-/// Takes the request if it asks for MQTT at its place, in the first of its subprotocols that we know
-/// [MQTT-6.0.0-3], [MQTT-6.0.0-4].
-fn agree(
-    request: &Request,
-    mut response: Response,
-) -> Result<Response, (&'static str, ErrorResponse)> {
-    let refuse = |reason, status| {
-        let mut answer = ErrorResponse::new(None);
-        *answer.status_mut() = status;
-        (reason, answer)
-    };
+/// The subprotocol of a request that asks for MQTT at its place: the first of its own that we know
+/// [MQTT-6.0.0-3], [MQTT-6.0.0-4]. The error is a word for metrics, and the answer's status.
+fn agree(request: &Request) -> Result<&'static str, (&'static str, StatusCode)> {
     if request.uri().path() != PATH {
-        return Err(refuse("websocket_path", StatusCode::NOT_FOUND));
+        return Err(("websocket_path", StatusCode::NOT_FOUND));
     }
     let offers = request.headers().get_all(SEC_WEBSOCKET_PROTOCOL).iter();
     let mut offered = offers.filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(','));
     let known = offered
         .find_map(|offer| SUBPROTOCOLS.iter().find(|name| name.eq_ignore_ascii_case(offer.trim())));
-    let Some(name) = known else {
-        return Err(refuse("websocket_subprotocol", StatusCode::BAD_REQUEST));
-    };
-    response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(name));
-    Ok(response)
+    known.copied().ok_or(("websocket_subprotocol", StatusCode::BAD_REQUEST))
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
