@@ -22,6 +22,7 @@ pub mod serve;
 
 mod approvals;
 mod audit;
+mod boards;
 mod checks;
 mod commands;
 mod credentials;
@@ -61,6 +62,7 @@ pub use openapi::document;
 pub use serve::{ServeOptions, serve};
 pub use sinks::ConfiguredSink;
 
+use crate::boards::{BoardError, Boards};
 use crate::clock::Clock;
 use crate::commands::Desk;
 use crate::credentials::Credentials;
@@ -161,6 +163,8 @@ pub struct Parts {
     pub equipments: Arc<Equipments>,
     /// What is to be done later.
     pub tasks: Arc<Tasks>,
+    /// The life of boards.
+    pub boards: Arc<Boards>,
     /// What devices present.
     pub credentials: Arc<Credentials>,
     /// Images, and what devices have sent.
@@ -299,6 +303,23 @@ impl From<WriteError> for Problem {
                 other => Self::new(Code::Conflict, format!("there is no such {other}")),
             },
             WriteError::Refused(OperationError::Conflict(why)) => Self::new(Code::Conflict, why),
+        }
+    }
+}
+
+impl From<BoardError> for Problem {
+    fn from(error: BoardError) -> Self {
+        match error {
+            BoardError::Refused(refusal) => {
+                Self::new(Code::BoardStatusRefused, boards::why(refusal))
+            }
+            BoardError::InspectionSim => {
+                let detail =
+                    "`expected_imsi` is a SIM of the inspection bench: no board is bound to it";
+                Self::new(Code::InvalidBody, detail)
+            }
+            BoardError::Write(error) => error.into(),
+            BoardError::Read(error) => error.into(),
         }
     }
 }

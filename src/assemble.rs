@@ -20,6 +20,7 @@ mod reload;
 pub use self::reload::Reload;
 
 use crate::api::{self, Access, ApiOptions, ApiState, Changes, Health, ServeOptions};
+use crate::boards::Boards;
 use crate::clock::Clock;
 use crate::commands::Desk;
 use crate::credentials::Credentials;
@@ -107,6 +108,7 @@ struct Core {
     lines: Arc<Lines>,
     desk: Arc<Desk>,
     pipeline: Arc<Pipeline>,
+    boards: Arc<Boards>,
     credentials: Arc<Credentials>,
     traces: Arc<Traces>,
     access: Arc<Access>,
@@ -353,6 +355,7 @@ async fn operator(
         access: Arc::clone(&core.access),
         vault: core.vault.clone(),
         data_models: Arc::clone(&core.data_models),
+        boards: Arc::clone(&core.boards),
         credentials: Arc::clone(&core.credentials),
         equipments: Arc::clone(&core.equipments),
         tasks: Arc::clone(&core.tasks),

@@ -9,6 +9,7 @@ extern crate self as lastmile;
 
 pub mod api;
 pub mod assemble;
+pub mod boards;
 pub mod bus;
 pub mod client;
 pub mod clock;

@@ -3,6 +3,7 @@
 //! Facts are durable before they are known, and known before anything is decided from them. A
 //! device is answered only after the first step.
 
+use crate::boards::{Boards, Received, Sender, TRIES_MAX};
 use crate::clock::Clock;
 use crate::commands::{self, Desk};
 use crate::provisioner;
@@ -23,6 +24,7 @@ pub struct Pipeline {
     writer: Writer,
     registry: Arc<Registry>,
     desk: Arc<Desk>,
+    boards: Option<Arc<Boards>>,
     clock: Clock,
 }
 
@@ -48,7 +50,13 @@ impl Recorded {
 impl Pipeline {
     /// The crossing over these parts.
     pub fn new(writer: Writer, registry: Arc<Registry>, desk: Arc<Desk>, clock: Clock) -> Self {
-        Self { writer, registry, desk, clock }
+        Self { writer, registry, desk, boards: None, clock }
+    }
+
+    /// The same, in which boards' messages move them on in their life.
+    #[must_use]
+    pub fn with_boards(self, boards: Arc<Boards>) -> Self {
+        Self { boards: Some(boards), ..self }
     }
 
     /// Makes facts durable, then known. `Committed` means: answer the device.
@@ -117,9 +125,60 @@ impl Pipeline {
         self.writer.room() == Room::Free
     }
 
-    async fn events(&self, mut events: Vec<Event>) -> Settlement {
+    /// Makes durable what a board sent by another way than its own connection, with all that follows
+    /// from it. `Committed` means: answer whoever brought it.
+    pub async fn board_message(&self, received: &Received) -> Settlement {
+        let event = received.event(self.clock.now().wall);
+        match &self.boards {
+            Some(boards) => self.of_boards(boards, vec![event], Some(&received.sender)).await,
+            None => self.events(vec![event]).await,
+        }
+    }
+
+    async fn events(&self, events: Vec<Event>) -> Settlement {
+        let of_boards = self.boards.as_ref();
+        match of_boards.filter(|it| events.iter().any(|event| it.concerns(event))) {
+            Some(boards) => self.of_boards(boards, events, None).await,
+            None => self
+                .keep(events, Vec::new())
+                .await
+                .map_or(Settlement::Refused, |()| Settlement::Committed),
+        }
+    }
+
+    /// Keeps events with what follows from them in the life of boards, computed anew where another
+    /// wrote one of these boards meanwhile.
+    async fn of_boards(
+        &self,
+        boards: &Boards,
+        events: Vec<Event>,
+        sender: Option<&Sender>,
+    ) -> Settlement {
+        for _ in 0..TRIES_MAX {
+            let followed = match boards.follow(events.clone(), sender).await {
+                Ok(followed) => followed,
+                Err(error) => {
+                    error!(error = &error as &dyn std::error::Error, "a board cannot be read");
+                    return Settlement::Refused;
+                }
+            };
+            let (events, operations) = (followed.events.clone(), followed.operations.clone());
+            match self.keep(events, operations).await {
+                Ok(()) => {
+                    boards.kept(&followed);
+                    return Settlement::Committed;
+                }
+                Err(WriteError::Refused(_)) => boards.count_conflict(),
+                Err(_) => return Settlement::Refused,
+            }
+        }
+        Settlement::Refused
+    }
+
+    /// Makes events durable together with `more`, then known.
+    async fn keep(&self, mut events: Vec<Event>, more: Vec<Operation>) -> Result<(), WriteError> {
         if events.is_empty() {
-            return Settlement::Committed;
+            return Ok(());
         }
         // Whoever speaks exists: a device's first event makes its row. One session's events are of
         // one device, so it is looked up once.
@@ -128,24 +187,27 @@ impl Pipeline {
             if known.as_ref() == Some(&event.device) {
                 continue;
             }
-            if event.facts.is_none() && !self.registry.knows(&event.tenant, &event.device) {
+            // Nor is a program a device, whatever it publishes.
+            if event.facts.is_none()
+                && !event.device.is_program()
+                && !self.registry.knows(&event.tenant, &event.device)
+            {
                 event.facts = Some(Box::<DeviceFacts>::default());
             }
             known = Some(event.device.clone());
         }
         let news: Vec<Event> =
             events.iter().filter(|event| event.facts.is_some()).cloned().collect();
-        let operations = self.resets(&events);
-        if self.writer.append(events, operations.clone()).await.is_err() {
-            return Settlement::Refused;
-        }
+        let mut operations = self.resets(&events);
+        operations.extend(more);
+        self.writer.append(events, operations.clone()).await?;
         for event in &news {
             self.registry.apply(event);
         }
         for operation in &operations {
             self.registry.apply_operation(operation);
         }
-        Settlement::Committed
+        Ok(())
     }
 
     /// What no longer holds of a device that comes from factory settings: what was applied to it,

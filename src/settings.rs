@@ -2,6 +2,7 @@
 //!
 //! `lastmile check` does no more than this, and `serve` no less.
 
+use crate::boards::BoardOptions;
 use crate::deliver::{self, SigningSecret};
 use crate::files;
 use crate::listen::tls::{Certificate, ClientCertificates};
@@ -84,6 +85,7 @@ impl Settings {
             let unusable = clients.verifier().err();
             faults.extend(unusable.map(|error| format!("cwmp.client_ca: {}", chain(&error))));
         }
+        faults.extend(BoardOptions::new(&config.boards).err());
         let has_backend = config.backend.kind == BackendKind::Http;
         if let Err(error) = menus::services(&config.ussd, has_backend, None) {
             faults.push(format!("ussd: {}", chain(&error)));

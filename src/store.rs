@@ -4,6 +4,7 @@
 //! arrived into a group, has the engine commit the group in one durable transaction, and only then
 //! releases those who wait. Nothing in the trait may be true of SQLite only.
 
+mod boards;
 mod equipment;
 mod error;
 mod firmware;
@@ -16,6 +17,7 @@ mod steering;
 mod task;
 mod writer;
 
+pub use boards::{BoardChange, BoardRow, BoardStep};
 pub use equipment::{
     EquipmentChange, EquipmentRow, EquipmentStatus, Expect, HubAnswerRow, HubMemory, HubSeen,
     WifiOverlayRow,
@@ -42,6 +44,7 @@ pub use writer::{Room, Writer, WriterOptions};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use model::{Command, CommandId, DeviceId, Event, Redacted, Tenant};
+use soracom::Status;
 
 /// One write of a group. Each stands alone: a refused one does not undo its neighbours.
 #[derive(Debug)]
@@ -229,6 +232,25 @@ pub trait Store: Send + Sync + 'static {
 
     /// What groups should run.
     async fn group_firmware(&self) -> Result<Vec<GroupFirmwareRow>, ReadError>;
+
+    /// What is kept of a board.
+    async fn board(
+        &self,
+        tenant: &Tenant,
+        device: &DeviceId,
+    ) -> Result<Option<BoardRow>, ReadError>;
+
+    /// Every board that is contracted or ready to ship: whom a message may move.
+    async fn moving_boards(&self) -> Result<Vec<(Tenant, DeviceId, Status)>, ReadError>;
+
+    /// A board's moves, newest first, before the one of that number.
+    async fn board_steps(
+        &self,
+        tenant: &Tenant,
+        device: &DeviceId,
+        before: Option<u64>,
+        rows_max: usize,
+    ) -> Result<Vec<BoardStep>, ReadError>;
 
     /// How much room is taken and left.
     async fn usage(&self) -> Result<Usage, ReadError>;

@@ -20,6 +20,8 @@ words! {
         CredentialsWrite = "credentials.write",
         /// Send commands to devices, and cancel them.
         CommandsSend = "commands.send",
+        /// Say that a board's contract begins or ends, which SIM it should have, and how that stands.
+        BoardsWrite = "boards.write",
         /// See customers and what they own.
         CustomersRead = "customers.read",
         /// Make customers, and say what they own.
@@ -74,13 +76,13 @@ const BUILTIN: [Builtin; 4] = [
     Builtin {
         path: "roles.admin",
         name: "admin",
-        default: r#"["devices.read", "devices.write", "devices.trace", "credentials.write", "commands.send", "customers.read", "customers.write", "images.read", "images.write", "rollouts.write", "uploads.read", "uploads.write", "equipment.read", "equipment.write", "equipment.secrets", "profiles.read", "profiles.write", "plans.read", "holds.write", "events.read", "dead_letters.replay", "mqtt.connect", "audit.read", "tokens.write"]"#,
+        default: r#"["devices.read", "devices.write", "devices.trace", "credentials.write", "commands.send", "boards.write", "customers.read", "customers.write", "images.read", "images.write", "rollouts.write", "uploads.read", "uploads.write", "equipment.read", "equipment.write", "equipment.secrets", "profiles.read", "profiles.write", "plans.read", "holds.write", "events.read", "dead_letters.replay", "mqtt.connect", "audit.read", "tokens.write"]"#,
         doc: " Who keeps the daemon. The token of the first start has this role, so it must keep\n `tokens.write`.\n",
     },
     Builtin {
         path: "roles.operator",
         name: "operator",
-        default: r#"["devices.read", "devices.write", "devices.trace", "credentials.write", "commands.send", "customers.read", "customers.write", "images.read", "images.write", "rollouts.write", "uploads.read", "uploads.write", "equipment.read", "equipment.write", "equipment.secrets", "profiles.read", "profiles.write", "plans.read", "holds.write", "events.read", "dead_letters.replay", "audit.read"]"#,
+        default: r#"["devices.read", "devices.write", "devices.trace", "credentials.write", "commands.send", "boards.write", "customers.read", "customers.write", "images.read", "images.write", "rollouts.write", "uploads.read", "uploads.write", "equipment.read", "equipment.write", "equipment.secrets", "profiles.read", "profiles.write", "plans.read", "holds.write", "events.read", "dead_letters.replay", "audit.read"]"#,
         doc: " Who serves customers: everything but making tokens.\n",
     },
     Builtin {

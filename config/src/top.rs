@@ -1,5 +1,6 @@
 //! The whole file.
 
+use crate::boards::Boards;
 use crate::broker::Broker;
 use crate::check;
 use crate::checks::Checks;
@@ -58,6 +59,8 @@ section! {
         section cwmp: Cwmp = {},
         /// Boards.
         section mqtt: Mqtt = {},
+        /// What becomes of boards.
+        section boards: Boards = {},
         /// What devices should be.
         section provisioning: Provisioning = {},
         /// What aggregators, providers and devices call over HTTP.

@@ -354,6 +354,32 @@ fn levels_of_light_are_in_order() {
 }
 
 #[test]
+fn what_is_said_of_boards_has_its_form() {
+    let topic = "must be 1 to 1024 bytes without wildcards, and begin with no `$`";
+    for bad in ["", "a/#", "a/+", "$SYS"] {
+        let fault = format!("line 1: boards.topic: {topic}");
+        refused(&format!("boards.topic = '{bad}'"), &[&*fault]);
+    }
+    for bad in ["", "Asia Tokyo", "../etc"] {
+        let fault =
+            "line 1: boards.timezone: must be a time zone such as \"Asia/Tokyo\" or \"UTC\"";
+        refused(&format!("boards.timezone = '{bad}'"), &[fault]);
+    }
+    for bad in ["1", "44052506001092x", "4405250600109231"] {
+        let fault = "line 1: boards.inspection_imsi[0]: must be 14 or 15 digits";
+        refused(&format!("boards.inspection_imsi = ['{bad}']"), &[fault]);
+    }
+    refused(
+        "boards.ready_on = 'data'",
+        &["line 1: boards.ready_on: must be one of \"message\", \"traffic\", \"report\""],
+    );
+    let config = Config::default();
+    assert_eq!(config.boards.topic.as_str(), "customer_mngt");
+    assert_eq!(config.boards.timezone.as_str(), "Asia/Tokyo");
+    assert_eq!(config.boards.inspection_imsi[0].as_str(), "440525060010923");
+}
+
+#[test]
 fn a_faulty_key_is_not_also_a_contradiction() {
     // The default that stands in for the faulty address would collide with the other one.
     let text = "[cwmp]\nlisten = 'x'\n[mqtt]\nlisten = '0.0.0.0:7547'\n";

@@ -235,7 +235,7 @@ pub mod need {
     }
 
     needs! {
-        DevicesRead, DevicesWrite, DevicesTrace, CredentialsWrite, CommandsSend, CustomersRead,
+        BoardsWrite, DevicesRead, DevicesWrite, DevicesTrace, CredentialsWrite, CommandsSend, CustomersRead,
     AuditRead, CustomersWrite, DeadLettersReplay, EquipmentRead, EquipmentSecrets, EquipmentWrite, EventsRead, HoldsWrite, ImagesRead, ImagesWrite, PlansRead, ProfilesRead, ProfilesWrite, RolloutsWrite, TokensWrite, UploadsRead, UploadsWrite,
     }
 

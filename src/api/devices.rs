@@ -2,6 +2,7 @@
 
 use super::ApiState;
 use super::access::{Authorised, need};
+use super::boards::BoardView;
 use super::input::{DeviceName, Items, Params, cursor, limit};
 use super::problem::{Code, Problem};
 use super::provision::ProvisioningView;
@@ -121,6 +122,9 @@ pub(super) struct DeviceView {
     /// How it stands to what it should be; of CPEs, and not in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     provisioning: Option<ProvisioningView>,
+    /// What is kept of it; of boards, and not in lists.
+    #[serde(flatten)]
+    board: BoardView,
     /// How often it says it will inform, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     periodic_interval_s: Option<u32>,
@@ -178,6 +182,7 @@ impl From<Device> for DeviceView {
             udp_connection_request_address: facts.udp_connection_request_address,
             connection_request: None,
             provisioning: None,
+            board: BoardView::default(),
             periodic_interval_s: facts.periodic_interval_s,
             aliases: facts.aliases.iter().map(alias).collect(),
             customer: device.customer,
@@ -275,7 +280,12 @@ pub(super) async fn show(
         Protocol::Cwmp => Some(state.provisioner.kept(caller.tenant(), &device.id).await?.into()),
         Protocol::Mqtt | Protocol::Ussd => None,
     };
-    Ok(Json(DeviceView { connection_request: last, provisioning, ..device.into() }))
+    let board = match device.id.protocol() {
+        Protocol::Mqtt => state.boards.get(caller.tenant(), &device.id).await?,
+        Protocol::Cwmp | Protocol::Ussd => None,
+    };
+    let board = board.map(BoardView::from).unwrap_or_default();
+    Ok(Json(DeviceView { connection_request: last, provisioning, board, ..device.into() }))
 }
 
 /// Claims a device's equipment, so that secret values may be sent to it.

@@ -3,9 +3,9 @@
 use super::access::{Authorised, need};
 use super::problem::ProblemBody;
 use super::{
-    ApiState, approvals, audit, checks, commands, credentials, customers, dead_letters, devices,
-    equipment, events, groups, health, holds, images, metrics, naming, parameters, plans, profiles,
-    provision, rollouts, sinks, tasks, tokens, trace, uploads, wake, wifi,
+    ApiState, approvals, audit, boards, checks, commands, credentials, customers, dead_letters,
+    devices, equipment, events, groups, health, holds, images, metrics, naming, parameters, plans,
+    profiles, provision, rollouts, sinks, tasks, tokens, trace, uploads, wake, wifi,
 };
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
@@ -36,6 +36,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(devices::list))
         .routes(routes!(devices::show))
         .routes(routes!(devices::claim))
+        .merge(of_boards())
         .routes(routes!(checks::show))
         .routes(routes!(parameters::list))
         .routes(routes!(wake::wake))
@@ -99,6 +100,14 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(health::startupz))
+}
+
+/// The calls of the life of boards.
+fn of_boards() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(boards::set_status))
+        .routes(routes!(boards::put))
+        .routes(routes!(boards::history))
 }
 
 /// The document, as it is served and as `openapi.json` beside this file holds it.

@@ -63,6 +63,8 @@ pub enum Code {
     PreconditionFailed,
     /// The device does not belong to that customer.
     NotTheOwner,
+    /// The board may not take on that status.
+    BoardStatusRefused,
     /// What is asked stands against what is.
     Conflict,
     /// No profiles are on trial.
@@ -129,7 +131,7 @@ pub enum Code {
 
 impl Code {
     /// Every word.
-    pub const ALL: [Self; 56] = [
+    pub const ALL: [Self; 57] = [
         Self::Unauthorised,
         Self::Forbidden,
         Self::TooManyTries,
@@ -155,6 +157,7 @@ impl Code {
         Self::NoSuchTask,
         Self::PreconditionFailed,
         Self::NotTheOwner,
+        Self::BoardStatusRefused,
         Self::Conflict,
         Self::NoTrial,
         Self::SamePerson,
@@ -258,6 +261,9 @@ impl Code {
                 (S::PRECONDITION_FAILED, "precondition_failed", "It is not as the caller saw it")
             }
             Self::NotTheOwner => (S::NOT_FOUND, "not_the_owner", "The customer does not own it"),
+            Self::BoardStatusRefused => {
+                (S::CONFLICT, "board_status_refused", "The board may not take on that status")
+            }
             Self::Conflict => (S::CONFLICT, "conflict", "This stands against what is"),
             Self::SinkConfigured => (S::CONFLICT, "sink_configured", "The sink is in use"),
             Self::ImageInUse => {

@@ -1,5 +1,6 @@
 //! The operator side as its callers meet it, over a real store.
 
+mod boards;
 mod changes;
 mod checks;
 mod equipment;

@@ -3,6 +3,7 @@
 use super::delivery::Networks;
 use super::{Core, StartError, first_start};
 use crate::api::Access;
+use crate::boards::{self, BoardOptions, Boards};
 use crate::clock::Clock;
 use crate::commands::Desk;
 use crate::credentials::Credentials;
@@ -50,7 +51,8 @@ pub(super) fn join(
     let counted = holds::Metrics::new(ground.metrics.registry())?;
     let holds = Arc::new(Holds::new(changes_max, counted));
     let desk = ground.desk(&lines, &holds, wake);
-    let pipeline = ground.pipeline(&desk);
+    let boards = ground.boards(settings)?;
+    let pipeline = ground.pipeline(&desk, &boards);
     let access = Access::new(ground.vault.clone(), config.roles.clone());
     let data_models = ground.data_models()?;
     let (tasks, equipments) = ground.business(settings)?;
@@ -85,6 +87,7 @@ pub(super) fn join(
         lines,
         desk,
         pipeline,
+        boards,
         credentials,
         traces: Arc::default(),
         access: Arc::new(access),
@@ -114,9 +117,21 @@ impl Ground {
         Arc::new(desk.with_holds(Arc::clone(holds)))
     }
 
-    fn pipeline(&self, desk: &Arc<Desk>) -> Arc<Pipeline> {
+    fn pipeline(&self, desk: &Arc<Desk>, boards: &Arc<Boards>) -> Arc<Pipeline> {
         let (registry, desk) = (Arc::clone(&self.registry), Arc::clone(desk));
-        Arc::new(Pipeline::new(self.writer.clone(), registry, desk, self.clock))
+        let pipeline = Pipeline::new(self.writer.clone(), registry, desk, self.clock);
+        Arc::new(pipeline.with_boards(Arc::clone(boards)))
+    }
+
+    fn boards(&self, settings: &Settings) -> Result<Arc<Boards>, StartError> {
+        let parts = boards::Parts {
+            store: Arc::clone(&self.store),
+            writer: self.writer.clone(),
+            registry: Arc::clone(&self.registry),
+            clock: self.clock,
+            metrics: boards::Metrics::new(self.metrics.registry())?,
+        };
+        Ok(Arc::new(Boards::new(parts, BoardOptions::new(&settings.config.boards)?)))
     }
 
     fn credentials(&self, settings: &Settings, first: &first_start::Secrets) -> Arc<Credentials> {

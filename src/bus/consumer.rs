@@ -146,14 +146,15 @@ pub(super) fn said(bytes: &[u8]) -> Result<Option<(Said, usize)>, Objection> {
         }
         Packet::Unsubscribe { .. } => return Err(Objection::Filter),
         Packet::Puback(_) | Packet::Pubrec(_) | Packet::Pubcomp(_) | Packet::Pingreq => Said::Other,
-        Packet::Disconnect => Said::Farewell,
+        Packet::Disconnect { .. } => Said::Farewell,
         // A release is a publisher's.
         Packet::Publish(_) | Packet::Pubrel(_) => return Err(Objection::Publishes),
         Packet::Connect(_)
         | Packet::Connack { .. }
         | Packet::Suback { .. }
-        | Packet::Unsuback(_)
-        | Packet::Pingresp => return Err(Objection::Malformed),
+        | Packet::Unsuback { .. }
+        | Packet::Pingresp
+        | Packet::Auth { .. } => return Err(Objection::Malformed),
     };
     Ok(Some((said, used)))
 }

@@ -7,7 +7,7 @@ use super::shard::{Handle, Hash};
 use super::{Mark, Realm, Registry};
 use crate::store::{CustomerRow, DeviceRow, Kept, Operation};
 use jiff::Timestamp;
-use model::{Alias, DeviceId, Event, Tenant};
+use model::{Alias, DeviceId, Event, Redacted, Tenant};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -89,9 +89,7 @@ impl Registry {
             }
             Operation::Claim { tenant, device } => self.set_claimed(tenant, device),
             Operation::SetConnectionRequest { tenant, device, sealed } => {
-                self.change(tenant, device, None, |draft| {
-                    draft.parts.connection_request = Some(sealed.clone());
-                });
+                self.set_connection_request(tenant, device, sealed);
             }
             Operation::PutDataModel { tenant, device, is_whole, .. } => {
                 let kept = if *is_whole { Kept::Whole } else { Kept::Part };
@@ -127,6 +125,7 @@ impl Registry {
             | Operation::PutUpload(_)
             | Operation::RemoveUpload { .. }
             | Operation::Equipment(_)
+            | Operation::PutBoard(_)
             | Operation::PutTask(_)
             | Operation::ChangeTask(_)
             | Operation::TrimTasks { .. } => {}
@@ -140,6 +139,17 @@ impl Registry {
                 true => aliases.push(alias.clone()),
                 false => aliases.retain(|it| it != alias),
             }
+        });
+    }
+
+    fn set_connection_request(
+        &self,
+        tenant: &Tenant,
+        device: &DeviceId,
+        sealed: &Redacted<Vec<u8>>,
+    ) {
+        self.change(tenant, device, None, |draft| {
+            draft.parts.connection_request = Some(sealed.clone());
         });
     }
 

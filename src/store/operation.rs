@@ -1,8 +1,8 @@
 //! Named conditional writes.
 
 use super::{
-    AuditEntry, CredentialRow, CustomerRow, EquipmentChange, FirmwareOperation, ImageRow,
-    NewDeadLetter, Position, ProvisionRow, Seen, Steering, TaskChange, TaskRow, TokenRow,
+    AuditEntry, BoardChange, CredentialRow, CustomerRow, EquipmentChange, FirmwareOperation,
+    ImageRow, NewDeadLetter, Position, ProvisionRow, Seen, Steering, TaskChange, TaskRow, TokenRow,
     UploadRow,
 };
 use firmware::ImageName;
@@ -199,6 +199,9 @@ pub enum Operation {
     PutProvision(ProvisionRow),
     /// Changes what is kept for equipment.
     Equipment(EquipmentChange),
+    /// Writes what is kept of a board. Refused as [`OperationError::Conflict`] when somebody else wrote
+    /// it meanwhile, and as [`OperationError::Missing`] when there is no such device.
+    PutBoard(Box<BoardChange>),
     /// Makes a task. With a key that was used before, nothing happens and it is no error.
     PutTask(TaskRow),
     /// Moves a task on. Refused as [`OperationError::Conflict`] where it is past that.

@@ -8,6 +8,7 @@
 //! It never starts over: a file that is not whole is left as it is and reported.
 
 mod apply;
+mod boards;
 mod column;
 mod commands;
 mod commit;
@@ -30,11 +31,11 @@ mod steering;
 mod tasks;
 
 use super::{
-    AuditEntry, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow,
-    EquipmentRow, FirmwareStep, GroupFirmwareRow, HubMemory, ImageRow, KnownRow, OpenError,
-    OperationError, Page, Position, ProvisionMark, ReadError, RolloutDevice, RolloutDevices,
-    RolloutRow, SteeringRows, Store, StoredEvent, TaskRow, Tasks, TokenRow, UploadRow, Uploads,
-    Usage, Write,
+    AuditEntry, BoardRow, BoardStep, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter,
+    DeviceRow, EquipmentRow, FirmwareStep, GroupFirmwareRow, HubMemory, ImageRow, KnownRow,
+    OpenError, OperationError, Page, Position, ProvisionMark, ReadError, RolloutDevice,
+    RolloutDevices, RolloutRow, SteeringRows, Store, StoredEvent, TaskRow, Tasks, TokenRow,
+    UploadRow, Uploads, Usage, Write,
 };
 use async_trait::async_trait;
 use column::read_error;
@@ -42,6 +43,7 @@ use connection::{WriterConnection, commit_error};
 use jiff::Timestamp;
 use model::{Command, CommandId, DeviceId, Redacted, Tenant};
 use prometheus::IntCounter;
+use soracom::Status;
 use sqlx::sqlite::SqlitePool;
 use std::fs::File;
 use std::path::PathBuf;
@@ -355,6 +357,28 @@ impl Store for SqliteStore {
 
     async fn group_firmware(&self) -> Result<Vec<GroupFirmwareRow>, ReadError> {
         rollouts::groups(self.readers()).await.map_err(read_error)
+    }
+
+    async fn board(
+        &self,
+        tenant: &Tenant,
+        device: &DeviceId,
+    ) -> Result<Option<BoardRow>, ReadError> {
+        boards::get(self.readers(), tenant, device).await.map_err(read_error)
+    }
+
+    async fn moving_boards(&self) -> Result<Vec<(Tenant, DeviceId, Status)>, ReadError> {
+        boards::moving(self.readers()).await.map_err(read_error)
+    }
+
+    async fn board_steps(
+        &self,
+        tenant: &Tenant,
+        device: &DeviceId,
+        before: Option<u64>,
+        rows_max: usize,
+    ) -> Result<Vec<BoardStep>, ReadError> {
+        boards::steps(self.readers(), tenant, device, before, rows_max).await.map_err(read_error)
     }
 
     async fn usage(&self) -> Result<Usage, ReadError> {

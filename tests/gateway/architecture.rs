@@ -42,6 +42,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "thiserror",
         ],
     ),
+    (
+        "protocols/soracom",
+        &["model", "base64", "jiff", "serde", "serde_json", "sha2", "subtle", "thiserror"],
+    ),
     ("protocols/ussd", &["model", "serde", "subtle", "thiserror", "toml"]),
     (
         "provisioning",

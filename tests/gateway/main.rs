@@ -32,6 +32,7 @@ mod router;
 mod tree;
 
 mod bad_input;
+mod boards;
 mod brokers;
 mod certificates;
 mod checks;
@@ -84,6 +85,7 @@ fn main() {
         identity::trials(),
         sign_in::trials(),
         sinks::trials(),
+        boards::trials(),
         brokers::trials(),
         checks::trials(),
         tls::trials(),

@@ -177,7 +177,7 @@ mod tests {
         assert_eq!(serde_json::to_string(&reboot).unwrap(), r#"{"kind":"reboot"}"#);
         assert!(
             serde_json::from_str::<CommandKind>(
-                r#"{"kind":"publish","topic":"a","payload":"x","qos":2}"#
+                r#"{"kind":"publish","topic":"a","payload":"x","qos":3}"#
             )
             .is_err()
         );

@@ -66,9 +66,28 @@ impl DeviceId {
         Self::checked(&format!("{SINK}{name}"))
     }
 
-    /// Reads the subject of an event: a device, or what [`DeviceId::sink`] made.
+    /// What is no device and yet publishes: a program, by its token's name (as a sink's), as
+    /// `program:<name>`. [`DeviceId::parse`] refuses it, so that nobody makes a device of it.
+    pub fn program(name: &str) -> Result<Self, DeviceIdError> {
+        if name.is_empty() || !name.bytes().all(is_spelled) {
+            return Err(DeviceIdError);
+        }
+        Self::checked(&format!("{PROGRAM}{name}"))
+    }
+
+    /// Whether it is what [`DeviceId::program`] made.
+    pub fn is_program(&self) -> bool {
+        self.0.starts_with(PROGRAM)
+    }
+
+    /// Reads the subject of an event: a device, or what [`DeviceId::sink`] or
+    /// [`DeviceId::program`] made.
     pub fn parse_subject(text: &str) -> Result<Self, DeviceIdError> {
-        text.strip_prefix(SINK).map_or_else(|| Self::parse(text), Self::sink)
+        match text.split_once(':') {
+            Some(("sink", name)) => Self::sink(name),
+            Some(("program", name)) => Self::program(name),
+            _ => Self::parse(text),
+        }
     }
 
     /// Reads what [`DeviceId::as_str`] wrote of a device.
@@ -104,6 +123,8 @@ impl DeviceId {
 
 /// What the subjects begin with that are sinks.
 const SINK: &str = "sink:";
+/// What the subjects begin with that are programs.
+const PROGRAM: &str = "program:";
 
 fn encode(part: &str, out: &mut String) {
     for byte in part.bytes() {
@@ -292,6 +313,17 @@ mod tests {
         assert_eq!(DeviceId::parse_subject("sink:a b"), Err(DeviceIdError));
         let board = DeviceId::mqtt("b").unwrap();
         assert_eq!(DeviceId::parse_subject(board.as_str()), Ok(board));
+    }
+
+    #[test]
+    fn a_program_is_a_subject_and_no_device() {
+        let program = DeviceId::program("crm-2_b").unwrap();
+        assert_eq!(program.as_str(), "program:crm-2_b");
+        assert!(program.is_program());
+        assert_eq!(DeviceId::parse_subject(program.as_str()), Ok(program.clone()));
+        assert_eq!(DeviceId::parse(program.as_str()), Err(DeviceIdError));
+        assert_eq!(DeviceId::program("a b"), Err(DeviceIdError));
+        assert!(!DeviceId::mqtt("program").unwrap().is_program());
     }
 
     #[test]

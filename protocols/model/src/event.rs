@@ -64,7 +64,15 @@ impl EventType {
     pub const DEVICE_IDENTITY_MISMATCHED: Self = Self("lastmile.device.identity_mismatched");
     /// A board sent data.
     pub const TELEMETRY_RECEIVED: Self = Self("lastmile.telemetry.received");
-    /// A board's last will was published.
+    /// A program published a message; its subject is no device but `program:<token>`.
+    pub const MESSAGE_PUBLISHED: Self = Self("lastmile.message.published");
+    /// A board moved on in its life: inspected, contracted, shipped, in use, cancelled.
+    pub const BOARD_STATUS_CHANGED: Self = Self("lastmile.board.status_changed");
+    /// A board, or somebody at the console, said a status that the board may not take on.
+    pub const BOARD_STATUS_REFUSED: Self = Self("lastmile.board.status_refused");
+    /// What a board says of itself is not what the network, the order or its record say.
+    pub const BOARD_IDENTITY_MISMATCHED: Self = Self("lastmile.board.identity_mismatched");
+    /// A last will was published.
     pub const WILL_PUBLISHED: Self = Self("lastmile.will.published");
     /// A caller dialled.
     pub const USSD_STARTED: Self = Self("lastmile.ussd.started");

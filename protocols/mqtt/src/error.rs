@@ -2,12 +2,14 @@
 //!
 //! A peer's fault is not our error: a [`ProtocolError`] ends that peer's session and nothing else.
 
+use crate::ReasonCode;
+
 /// How a peer broke the protocol. Ends the connection [MQTT-4.8.0-1].
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProtocolError {
-    /// A remaining length of more than four bytes [2.2.3].
-    #[error("remaining length runs past its four bytes")]
+    /// A length of more than four bytes [2.2.3]; in 5.0 of more than it needs [MQTT-1.5.5-1].
+    #[error("a length runs past its bytes")]
     BadLength,
     /// A packet announced longer than allowed.
     #[error("packet is announced longer than allowed")]
@@ -75,6 +77,42 @@ pub enum ProtocolError {
     /// More QoS 2 publishes begun and not released than allowed.
     #[error("too many qos 2 publishes not released")]
     TooManyUnreleased,
+    /// A property that 5.0 does not have [MQTT 5.0, 2.2.2.2].
+    #[error("property is unknown")]
+    UnknownProperty,
+    /// A property that this packet does not have [MQTT 5.0, 2.2.2.2].
+    #[error("property may not stand in this packet")]
+    MisplacedProperty,
+    /// A property twice that may stand once [MQTT 5.0, 2.2.2.2].
+    #[error("property stands twice")]
+    RepeatedProperty,
+    /// A property's value out of its range.
+    #[error("property is out of range")]
+    BadPropertyValue,
+    /// A response topic that is empty or has a wildcard [MQTT 5.0, MQTT-3.3.2-14].
+    #[error("response topic is not allowed")]
+    BadResponseTopic,
+    /// Topic alias 0, above the maximum, or never given [MQTT 5.0, MQTT-3.3.2-8, MQTT-3.3.2-9].
+    #[error("topic alias is not allowed")]
+    BadTopicAlias,
+    /// Neither a topic name nor an alias for one [MQTT 5.0, 3.3.2.1].
+    #[error("neither topic name nor alias")]
+    NoTopic,
+    /// A reason code that this packet does not have [MQTT 5.0, 2.4].
+    #[error("reason code may not stand in this packet")]
+    BadReasonCode,
+    /// Reserved bits among the subscription options [MQTT 5.0, MQTT-3.8.3-5].
+    #[error("reserved subscription option is set")]
+    ReservedSubscriptionOption,
+    /// QoS 3 or retain handling 3 [MQTT 5.0, 3.8.3.1].
+    #[error("subscription option is out of range")]
+    BadSubscriptionOption,
+    /// A shared subscription with "no local" [MQTT 5.0, MQTT-3.8.3-4].
+    #[error("shared subscription with no local")]
+    SharedNoLocal,
+    /// Authentication without a method [MQTT 5.0, 3.1.2.11.10, 3.15.2.2.2].
+    #[error("authentication without a method")]
+    NoAuthenticationMethod,
 }
 
 impl ProtocolError {
@@ -104,6 +142,59 @@ impl ProtocolError {
             Self::SecondConnect => "second_connect",
             Self::ServerPacket => "server_packet",
             Self::TooManyUnreleased => "too_many_unreleased",
+            Self::UnknownProperty => "unknown_property",
+            Self::MisplacedProperty => "misplaced_property",
+            Self::RepeatedProperty => "repeated_property",
+            Self::BadPropertyValue => "bad_property_value",
+            Self::BadResponseTopic => "bad_response_topic",
+            Self::BadTopicAlias => "bad_topic_alias",
+            Self::NoTopic => "no_topic",
+            Self::BadReasonCode => "bad_reason_code",
+            Self::ReservedSubscriptionOption => "reserved_subscription_option",
+            Self::BadSubscriptionOption => "bad_subscription_option",
+            Self::SharedNoLocal => "shared_no_local",
+            Self::NoAuthenticationMethod => "no_authentication_method",
+        }
+    }
+
+    /// What a peer that speaks MQTT 5.0 is told of it, in DISCONNECT or CONNACK [MQTT 5.0, 4.13].
+    pub const fn reason(self) -> ReasonCode {
+        match self {
+            Self::BadLength
+            | Self::ReservedType
+            | Self::ReservedFlags
+            | Self::Truncated
+            | Self::TrailingBytes
+            | Self::NotUtf8
+            | Self::NulInString
+            | Self::ReservedQos
+            | Self::DuplicateQos0
+            | Self::ReservedConnectFlag
+            | Self::WillContradicts
+            | Self::UnknownProperty
+            | Self::MisplacedProperty
+            | Self::ReservedSubscriptionOption => ReasonCode::MalformedPacket,
+            Self::ZeroPacketId
+            | Self::NoFilter
+            | Self::PasswordWithoutUser
+            | Self::NotConnected
+            | Self::SecondConnect
+            | Self::ServerPacket
+            | Self::RepeatedProperty
+            | Self::BadPropertyValue
+            | Self::NoTopic
+            | Self::BadReasonCode
+            | Self::BadSubscriptionOption
+            | Self::SharedNoLocal
+            | Self::NoAuthenticationMethod => ReasonCode::ProtocolError,
+            Self::PacketTooLong => ReasonCode::PacketTooLarge,
+            Self::BadProtocolName | Self::UnsupportedVersion => {
+                ReasonCode::UnsupportedProtocolVersion
+            }
+            Self::BadTopic | Self::BadResponseTopic => ReasonCode::TopicNameInvalid,
+            Self::BadFilter => ReasonCode::TopicFilterInvalid,
+            Self::BadTopicAlias => ReasonCode::TopicAliasInvalid,
+            Self::TooManyUnreleased => ReasonCode::ReceiveMaximumExceeded,
         }
     }
 }

@@ -20,6 +20,8 @@ pub struct Frame<'a> {
     pub head: u8,
     /// Everything after the length.
     pub body: &'a [u8],
+    /// The length is spelled in more bytes than it needs: allowed in 3.x, not in 5.0.
+    pub is_overlong: bool,
 }
 
 /// Takes one frame off the front of `bytes`, with how many bytes it used.
@@ -32,7 +34,8 @@ pub fn decode(
 ) -> Result<Option<(Frame<'_>, usize)>, ProtocolError> {
     let Some((start, end)) = extent(bytes, body_len_max)? else { return Ok(None) };
     let Some(body) = bytes.get(start..end) else { return Ok(None) };
-    Ok(Some((Frame { head: bytes[0], body }, end)))
+    let is_overlong = start > 2 && bytes[start - 1] == 0;
+    Ok(Some((Frame { head: bytes[0], body, is_overlong }, end)))
 }
 
 /// How many bytes the frame at the front of `bytes` has in all, as soon as its length is there.
@@ -46,7 +49,13 @@ pub fn announced(bytes: &[u8], body_len_max: usize) -> Result<Option<usize>, Pro
 pub fn encode_header(head: u8, body_len: usize, out: &mut Vec<u8>) {
     debug_assert!(body_len <= BODY_LEN_MAX, "callers bound what they encode");
     out.push(head);
-    let mut rest = body_len;
+    encode_length(body_len, out);
+}
+
+/// Appends a variable byte integer, at most [`BODY_LEN_MAX`], in as few bytes as can be
+/// [MQTT 5.0, MQTT-1.5.5-1].
+pub(crate) fn encode_length(length: usize, out: &mut Vec<u8>) {
+    let mut rest = length;
     loop {
         let low = rest.to_le_bytes()[0] & 0x7F;
         rest >>= 7;
@@ -55,6 +64,16 @@ pub fn encode_header(head: u8, body_len: usize, out: &mut Vec<u8>) {
             return;
         }
         out.push(low | 0x80);
+    }
+}
+
+/// How many bytes [`encode_length`] takes for it.
+pub(crate) const fn length_size(length: usize) -> usize {
+    match length {
+        0..0x80 => 1,
+        0x80..0x4000 => 2,
+        0x4000..0x20_0000 => 3,
+        _ => LENGTH_SIZE_MAX,
     }
 }
 

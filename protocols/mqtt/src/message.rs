@@ -2,32 +2,36 @@
 //!
 //! Borrowed from the frame, so a publish is read without copying it. Checks what the standard
 //! says of a packet by itself; whether a packet may come now, and whether its topic is allowed,
-//! is the session's. Spec: MQTT 3.1.1, chapters 2 and 3; MQTT 3.1 where it differs.
+//! is the session's. Spec: MQTT 3.1.1, chapters 2 and 3; MQTT 3.1 and MQTT 5.0 where they differ.
 
 mod connect;
+mod decode;
 mod encode;
-mod reader;
+pub(crate) mod reader;
 
 pub use connect::{Connect, Will};
+pub use decode::{check_client, decode, version_of};
+pub(crate) use encode::binary;
 pub use encode::{
-    connack, pingresp, puback, pubcomp, publish, publish_len, pubrec, suback, unsuback,
+    auth, connack, disconnect, pingresp, puback, pubcomp, publish, publish_len, pubrec, pubrel,
+    suback, unsuback,
 };
 
-use crate::ProtocolError;
-use crate::frame::Frame;
-use reader::Reader;
+use crate::{Properties, ProtocolError, ReasonCode};
 use std::num::NonZeroU16;
 
 /// Names one exchange between the two ends; never zero [MQTT-2.3.1-1].
 pub type PacketId = NonZeroU16;
 
-/// The protocol levels we speak. 5.0 will stand here.
+/// The protocol levels we speak.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Version {
     /// MQTT 3.1, level 3, "MQIsdp".
     V3_1,
     /// MQTT 3.1.1, level 4.
     V3_1_1,
+    /// MQTT 5.0, level 5.
+    V5,
 }
 
 impl Version {
@@ -36,6 +40,7 @@ impl Version {
         match self {
             Self::V3_1 => "3.1",
             Self::V3_1_1 => "3.1.1",
+            Self::V5 => "5.0",
         }
     }
 }
@@ -78,32 +83,38 @@ pub enum Packet<'a> {
     Connack {
         /// Whether the server kept a session.
         session_present: bool,
-        /// 0 or a [`crate::ConnackCode`].
+        /// 0, or why not: a [`crate::ConnackCode`] in 3.x, a [`ReasonCode`] in 5.0.
         code: u8,
+        /// What 5.0 says beside it.
+        properties: Properties<'a>,
     },
     /// A message [3.3].
     Publish(Publish<'a>),
     /// QoS 1: received [3.4].
-    Puback(PacketId),
+    Puback(Acknowledgement<'a>),
     /// QoS 2: received [3.5].
-    Pubrec(PacketId),
+    Pubrec(Acknowledgement<'a>),
     /// QoS 2: release [3.6].
-    Pubrel(PacketId),
+    Pubrel(Acknowledgement<'a>),
     /// QoS 2: complete [3.7].
-    Pubcomp(PacketId),
+    Pubcomp(Acknowledgement<'a>),
     /// A client asks for topics [3.8].
     Subscribe {
         /// Its name.
         packet_id: PacketId,
-        /// Filters, unchecked, with the guarantee asked for; at least one.
-        filters: Vec<(&'a str, QoS)>,
+        /// Filters, unchecked, with what is asked for each; at least one.
+        filters: Vec<(&'a str, SubscriptionOptions)>,
+        /// What 5.0 says beside them.
+        properties: Properties<'a>,
     },
     /// The answer [3.9].
     Suback {
         /// Of which SUBSCRIBE.
         packet_id: PacketId,
-        /// The granted QoS or [`SUBACK_FAILURE`], one per filter.
-        codes: Vec<u8>,
+        /// One per filter: the granted QoS, or [`SUBACK_FAILURE`], in 5.0 a [`ReasonCode`].
+        codes: &'a [u8],
+        /// What 5.0 says beside them.
+        properties: Properties<'a>,
     },
     /// A client wants topics no longer [3.10].
     Unsubscribe {
@@ -111,15 +122,96 @@ pub enum Packet<'a> {
         packet_id: PacketId,
         /// Filters, unchecked; at least one.
         filters: Vec<&'a str>,
+        /// What 5.0 says beside them.
+        properties: Properties<'a>,
     },
     /// The answer [3.11].
-    Unsuback(PacketId),
+    Unsuback {
+        /// Of which UNSUBSCRIBE.
+        packet_id: PacketId,
+        /// One [`ReasonCode`] per filter in 5.0, none in 3.x.
+        codes: &'a [u8],
+        /// What 5.0 says beside them.
+        properties: Properties<'a>,
+    },
     /// Are you there? [3.12]
     Pingreq,
     /// Yes [3.13].
     Pingresp,
-    /// Goodbye [3.14].
-    Disconnect,
+    /// Goodbye [3.14]. In 3.x only a client's, and always [`ReasonCode::Success`].
+    Disconnect {
+        /// Why.
+        reason: ReasonCode,
+        /// What 5.0 says beside it.
+        properties: Properties<'a>,
+    },
+    /// A step of an authentication that takes several [MQTT 5.0, 3.15].
+    Auth {
+        /// Which step.
+        reason: ReasonCode,
+        /// The method and what it needs.
+        properties: Properties<'a>,
+    },
+}
+
+/// One of the four answers that a publish above QoS 0 takes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Acknowledgement<'a> {
+    /// Of which PUBLISH.
+    pub packet_id: PacketId,
+    /// How it went; in 3.x always [`ReasonCode::Success`].
+    pub reason: ReasonCode,
+    /// What 5.0 says beside it.
+    pub properties: Properties<'a>,
+}
+
+impl Acknowledgement<'_> {
+    /// All is well.
+    pub const fn success(packet_id: PacketId) -> Self {
+        Self::new(packet_id, ReasonCode::Success)
+    }
+
+    /// How it went, and no more than that.
+    pub const fn new(packet_id: PacketId, reason: ReasonCode) -> Self {
+        Self { packet_id, reason, properties: Properties::EMPTY }
+    }
+}
+
+/// What is asked for with a filter [MQTT 5.0, 3.8.3.1]; in 3.x only the guarantee.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct SubscriptionOptions {
+    /// The greatest guarantee wanted.
+    pub qos: QoS,
+    /// Not what this client published itself.
+    pub no_local: bool,
+    /// The publisher's retain flag is wanted as it was.
+    pub retain_as_published: bool,
+    /// Whether retained messages are wanted now.
+    pub retain_handling: RetainHandling,
+}
+
+impl SubscriptionOptions {
+    /// That guarantee, and all else as in 3.x.
+    pub const fn new(qos: QoS) -> Self {
+        Self {
+            qos,
+            no_local: false,
+            retain_as_published: false,
+            retain_handling: RetainHandling::Send,
+        }
+    }
+}
+
+/// Whether a subscription is sent the retained messages [MQTT 5.0, 3.3.1.3].
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[repr(u8)]
+pub enum RetainHandling {
+    /// Always.
+    Send = 0,
+    /// If there was no such subscription yet.
+    SendIfNew = 1,
+    /// Never.
+    DoNotSend = 2,
 }
 
 /// A message on its way.
@@ -131,10 +223,12 @@ pub struct Publish<'a> {
     pub delivery: PublishDelivery,
     /// Whether it asks to be kept for later subscribers.
     pub retain: bool,
-    /// Topic name, unchecked but for being a string.
+    /// Topic name, unchecked but for being a string. Empty in 5.0 with a topic alias.
     pub topic: &'a str,
     /// What is sent; any bytes, or none.
     pub payload: &'a [u8],
+    /// What 5.0 says beside it.
+    pub properties: Properties<'a>,
 }
 
 /// A publish's guarantee; a packet identifier where the guarantee has one [MQTT-2.3.1-5].
@@ -178,96 +272,8 @@ pub(crate) mod kind {
     pub(crate) const PINGREQ: u8 = 12;
     pub(crate) const PINGRESP: u8 = 13;
     pub(crate) const DISCONNECT: u8 = 14;
+    pub(crate) const AUTH: u8 = 15;
 }
 
 /// PUBLISH and nothing else has flags that may differ; MQTT 3.1 sets DUP on three more.
 const DUPLICATE: u8 = 0b1000;
-
-/// Reads the packet in `frame`, which came from a peer that speaks `version`.
-pub fn decode(frame: Frame<'_>, version: Version) -> Result<Packet<'_>, ProtocolError> {
-    let (kind, flags) = (frame.head >> 4, frame.head & 0x0F);
-    if kind == kind::PUBLISH {
-        return publish_of(flags, frame.body).map(Packet::Publish);
-    }
-    check_flags(kind, flags, version)?;
-    let mut reader = Reader::new(frame.body);
-    let packet = match kind {
-        kind::CONNECT => Packet::Connect(Box::new(connect::decode(&mut reader)?)),
-        kind::CONNACK => {
-            let session_present = match reader.byte()? {
-                0 => false,
-                1 => true,
-                _ => return Err(ProtocolError::ReservedFlags),
-            };
-            Packet::Connack { session_present, code: reader.byte()? }
-        }
-        kind::PUBACK => Packet::Puback(reader.packet_id()?),
-        kind::PUBREC => Packet::Pubrec(reader.packet_id()?),
-        kind::PUBREL => Packet::Pubrel(reader.packet_id()?),
-        kind::PUBCOMP => Packet::Pubcomp(reader.packet_id()?),
-        kind::SUBSCRIBE => {
-            let packet_id = reader.packet_id()?;
-            Packet::Subscribe { packet_id, filters: requested(&mut reader)? }
-        }
-        kind::SUBACK => {
-            let packet_id = reader.packet_id()?;
-            Packet::Suback { packet_id, codes: reader.rest().to_vec() }
-        }
-        kind::UNSUBSCRIBE => {
-            let packet_id = reader.packet_id()?;
-            Packet::Unsubscribe { packet_id, filters: unwanted(&mut reader)? }
-        }
-        kind::UNSUBACK => Packet::Unsuback(reader.packet_id()?),
-        kind::PINGREQ => Packet::Pingreq,
-        kind::PINGRESP => Packet::Pingresp,
-        kind::DISCONNECT => Packet::Disconnect,
-        _ => return Err(ProtocolError::ReservedType),
-    };
-    reader.end()?;
-    Ok(packet)
-}
-
-/// Table 2.2: every type but PUBLISH has fixed flags [MQTT-2.2.2-2].
-fn check_flags(kind: u8, flags: u8, version: Version) -> Result<(), ProtocolError> {
-    let (fixed, free) = match (kind, version) {
-        (0 | 15, _) => return Err(ProtocolError::ReservedType),
-        // MQTT 3.1, 2.1: a client that sends one of these again marks it as a duplicate.
-        (kind::PUBREL | kind::SUBSCRIBE | kind::UNSUBSCRIBE, Version::V3_1) => (0b0010, DUPLICATE),
-        (kind::PUBREL | kind::SUBSCRIBE | kind::UNSUBSCRIBE, Version::V3_1_1) => (0b0010, 0),
-        _ => (0, 0),
-    };
-    if flags & !free == fixed { Ok(()) } else { Err(ProtocolError::ReservedFlags) }
-}
-
-#[inline]
-fn publish_of(flags: u8, body: &[u8]) -> Result<Publish<'_>, ProtocolError> {
-    let mut reader = Reader::new(body);
-    let duplicate = flags & DUPLICATE != 0;
-    let qos = QoS::parse((flags >> 1) & 0b11)?;
-    let topic = reader.string()?;
-    let delivery = match qos {
-        QoS::AtMostOnce if duplicate => return Err(ProtocolError::DuplicateQos0),
-        QoS::AtMostOnce => PublishDelivery::AtMostOnce,
-        QoS::AtLeastOnce => PublishDelivery::AtLeastOnce(reader.packet_id()?),
-        QoS::ExactlyOnce => PublishDelivery::ExactlyOnce(reader.packet_id()?),
-    };
-    Ok(Publish { duplicate, delivery, retain: flags & 1 != 0, topic, payload: reader.rest() })
-}
-
-fn requested<'a>(reader: &mut Reader<'a>) -> Result<Vec<(&'a str, QoS)>, ProtocolError> {
-    let mut filters = Vec::new();
-    while !reader.is_empty() {
-        let filter = reader.string()?;
-        // The upper six bits are reserved: anything above 2 is refused [MQTT-3.8.3-4].
-        filters.push((filter, QoS::parse(reader.byte()?)?));
-    }
-    if filters.is_empty() { Err(ProtocolError::NoFilter) } else { Ok(filters) }
-}
-
-fn unwanted<'a>(reader: &mut Reader<'a>) -> Result<Vec<&'a str>, ProtocolError> {
-    let mut filters = Vec::new();
-    while !reader.is_empty() {
-        filters.push(reader.string()?);
-    }
-    if filters.is_empty() { Err(ProtocolError::NoFilter) } else { Ok(filters) }
-}

@@ -17,9 +17,9 @@ pub use connecting::{Grant, Introduction};
 pub use downstream::Delivery;
 pub use output::Output;
 
-use crate::error::{CloseReason, ProtocolError, Refusal};
+use crate::error::{CloseReason, ConnackCode, ProtocolError, Refusal};
 use crate::frame::{self, Frame};
-use crate::message::{self, Packet, Version, kind};
+use crate::message::{self, Acknowledgement, Packet, PacketId, Version, kind};
 use crate::options::Options;
 use connecting::{Peer, Waiting};
 use downstream::Inflight;
@@ -334,6 +334,10 @@ impl Session {
 
     /// Takes one packet. An error closes the session.
     fn take(&mut self, frame: Frame<'_>, now: Now) -> Result<(), CloseReason> {
+        let is_first = matches!(self.state, State::ExpectConnect);
+        if is_first && message::version_of(frame) == Some(Version::V5) {
+            return Err(self.refusal(ConnackCode::UnacceptableVersion));
+        }
         let packet = match message::decode(frame, self.version()) {
             Ok(packet) => packet,
             Err(error) => return Err(self.unreadable(error)),
@@ -342,19 +346,21 @@ impl Session {
         self.state = match (mem::replace(&mut self.state, State::Closed), packet) {
             (State::ExpectConnect, Packet::Connect(connect)) => self.introduced(&connect)?,
             (State::ExpectPacket, Packet::Publish(publish)) => self.published(publish, now)?,
-            (State::ExpectPacket, Packet::Pubrel(packet_id)) => self.released(packet_id),
-            (State::ExpectPacket, Packet::Puback(packet_id)) => self.acknowledged(packet_id),
-            (State::ExpectPacket, Packet::Subscribe { packet_id, filters }) => {
+            (State::ExpectPacket, Packet::Pubrel(it)) => self.released(it.packet_id),
+            (State::ExpectPacket, Packet::Puback(it)) => self.acknowledged(it.packet_id),
+            (State::ExpectPacket, Packet::Subscribe { packet_id, filters, .. }) => {
                 self.subscribed(packet_id, &filters)?
             }
-            (State::ExpectPacket, Packet::Unsubscribe { packet_id, filters }) => {
+            (State::ExpectPacket, Packet::Unsubscribe { packet_id, filters, .. }) => {
                 self.unsubscribed(packet_id, &filters)?
             }
             (State::ExpectPacket, Packet::Pingreq) => {
                 message::pingresp(&mut self.out);
                 State::ExpectPacket
             }
-            (State::ExpectPacket, Packet::Disconnect) => return Err(CloseReason::Disconnected),
+            (State::ExpectPacket, Packet::Disconnect { .. }) => {
+                return Err(CloseReason::Disconnected);
+            }
             // We send nothing at QoS 2, so these answer nothing.
             (State::ExpectPacket, Packet::Pubrec(_) | Packet::Pubcomp(_)) => {
                 self.outputs.push_back(Output::Refused(Refusal::StrayAcknowledgement));
@@ -368,8 +374,9 @@ impl Session {
                 State::ExpectPacket,
                 Packet::Connack { .. }
                 | Packet::Suback { .. }
-                | Packet::Unsuback(_)
-                | Packet::Pingresp,
+                | Packet::Unsuback { .. }
+                | Packet::Pingresp
+                | Packet::Auth { .. },
             ) => return Err(ProtocolError::ServerPacket.into()),
             (
                 State::ExpectConnect | State::ExpectGrant(_) | State::ExpectCommit | State::Closed,
@@ -397,10 +404,15 @@ impl Session {
         match reply {
             Reply::Nothing | Reply::Record => {}
             Reply::Welcome { session_present } => self.welcome(session_present),
-            Reply::Puback(packet_id) => message::puback(packet_id, &mut self.out),
+            Reply::Puback(packet_id) => self.puback(packet_id),
             Reply::Pubrec(packet_id) => self.received(packet_id),
             Reply::Deliver(packet_id) => self.send(packet_id),
         }
+    }
+
+    fn puback(&mut self, packet_id: PacketId) {
+        let packet = Acknowledgement::success(packet_id);
+        message::puback(&packet, self.version(), &mut self.out);
     }
 
     /// A command ended before its step was kept: what was not sent yet stays here, and its place in

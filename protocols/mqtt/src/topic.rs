@@ -88,6 +88,12 @@ impl Filter {
         &self.0
     }
 
+    /// The group and the filter within, if it is a shared one: `$share/group/filter`
+    /// [MQTT 5.0, 4.8.2].
+    pub fn shared(&self) -> Option<(&str, &str)> {
+        split_shared(&self.0)
+    }
+
     /// Whether `topic` is one of those the filter names.
     pub fn matches(&self, topic: Topic<'_>) -> bool {
         // MQTT 3.1.1 [MQTT-4.7.2-1]
@@ -115,6 +121,14 @@ impl Filter {
         })
     }
 }
+
+/// The group and the filter of `$share/group/filter`; neither is checked.
+pub fn split_shared(filter: &str) -> Option<(&str, &str)> {
+    filter.strip_prefix(SHARE)?.split_once('/')
+}
+
+/// What shared filters begin with.
+pub(crate) const SHARE: &str = "$share/";
 
 /// What stands between two slashes of a filter.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -42,6 +42,8 @@ pub(super) const PHONE: &str = "msisdn:+254711000001";
 pub(super) struct Scene {
     pub(super) state: ApiState,
     pub(super) app: axum::Router,
+    /// The way in for what devices send.
+    pub(super) pipeline: Arc<Pipeline>,
     pub(super) wakes: mpsc::Receiver<(Tenant, DeviceId)>,
     /// What the waker is asked for by operators.
     pub(super) asked: mpsc::Receiver<crate::wake::Ask>,
@@ -173,6 +175,23 @@ fn business(
     (tasks, Arc::new(equipments))
 }
 
+fn boards(
+    store: &Arc<dyn Store>,
+    writer: &Writer,
+    registry: &Arc<Registry>,
+    clock: Clock,
+    prometheus: &prometheus::Registry,
+) -> Boards {
+    let parts = crate::boards::Parts {
+        store: Arc::clone(store),
+        writer: writer.clone(),
+        registry: Arc::clone(registry),
+        clock,
+        metrics: crate::boards::Metrics::new(prometheus).unwrap(),
+    };
+    Boards::new(parts, crate::boards::BoardOptions::new(&Config::default().boards).unwrap())
+}
+
 fn no_credentials(
     vault: Vault,
     writer: Writer,
@@ -247,10 +266,13 @@ impl Scene {
         let data_models =
             DataModels::new(of_store, writer.clone(), of_registry, vault.clone(), counted);
         let data_models = Arc::new(data_models);
+        let boards = Arc::new(boards(&store, &writer, &registry, clock, &prometheus));
         let (waker, asked) = crate::wake::Wakes::new();
         let desk = Arc::new(desk);
         let (of_registry, of_desk) = (Arc::clone(&registry), Arc::clone(&desk));
-        let pipeline = Arc::new(Pipeline::new(writer.clone(), of_registry, of_desk, clock));
+        let pipeline = Pipeline::new(writer.clone(), of_registry, of_desk, clock);
+        let pipeline = Arc::new(pipeline.with_boards(Arc::clone(&boards)));
+        let of_scene = Arc::clone(&pipeline);
         let upgrades = upgrades::Parts {
             store: Arc::clone(&store),
             writer: writer.clone(),
@@ -294,6 +316,7 @@ impl Scene {
             desk,
             access,
             vault,
+            boards,
             data_models,
             keeper,
             holds,
@@ -319,7 +342,8 @@ impl Scene {
         });
         let app = router(state.clone());
         let peers = AtomicU32::new(1);
-        Self { state, app, wakes, asked, token: String::new(), peers, _folder: folder }
+        let (pipeline, token) = (of_scene, String::new());
+        Self { state, app, pipeline, wakes, asked, token, peers, _folder: folder }
     }
 
     /// A scene with a router, a board, a phone and a customer of the tenant `default`.

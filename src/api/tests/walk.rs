@@ -35,7 +35,11 @@ fn calls() -> Vec<Call> {
 
 /// The call with its blanks filled with what the tenant `default` has.
 fn spell(call: &Call) -> String {
-    let device = if call.path.contains("credentials") { BOARD } else { ROUTER };
+    let device = if ["credentials", "/board"].iter().any(|it| call.path.contains(it)) {
+        BOARD
+    } else {
+        ROUTER
+    };
     let device = device.replace('%', "%25");
     let mut path = call.path.clone();
     for (blank, value) in [
@@ -76,6 +80,8 @@ fn body(call: &Call) -> Option<Value> {
         ("PUT", "/api/v1/devices/{id}/wifi" | "/api/v1/customers/{id}/wifi") => {
             json!({ "wifi": [{ "band": "5GHz", "ssid": "x" }] })
         }
+        ("PUT", "/api/v1/devices/{id}/board-status") => json!({ "board_status": 1 }),
+        ("PUT", "/api/v1/devices/{id}/board") => json!({ "trouble": true }),
         ("PUT", "/api/v1/devices/{id}/group") => json!({ "group": "north" }),
         ("PUT", "/api/v1/groups/{group}/firmware") => json!({ "image": "fw.bin" }),
         ("POST", "/api/v1/rollouts") => json!({ "image": "fw.bin", "tag": "core" }),

@@ -1,14 +1,16 @@
 //! A store in memory: what delivery asks of one, and no more.
 
 use crate::store::{
-    AuditEntry, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow,
-    EquipmentRow, FirmwareStep, GroupFirmwareRow, HubMemory, ImageRow, Operation, OperationError,
-    Page, Position, ProvisionMark, ReadError, RolloutDevice, RolloutDevices, RolloutRow,
-    SteeringRows, Store, StoredEvent, TaskRow, Tasks, TokenRow, UploadRow, Uploads, Usage, Write,
+    AuditEntry, BoardRow, BoardStep, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter,
+    DeviceRow, EquipmentRow, FirmwareStep, GroupFirmwareRow, HubMemory, ImageRow, Operation,
+    OperationError, Page, Position, ProvisionMark, ReadError, RolloutDevice, RolloutDevices,
+    RolloutRow, SteeringRows, Store, StoredEvent, TaskRow, Tasks, TokenRow, UploadRow, Uploads,
+    Usage, Write,
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
 use model::{Command, CommandId, DeviceId, Redacted, Tenant};
+use soracom::Status;
 use std::sync::{Mutex, MutexGuard};
 
 #[derive(Default)]
@@ -314,6 +316,24 @@ impl Store for MemoryStore {
         _: Option<u64>,
         _: usize,
     ) -> Result<Vec<FirmwareStep>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn board(&self, _: &Tenant, _: &DeviceId) -> Result<Option<BoardRow>, ReadError> {
+        Ok(None)
+    }
+
+    async fn moving_boards(&self) -> Result<Vec<(Tenant, DeviceId, Status)>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn board_steps(
+        &self,
+        _: &Tenant,
+        _: &DeviceId,
+        _: Option<u64>,
+        _: usize,
+    ) -> Result<Vec<BoardStep>, ReadError> {
         Ok(Vec::new())
     }
 

@@ -2,14 +2,15 @@
 
 use super::*;
 use crate::store::{
-    AuditEntry, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, EquipmentRow,
-    FirmwareStep, GroupFirmwareRow, HubMemory, ImageRow, Page, Position, ProvisionMark, ReadError,
-    RolloutDevice, RolloutDevices, RolloutRow, SteeringRows, StoredEvent, TaskRow, Tasks, TokenRow,
-    UploadRow, Uploads, Usage,
+    AuditEntry, BoardRow, BoardStep, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow,
+    EquipmentRow, FirmwareStep, GroupFirmwareRow, HubMemory, ImageRow, Page, Position,
+    ProvisionMark, ReadError, RolloutDevice, RolloutDevices, RolloutRow, SteeringRows, StoredEvent,
+    TaskRow, Tasks, TokenRow, UploadRow, Uploads, Usage,
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
 use model::{Command, CommandId, DeviceId, EventType, Json, Redacted, Tenant};
+use soracom::Status;
 use std::collections::VecDeque;
 use std::sync::Mutex;
 use tokio::sync::Semaphore;
@@ -162,6 +163,24 @@ impl Store for Fake {
         _: Option<u64>,
         _: usize,
     ) -> Result<Vec<FirmwareStep>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn board(&self, _: &Tenant, _: &DeviceId) -> Result<Option<BoardRow>, ReadError> {
+        Ok(None)
+    }
+
+    async fn moving_boards(&self) -> Result<Vec<(Tenant, DeviceId, Status)>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn board_steps(
+        &self,
+        _: &Tenant,
+        _: &DeviceId,
+        _: Option<u64>,
+        _: usize,
+    ) -> Result<Vec<BoardStep>, ReadError> {
         Ok(Vec::new())
     }
 

@@ -319,6 +319,8 @@ pub enum QoS {
     /// At least once.
     #[default]
     AtLeastOnce,
+    /// Exactly once.
+    ExactlyOnce,
 }
 
 impl From<QoS> for u8 {
@@ -326,6 +328,7 @@ impl From<QoS> for u8 {
         match qos {
             QoS::AtMostOnce => 0,
             QoS::AtLeastOnce => 1,
+            QoS::ExactlyOnce => 2,
         }
     }
 }
@@ -337,7 +340,8 @@ impl TryFrom<u8> for QoS {
         match level {
             0 => Ok(Self::AtMostOnce),
             1 => Ok(Self::AtLeastOnce),
-            _ => Err("qos must be 0 or 1"),
+            2 => Ok(Self::ExactlyOnce),
+            _ => Err("qos must be 0, 1 or 2"),
         }
     }
 }

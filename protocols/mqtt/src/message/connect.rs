@@ -3,6 +3,7 @@
 use super::reader::Reader;
 use super::{QoS, Version};
 use crate::ProtocolError;
+use crate::property::{Place, Properties, Property};
 use std::fmt;
 
 /// A client asks to connect. Prints neither its names nor its password.
@@ -10,7 +11,7 @@ use std::fmt;
 pub struct Connect<'a> {
     /// Which protocol it speaks.
     pub version: Version,
-    /// Whether it wants nothing kept [3.1.2.4].
+    /// Whether it wants nothing kept [3.1.2.4]; in 5.0, nothing of before ("clean start").
     pub clean_session: bool,
     /// Longest silence it promises, in seconds; 0: none promised [3.1.2.10].
     pub keep_alive_s: u16,
@@ -22,6 +23,8 @@ pub struct Connect<'a> {
     pub username: Option<&'a str>,
     /// Password.
     pub password: Option<&'a [u8]>,
+    /// What 5.0 says beside it.
+    pub properties: Properties<'a>,
 }
 
 impl fmt::Debug for Connect<'_> {
@@ -48,6 +51,8 @@ pub struct Will<'a> {
     pub qos: QoS,
     /// Whether it asks to be kept.
     pub retain: bool,
+    /// What 5.0 says beside it.
+    pub properties: Properties<'a>,
 }
 
 /// The connect flags of figure 3.4.
@@ -63,19 +68,14 @@ pub(super) mod flag {
 
 /// Reads a CONNECT's body, all but its end.
 pub(super) fn decode<'a>(reader: &mut Reader<'a>) -> Result<Connect<'a>, ProtocolError> {
-    let name = reader.binary()?;
-    let version = match (name, reader.byte()?) {
-        (b"MQTT", 4) => Version::V3_1_1,
-        (b"MQIsdp", 3) => Version::V3_1,
-        (b"MQTT" | b"MQIsdp", _) => return Err(ProtocolError::UnsupportedVersion),
-        _ => return Err(ProtocolError::BadProtocolName),
-    };
+    let version = version(reader)?;
     let flags = reader.byte()?;
     let has = |flag: u8| flags & flag != 0;
     if has(flag::RESERVED) {
         return Err(ProtocolError::ReservedConnectFlag);
     }
-    if has(flag::PASSWORD) && !has(flag::USERNAME) {
+    // In 5.0 a password may stand alone [MQTT 5.0, 3.1.2.9].
+    if has(flag::PASSWORD) && !has(flag::USERNAME) && version != Version::V5 {
         return Err(ProtocolError::PasswordWithoutUser);
     }
     let will_qos = QoS::parse((flags >> flag::WILL_QOS_SHIFT) & 0b11)?;
@@ -84,18 +84,50 @@ pub(super) fn decode<'a>(reader: &mut Reader<'a>) -> Result<Connect<'a>, Protoco
         return Err(ProtocolError::WillContradicts);
     }
     let keep_alive_s = reader.number()?;
+    let properties = reader.properties(version, Place::Connect)?;
+    check_authentication(properties)?;
 
     // The payload's order is fixed [MQTT-3.1.3-1].
     let client_id = reader.string()?;
     let will = if has(flag::WILL) {
+        let properties = reader.properties(version, Place::Will)?;
         let topic = reader.string()?;
         let payload = reader.binary()?;
-        Some(Will { topic, payload, qos: will_qos, retain: will_retain })
+        Some(Will { topic, payload, qos: will_qos, retain: will_retain, properties })
     } else {
         None
     };
     let username = has(flag::USERNAME).then(|| reader.string()).transpose()?;
     let password = has(flag::PASSWORD).then(|| reader.binary()).transpose()?;
     let clean_session = has(flag::CLEAN_SESSION);
-    Ok(Connect { version, clean_session, keep_alive_s, client_id, will, username, password })
+    Ok(Connect {
+        version,
+        clean_session,
+        keep_alive_s,
+        client_id,
+        will,
+        username,
+        password,
+        properties,
+    })
+}
+
+/// Which protocol a CONNECT speaks, read before anything else in it.
+pub(super) fn version(reader: &mut Reader<'_>) -> Result<Version, ProtocolError> {
+    let name = reader.binary()?;
+    match (name, reader.byte()?) {
+        (b"MQTT", 5) => Ok(Version::V5),
+        (b"MQTT", 4) => Ok(Version::V3_1_1),
+        (b"MQIsdp", 3) => Ok(Version::V3_1),
+        (b"MQTT" | b"MQIsdp", _) => Err(ProtocolError::UnsupportedVersion),
+        _ => Err(ProtocolError::BadProtocolName),
+    }
+}
+
+/// Authentication data needs a method [MQTT 5.0, 3.1.2.11.10].
+fn check_authentication(properties: Properties<'_>) -> Result<(), ProtocolError> {
+    let has = |wanted: fn(&Property<'_>) -> bool| properties.iter().any(|it| wanted(&it));
+    let is_fine = !has(|it| matches!(it, Property::AuthenticationData(_)))
+        || has(|it| matches!(it, Property::AuthenticationMethod(_)));
+    if is_fine { Ok(()) } else { Err(ProtocolError::NoAuthenticationMethod) }
 }

@@ -1,6 +1,7 @@
 //! From CONNECT to CONNACK: the board says who it is, the driver says whether it may.
 
 use super::{Output, Reply, Session, State};
+use crate::Properties;
 use crate::acl::Acl;
 use crate::error::{CloseReason, ConnackCode, ProtocolError};
 use crate::message::{self, Connect, QoS, Version, Will};
@@ -89,7 +90,7 @@ pub(super) struct LastWill {
 
 impl From<&Will<'_>> for LastWill {
     fn from(will: &Will<'_>) -> Self {
-        let Will { topic, payload, qos, retain } = *will;
+        let Will { topic, payload, qos, retain, .. } = *will;
         Self { topic: topic.into(), payload: payload.into(), qos, retain }
     }
 }
@@ -188,14 +189,15 @@ impl Session {
 
     /// Writes CONNACK: the board may send.
     pub(super) fn welcome(&mut self, session_present: bool) {
-        message::connack(session_present, 0, &mut self.out);
+        message::connack(session_present, 0, Properties::EMPTY, self.version(), &mut self.out);
         self.state = State::ExpectPacket;
     }
 
     /// Its arrival could not be kept, so it has not arrived: nothing is said of its leaving.
     pub(super) fn turn_away(&mut self, now: Now) {
         self.peer = None;
-        message::connack(false, ConnackCode::ServerUnavailable as u8, &mut self.out);
+        let code = ConnackCode::ServerUnavailable as u8;
+        message::connack(false, code, Properties::EMPTY, Version::V3_1_1, &mut self.out);
         self.close(CloseReason::StoreFull, now);
     }
 
@@ -205,8 +207,8 @@ impl Session {
     }
 
     /// Writes a CONNACK that refuses [MQTT-3.2.2-4], [MQTT-3.2.2-5].
-    fn refusal(&mut self, code: ConnackCode) -> CloseReason {
-        message::connack(false, code as u8, &mut self.out);
+    pub(super) fn refusal(&mut self, code: ConnackCode) -> CloseReason {
+        message::connack(false, code as u8, Properties::EMPTY, Version::V3_1_1, &mut self.out);
         CloseReason::Refused(code)
     }
 }

@@ -1,8 +1,9 @@
 //! What the board is sent: commands, on disk as sent before the first byte leaves.
 
 use super::{Output, Reply, Session, State};
+use crate::Properties;
 use crate::error::{Refusal, Undeliverable};
-use crate::message::{self, PacketId, Publish, PublishDelivery, QoS};
+use crate::message::{self, PacketId, Publish, PublishDelivery, QoS, Version};
 use crate::topic::Topic;
 use bytes::Bytes;
 use model::{CommandChange, CommandId, CommandState, Fact};
@@ -53,8 +54,15 @@ impl Session {
         let asked = match delivery.qos {
             model::QoS::AtMostOnce => QoS::AtMostOnce,
             model::QoS::AtLeastOnce => QoS::AtLeastOnce,
+            model::QoS::ExactlyOnce => QoS::ExactlyOnce,
         };
-        let body_len = message::publish_len(delivery.topic, asked, delivery.payload.len());
+        let body_len = message::publish_len(
+            delivery.topic,
+            asked,
+            Properties::EMPTY,
+            delivery.payload.len(),
+            peer.version,
+        );
         if body_len > self.options.packet_len_max {
             return Err(Undeliverable::TooLong);
         }
@@ -101,8 +109,10 @@ impl Session {
             retain: false,
             topic: &topic,
             payload: &payload,
+            properties: Properties::EMPTY,
         };
-        message::publish(&publish, &mut self.out);
+        let version = self.peer.as_ref().map_or(Version::V3_1_1, |peer| peer.version);
+        message::publish(&publish, version, &mut self.out);
         if is_acknowledged {
             return;
         }

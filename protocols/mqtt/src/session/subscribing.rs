@@ -1,8 +1,9 @@
 //! What the board wants to be sent: subscriptions, cut to what it may read.
 
 use super::{Output, Session, State};
+use crate::Properties;
 use crate::error::{CloseReason, ProtocolError, Refusal};
-use crate::message::{self, PacketId, QoS, SUBACK_FAILURE, Version};
+use crate::message::{self, PacketId, QoS, SUBACK_FAILURE, SubscriptionOptions, Version};
 use crate::topic::{Filter, Topic};
 
 /// One filter the board is subscribed to.
@@ -24,11 +25,11 @@ impl Session {
     pub(super) fn subscribed(
         &mut self,
         packet_id: PacketId,
-        filters: &[(&str, QoS)],
+        filters: &[(&str, SubscriptionOptions)],
     ) -> Result<State, CloseReason> {
         let mut codes = Vec::with_capacity(filters.len());
         let mut refused = [None, None];
-        for &(text, qos) in filters {
+        for &(text, SubscriptionOptions { qos, .. }) in filters {
             let filter = Filter::parse(text, self.options.topic);
             let filter = filter.map_err(|_| ProtocolError::BadFilter)?;
             // QoS 2 towards boards is not offered: [MQTT-3.8.4-6] allows to grant less.
@@ -40,13 +41,13 @@ impl Session {
                     match self.version() {
                         // MQTT 3.1 has no word for it: granted in name, nothing is delivered.
                         Version::V3_1 => granted.level(),
-                        Version::V3_1_1 => SUBACK_FAILURE,
+                        Version::V3_1_1 | Version::V5 => SUBACK_FAILURE,
                     }
                 }
             });
         }
         self.subscriptions.shrink_to_fit();
-        message::suback(packet_id, &codes, &mut self.out);
+        message::suback(packet_id, &codes, Properties::EMPTY, self.version(), &mut self.out);
         // Once per packet: one packet can hold tens of thousands.
         self.outputs.extend(refused.into_iter().flatten().map(Output::Refused));
         self.outputs.push_back(Output::Subscribed);
@@ -83,7 +84,7 @@ impl Session {
             self.subscriptions.retain(|known| known.filter.as_str() != *text);
         }
         self.subscriptions.shrink_to_fit();
-        message::unsuback(packet_id, &mut self.out);
+        message::unsuback(packet_id, &[], Properties::EMPTY, self.version(), &mut self.out);
         Ok(State::ExpectPacket)
     }
 }

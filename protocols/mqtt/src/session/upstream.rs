@@ -2,7 +2,7 @@
 
 use super::{Output, Reply, Session, State};
 use crate::error::{CloseReason, ProtocolError};
-use crate::message::{self, PacketId, Publish, PublishDelivery};
+use crate::message::{self, Acknowledgement, PacketId, Publish, PublishDelivery};
 use crate::topic::Topic;
 use crate::translate::{self, Content};
 use model::{Fact, Now};
@@ -57,7 +57,7 @@ impl Session {
     fn repeated(&mut self, packet_id: PacketId) -> Result<bool, CloseReason> {
         if let Some(known) = self.unreleased.iter().find(|known| known.packet_id == packet_id) {
             if known.is_kept {
-                message::pubrec(packet_id, &mut self.out);
+                self.pubrec(packet_id);
             }
             return Ok(true);
         }
@@ -73,7 +73,12 @@ impl Session {
         for known in &mut self.unreleased {
             known.is_kept |= known.packet_id == packet_id;
         }
-        message::pubrec(packet_id, &mut self.out);
+        self.pubrec(packet_id);
+    }
+
+    fn pubrec(&mut self, packet_id: PacketId) {
+        let packet = Acknowledgement::success(packet_id);
+        message::pubrec(&packet, self.version(), &mut self.out);
     }
 
     /// Takes PUBREL: the packet identifier may be used anew. Answered even when unknown, so that a
@@ -83,7 +88,8 @@ impl Session {
         if self.unreleased.is_empty() {
             self.unreleased = Vec::new();
         }
-        message::pubcomp(packet_id, &mut self.out);
+        let packet = Acknowledgement::success(packet_id);
+        message::pubcomp(&packet, self.version(), &mut self.out);
         State::ExpectPacket
     }
 

@@ -2,7 +2,7 @@
 
 use crate::desk::{Desk, IMEI, connect, encoded};
 use mqtt::message::Packet;
-use mqtt::{CloseReason, ProtocolError};
+use mqtt::{CloseReason, Properties, ProtocolError};
 
 /// What a connected board sends, and why that is its end.
 const AFTER_CONNECT: &[(&[u8], ProtocolError)] = &[
@@ -119,7 +119,13 @@ fn each_fault_in_connect_ends_the_session_by_name() {
 fn a_will_to_no_topic_ends_the_session() {
     use mqtt::message::{Connect, QoS, Will};
     for topic in ["", "a/+", "#"] {
-        let will = Will { topic, payload: b"", qos: QoS::AtMostOnce, retain: false };
+        let will = Will {
+            topic,
+            payload: b"",
+            qos: QoS::AtMostOnce,
+            retain: false,
+            properties: Properties::EMPTY,
+        };
         let mut desk = Desk::new();
         desk.send(&Packet::Connect(Box::new(Connect { will: Some(will), ..connect(IMEI) })));
         assert_eq!(desk.closed, Some(CloseReason::Protocol(ProtocolError::BadTopic)), "{topic}");

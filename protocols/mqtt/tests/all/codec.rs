@@ -1,9 +1,9 @@
 //! The codec both ways: round trips, cuts, arbitrary bytes, and rumqttc as a second opinion.
 
-use crate::desk::{Desk, IMEI, connect, encoded, id};
+use crate::desk::{Desk, IMEI, ack, connect, encoded, id, subscribe, unsubscribe};
 use bytes::BytesMut;
 use mqtt::message::{self, Connect, Packet, Publish, PublishDelivery, QoS, Version, Will};
-use mqtt::{ProtocolError, frame};
+use mqtt::{Properties, ProtocolError, ReasonCode, frame};
 use proptest::prelude::*;
 use rumqttc::mqttbytes::v4;
 
@@ -18,7 +18,9 @@ fn decode(bytes: &[u8]) -> Result<Option<(Packet<'_>, usize)>, ProtocolError> {
 
 /// One of each, with every field that may be absent both ways.
 fn samples() -> Vec<Packet<'static>> {
-    let will = Will { topic: "w/t", payload: b"gone", qos: QoS::ExactlyOnce, retain: true };
+    let properties = Properties::EMPTY;
+    let will =
+        Will { topic: "w/t", payload: b"gone", qos: QoS::ExactlyOnce, retain: true, properties };
     let full = Connect { will: Some(will), ..connect(IMEI) };
     let bare = Connect {
         username: None,
@@ -29,31 +31,35 @@ fn samples() -> Vec<Packet<'static>> {
     };
     let old = Connect { version: Version::V3_1, ..connect("c") };
     let publish = |delivery, duplicate, retain| {
-        Packet::Publish(Publish { duplicate, delivery, retain, topic: "a/é", payload: b"\0\xFF" })
+        Packet::Publish(Publish {
+            duplicate,
+            delivery,
+            retain,
+            topic: "a/é",
+            payload: b"\0\xFF",
+            properties,
+        })
     };
     vec![
         Packet::Connect(Box::new(full)),
         Packet::Connect(Box::new(bare)),
         Packet::Connect(Box::new(old)),
-        Packet::Connack { session_present: true, code: 0 },
-        Packet::Connack { session_present: false, code: 5 },
+        Packet::Connack { session_present: true, code: 0, properties },
+        Packet::Connack { session_present: false, code: 5, properties },
         publish(PublishDelivery::AtMostOnce, false, true),
         publish(PublishDelivery::AtLeastOnce(id(1)), true, false),
         publish(PublishDelivery::ExactlyOnce(id(65_535)), false, false),
-        Packet::Puback(id(258)),
-        Packet::Pubrec(id(1)),
-        Packet::Pubrel(id(1)),
-        Packet::Pubcomp(id(1)),
-        Packet::Subscribe {
-            packet_id: id(10),
-            filters: vec![("a/b", QoS::AtLeastOnce), ("c/d", QoS::ExactlyOnce)],
-        },
-        Packet::Suback { packet_id: id(10), codes: vec![0, 2, 0x80] },
-        Packet::Unsubscribe { packet_id: id(10), filters: vec!["a/b", "c/d"] },
-        Packet::Unsuback(id(10)),
+        Packet::Puback(ack(258)),
+        Packet::Pubrec(ack(1)),
+        Packet::Pubrel(ack(1)),
+        Packet::Pubcomp(ack(1)),
+        subscribe(10, vec![("a/b", QoS::AtLeastOnce), ("c/d", QoS::ExactlyOnce)]),
+        Packet::Suback { packet_id: id(10), codes: &[0, 2, 0x80], properties },
+        unsubscribe(10, vec!["a/b", "c/d"]),
+        Packet::Unsuback { packet_id: id(10), codes: &[], properties },
         Packet::Pingreq,
         Packet::Pingresp,
-        Packet::Disconnect,
+        Packet::Disconnect { reason: ReasonCode::Success, properties },
     ]
 }
 
@@ -68,7 +74,7 @@ fn each_packet_round_trips_and_each_cut_waits() {
         // The same body announced shorter by any number of bytes is never read past its end.
         let body = &bytes[2..];
         for len in 0..body.len() {
-            let shorter = frame::Frame { head: bytes[0], body: &body[..len] };
+            let shorter = frame::Frame { head: bytes[0], body: &body[..len], is_overlong: false };
             if let Ok(read) = message::decode(shorter, Version::V3_1_1) {
                 assert!(encoded(&read).len() <= bytes.len(), "{packet:?} shortened to {len}");
             }
@@ -178,7 +184,7 @@ fn in_our_words(packet: &v4::Packet) -> String {
         v4::Packet::UnsubAck(it) => format!("unsuback {}", it.pkid),
         v4::Packet::PingReq => "pingreq".to_owned(),
         v4::Packet::PingResp => "pingresp".to_owned(),
-        v4::Packet::Disconnect => "disconnect".to_owned(),
+        v4::Packet::Disconnect { .. } => "disconnect".to_owned(),
     }
 }
 
@@ -191,7 +197,9 @@ fn in_words(packet: &Packet<'_>) -> String {
             let (id, clean) = (it.client_id, it.clean_session);
             format!("connect {id} {clean} {} {will:?} {username} {password:?}", it.keep_alive_s)
         }
-        Packet::Connack { session_present, code } => format!("connack {session_present} {code}"),
+        Packet::Connack { session_present, code, .. } => {
+            format!("connack {session_present} {code}")
+        }
         Packet::Publish(it) => {
             let (qos, packet_id) = match it.delivery {
                 PublishDelivery::AtMostOnce => (0, 0),
@@ -201,22 +209,23 @@ fn in_words(packet: &Packet<'_>) -> String {
             let (dup, retain, topic) = (it.duplicate, it.retain, it.topic);
             format!("publish {dup} {qos} {retain} {packet_id} {topic} {:?}", it.payload)
         }
-        Packet::Puback(it) => format!("puback {it}"),
-        Packet::Pubrec(it) => format!("pubrec {it}"),
-        Packet::Pubrel(it) => format!("pubrel {it}"),
-        Packet::Pubcomp(it) => format!("pubcomp {it}"),
-        Packet::Subscribe { packet_id, filters } => {
-            let filters: Vec<_> = filters.iter().map(|(it, qos)| (*it, qos.level())).collect();
+        Packet::Puback(it) => format!("puback {}", it.packet_id),
+        Packet::Pubrec(it) => format!("pubrec {}", it.packet_id),
+        Packet::Pubrel(it) => format!("pubrel {}", it.packet_id),
+        Packet::Pubcomp(it) => format!("pubcomp {}", it.packet_id),
+        Packet::Subscribe { packet_id, filters, .. } => {
+            let filters: Vec<_> = filters.iter().map(|(it, qos)| (*it, qos.qos.level())).collect();
             format!("subscribe {packet_id} {filters:?}")
         }
-        Packet::Suback { packet_id, codes } => format!("suback {packet_id} {codes:?}"),
-        Packet::Unsubscribe { packet_id, filters } => {
+        Packet::Suback { packet_id, codes, .. } => format!("suback {packet_id} {codes:?}"),
+        Packet::Unsubscribe { packet_id, filters, .. } => {
             format!("unsubscribe {packet_id} {filters:?}")
         }
-        Packet::Unsuback(it) => format!("unsuback {it}"),
+        Packet::Unsuback { packet_id, .. } => format!("unsuback {packet_id}"),
         Packet::Pingreq => "pingreq".to_owned(),
         Packet::Pingresp => "pingresp".to_owned(),
-        Packet::Disconnect => "disconnect".to_owned(),
+        Packet::Auth { .. } => "auth".to_owned(),
+        Packet::Disconnect { .. } => "disconnect".to_owned(),
     }
 }
 
@@ -257,12 +266,12 @@ proptest! {
     ) {
         let duplicate = flags.0 && delivery.qos() != QoS::AtMostOnce;
         let publish =
-            Publish { duplicate, delivery, retain: flags.1, topic: &topic, payload: &payload };
+            Publish { duplicate, delivery, retain: flags.1, topic: &topic, payload: &payload, properties: Properties::EMPTY };
         let packet = Packet::Publish(publish);
         let bytes = encoded(&packet);
         prop_assert_eq!(decode(&bytes), Ok(Some((packet.clone(), bytes.len()))));
         prop_assert_eq!(in_our_words(&theirs(&bytes).unwrap()), in_words(&packet));
-        let body_len = message::publish_len(&topic, delivery.qos(), payload.len());
+        let body_len = message::publish_len(&topic, delivery.qos(), Properties::EMPTY, payload.len(), Version::V3_1_1);
         prop_assert_eq!(frame::announced(&bytes, BODY_LEN_MAX), Ok(Some(bytes.len())));
         prop_assert!(bytes.ends_with(&payload) && bytes.len() > body_len);
     }
@@ -281,10 +290,11 @@ proptest! {
             keep_alive_s,
             client_id: &client_id,
             will: will.as_ref().map(|(topic, payload, qos, retain)| {
-                Will { topic, payload, qos: *qos, retain: *retain }
+                Will { topic, payload, qos: *qos, retain: *retain, properties: Properties::EMPTY }
             }),
             username: login.as_ref().map(|(username, _)| &**username),
             password: login.as_ref().and_then(|(_, word)| word.as_deref()).map(str::as_bytes),
+            properties: Properties::EMPTY,
         }));
         let bytes = encoded(&packet);
         prop_assert_eq!(decode(&bytes), Ok(Some((packet.clone(), bytes.len()))));
@@ -296,16 +306,9 @@ proptest! {
         filters in prop::collection::vec((text(), qos()), 1..20),
         number in 1..=u16::MAX,
     ) {
-        let packet_id = id(number);
         let both = [
-            Packet::Subscribe {
-                packet_id,
-                filters: filters.iter().map(|(filter, qos)| (&**filter, *qos)).collect(),
-            },
-            Packet::Unsubscribe {
-                packet_id,
-                filters: filters.iter().map(|(filter, _)| &**filter).collect(),
-            },
+            subscribe(number, filters.iter().map(|(filter, qos)| (&**filter, *qos)).collect()),
+            unsubscribe(number, filters.iter().map(|(filter, _)| &**filter).collect()),
         ];
         for packet in both {
             let bytes = encoded(&packet);

@@ -1,6 +1,6 @@
 //! Commands on their way to a board.
 
-use crate::desk::{Desk, IMEI, id};
+use crate::desk::{Desk, IMEI, ack, subscribe, unsubscribe};
 use bytes::Bytes;
 use model::{CommandId, Settlement};
 use mqtt::message::{Packet, QoS};
@@ -49,7 +49,7 @@ fn a_command_is_on_disk_before_it_leaves_and_delivered_when_acknowledged() {
     assert!(desk.written().is_empty());
     desk.commit();
     assert_eq!(desk.written(), on_the_wire(0x32, Some(1)));
-    desk.send(&Packet::Puback(id(1)));
+    desk.send(&Packet::Puback(ack(1)));
     assert_eq!(desk.happened(), ["c1 delivered"]);
     desk.commit();
     assert!(desk.written().is_empty());
@@ -88,7 +88,7 @@ fn what_is_not_acknowledged_goes_back_to_wait() {
     desk.session.settle_up_to(second, Settlement::Committed, desk.now);
     desk.facts.clear();
     desk.written();
-    desk.send(&Packet::Puback(id(2)));
+    desk.send(&Packet::Puback(ack(2)));
     desk.close(CloseReason::Lost);
     assert_eq!(desk.happened(), ["c2 delivered", "c1 queued", "c3 queued", "device.disconnected"]);
 }
@@ -119,7 +119,7 @@ fn what_cannot_be_recorded_as_sent_is_not_sent() {
 fn what_was_withdrawn_meanwhile_is_not_sent_and_frees_its_place() {
     let options = Options { inflight_max: 2, ..Options::default() };
     let mut desk = Desk::connected_with(options);
-    desk.send(&Packet::Subscribe { packet_id: id(1), filters: vec![("#", QoS::AtLeastOnce)] });
+    desk.send(&subscribe(1, vec![("#", QoS::AtLeastOnce)]));
     desk.written();
     for name in ["c1", "c2"] {
         deliver(&mut desk, name, model::QoS::AtLeastOnce).unwrap();
@@ -146,7 +146,7 @@ fn an_end_that_came_too_late_holds_nothing_up() {
     deliver(&mut desk, "c1", model::QoS::AtLeastOnce).unwrap();
     desk.commit();
     desk.written();
-    desk.send(&Packet::Puback(id(1)));
+    desk.send(&Packet::Puback(ack(1)));
     assert_eq!(desk.happened(), ["c1 delivered"]);
     desk.settle(Settlement::Overtaken);
     assert_eq!(desk.closed, None);
@@ -181,7 +181,7 @@ fn undeliverable_says_why() {
 #[test]
 fn a_wide_subscription_is_cut_to_what_may_be_read() {
     let mut desk = Desk::connected();
-    desk.send(&Packet::Subscribe { packet_id: id(1), filters: vec![("#", QoS::AtLeastOnce)] });
+    desk.send(&subscribe(1, vec![("#", QoS::AtLeastOnce)]));
     let refused = deliver_to(&mut desk, "c", "boards/999/down/x", model::QoS::AtLeastOnce);
     assert_eq!(refused, Err(Undeliverable::NotAllowed));
     deliver(&mut desk, "c", model::QoS::AtLeastOnce).unwrap();
@@ -191,7 +191,7 @@ fn a_wide_subscription_is_cut_to_what_may_be_read() {
 fn the_best_of_overlapping_subscriptions_counts() {
     let mut desk = Desk::connected();
     let filters = vec![("boards/+/down/led", QoS::AtLeastOnce), ("#", QoS::AtMostOnce)];
-    desk.send(&Packet::Subscribe { packet_id: id(1), filters });
+    desk.send(&subscribe(1, filters));
     desk.written();
     deliver(&mut desk, "c1", model::QoS::AtLeastOnce).unwrap();
     desk.commit();
@@ -202,7 +202,7 @@ fn the_best_of_overlapping_subscriptions_counts() {
 fn the_window_is_bounded_and_says_when_it_opens() {
     let options = Options { inflight_max: 2, ..Options::default() };
     let mut desk = Desk::connected_with(options);
-    desk.send(&Packet::Subscribe { packet_id: id(1), filters: vec![("#", QoS::AtLeastOnce)] });
+    desk.send(&subscribe(1, vec![("#", QoS::AtLeastOnce)]));
     deliver(&mut desk, "c1", model::QoS::AtLeastOnce).unwrap();
     deliver(&mut desk, "c2", model::QoS::AtLeastOnce).unwrap();
     let full = deliver(&mut desk, "c3", model::QoS::AtLeastOnce);
@@ -210,11 +210,11 @@ fn the_window_is_bounded_and_says_when_it_opens() {
     desk.commit();
     desk.written();
     assert_eq!(desk.ready, 0);
-    desk.send(&Packet::Puback(id(1)));
+    desk.send(&Packet::Puback(ack(1)));
     assert_eq!(desk.ready, 1);
     deliver(&mut desk, "c3", model::QoS::AtLeastOnce).unwrap();
     desk.commit();
-    desk.send(&Packet::Puback(id(2)));
+    desk.send(&Packet::Puback(ack(2)));
     assert_eq!(desk.ready, 1, "nobody was waiting");
 }
 
@@ -222,7 +222,7 @@ fn the_window_is_bounded_and_says_when_it_opens() {
 fn an_acknowledgement_of_nothing_is_counted() {
     let mut desk = Desk::subscribed(QoS::AtLeastOnce);
     deliver(&mut desk, "c1", model::QoS::AtLeastOnce).unwrap();
-    for packet in [Packet::Puback(id(1)), Packet::Pubrec(id(1)), Packet::Pubcomp(id(1))] {
+    for packet in [Packet::Puback(ack(1)), Packet::Pubrec(ack(1)), Packet::Pubcomp(ack(1))] {
         desk.send(&packet);
     }
     assert_eq!(desk.refusals, [Refusal::StrayAcknowledgement; 3]);
@@ -233,7 +233,7 @@ fn an_acknowledgement_of_nothing_is_counted() {
 fn unsubscribing_stops_delivery() {
     let mut desk = Desk::subscribed(QoS::AtLeastOnce);
     let filter = format!("boards/{IMEI}/down/#");
-    desk.send(&Packet::Unsubscribe { packet_id: id(2), filters: vec![&filter] });
+    desk.send(&unsubscribe(2, vec![&filter]));
     let refused = deliver(&mut desk, "c1", model::QoS::AtLeastOnce);
     assert_eq!(refused, Err(Undeliverable::NotSubscribed));
 }
@@ -250,7 +250,7 @@ fn packet_identifiers_go_round_and_skip_what_is_in_use() {
         let wire = desk.written();
         let packet_id = u16::from_be_bytes([wire[wire.len() - 4], wire[wire.len() - 3]]);
         assert!(packet_id > 1, "turn {turn} used {packet_id}");
-        desk.send(&Packet::Puback(id(packet_id)));
+        desk.send(&Packet::Puback(ack(packet_id)));
         desk.commit();
     }
 }

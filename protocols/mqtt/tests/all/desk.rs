@@ -2,8 +2,11 @@
 
 use jiff::Timestamp;
 use model::{CommandState, DeviceId, Fact, Monotonic, Now, Settlement, Tenant, Ticket};
-use mqtt::message::{Connect, Packet, PacketId, Publish, PublishDelivery, QoS, Version};
-use mqtt::{Acl, CloseReason, Grant, Introduction, Options, Output, Refusal, Session};
+use mqtt::message::{
+    Acknowledgement, Connect, Packet, PacketId, Publish, PublishDelivery, QoS, SubscriptionOptions,
+    Version,
+};
+use mqtt::{Acl, CloseReason, Grant, Introduction, Options, Output, Properties, Refusal, Session};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,7 +64,7 @@ impl Desk {
     pub(crate) fn subscribed(qos: QoS) -> Self {
         let mut desk = Self::connected();
         let filter = format!("boards/{IMEI}/down/#");
-        desk.send(&Packet::Subscribe { packet_id: id(1), filters: vec![(&filter, qos)] });
+        desk.send(&subscribe(1, vec![(&filter, qos)]));
         desk.written();
         desk
     }
@@ -168,6 +171,24 @@ pub(crate) fn id(number: u16) -> PacketId {
     PacketId::new(number).unwrap()
 }
 
+/// All is well with that publish.
+pub(crate) fn ack(number: u16) -> Acknowledgement<'static> {
+    Acknowledgement::success(id(number))
+}
+
+pub(crate) fn subscribe(number: u16, filters: Vec<(&str, QoS)>) -> Packet<'_> {
+    let filters = filters.into_iter();
+    Packet::Subscribe {
+        packet_id: id(number),
+        filters: filters.map(|(it, qos)| (it, SubscriptionOptions::new(qos))).collect(),
+        properties: Properties::EMPTY,
+    }
+}
+
+pub(crate) fn unsubscribe(number: u16, filters: Vec<&str>) -> Packet<'_> {
+    Packet::Unsubscribe { packet_id: id(number), filters, properties: Properties::EMPTY }
+}
+
 pub(crate) fn connect(client_id: &str) -> Connect<'_> {
     Connect {
         version: Version::V3_1_1,
@@ -177,6 +198,7 @@ pub(crate) fn connect(client_id: &str) -> Connect<'_> {
         will: None,
         username: Some("enrol"),
         password: Some(b"hunter2"),
+        properties: Properties::EMPTY,
     }
 }
 
@@ -185,11 +207,19 @@ pub(crate) fn publish<'a>(
     delivery: PublishDelivery,
     payload: &'a [u8],
 ) -> Packet<'a> {
-    Packet::Publish(Publish { duplicate: false, delivery, retain: false, topic, payload })
+    let properties = Properties::EMPTY;
+    Packet::Publish(Publish {
+        duplicate: false,
+        delivery,
+        retain: false,
+        topic,
+        payload,
+        properties,
+    })
 }
 
 pub(crate) fn encoded(packet: &Packet<'_>) -> Vec<u8> {
     let mut out = Vec::new();
-    packet.encode(&mut out);
+    packet.encode(Version::V3_1_1, &mut out);
     out
 }

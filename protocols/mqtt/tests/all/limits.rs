@@ -1,6 +1,6 @@
 //! Every bound, at it and one past it.
 
-use crate::desk::{Desk, IMEI, connect, encoded, id, publish};
+use crate::desk::{Desk, IMEI, connect, encoded, id, publish, subscribe};
 use bytes::Bytes;
 use model::{CommandId, Monotonic, Settlement};
 use mqtt::message::{Connect, Packet, PublishDelivery, QoS};
@@ -78,22 +78,19 @@ fn subscriptions_have_a_bound() {
     let mut desk = Desk::connected();
     let own: Vec<String> = (0..101).map(|n| format!("boards/{IMEI}/down/{n}")).collect();
     let filters = own.iter().map(|filter| (&**filter, QoS::AtMostOnce)).collect();
-    desk.send(&Packet::Subscribe { packet_id: id(1), filters });
+    desk.send(&subscribe(1, filters));
     let written = desk.written();
     assert_eq!(written[written.len() - 2..], [0, 0x80]);
     assert_eq!(desk.refusals, [Refusal::SubscriptionLimit]);
     // Again the same filter: in place of the old one, so there is room.
-    desk.send(&Packet::Subscribe { packet_id: id(2), filters: vec![(&own[7], QoS::AtLeastOnce)] });
+    desk.send(&subscribe(2, vec![(&own[7], QoS::AtLeastOnce)]));
     assert_eq!(desk.written(), [0x90, 3, 0, 2, 1]);
 }
 
 #[test]
 fn a_packet_full_of_filters_is_counted_once() {
     let mut desk = Desk::connected();
-    desk.send(&Packet::Subscribe {
-        packet_id: id(1),
-        filters: vec![("a", QoS::AtMostOnce); 50_000],
-    });
+    desk.send(&subscribe(1, vec![("a", QoS::AtMostOnce); 50_000]));
     assert_eq!(desk.refusals, [Refusal::Subscription]);
     assert_eq!(desk.written().len(), 4 + 2 + 50_000);
 }
@@ -149,7 +146,7 @@ fn reading_stops_while_the_board_does_not_read() {
 #[test]
 fn room_to_write_lets_deliveries_go_on() {
     let mut desk = Desk::connected_with(Options { output_bytes_max: 32, ..Options::default() });
-    desk.send(&Packet::Subscribe { packet_id: id(1), filters: vec![("#", QoS::AtLeastOnce)] });
+    desk.send(&subscribe(1, vec![("#", QoS::AtLeastOnce)]));
     desk.written();
     let topic = format!("boards/{IMEI}/down/x");
     let delivery = |name: &str| Delivery {

@@ -188,20 +188,22 @@ fn spoken(packet: &Packet<'_>) -> String {
             PublishDelivery::AtLeastOnce(id) => format!("PUBLISH 1:{id} {}", it.topic),
             PublishDelivery::ExactlyOnce(id) => format!("PUBLISH 2:{id} {}", it.topic),
         },
-        Packet::Puback(id) => format!("PUBACK {id}"),
-        Packet::Pubrec(id) => format!("PUBREC {id}"),
-        Packet::Pubrel(id) => format!("PUBREL {id}"),
-        Packet::Pubcomp(id) => format!("PUBCOMP {id}"),
+        Packet::Puback(it) => format!("PUBACK {}", it.packet_id),
+        Packet::Pubrec(it) => format!("PUBREC {}", it.packet_id),
+        Packet::Pubrel(it) => format!("PUBREL {}", it.packet_id),
+        Packet::Pubcomp(it) => format!("PUBCOMP {}", it.packet_id),
         Packet::Subscribe { filters, .. } => {
-            let filters = filters.iter().map(|(filter, qos)| format!("{filter}:{}", qos.level()));
+            let filters =
+                filters.iter().map(|(filter, qos)| format!("{filter}:{}", qos.qos.level()));
             format!("SUBSCRIBE {}", filters.collect::<Vec<_>>().join(" "))
         }
         Packet::Suback { codes, .. } => format!("SUBACK {codes:02X?}"),
         Packet::Unsubscribe { filters, .. } => format!("UNSUBSCRIBE {}", filters.join(" ")),
-        Packet::Unsuback(id) => format!("UNSUBACK {id}"),
+        Packet::Unsuback { packet_id, .. } => format!("UNSUBACK {packet_id}"),
         Packet::Pingreq => "PINGREQ".to_owned(),
         Packet::Pingresp => "PINGRESP".to_owned(),
-        Packet::Disconnect => "DISCONNECT".to_owned(),
+        Packet::Disconnect { .. } => "DISCONNECT".to_owned(),
+        Packet::Auth { .. } => "AUTH".to_owned(),
     }
 }
 

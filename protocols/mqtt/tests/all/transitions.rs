@@ -1,9 +1,9 @@
 //! One test for each arrow of the session's machine, but those of commands.
 
-use crate::desk::{Desk, IMEI, connect, encoded, grant, id, publish};
+use crate::desk::{Desk, IMEI, ack, connect, encoded, grant, id, publish, subscribe, unsubscribe};
 use model::{Fact, Settlement};
 use mqtt::message::{Connect, Packet, PublishDelivery, QoS, Version, Will};
-use mqtt::{CloseReason, ConnackCode, ProtocolError, Refusal};
+use mqtt::{CloseReason, ConnackCode, Properties, ProtocolError, Refusal};
 use std::time::Duration;
 
 fn data(desk: &Desk, index: usize) -> &str {
@@ -15,7 +15,13 @@ fn data(desk: &Desk, index: usize) -> &str {
 
 /// A board with a will, which the ACL allows or not.
 fn connect_with_will(desk: &mut Desk, topic: &str) {
-    let will = Will { topic, payload: b"gone", qos: QoS::AtLeastOnce, retain: false };
+    let will = Will {
+        topic,
+        payload: b"gone",
+        qos: QoS::AtLeastOnce,
+        retain: false,
+        properties: Properties::EMPTY,
+    };
     desk.send(&Packet::Connect(Box::new(Connect { will: Some(will), ..connect(IMEI) })));
     desk.grant();
 }
@@ -182,11 +188,11 @@ fn a_qos_2_publish_is_taken_once_until_released() {
     desk.send(&packet);
     assert_eq!(desk.written(), [0x50, 2, 0, 9], "known, so answered at once");
     assert!(desk.facts.is_empty());
-    desk.send(&Packet::Pubrel(id(9)));
+    desk.send(&Packet::Pubrel(ack(9)));
     assert_eq!(desk.written(), [0x70, 2, 0, 9]);
     desk.send(&packet);
     assert_eq!(desk.happened(), ["telemetry.received"], "released: a new message");
-    desk.send(&Packet::Pubrel(id(77)));
+    desk.send(&Packet::Pubrel(ack(77)));
     assert_eq!(desk.written(), [0x70, 2, 0, 77]);
 }
 
@@ -229,12 +235,12 @@ fn subscriptions_are_granted_cut_or_refused() {
         ("boards/999/down/#", QoS::AtLeastOnce),
         ("$SYS/#", QoS::AtMostOnce),
     ];
-    desk.send(&Packet::Subscribe { packet_id: id(5), filters });
+    desk.send(&subscribe(5, filters));
     assert_eq!(desk.written(), [0x90, 7, 0, 5, 1, 0, 1, 0x80, 0x80]);
     assert_eq!(desk.refusals, [Refusal::Subscription]);
     assert_eq!(desk.subscribed, 1);
 
-    desk.send(&Packet::Unsubscribe { packet_id: id(6), filters: vec!["#", "never"] });
+    desk.send(&unsubscribe(6, vec!["#", "never"]));
     assert_eq!(desk.written(), [0xB0, 2, 0, 6]);
 }
 
@@ -246,7 +252,7 @@ fn mqtt_3_1_is_refused_a_subscription_in_silence() {
     desk.grant();
     desk.commit();
     desk.written();
-    desk.send(&Packet::Subscribe { packet_id: id(1), filters: vec![("a", QoS::AtLeastOnce)] });
+    desk.send(&subscribe(1, vec![("a", QoS::AtLeastOnce)]));
     assert_eq!(desk.written(), [0x90, 3, 0, 1, 1]);
     assert_eq!(desk.refusals, [Refusal::Subscription]);
     let topic = mqtt::Topic::parse("a", mqtt::TopicLimits::default()).unwrap();
@@ -348,7 +354,13 @@ fn without_presence_the_welcome_is_immediate() {
 fn nothing_printed_says_who_or_what() {
     let mut desk = Desk::new();
     let number = "+254711000001";
-    let will = Will { topic: "customer_mngt", payload: b"x", qos: QoS::AtMostOnce, retain: false };
+    let will = Will {
+        topic: "customer_mngt",
+        payload: b"x",
+        qos: QoS::AtMostOnce,
+        retain: false,
+        properties: Properties::EMPTY,
+    };
     let packet =
         Connect { username: Some(number), client_id: number, will: Some(will), ..connect(number) };
     desk.send(&Packet::Connect(Box::new(packet.clone())));
