@@ -1,6 +1,7 @@
 //! Listeners: they own the sockets, and carry bytes and the time to the protocols.
 
 mod accept;
+pub mod beam;
 pub mod cwmp;
 pub mod http;
 mod http1;

@@ -3,19 +3,20 @@
 //! Facts are durable before they are known, and known before anything is decided from them. A
 //! device is answered only after the first step.
 
-use crate::boards::{Boards, Received, Sender, TRIES_MAX};
+use crate::boards::{self, Boards, Received, Sender, TRIES_MAX};
 use crate::clock::Clock;
 use crate::commands::{self, Desk};
 use crate::provisioner;
 use crate::registry::Registry;
 use crate::store::{Kept, Operation, OperationError, Room, WriteError, Writer};
+use crate::upgrades::Upgrades;
 use model::{
     Command, CommandChange, CommandState, DeviceFacts, DeviceId, Event, EventType, Fact, Json,
     Settlement, Tenant,
 };
 use serde::Serialize;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use tracing::{debug, error};
 
 /// The crossing. One for the daemon, shared by every listener.
@@ -25,6 +26,8 @@ pub struct Pipeline {
     registry: Arc<Registry>,
     desk: Arc<Desk>,
     boards: Option<Arc<Boards>>,
+    /// Who answers boards that ask for firmware; it works with this crossing, too.
+    upgrades: OnceLock<Weak<Upgrades>>,
     clock: Clock,
 }
 
@@ -50,13 +53,19 @@ impl Recorded {
 impl Pipeline {
     /// The crossing over these parts.
     pub fn new(writer: Writer, registry: Arc<Registry>, desk: Arc<Desk>, clock: Clock) -> Self {
-        Self { writer, registry, desk, boards: None, clock }
+        Self { writer, registry, desk, boards: None, upgrades: OnceLock::new(), clock }
     }
 
     /// The same, in which boards' messages move them on in their life.
     #[must_use]
     pub fn with_boards(self, boards: Arc<Boards>) -> Self {
         Self { boards: Some(boards), ..self }
+    }
+
+    /// Boards that ask for firmware are answered by `upgrades` from now on, and what they say that they
+    /// run is told to it. The first one stays.
+    pub fn set_upgrades(&self, upgrades: &Arc<Upgrades>) {
+        let _ = self.upgrades.set(Arc::downgrade(upgrades));
     }
 
     /// Makes facts durable, then known. `Committed` means: answer the device.
@@ -138,7 +147,14 @@ impl Pipeline {
     async fn events(&self, events: Vec<Event>) -> Settlement {
         let of_boards = self.boards.as_ref();
         match of_boards.filter(|it| events.iter().any(|event| it.concerns(event))) {
-            Some(boards) => self.of_boards(boards, events, None).await,
+            Some(boards) => {
+                let asking = events.iter().filter(|it| boards::awaits_answer(it));
+                let asking: Vec<Event> = asking.cloned().collect();
+                match self.of_boards(boards, events, None).await {
+                    Settlement::Committed => self.answer(boards, &asking).await,
+                    other => other,
+                }
+            }
             None => self
                 .keep(events, Vec::new())
                 .await
@@ -166,6 +182,7 @@ impl Pipeline {
             match self.keep(events, operations).await {
                 Ok(()) => {
                     boards.kept(&followed);
+                    self.heard(&followed.events).await;
                     return Settlement::Committed;
                 }
                 Err(WriteError::Refused(_)) => boards.count_conflict(),
@@ -173,6 +190,30 @@ impl Pipeline {
             }
         }
         Settlement::Refused
+    }
+
+    /// Answers boards that ask for firmware: a question is acknowledged once its answer is on disk, so
+    /// that a board which hears of neither asks again.
+    async fn answer(&self, boards: &Boards, asking: &[Event]) -> Settlement {
+        let Some(upgrades) = self.upgrades.get().and_then(Weak::upgrade) else {
+            return Settlement::Committed;
+        };
+        for question in asking.iter().filter_map(|event| boards.question(event)) {
+            if upgrades.reply(question).await.is_err() {
+                return Settlement::Refused;
+            }
+        }
+        Settlement::Committed
+    }
+
+    /// What boards say that they run may end an upgrade of theirs.
+    async fn heard(&self, events: &[Event]) {
+        let says = |it: &&Event| it.facts.as_ref().is_some_and(|it| it.software_version.is_some());
+        for event in events.iter().filter(says) {
+            if let Some(upgrades) = self.upgrades.get().and_then(Weak::upgrade) {
+                upgrades.heard(&event.tenant, &event.device).await;
+            }
+        }
     }
 
     /// Makes events durable together with `more`, then known.

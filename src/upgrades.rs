@@ -14,6 +14,7 @@ mod load;
 mod metrics;
 mod offer;
 mod orders;
+mod pull;
 mod slots;
 mod standing;
 mod step;
@@ -25,6 +26,7 @@ mod tests;
 pub use book::{Entry, Source};
 pub use load::LoadError;
 pub use orders::{Made, NewRollout, OrderFault};
+pub use pull::{Answer, Versions};
 
 use crate::clock::Clock;
 use crate::commands::Desk;

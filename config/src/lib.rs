@@ -7,6 +7,7 @@
 //! The doc comment of each key is its only documentation: `config/REFERENCE.md` is written from it,
 //! and `config/lastmile.toml` is compared with the defaults by a test.
 
+mod beam;
 mod boards;
 mod bounded;
 mod broker;
@@ -31,6 +32,7 @@ mod top;
 mod ussd;
 mod warn;
 
+pub use beam::Beam;
 pub use boards::{Boards, Imsi, InUseOn, ReadyOn, TimeZoneName, TopicName};
 pub use bounded::{Bounded, DAY, GIB, HOUR, KIB, MIB, MINUTE, Period, SECOND, Size, TIB};
 pub use broker::{Broker, ClientId, TopicPrefix};

@@ -175,6 +175,9 @@ impl Upgrades {
                 let registry = &upgrades.parts.registry;
                 let part = registry.part(&tenant, &filter, after.as_ref(), LOOKS, LOOKS);
                 for device in part.devices {
+                    if device.id.protocol() == Protocol::Ussd {
+                        continue;
+                    }
                     // What failed elsewhere was asked before, once for all.
                     let none = firmware::Record::default();
                     let trust = upgrades.options.trust;
@@ -345,8 +348,8 @@ pub(super) struct Head {
     pub(super) window: Option<Json>,
 }
 
-/// Whom a target names: devices that are told to download.
+/// Whom a target names: devices that are told to download, and boards, which ask.
 pub(super) fn filter(target: Target) -> Filter {
     let Target { model, tag, group, customer, q } = target;
-    Filter { protocol: Some(Protocol::Cwmp), tag, model, q, customer, group, standing: None }
+    Filter { protocol: None, tag, model, q, customer, group, standing: None }
 }

@@ -119,6 +119,7 @@ impl Scene {
 
     async fn put_image(&self, name: &str, version: &str) {
         let image = Image {
+            group: None,
             tenant: tenant(),
             name: ImageName::new(name).unwrap(),
             model: Some(Label::new("X").unwrap()),
