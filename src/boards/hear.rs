@@ -181,7 +181,8 @@ impl Observed<'_> {
         }
         let imsi = Redacted(Box::from(self.imsi));
         if !is_same {
-            heard.released = row.imsi.replace(imsi.clone()).or(heard.released.take());
+            let before = row.imsi.replace(imsi.clone());
+            heard.released = before.or_else(|| heard.released.take());
         }
         row.imsi_trusted = self.is_trusted;
         heard.bound = self.is_trusted.then_some(imsi);

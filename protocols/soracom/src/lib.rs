@@ -8,6 +8,8 @@
 //! Pure: no socket, no clock, no task, no file. Time is an argument. Never prints a number of a SIM
 //! or a modem. `SPEC.md` lists each clause with its function and its test.
 
+#![deny(clippy::wildcard_enum_match_arm)]
+
 pub mod auth;
 mod error;
 mod frame;

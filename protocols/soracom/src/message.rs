@@ -120,7 +120,10 @@ impl Message {
 fn from_text(text: &str) -> Result<Object, Unreadable> {
     let not_fields = |error| match error {
         Unreadable::Malformed | Unreadable::NotAnObject => Ok(Object::default()),
-        error => Err(error),
+        Unreadable::TooManyFields
+        | Unreadable::TooDeep
+        | Unreadable::RepeatedField
+        | Unreadable::WrongField(_) => Err(error),
     };
     if text.trim_start().starts_with('{') {
         return Object::parse(text.as_bytes()).or_else(not_fields);
