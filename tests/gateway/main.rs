@@ -32,6 +32,7 @@ mod router;
 mod tree;
 
 mod bad_input;
+mod beam;
 mod boards;
 mod brokers;
 mod certificates;
@@ -44,6 +45,7 @@ mod files;
 mod full_store;
 mod identity;
 mod kills;
+mod over_the_air;
 mod provisioning;
 mod recorded;
 mod refusals;
@@ -86,6 +88,8 @@ fn main() {
         sign_in::trials(),
         sinks::trials(),
         boards::trials(),
+        beam::trials(),
+        over_the_air::trials(),
         brokers::trials(),
         checks::trials(),
         tls::trials(),
