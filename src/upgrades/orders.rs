@@ -127,7 +127,7 @@ impl Upgrades {
         new.order.sha256 = image.sha256.to_string().into();
         new.order.check()?;
         let force = new.order.force;
-        if image.model.is_none() && !force {
+        if image.model.is_none() && image.group.is_none() && !force {
             return Err(OrderFault::Refused(Refusal::NamesNoModel));
         }
         let record = self.book.record(&new.tenant, &image.name, &new.order.sha256, None);

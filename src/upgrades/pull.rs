@@ -233,7 +233,12 @@ impl Upgrades {
             Some(_) => false,
         };
         if !is_offered && !entry.with(|it| it.may_offer(&device.id, now)) {
-            return self.told_of(entry, device).await;
+            let pause = entry.with(|it| it.attempt(&device.id).and_then(|(_, it)| it.not_before));
+            return match self.told_of(entry, device).await {
+                // When a wave begins nobody knows: a fleet that asked every minute would not help it.
+                Said::Waits { reason, .. } => Said::Waits { reason, until: pause },
+                said => said,
+            };
         }
         let Some(row) = self.image_with_bytes(entry).await else { return Said::Missing };
         if is_offered {
@@ -285,7 +290,7 @@ impl Upgrades {
         let command = pull_id(entry, &device.id, number);
         let to =
             Recipient { tenant: &device.tenant, device: &device.id, command: &command, called_at };
-        let url = self.parts.transfers.address_of(to, &row.image, self.options.download_time);
+        let url = self.parts.transfers.address_of(to, &row.image, self.options.board_grace);
         Said::Update(Answer::Update {
             group: device.group.clone(),
             version: entry.with(|it| it.order().version.clone()),

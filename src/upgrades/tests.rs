@@ -1,5 +1,7 @@
 //! Rollouts over a real store and desk, with devices that are played by hand.
 
+mod pull;
+
 use super::*;
 use crate::api::Mirror as _;
 use crate::commands::Desk;
