@@ -115,7 +115,7 @@ async fn who_asks_again_hears_the_same_until_the_try_is_over() {
 
 #[tokio::test]
 async fn a_board_that_comes_back_with_what_it_had_has_failed() {
-    let scene = Scene::of_boards(1, options()).await;
+    let scene = Scene::of_boards(2, options()).await;
     let made = scene.order_sketch(None).await;
     let ticket = scene.ticket(&scene.asks(0).await);
     scene.upgrades.fetching(&ticket).await;
@@ -133,12 +133,10 @@ async fn holds_windows_pauses_and_places_are_seen_at_the_question() {
     let scene = Scene::of_boards(3, UpgradeOptions { parallel_max: 1, ..options() }).await;
     let made = scene.order_sketch(None).await;
     assert!(matches!(scene.asks(0).await, Answer::Update { .. }));
-    let (why, again) = {
-        let answer = scene.asks(1).await;
-        let (why, again) = reason(&answer);
-        (why.to_owned(), again)
-    };
-    assert_eq!((&*why, again), ("as many devices fetch an image as may", Some(60)));
+    let answer = scene.asks(1).await;
+    let (why, again) = reason(&answer);
+    assert_eq!(why, "as many devices fetch an image as may");
+    assert!((50..=60).contains(&again.unwrap()), "{answer:?}");
     scene.upgrades.pause(&tenant(), &made.entry.id, "op").await.unwrap();
     assert_eq!(stage(&made, 0), (Stage::Waiting, 1), "what was not begun is taken back");
     let answer = scene.asks(0).await;
