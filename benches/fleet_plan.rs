@@ -159,7 +159,7 @@ fn plans(
         profiles: Arc::clone(&profiles),
         holds: Arc::default(),
         equipments: Arc::clone(&equipments),
-        upgrades,
+        upgrades: Arc::clone(&upgrades),
         wakes,
         clock,
     };
@@ -171,6 +171,7 @@ fn plans(
         profiles,
         provisioner: Arc::new(Provisioner::new(parts, vault, 5, counted)),
         equipments,
+        upgrades,
         clock,
     })
 }

@@ -27,6 +27,7 @@ use crate::credentials::Credentials;
 use crate::data_models::DataModels;
 use crate::deliver::{self, Replays};
 use crate::equipment::Equipments;
+use crate::exchange::Exchange;
 use crate::holds::{Holds, wake::Release};
 use crate::housekeeping::Housekeeping;
 use crate::lines::Lines;
@@ -107,6 +108,7 @@ struct Core {
     registry: Arc<Registry>,
     lines: Arc<Lines>,
     desk: Arc<Desk>,
+    exchange: Arc<Exchange>,
     pipeline: Arc<Pipeline>,
     boards: Arc<Boards>,
     credentials: Arc<Credentials>,
@@ -285,6 +287,7 @@ fn start_house(
         pipeline: Arc::clone(&core.pipeline),
         data_models: Arc::clone(&core.data_models),
         provisioner: Arc::clone(&core.provisioner),
+        exchange: Arc::clone(&core.exchange),
         writer: core.writer.clone(),
         metrics: core.metrics.clone(),
         clock: core.clock,

@@ -35,6 +35,7 @@ pub use egress::{Anywhere, EgressGuard};
 pub use feed::{Feed, FeedItem, FeedStart, Positions};
 pub use filter::{Filter, FilterError};
 pub use keeper::{Keeper, KeeperOptions};
+pub(crate) use lag::Lag;
 pub use metrics::Metrics;
 pub(crate) use mqtt::{
     Connection as MqttConnection, Fault as MqttFault, SignIn as MqttSignIn, reach_inside,

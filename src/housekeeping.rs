@@ -3,6 +3,7 @@
 use crate::clock::Clock;
 use crate::commands::Desk;
 use crate::data_models::DataModels;
+use crate::exchange::Exchange;
 use crate::metrics::Metrics;
 use crate::pipeline::{Pipeline, Recorded};
 use crate::provisioner::Provisioner;
@@ -36,6 +37,8 @@ pub struct Housekeeping {
     pub data_models: Arc<DataModels>,
     /// For what is remembered of profiles.
     pub provisioner: Arc<Provisioner>,
+    /// MQTT sessions, what waits for boards, retained messages.
+    pub exchange: Arc<Exchange>,
     /// For what is only seen.
     pub writer: Writer,
     /// What is counted.
@@ -58,12 +61,14 @@ impl Housekeeping {
             self.expire().await;
             self.desk.ring_due(self.clock.now().wall);
             self.notice_silence(&mut silent).await;
+            self.exchange.look(self.clock.now().wall).await;
             if count.is_multiple_of(WRITE_BEHIND_TICKS) {
                 self.write_behind().await;
                 let now = self.clock.now().wall;
                 self.data_models.write_behind(Some(now), now).await;
                 self.provisioner.write_behind().await;
                 self.provisioner.count();
+                self.exchange.sweep(now).await;
             }
             self.metrics.devices.set(i64::try_from(self.registry.len()).unwrap_or(i64::MAX));
             self.metrics.commands_open.set(i64::try_from(self.desk.len()).unwrap_or(i64::MAX));
@@ -71,6 +76,7 @@ impl Housekeeping {
         self.write_behind().await;
         self.data_models.write_behind(None, self.clock.now().wall).await;
         self.provisioner.write_behind().await;
+        self.exchange.write_behind().await;
     }
 
     async fn expire(&self) {

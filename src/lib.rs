@@ -19,6 +19,7 @@ pub mod data_models;
 pub mod deliver;
 pub mod egress;
 pub mod equipment;
+pub mod exchange;
 pub mod files;
 pub mod holds;
 pub mod household;

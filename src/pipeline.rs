@@ -6,6 +6,7 @@
 use crate::boards::{self, Boards, Received, Sender, TRIES_MAX};
 use crate::clock::Clock;
 use crate::commands::{self, Desk};
+use crate::exchange::Exchange;
 use crate::provisioner;
 use crate::registry::Registry;
 use crate::store::{Kept, Operation, OperationError, Room, WriteError, Writer};
@@ -25,6 +26,7 @@ pub struct Pipeline {
     writer: Writer,
     registry: Arc<Registry>,
     desk: Arc<Desk>,
+    exchange: Option<Arc<Exchange>>,
     boards: Option<Arc<Boards>>,
     /// Who answers boards that ask for firmware; it works with this crossing, too.
     upgrades: OnceLock<Weak<Upgrades>>,
@@ -53,7 +55,14 @@ impl Recorded {
 impl Pipeline {
     /// The crossing over these parts.
     pub fn new(writer: Writer, registry: Arc<Registry>, desk: Arc<Desk>, clock: Clock) -> Self {
-        Self { writer, registry, desk, boards: None, upgrades: OnceLock::new(), clock }
+        let upgrades = OnceLock::new();
+        Self { writer, registry, desk, exchange: None, boards: None, upgrades, clock }
+    }
+
+    /// The same, which hands on what was a message on MQTT to whoever subscribed to it.
+    #[must_use]
+    pub fn with_exchange(self, exchange: Arc<Exchange>) -> Self {
+        Self { exchange: Some(exchange), ..self }
     }
 
     /// The same, in which boards' messages move them on in their life.
@@ -72,6 +81,12 @@ impl Pipeline {
     ///
     /// Events share one settlement; each command's step has its own.
     pub async fn record(&self, facts: Vec<Fact>) -> Recorded {
+        self.record_with(facts, Vec::new()).await
+    }
+
+    /// As [`Pipeline::record`], with operations that must be true with the events or not at all. They
+    /// share the events' settlement.
+    pub async fn record_with(&self, facts: Vec<Fact>, operations: Vec<Operation>) -> Recorded {
         let count = facts.len();
         let mut events = Vec::with_capacity(count);
         let (mut changes, mut places) = (Vec::new(), Vec::new());
@@ -85,9 +100,10 @@ impl Pipeline {
             }
         }
         if changes.is_empty() {
-            return Recorded::Alike(self.events(events).await);
+            return Recorded::Alike(self.events(events, operations).await);
         }
-        let (events, changes) = tokio::join!(self.events(events), self.changes(changes));
+        let (events, changes) =
+            tokio::join!(self.events(events, operations), self.changes(changes));
         let mut each = vec![events; count];
         for (place, settlement) in places.into_iter().zip(changes) {
             each[place] = settlement;
@@ -98,7 +114,7 @@ impl Pipeline {
     /// Makes one fact durable together with what must be true with it, then known.
     pub async fn append(&self, event: Event, operations: Vec<Operation>) -> Result<(), WriteError> {
         let news = event.facts.is_some().then(|| event.clone());
-        self.writer.append(vec![event], operations).await?;
+        self.write(vec![event], operations).await?;
         news.iter().for_each(|event| self.registry.apply(event));
         Ok(())
     }
@@ -126,7 +142,7 @@ impl Pipeline {
             data: Json::of(&Data { said, address }),
             facts: None,
         };
-        self.events(vec![event]).await
+        self.events(vec![event], Vec::new()).await
     }
 
     /// Whether facts would be taken now; listeners ask before they accept work.
@@ -134,31 +150,53 @@ impl Pipeline {
         self.writer.room() == Room::Free
     }
 
+    /// Makes events durable, with what they are routed to.
+    async fn write(
+        &self,
+        mut events: Vec<Event>,
+        mut operations: Vec<Operation>,
+    ) -> Result<(), WriteError> {
+        let Some(exchange) = &self.exchange else {
+            return self.writer.append(events, operations).await;
+        };
+        let mut routed = exchange.route(&events);
+        events.extend(routed.take_events());
+        operations.extend(routed.take_operations());
+        let written = self.writer.append(events, operations).await;
+        match written {
+            Ok(()) => routed.committed(),
+            Err(_) => routed.refused(),
+        }
+        written
+    }
+
     /// Makes durable what a board sent by another way than its own connection, with all that follows
     /// from it. `Committed` means: answer whoever brought it.
     pub async fn board_message(&self, received: &Received) -> Settlement {
         let event = received.event(self.clock.now().wall);
         match &self.boards {
-            Some(boards) => self.of_boards(boards, vec![event], Some(&received.sender)).await,
-            None => self.events(vec![event]).await,
+            Some(boards) => {
+                self.of_boards(boards, vec![event], Vec::new(), Some(&received.sender)).await
+            }
+            None => self.events(vec![event], Vec::new()).await,
         }
     }
 
-    async fn events(&self, events: Vec<Event>) -> Settlement {
+    async fn events(&self, events: Vec<Event>, kept: Vec<Operation>) -> Settlement {
         let of_boards = self.boards.as_ref();
         match of_boards.filter(|it| events.iter().any(|event| it.concerns(event))) {
             Some(boards) => {
                 let asking = events.iter().filter(|it| boards::awaits_answer(it));
                 let asking: Vec<Event> = asking.cloned().collect();
-                match self.of_boards(boards, events, None).await {
+                match self.of_boards(boards, events, kept, None).await {
                     Settlement::Committed => self.answer(boards, &asking).await,
                     other => other,
                 }
             }
-            None => self
-                .keep(events, Vec::new())
-                .await
-                .map_or(Settlement::Refused, |()| Settlement::Committed),
+            None => {
+                let is_kept = self.keep(events, kept).await;
+                is_kept.map_or(Settlement::Refused, |()| Settlement::Committed)
+            }
         }
     }
 
@@ -168,6 +206,7 @@ impl Pipeline {
         &self,
         boards: &Boards,
         events: Vec<Event>,
+        kept: Vec<Operation>,
         sender: Option<&Sender>,
     ) -> Settlement {
         for _ in 0..TRIES_MAX {
@@ -178,7 +217,8 @@ impl Pipeline {
                     return Settlement::Refused;
                 }
             };
-            let (events, operations) = (followed.events.clone(), followed.operations.clone());
+            let (events, mut operations) = (followed.events.clone(), followed.operations.clone());
+            operations.extend(kept.iter().cloned());
             match self.keep(events, operations).await {
                 Ok(()) => {
                     boards.kept(&followed);
@@ -218,7 +258,7 @@ impl Pipeline {
 
     /// Makes events durable together with `more`, then known.
     async fn keep(&self, mut events: Vec<Event>, more: Vec<Operation>) -> Result<(), WriteError> {
-        if events.is_empty() {
+        if events.is_empty() && more.is_empty() {
             return Ok(());
         }
         // Whoever speaks exists: a device's first event makes its row. One session's events are of
@@ -241,7 +281,7 @@ impl Pipeline {
             events.iter().filter(|event| event.facts.is_some()).cloned().collect();
         let mut operations = self.resets(&events);
         operations.extend(more);
-        self.writer.append(events, operations.clone()).await?;
+        self.write(events, operations.clone()).await?;
         for event in &news {
             self.registry.apply(event);
         }

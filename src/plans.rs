@@ -6,7 +6,7 @@
 mod decided;
 mod fleet;
 
-pub use decided::DevicePlan;
+pub use decided::{DevicePlan, FirmwareObstacle, FirmwarePlan};
 pub use fleet::{Counts, FleetPlan, FleetRequest, Which};
 
 use crate::clock::Clock;
@@ -16,6 +16,7 @@ use crate::profiles::{Loaded, Profiles};
 use crate::provisioner::{self, DryRun, Provisioner};
 use crate::registry::{Device, Registry};
 use crate::store::{ReadError, Store};
+use crate::upgrades::Upgrades;
 use model::Now;
 use provisioning::Equipment;
 use std::sync::Arc;
@@ -37,6 +38,8 @@ pub struct PlansParts {
     pub provisioner: Arc<Provisioner>,
     /// What the business says of them. It is not asked.
     pub equipments: Arc<Equipments>,
+    /// Which firmware they would be given.
+    pub upgrades: Arc<Upgrades>,
     /// The time.
     pub clock: Clock,
 }
@@ -95,9 +98,10 @@ impl Plans {
         if let Some(named) = named {
             equipment = Some(Arc::new(naming(equipment.as_deref(), named, &device)));
         }
+        let upgrades = Arc::clone(&self.parts.upgrades);
         let (now, key) = (self.parts.clock.now().wall, *self.parts.provisioner.key());
         let decide = move || {
-            let planned = provisioner::plan(&DryRun {
+            let known = DryRun {
                 loaded: &loaded,
                 device: &device,
                 model: model.as_ref(),
@@ -105,8 +109,8 @@ impl Plans {
                 held: &held,
                 key: &key,
                 now,
-            });
-            DevicePlan::of(&device, &planned)
+            };
+            decided::decide(&known, &upgrades).view(&device)
         };
         spawn_blocking(decide).await.map_err(|error| ReadError::Failed(error.into()))
     }

@@ -9,6 +9,7 @@ mod equipment;
 mod error;
 mod firmware;
 mod metrics;
+mod mqtt;
 mod operation;
 mod provision;
 mod row;
@@ -27,6 +28,9 @@ pub use firmware::{
     FirmwareOperation, FirmwareStep, GroupFirmwareRow, RolloutDevice, RolloutDevices, RolloutRow,
 };
 pub use metrics::Metrics;
+pub use mqtt::{
+    MqttChange, MqttQueuedMark, MqttQueuedRow, MqttRetainedRow, MqttSessionRow, session_reader,
+};
 pub use operation::{Operation, OperationError};
 pub use provision::{ProvisionMark, ProvisionRow};
 pub use row::{
@@ -233,6 +237,34 @@ pub trait Store: Send + Sync + 'static {
     /// What groups should run.
     async fn group_firmware(&self) -> Result<Vec<GroupFirmwareRow>, ReadError>;
 
+    /// MQTT sessions behind that number, in the order of their numbers.
+    async fn mqtt_sessions(
+        &self,
+        after: u64,
+        rows_max: usize,
+    ) -> Result<Vec<MqttSessionRow>, ReadError>;
+
+    /// What is known of queued messages without reading them, in the order of (session, key).
+    async fn mqtt_queue_marks(
+        &self,
+        after: (u64, u64),
+        rows_max: usize,
+    ) -> Result<Vec<MqttQueuedMark>, ReadError>;
+
+    /// Queued messages of one session from that key on, in their order.
+    async fn mqtt_queue(
+        &self,
+        session: u64,
+        from: u64,
+        rows_max: usize,
+    ) -> Result<Vec<MqttQueuedRow>, ReadError>;
+
+    /// Retained messages, in the order of (tenant, topic).
+    async fn mqtt_retained(
+        &self,
+        after: Option<(Tenant, Box<str>)>,
+        rows_max: usize,
+    ) -> Result<Vec<MqttRetainedRow>, ReadError>;
     /// What is kept of a board.
     async fn board(
         &self,
@@ -256,8 +288,8 @@ pub trait Store: Send + Sync + 'static {
     async fn usage(&self) -> Result<Usage, ReadError>;
 
     /// Removes events up to `to` that were recorded before `older_than`, at most `rows_max`, oldest
-    /// first and none behind one that stays; returns how many. Sequences go on where they were,
-    /// even when no event is left.
+    /// first and none behind one that stays; returns how many. What was committed together may stay
+    /// until all of it may go. Sequences go on where they were, even when no event is left.
     async fn trim(
         &self,
         to: Position,

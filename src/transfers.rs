@@ -31,7 +31,7 @@ use crate::files::FileError;
 use crate::secrets::Vault;
 use crate::store::{ImageRow, Operation, ReadError, Store, Uploads, Writer};
 use cwmp::{FileAddress, SupportedFile};
-use firmware::{FileType, Image, ImageName, Pace, Purpose, Ticket, TicketError, TicketKey};
+use firmware::{FileType, Image, ImageName, Pace, Purpose, Sha256, Ticket, TicketError, TicketKey};
 use jiff::{SignedDuration, Timestamp};
 use model::{CommandId, DeviceId, Redacted, Tenant};
 use parking_lot::RwLock;
@@ -328,9 +328,15 @@ impl Transfers {
         self.catalogue.read().get(&(tenant.clone(), name.clone())).cloned()
     }
 
-    /// The image of the catalogue that brings devices of a model to a version: the newest, where there
-    /// are several.
-    pub fn image_for(&self, tenant: &Tenant, model: &str, version: &str) -> Option<Arc<ImageRow>> {
+    /// The image of the catalogue that brings devices of a model to a version. Where there are several
+    /// it is the one of that content, where there is one, and else the newest.
+    pub fn image_for(
+        &self,
+        tenant: &Tenant,
+        model: &str,
+        version: &str,
+        sha256: Option<Sha256>,
+    ) -> Option<Arc<ImageRow>> {
         let catalogue = self.catalogue.read();
         let is = |label: &Option<firmware::Label>, text: &str| {
             label.as_ref().is_some_and(|it| it.as_str().trim() == text.trim())
@@ -339,7 +345,8 @@ impl Transfers {
             |row: &Arc<ImageRow>| is(&row.image.model, model) && is(&row.image.version, version);
         let of_tenant = catalogue.iter().filter(|((owner, _), _)| owner == tenant);
         let fitting = of_tenant.map(|(_, row)| row).filter(|row| fits(row));
-        fitting.max_by_key(|row| row.image.created_at).cloned()
+        let is_it = |row: &Arc<ImageRow>| sha256 == Some(row.image.sha256);
+        fitting.max_by_key(|row| (is_it(row), row.image.created_at)).cloned()
     }
 
     /// The image of a group that has a version: the newest, where there are several.

@@ -27,6 +27,7 @@ pub use book::{Entry, Source};
 pub use load::LoadError;
 pub use orders::{Made, NewRollout, OrderFault};
 pub use pull::{Answer, Versions};
+pub use standing::Foresight;
 
 use crate::clock::Clock;
 use crate::commands::Desk;

@@ -42,7 +42,7 @@ pub use cwmp::{ClientCertificates, ConnectionRequest, Credential, Cwmp, Discover
 pub use fault::{Cause, Fault, Faults, Warning};
 pub use files::{Files, Firmware};
 pub use http::{Backend, BackendKind, Operator, Public, Tls};
-pub use mqtt::Mqtt;
+pub use mqtt::{Mqtt, QueueFull};
 pub use provisioning::Provisioning;
 pub use public_key::PublicKeyText;
 pub use quirk::{Quirk, QuirkFlag, Said};

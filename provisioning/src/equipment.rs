@@ -172,7 +172,7 @@ pub struct Firmware {
     /// What it hashes to, in hexadecimal: it must be that of the catalogue's image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
-    /// Its length in bytes.
+    /// Its length in bytes: that of the catalogue's image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
 }

@@ -10,7 +10,7 @@ impl Wanted {
     /// only read does not count. Never 0.
     #[must_use]
     pub fn fingerprint(&self, key: &[u8; 32]) -> u64 {
-        let mut hash = Hash(Hmac::new_from_slice(key).expect("HMAC takes keys of any length"));
+        let mut hash = Hash::new(key);
         hash.parameters(&self.parameters);
         for it in &self.objects {
             hash.text(it.table.as_str());
@@ -30,9 +30,21 @@ impl Wanted {
     }
 }
 
+/// A number for one value at one path, made with a key as the fingerprint is: who has it cannot try
+/// passphrases on it. `path` is whole, without wildcards.
+pub(crate) fn hash_of(key: &[u8; 32], path: &str, kind: &ValueKind, value: &str) -> u64 {
+    let mut hash = Hash::new(key);
+    hash.value(path, kind, value);
+    hash.finish()
+}
+
 struct Hash(Hmac<Sha256>);
 
 impl Hash {
+    fn new(key: &[u8; 32]) -> Self {
+        Self(Hmac::new_from_slice(key).expect("HMAC takes keys of any length"))
+    }
+
     fn count(&mut self, count: usize) {
         self.0.update(&(count as u64).to_be_bytes());
     }
@@ -46,15 +58,19 @@ impl Hash {
     fn parameters(&mut self, all: &[WantedParameter]) {
         self.count(all.len());
         for it in all {
-            self.text(it.path.as_str());
-            self.text(match &it.kind {
-                ValueKind::AsTheDevice => "",
-                ValueKind::Typed(xsd_type) => xsd_type,
-                // They are sent alike.
-                ValueKind::Host | ValueKind::HostOrEmpty => "string",
-            });
-            self.text(it.value.expose());
+            self.value(it.path.as_str(), &it.kind, it.value.expose());
         }
+    }
+
+    fn value(&mut self, path: &str, kind: &ValueKind, value: &str) {
+        self.text(path);
+        self.text(match kind {
+            ValueKind::AsTheDevice => "",
+            ValueKind::Typed(xsd_type) => xsd_type,
+            // They are sent alike.
+            ValueKind::Host | ValueKind::HostOrEmpty => "string",
+        });
+        self.text(value);
     }
 
     fn finish(self) -> u64 {
@@ -129,5 +145,22 @@ mod tests {
             assert_eq!(of(change), same);
         }
         assert_ne!(Wanted::default().fingerprint(&key), 0);
+    }
+
+    #[test]
+    fn a_value_has_a_number_of_its_own_at_each_path() {
+        let key = [7; 32];
+        let kind = ValueKind::AsTheDevice;
+        let same = hash_of(&key, "Device.A", &kind, "x");
+        assert_eq!(hash_of(&key, "Device.A", &kind, "x"), same);
+        for other in [
+            hash_of(&[8; 32], "Device.A", &kind, "x"),
+            hash_of(&key, "Device.B", &kind, "x"),
+            hash_of(&key, "Device.A", &kind, "y"),
+            hash_of(&key, "Device.A", &ValueKind::Typed("int".into()), "x"),
+            hash_of(&key, "Device.", &kind, "Ax"),
+        ] {
+            assert_ne!(other, same);
+        }
     }
 }

@@ -43,6 +43,13 @@ pub struct Held {
     /// What was set towards what is wanted now and is not settled yet, in the order of paths.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub told: Vec<Told>,
+    /// Numbers for values that it holds and that a change of something else must not send again: those
+    /// whose changes by others are only reported, and those that it does not tell. In the order of
+    /// paths.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hashes: Vec<Hashed>,
+    /// Whether it was made from what the business says.
+    pub has_values: bool,
     /// Paths that were never as wanted though `applied` says that all is: something stands in their
     /// way. In the order of paths.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -170,6 +177,15 @@ pub struct Told {
     pub is_read: bool,
 }
 
+/// A value that a parameter was given or found with, by a keyed number that says nothing of it.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Hashed {
+    /// The parameter's path.
+    pub path: Box<str>,
+    /// The number.
+    pub hash: u64,
+}
+
 /// An object on its way into a table.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Adding {
@@ -223,6 +239,23 @@ impl Held {
     pub(crate) fn told(&self, path: &str) -> Option<&Told> {
         let place = self.told.binary_search_by(|it| (*it.path).cmp(path)).ok()?;
         self.told.get(place)
+    }
+
+    pub(crate) fn hash(&self, path: &str) -> Option<u64> {
+        let place = self.hashes.binary_search_by(|it| (*it.path).cmp(path)).ok()?;
+        Some(self.hashes[place].hash)
+    }
+
+    /// Another value may be there from now on.
+    fn forget_hash(&mut self, path: &str) {
+        if let Ok(place) = self.hashes.binary_search_by(|it| (*it.path).cmp(path)) {
+            self.hashes.remove(place);
+        }
+    }
+
+    /// What is there from now on is another object.
+    fn forget_hashes_below(&mut self, instance: &str) {
+        self.hashes.retain(|it| !it.path.starts_with(instance));
     }
 
     pub(crate) fn owes(&self, path: &str) -> bool {

@@ -24,7 +24,9 @@ mod wanted;
 mod window;
 
 pub use equipment::Equipment;
-pub use held::{Adding, Held, Refreshed, Refusal, Standing, StepOutcome, StepRefusal, Told};
+pub use held::{
+    Adding, Hashed, Held, Refreshed, Refusal, Standing, StepOutcome, StepRefusal, Told,
+};
 pub use pattern::{Expansion, Pattern, PatternError, Segment};
 pub use plan::{
     Blocked, Change, ChangeView, Circumstances, LearnView, Measured, ObjectView, Obstacle, Plan,

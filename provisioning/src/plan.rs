@@ -18,6 +18,7 @@ pub(crate) use parameter::TIMES_MAX;
 pub use view::{ChangeView, LearnView, ObjectView, PlanView};
 
 use super::Rule;
+use super::held::Hashed;
 use jiff::Timestamp;
 use model::{CommandKind, Redacted};
 
@@ -41,6 +42,9 @@ pub struct Circumstances<'a> {
     pub writes_read_only: bool,
     /// [`super::Wanted::fingerprint`] of what is wanted.
     pub fingerprint: u64,
+    /// What numbers for single values are made with, so that they say nothing of them. Without it
+    /// none are remembered, and any change of what is wanted sends again what cannot be read back.
+    pub key: Option<Redacted<&'a [u8; 32]>>,
     /// A number of the device's own, the same for ever: it spreads the retries of a fleet.
     pub seed: u64,
 }
@@ -64,6 +68,10 @@ pub struct Plan {
     pub due_at: Option<Timestamp>,
     /// Objects that are only known by what [`super::Adding`] remembers.
     pub(crate) unconfirmed: Vec<Box<str>>,
+    /// Values that the device holds and that are not remembered yet.
+    pub(crate) hashes: Vec<Hashed>,
+    /// [`super::Wanted::lacks_values`].
+    pub(crate) lacks_values: bool,
 }
 
 impl Plan {

@@ -1,6 +1,7 @@
 //! What one device should be: profiles and values together, with nothing left to compute.
 
 use super::{Pattern, Revision, Window};
+use firmware::Sha256;
 use model::{AliasKind, Redacted};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -12,6 +13,9 @@ pub struct Wanted {
     pub profiles: Vec<Box<str>>,
     /// Names these profiles as they stand.
     pub revision: Revision,
+    /// Whether the business has not said its values: what depends on them is not here, and may be
+    /// wanted all the same.
+    pub lacks_values: bool,
     /// Parameters to hold: each pattern once. Low layers stand first, and in each layer wildcards
     /// before literals: where two stand for one path of a device, the later goes.
     pub parameters: Vec<WantedParameter>,
@@ -165,12 +169,16 @@ pub struct WantedAlias {
 }
 
 /// The firmware that a device should run.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct WantedFirmware {
     /// The version, as the device reports it.
     pub version: Box<str>,
     /// The image of the catalogue; found by model and version when absent.
     pub image: Option<Box<str>>,
+    /// What the image must hash to; any content where nobody said.
+    pub sha256: Option<Sha256>,
+    /// Its length in bytes; any where nobody said.
+    pub size: Option<u64>,
     /// When it may begin; `None`: at any time. The end of the current window or, outside one, the
     /// beginning of the next, is for who schedules it to ask.
     pub window: Option<Window>,
@@ -179,6 +187,18 @@ pub struct WantedFirmware {
 }
 
 impl Wanted {
+    /// Whether a parameter of the device may be one that is held.
+    pub(crate) fn speaks_of(&self, path: &str) -> bool {
+        let is_in = |table: &Pattern| {
+            let names = table.segments().count();
+            let above =
+                path.match_indices('.').nth(names.saturating_sub(1)).map(|(dot, _)| &path[..=dot]);
+            above.is_some_and(|above| table.matches(above))
+        };
+        self.parameters.iter().any(|it| it.path.matches(path))
+            || self.objects.iter().any(|it| is_in(&it.table))
+    }
+
     /// Whether the paths of a rule are not verified.
     #[must_use]
     pub fn is_guess(&self, rule: &Rule) -> bool {

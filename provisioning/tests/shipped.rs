@@ -236,10 +236,7 @@ fn without_equipment_only_what_is_the_same_for_all_is_held() {
     assert_said(
         &wanted,
         "
-        Device.NAT.X_TP_UPnPCfg.Enable = 0
         Device.X_TP_AlgCfg.SipAlg = 0
-        Device.X_TP_Services.VoiceService.1.VoiceProfile.1.RTP.DSCPMark = 46
-        Device.X_TP_Services.VoiceService.1.VoiceProfile.1.SIP.DSCPMark = 46
         ",
     );
     let (_, wanted) = layers(&facts("403F8C", "Device2", "Deco M4"), TR181, None);

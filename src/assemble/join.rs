@@ -9,6 +9,7 @@ use crate::commands::Desk;
 use crate::credentials::Credentials;
 use crate::data_models::{self, DataModels};
 use crate::equipment::{self, Equipments, HttpCarrier, HubOptions};
+use crate::exchange::{self, Exchange, ExchangeOptions, ExchangeParts, QueueFull};
 use crate::holds::{self, Holds};
 use crate::lines::Lines;
 use crate::metrics::Metrics;
@@ -51,8 +52,9 @@ pub(super) fn join(
     let counted = holds::Metrics::new(ground.metrics.registry())?;
     let holds = Arc::new(Holds::new(changes_max, counted));
     let desk = ground.desk(&lines, &holds, wake);
+    let exchange = ground.exchange(settings, &lines)?;
     let boards = ground.boards(settings)?;
-    let pipeline = ground.pipeline(&desk, &boards);
+    let pipeline = ground.pipeline(&desk, &exchange, &boards);
     let access = Access::new(ground.vault.clone(), config.roles.clone());
     let data_models = ground.data_models()?;
     let (tasks, equipments) = ground.business(settings)?;
@@ -74,7 +76,7 @@ pub(super) fn join(
             clock: ground.clock,
         },
     )?;
-    let plans = ground.plans((&data_models, &profiles), &provisioner, &equipments);
+    let plans = ground.plans((&data_models, &profiles), (&provisioner, &upgrades), &equipments);
     let credentials = ground.credentials(settings, first);
     let Ground { clock, vault, metrics, store, writer, registry } = ground;
     Ok(Core {
@@ -86,6 +88,7 @@ pub(super) fn join(
         registry,
         lines,
         desk,
+        exchange,
         pipeline,
         boards,
         credentials,
@@ -117,9 +120,30 @@ impl Ground {
         Arc::new(desk.with_holds(Arc::clone(holds)))
     }
 
-    fn pipeline(&self, desk: &Arc<Desk>, boards: &Arc<Boards>) -> Arc<Pipeline> {
+    fn exchange(
+        &self,
+        settings: &Settings,
+        lines: &Arc<Lines>,
+    ) -> Result<Arc<Exchange>, StartError> {
+        let parts = ExchangeParts {
+            store: Arc::clone(&self.store),
+            writer: self.writer.clone(),
+            lines: Arc::clone(lines),
+            clock: self.clock,
+            metrics: exchange::Metrics::new(self.metrics.registry())?,
+        };
+        Ok(Exchange::new(parts, exchange_options(&settings.config.mqtt)))
+    }
+
+    fn pipeline(
+        &self,
+        desk: &Arc<Desk>,
+        exchange: &Arc<Exchange>,
+        boards: &Arc<Boards>,
+    ) -> Arc<Pipeline> {
         let (registry, desk) = (Arc::clone(&self.registry), Arc::clone(desk));
         let pipeline = Pipeline::new(self.writer.clone(), registry, desk, self.clock);
+        let pipeline = pipeline.with_exchange(Arc::clone(exchange));
         Arc::new(pipeline.with_boards(Arc::clone(boards)))
     }
 
@@ -225,7 +249,7 @@ impl Ground {
     fn plans(
         &self,
         (data_models, profiles): (&Arc<DataModels>, &Arc<Profiles>),
-        provisioner: &Arc<Provisioner>,
+        (provisioner, upgrades): (&Arc<Provisioner>, &Arc<Upgrades>),
         equipments: &Arc<Equipments>,
     ) -> Arc<Plans> {
         Plans::new(PlansParts {
@@ -235,8 +259,29 @@ impl Ground {
             profiles: Arc::clone(profiles),
             provisioner: Arc::clone(provisioner),
             equipments: Arc::clone(equipments),
+            upgrades: Arc::clone(upgrades),
             clock: self.clock,
         })
+    }
+}
+
+/// What an operator set of MQTT's sessions, queues and retained messages.
+fn exchange_options(mqtt: &config::Mqtt) -> ExchangeOptions {
+    ExchangeOptions {
+        session_expiry_max: mqtt.session_expiry_max.get(),
+        sessions_max: mqtt.sessions_max.as_usize(),
+        queue_messages_max: mqtt.queue_messages_max.as_usize(),
+        queue_bytes_max: mqtt.queue_bytes_max.get(),
+        queue_full: match mqtt.queue_full {
+            config::QueueFull::DropOldest => QueueFull::DropOldest,
+            config::QueueFull::RefuseNewest => QueueFull::RefuseNewest,
+        },
+        queue_age_max: mqtt.queue_age_max.get(),
+        retained_messages_max: mqtt.retained_messages_max.as_usize(),
+        retained_bytes_max: mqtt.retained_bytes_max.get(),
+        retained_message_max: mqtt.retained_message_max.get(),
+        program_session_lag_max: mqtt.program_session_max_lag.get(),
+        shared_groups_max: mqtt.shared_groups_max.as_usize(),
     }
 }
 

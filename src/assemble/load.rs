@@ -18,6 +18,7 @@ pub(super) async fn rebuild(core: &Core) -> Result<SteeringRows, StartError> {
     core.credentials.load(core.store.credentials().await?);
     core.access.load(core.store.tokens().await?);
     core.desk.load().await?;
+    core.exchange.load().await?;
     core.boards.load().await?;
     core.transfers.load().await?;
     let steering = core.store.steering().await?;

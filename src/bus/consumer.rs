@@ -5,7 +5,7 @@
 //! subscriber that goes away with messages unacknowledged. None of that gets past here.
 
 use model::Redacted;
-use mqtt::message::{Connect, Packet, Version, decode};
+use mqtt::message::{Connect, Packet, Version, decode, version_of};
 use mqtt::{ConnackCode, ProtocolError, frame};
 use sha2::{Digest as _, Sha256};
 
@@ -103,8 +103,11 @@ pub(super) fn welcome(
     }
     let found = frame::decode(bytes, PACKET_MAX).map_err(|_| Objection::Malformed)?;
     let Some((frame, used)) = found else { return Ok(None) };
+    // Told in its own words even where the rest of it cannot be read.
+    let speaks = version_of(frame);
     let packet = decode(frame, Version::V3_1_1).map_err(|error| match error {
         ProtocolError::UnsupportedVersion => Objection::Version,
+        _ if speaks.is_some_and(|version| version != Version::V3_1_1) => Objection::Version,
         _ => Objection::Malformed,
     })?;
     let Packet::Connect(connect) = packet else { return Err(Objection::Malformed) };

@@ -147,7 +147,7 @@ impl Front {
                     sleep(WRONG_PASSWORD).await;
                 }
                 if let Some(code) = objection.connack() {
-                    to_consumer.write_all(&[0x20, 2, 0, code as u8]).await?;
+                    to_consumer.write_all(&[0x20, 2, 0, code.return_code()]).await?;
                 }
                 return Err(End::Objection(objection));
             }

@@ -1,6 +1,6 @@
 //! Plans as tables for a terminal.
 
-use crate::plans::{Counts, DevicePlan, FleetPlan};
+use crate::plans::{Counts, DevicePlan, FirmwarePlan, FleetPlan};
 use provisioning::{ChangeView, Rule, Why};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,7 +10,8 @@ const VALUE_MAX: usize = 48;
 
 /// Whether a plan would change anything on its device.
 pub(super) fn changes_any(plan: &DevicePlan) -> bool {
-    !plan.plan.changes.is_empty() || !plan.plan.objects.is_empty()
+    let is_upgraded = plan.firmware.as_ref().is_some_and(FirmwarePlan::is_due);
+    !plan.plan.changes.is_empty() || !plan.plan.objects.is_empty() || is_upgraded
 }
 
 /// One device's.
@@ -25,6 +26,7 @@ pub(super) fn device(plan: &DevicePlan) -> String {
 pub(super) fn fleet(plan: &FleetPlan) -> String {
     let mut text = String::new();
     let FleetPlan { devices, touched, changed, unknown, parameters, objects, blocked, .. } = plan;
+    let FleetPlan { firmware, firmware_blocked, .. } = plan;
     let rows = [
         ("devices looked at", devices),
         ("touched", touched),
@@ -33,6 +35,8 @@ pub(super) fn fleet(plan: &FleetPlan) -> String {
         ("parameters", parameters),
         ("objects", objects),
         ("blocked", blocked),
+        ("firmware", firmware),
+        ("firmware blocked", firmware_blocked),
     ];
     for (name, count) in rows {
         line(&mut text, &format!("{name:<26}{count:>12}"));
@@ -105,10 +109,26 @@ fn body(text: &mut String, plan: &DevicePlan) {
     for drifted in &view.drifted {
         set(text, "  drift ", drifted, false);
     }
+    if let Some(it) = &plan.firmware {
+        firmware(text, it, is_guess(&it.rule));
+    }
     let is_idle = view.changes.is_empty() && view.objects.is_empty() && view.learns.is_empty();
-    if is_idle {
+    if is_idle && plan.firmware.is_none() {
         line(text, "  nothing to do");
     }
+}
+
+fn firmware(text: &mut String, it: &FirmwarePlan, is_guess: bool) {
+    let from = it.from.as_deref().map_or_else(|| "?".to_owned(), shown);
+    let image = it.image.as_deref().map_or_else(String::new, |image| format!(" ({image})"));
+    let versions = format!("firmware: {from} -> {}{image}", shown(&it.to));
+    let rule = rule(&it.rule, is_guess);
+    let row = match &it.obstacle {
+        Some(obstacle) => format!("  BLOCK  {versions}: {}  {rule}", obstacle.cause),
+        None if it.is_under_way => format!("  give   {versions} (under way)  {rule}"),
+        None => format!("  give   {versions}  {rule}"),
+    };
+    line(text, &row);
 }
 
 fn set(text: &mut String, what: &str, change: &ChangeView, is_guess: bool) {
@@ -171,6 +191,27 @@ mod tests {
             read   1 parameters\n";
         assert_eq!(device(&plan()), expected);
         assert!(changes_any(&plan()));
+    }
+
+    #[test]
+    fn firmware_is_shown_and_counts_where_it_would_be_given() {
+        let firmware = |obstacle: serde_json::Value| {
+            let firmware = json!({ "from": "1.0", "to": "2.0", "image": "fw-2", "obstacle": obstacle,
+                "rule": { "profile": "house", "line": 9 } });
+            let firmware = Some(serde_json::from_value(firmware).unwrap());
+            let none = provisioning::PlanView::default();
+            DevicePlan { firmware, plan: none, claimed: true, ..plan() }
+        };
+        let due = firmware(json!(null));
+        let expected = "  give   firmware: \"1.0\" -> \"2.0\" (fw-2)  [house:9]\n";
+        assert!(device(&due).ends_with(expected), "{}", device(&due));
+        assert!(changes_any(&due));
+        let kept =
+            firmware(json!({ "code": "downgrade", "cause": "the device runs a newer version" }));
+        let expected = "(X1): default < house\n  BLOCK  firmware: \"1.0\" -> \"2.0\" (fw-2): \
+            the device runs a newer version  [house:9]\n";
+        assert!(device(&kept).ends_with(expected), "{}", device(&kept));
+        assert!(!changes_any(&kept));
     }
 
     #[test]

@@ -27,6 +27,11 @@ impl Positions {
         (positions.len() <= Self::SHARDS_MAX).then_some(Self(positions))
     }
 
+    /// Of a reader of the one shard.
+    pub(crate) fn of_shard(position: Position) -> Self {
+        Self(vec![position])
+    }
+
     fn of(&self, shard: u16) -> Option<Position> {
         self.0.iter().copied().find(|position| position.shard == shard)
     }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 /// What lies between a sink and the newest event.
 #[derive(Debug)]
-pub(super) struct Lag {
+pub(crate) struct Lag {
     /// Neighbouring stretches of the outbox, oldest first.
     stretches: VecDeque<Stretch>,
     counted_to: Position,
@@ -29,7 +29,7 @@ const STRETCHES: u64 = 64;
 
 impl Lag {
     /// For a sink that may be `bytes_max` behind.
-    pub(super) fn new(bytes_max: u64) -> Self {
+    pub(crate) fn new(bytes_max: u64) -> Self {
         let stretches = VecDeque::new();
         let joined_bytes_max = bytes_max / STRETCHES;
         let (counted_to, step_events) = (Position::default(), STEP_EVENTS_MAX);
@@ -38,7 +38,7 @@ impl Lag {
 
     /// Bytes between `done` and `head`: exact but for the stretch that `done` lies in, which counts
     /// whole.
-    pub(super) async fn count(
+    pub(crate) async fn count(
         &mut self,
         store: &dyn Store,
         done: Position,
@@ -75,7 +75,7 @@ impl Lag {
 
     /// Where to go on so that at most `bytes` are left to do: the end of a stretch. `None` when no
     /// more is.
-    pub(super) fn leaving(&self, bytes: u64) -> Option<Position> {
+    pub(crate) fn leaving(&self, bytes: u64) -> Option<Position> {
         let (mut left, mut to) = (self.bytes, None);
         for stretch in &self.stretches {
             if left <= bytes {

@@ -21,8 +21,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use model::{
-    Command, CommandChange, CommandKind, CommandState, DeviceId, Fact, Payload, Protocol, Tenant,
-    Ticket,
+    Command, CommandChange, CommandKind, CommandState, DeviceId, Fact, Payload, Protocol,
+    Settlement, Tenant, Ticket,
 };
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -288,7 +288,18 @@ impl Driver {
             }
             match asked {
                 Some(Output::Authenticate(introduction)) => self.authenticate(*introduction).await,
-                Some(Output::Subscribed | Output::Ready) => self.offer_commands().await,
+                Some(Output::Subscribed { .. } | Output::Ready) => self.offer_commands().await,
+                // No session outlives its connection here (`sign_in` grants no expiry), and nothing
+                // but commands is sent.
+                Some(Output::Keep { ticket }) => {
+                    let now = self.listener.parts.clock.now();
+                    self.session.settle_up_to(ticket, Settlement::Refused, now);
+                }
+                Some(
+                    Output::Unsubscribed { .. }
+                    | Output::Acknowledged(_)
+                    | Output::WillLater { .. },
+                ) => {}
                 Some(Output::Refused(refusal)) => {
                     self.listener.parts.metrics.fault(Protocol::Mqtt, refusal.code());
                 }
@@ -344,7 +355,14 @@ impl Driver {
             let Some((topic, payload, qos)) = message(&command) else { continue };
             let duplicate = command.updated_at > command.created_at;
             let id = command.id.clone();
-            let delivery = Delivery { command: id.clone(), topic, payload, qos, duplicate };
+            let delivery = Delivery {
+                command: id.clone(),
+                topic,
+                payload,
+                qos,
+                duplicate,
+                answer_topic: None,
+            };
             match self.session.deliver(delivery) {
                 Ok(()) => {
                     self.listener.parts.metrics.mqtt_messages.with_label_values(&["down"]).inc()
@@ -352,7 +370,11 @@ impl Driver {
                 Err(Undeliverable::WindowFull | Undeliverable::NotConnected) => return,
                 // Another subscription may bring it.
                 Err(Undeliverable::NotSubscribed) => {}
-                Err(error @ (Undeliverable::NotAllowed | Undeliverable::TooLong)) => {
+                Err(
+                    error @ (Undeliverable::NotAllowed
+                    | Undeliverable::TooLong
+                    | Undeliverable::Expired),
+                ) => {
                     let cause = Some(error.to_string().into());
                     let change =
                         CommandChange { cause, ..CommandChange::new(id, CommandState::Failed) };

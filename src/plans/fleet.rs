@@ -1,12 +1,13 @@
 //! The fleet: pages of devices, several at once, each decided on a thread of its own.
 
 use super::Plans;
-use super::decided::{DevicePlan, model_of};
+use super::decided::{self, Decided, DevicePlan, model_of};
 use crate::data_models::DataModels;
 use crate::profiles::{Loaded, Profiles};
-use crate::provisioner::{self, DryRun, Planned, Provisioner};
+use crate::provisioner::{DryRun, Provisioner};
 use crate::registry::{Device, Filter};
 use crate::store::{KnownRow, ReadError};
+use crate::upgrades::Upgrades;
 use futures_util::future::join_all;
 use model::{DeviceId, Protocol, Tenant};
 use provisioning::Equipment;
@@ -73,6 +74,10 @@ pub struct FleetPlan {
     pub objects: u64,
     /// Parameters that would not be sent, and are missed.
     pub blocked: u64,
+    /// Devices that would be given another firmware.
+    pub firmware: u64,
+    /// Devices of which another firmware is wanted that they would not be given.
+    pub firmware_blocked: u64,
     /// The same by the profile that asks.
     pub by_profile: BTreeMap<Box<str>, Counts>,
     /// The same by model.
@@ -170,6 +175,7 @@ impl Plans {
             data_models: Arc::clone(&self.parts.data_models),
             profiles: Arc::clone(&self.parts.profiles),
             provisioner: Arc::clone(&self.parts.provisioner),
+            upgrades: Arc::clone(&self.parts.upgrades),
             now: now.wall,
         };
         let of = Arc::clone(which);
@@ -187,6 +193,7 @@ struct Page {
     data_models: Arc<DataModels>,
     profiles: Arc<Profiles>,
     provisioner: Arc<Provisioner>,
+    upgrades: Arc<Upgrades>,
     now: jiff::Timestamp,
 }
 
@@ -199,7 +206,7 @@ impl Page {
             let model = sealed.and_then(|sealed| self.data_models.unseal(sealed));
             let body = row.and_then(|row| row.provision.as_deref());
             let kept = self.provisioner.kept_as(&device.tenant, &device.id, body);
-            let planned = provisioner::plan(&DryRun {
+            let known = DryRun {
                 loaded: &which.loaded(device, &self.profiles),
                 device,
                 model: model.as_ref(),
@@ -207,13 +214,14 @@ impl Page {
                 held: &kept.held,
                 key: self.provisioner.key(),
                 now: self.now,
-            });
+            };
+            let decided = decided::decide(&known, &self.upgrades);
             if let Which::Standing { named: Some(named) } = which
-                && !planned.profiles.contains(named)
+                && !decided.planned.profiles.contains(named)
             {
                 continue;
             }
-            plan.count(device, &planned, examples);
+            plan.count(device, &decided, examples);
         }
         plan
     }
@@ -240,19 +248,26 @@ impl Which {
 }
 
 impl FleetPlan {
-    fn count(&mut self, device: &Device, planned: &Planned, examples: usize) {
-        if planned.profiles.is_empty() {
+    fn count(&mut self, device: &Device, decided: &Decided, examples: usize) {
+        if decided.planned.profiles.is_empty() {
             return;
         }
         self.touched += 1;
-        self.unknown += u64::from(!planned.is_known);
-        let by_profile = planned.parameters();
+        self.unknown += u64::from(!decided.planned.is_known);
+        let mut by_profile = decided.parameters();
         let parameters: u64 = by_profile.values().sum();
-        let is_changed = planned.plan.writes();
+        let is_changed = decided.writes();
         self.changed += u64::from(is_changed);
         self.parameters += parameters;
-        self.objects += planned.objects();
-        self.blocked += planned.blocked();
+        self.objects += decided.objects();
+        self.blocked += decided.blocked();
+        if let Some(firmware) = &decided.firmware {
+            self.firmware += u64::from(firmware.is_due());
+            self.firmware_blocked += u64::from(!firmware.is_due());
+        }
+        if let Some(firmware) = decided.upgrade() {
+            by_profile.entry(&*firmware.rule.profile).or_default();
+        }
         if !is_changed {
             return;
         }
@@ -263,7 +278,7 @@ impl FleetPlan {
         let model = model.as_deref().unwrap_or("unknown");
         line(&mut self.by_model, model).add(Counts { devices: 1, parameters });
         if self.examples.len() < examples {
-            self.examples.push(DevicePlan::of(device, planned));
+            self.examples.push(decided.view(device));
         }
     }
 
@@ -275,6 +290,8 @@ impl FleetPlan {
         self.parameters += other.parameters;
         self.objects += other.objects;
         self.blocked += other.blocked;
+        self.firmware += other.firmware;
+        self.firmware_blocked += other.firmware_blocked;
         for (name, counts) in other.by_profile {
             line(&mut self.by_profile, &name).add(counts);
         }

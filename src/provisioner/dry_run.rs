@@ -5,8 +5,10 @@ use super::{Provisioner, seed};
 use crate::profiles::Loaded;
 use crate::registry::Device;
 use jiff::Timestamp;
-use model::DataModel;
-use provisioning::{Circumstances, Equipment, Held, Plan, Revision, Rule, Wanted, decide};
+use model::{DataModel, Redacted};
+use provisioning::{
+    Circumstances, Equipment, Held, Plan, Revision, Rule, Wanted, WantedFirmware, decide,
+};
 
 /// What a plan is made from.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +42,8 @@ pub struct Planned {
     pub guesses: Vec<Rule>,
     /// The first round. What depends on what the device would answer is not in it.
     pub plan: Plan,
+    /// The firmware that it should run.
+    pub firmware: Option<WantedFirmware>,
 }
 
 /// Makes a plan: pure, some ten microseconds to a millisecond; for a thread where nobody waits when
@@ -58,14 +62,15 @@ pub fn plan(it: &DryRun<'_>) -> Planned {
         session_began: Timestamp::UNIX_EPOCH,
         is_claimed: it.device.claimed,
         fingerprint: wanted.fingerprint(it.key),
+        key: Some(Redacted(it.key)),
         seed: seed(&it.device.id),
         ..Circumstances::default()
     };
     let mut held = it.held.clone();
     held.begin(circumstances);
     let plan = decide(&wanted, model, &held, circumstances);
-    let Wanted { profiles, revision, guesses, .. } = wanted;
-    Planned { is_known: it.model.is_some(), profiles, revision, guesses, plan }
+    let Wanted { profiles, revision, guesses, firmware, .. } = wanted;
+    Planned { is_known: it.model.is_some(), profiles, revision, guesses, plan, firmware }
 }
 
 /// The root of a device's data model, by what is known of it.

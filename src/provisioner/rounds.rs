@@ -52,7 +52,7 @@ impl Provisioner {
         }
         let model = self.model(&it, lessons, now.wall).await;
         let seed = seed(&it.device);
-        let mut run = Run::new(it, kept, model, generation, seed);
+        let mut run = Run::new(it, kept, model, generation, seed, self.key);
         (run.is_requested, run.is_ordered) = (request.is_any, request.is_ordered);
         run.is_claimed = is_claimed;
         if request.is_ordered {
@@ -132,12 +132,12 @@ impl Provisioner {
                 return Vec::new();
             }
             run.wanted = Wanted { aliases: wanted.aliases, ..Wanted::default() };
-            let events = run.events();
-            let circumstances = run.circumstances(&events, now);
+            let lent = run.lend();
+            let circumstances = run.circumstances(&lent, now);
             run.scratch.begin(circumstances);
         }
-        let events = run.events();
-        let circumstances = run.circumstances(&events, now);
+        let lent = run.lend();
+        let circumstances = run.circumstances(&lent, now);
         let plan = decide(&run.wanted, model, &run.scratch, circumstances);
         if !plan.writes() && run.scratch.starts_round(&plan, self.rounds_max, now) {
             self.metrics.rounds.with_label_values(&["learned"]).inc();
@@ -206,8 +206,8 @@ impl Provisioner {
             run.kept.held.release();
             run.kept.firmware.clone_from(&device.facts.software_version);
         }
-        let events = run.events();
-        let circumstances = run.circumstances(&events, now.wall);
+        let lent = run.lend();
+        let circumstances = run.circumstances(&lent, now.wall);
         run.kept.held.begin(circumstances);
         if run.kept.held.standing == Standing::New {
             // Whatever is kept from now on is of a device that was begun with.
@@ -249,8 +249,8 @@ impl Provisioner {
 
     /// One round: what is still to be done, or the end.
     async fn round(&self, run: &mut Run, model: &DataModel, now: Now) -> Vec<Work> {
-        let events = run.events();
-        let circumstances = run.circumstances(&events, now.wall);
+        let lent = run.lend();
+        let circumstances = run.circumstances(&lent, now.wall);
         let timer = self.metrics.decision_seconds.start_timer();
         let plan = decide(&run.wanted, model, &run.kept.held, circumstances);
         timer.observe_duration();

@@ -5,7 +5,7 @@ use super::memory::Place;
 use super::waits::Asked;
 use cwmp::{SetupOutcome, Work};
 use jiff::Timestamp;
-use model::{DataModel, DeviceId, Observation, Tenant};
+use model::{DataModel, DeviceId, Observation, Redacted, Tenant};
 use provisioning::{Circumstances, Held, Plan, Step, StepOutcome, Wanted, Wish};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -61,6 +61,13 @@ pub(super) enum Stage {
     Over,
 }
 
+/// What a decision borrows of a session's course while that takes over what comes of it.
+#[derive(Debug)]
+pub(super) struct Lent {
+    events: Arc<[Box<str>]>,
+    key: Redacted<[u8; 32]>,
+}
+
 /// One session's course.
 #[derive(Debug)]
 pub struct Run {
@@ -77,6 +84,8 @@ pub struct Run {
     pub(super) wanted: Wanted,
     pub(super) fingerprint: u64,
     pub(super) seed: u64,
+    /// Makes numbers that say nothing of the values in them.
+    key: Redacted<[u8; 32]>,
     pub(super) known: Known,
     pub(super) is_claimed: bool,
     /// Whether the session began with nothing applied, from factory settings.
@@ -111,6 +120,7 @@ impl Run {
         model: DataModel,
         generation: u32,
         seed: u64,
+        key: [u8; 32],
     ) -> Self {
         Self {
             is_bootstrap: kept.from_factory_at.is_some()
@@ -125,6 +135,7 @@ impl Run {
             wanted: Wanted::default(),
             fingerprint: 0,
             seed,
+            key: Redacted(key),
             known: Known::Nothing,
             is_claimed: false,
             is_requested: false,
@@ -143,27 +154,24 @@ impl Run {
     }
 
     /// What holds now, for the decision.
-    pub(super) fn circumstances<'a>(
-        &self,
-        events: &'a [Box<str>],
-        now: Timestamp,
-    ) -> Circumstances<'a> {
+    pub(super) fn circumstances<'a>(&self, lent: &'a Lent, now: Timestamp) -> Circumstances<'a> {
         Circumstances {
             now,
             session_began: self.it.began,
-            events,
+            events: &lent.events,
             is_claimed: self.is_claimed,
             is_bootstrap: self.is_bootstrap,
             is_discovered: self.it.is_discovered,
             writes_read_only: self.it.writes_read_only,
             fingerprint: self.fingerprint,
+            key: Some(Redacted(lent.key.expose())),
             seed: self.seed,
         }
     }
 
-    /// The events of the Inform, which a decision borrows.
-    pub(super) fn events(&self) -> Arc<[Box<str>]> {
-        Arc::clone(&self.it.events)
+    /// What a decision borrows.
+    pub(super) fn lend(&self) -> Lent {
+        Lent { events: Arc::clone(&self.it.events), key: self.key }
     }
 
     /// Takes over what the device told of its data model in this session.
@@ -230,8 +238,8 @@ impl Run {
             Wish::Add { .. } => usize::from(read.instance.is_some()) + read.applied.len(),
             Wish::Delete { .. } => usize::from(read.is_done),
         };
-        let events = self.events();
-        let circumstances = self.circumstances(&events, now);
+        let lent = self.lend();
+        let circumstances = self.circumstances(&lent, now);
         let held = match self.stage {
             Stage::Names => &mut self.scratch,
             Stage::Rounds | Stage::Over => &mut self.kept.held,

@@ -109,6 +109,7 @@ impl Registry {
             | Operation::PutToken(_)
             | Operation::RevokeToken { .. }
             | Operation::Steer(_)
+            | Operation::Mqtt(_)
             | Operation::Audit(_)
             | Operation::Firmware(_)
             | Operation::Seen(_)

@@ -2,8 +2,8 @@
 
 use super::{
     AuditEntry, BoardChange, CredentialRow, CustomerRow, EquipmentChange, FirmwareOperation,
-    ImageRow, NewDeadLetter, Position, ProvisionRow, Seen, Steering, TaskChange, TaskRow, TokenRow,
-    UploadRow,
+    ImageRow, MqttChange, NewDeadLetter, Position, ProvisionRow, Seen, Steering, TaskChange,
+    TaskRow, TokenRow, UploadRow,
 };
 use firmware::ImageName;
 use jiff::Timestamp;
@@ -215,6 +215,8 @@ pub enum Operation {
     },
     /// Changes what steers the fleet as a whole: profiles, holds, the hour's changes.
     Steer(Steering),
+    /// Changes what is kept of MQTT: sessions, queues, retained messages. Never refused.
+    Mqtt(MqttChange),
     /// Adds a line to the audit trail.
     Audit(AuditEntry),
     /// Writes behind what was only seen.
@@ -305,6 +307,9 @@ impl Operation {
     /// Whether a full store must still take it: it moves a cursor or frees space, or has the outbox
     /// no longer wait for a reader.
     pub fn frees_space(&self) -> bool {
+        if let Self::Mqtt(change) = self {
+            return change.frees_space();
+        }
         matches!(
             self,
             Self::PutCursor { required: false, .. }
@@ -334,6 +339,7 @@ impl Operation {
             Self::Equipment(EquipmentChange::Put { row, .. }) => row.sealed.expose().len(),
             Self::Equipment(EquipmentChange::KeepAnswer(row)) => row.sealed.expose().len(),
             Self::PutTask(task) => task.body.as_str().len(),
+            Self::Mqtt(change) => change.body_bytes(),
             Self::Steer(Steering::PutProfiles(row)) => row.files.expose().len(),
             _ => 0,
         }

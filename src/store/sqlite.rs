@@ -20,6 +20,7 @@ mod equipment;
 mod events;
 mod files;
 mod hub;
+mod mqtt;
 mod multi_row;
 mod open;
 mod people;
@@ -27,15 +28,16 @@ mod provision;
 mod readers;
 mod rollouts;
 mod room;
+mod run;
 mod steering;
 mod tasks;
 
 use super::{
     AuditEntry, BoardRow, BoardStep, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter,
     DeviceRow, EquipmentRow, FirmwareStep, GroupFirmwareRow, HubMemory, ImageRow, KnownRow,
-    OpenError, OperationError, Page, Position, ProvisionMark, ReadError, RolloutDevice,
-    RolloutDevices, RolloutRow, SteeringRows, Store, StoredEvent, TaskRow, Tasks, TokenRow,
-    UploadRow, Uploads, Usage, Write,
+    MqttQueuedMark, MqttQueuedRow, MqttRetainedRow, MqttSessionRow, OpenError, OperationError,
+    Page, Position, ProvisionMark, ReadError, RolloutDevice, RolloutDevices, RolloutRow,
+    SteeringRows, Store, StoredEvent, TaskRow, Tasks, TokenRow, UploadRow, Uploads, Usage, Write,
 };
 use async_trait::async_trait;
 use column::read_error;
@@ -357,6 +359,39 @@ impl Store for SqliteStore {
 
     async fn group_firmware(&self) -> Result<Vec<GroupFirmwareRow>, ReadError> {
         rollouts::groups(self.readers()).await.map_err(read_error)
+    }
+
+    async fn mqtt_sessions(
+        &self,
+        after: u64,
+        rows_max: usize,
+    ) -> Result<Vec<MqttSessionRow>, ReadError> {
+        mqtt::sessions(self.readers(), after, rows_max).await.map_err(read_error)
+    }
+
+    async fn mqtt_queue_marks(
+        &self,
+        after: (u64, u64),
+        rows_max: usize,
+    ) -> Result<Vec<MqttQueuedMark>, ReadError> {
+        mqtt::queue_marks(self.readers(), after, rows_max).await.map_err(read_error)
+    }
+
+    async fn mqtt_queue(
+        &self,
+        session: u64,
+        from: u64,
+        rows_max: usize,
+    ) -> Result<Vec<MqttQueuedRow>, ReadError> {
+        mqtt::queue(self.readers(), session, from, rows_max).await.map_err(read_error)
+    }
+
+    async fn mqtt_retained(
+        &self,
+        after: Option<(Tenant, Box<str>)>,
+        rows_max: usize,
+    ) -> Result<Vec<MqttRetainedRow>, ReadError> {
+        mqtt::retained(self.readers(), after, rows_max).await.map_err(read_error)
     }
 
     async fn board(

@@ -145,6 +145,8 @@ pub(super) fn wish_of<'a>(row: &'a GroupFirmwareRow, window: Option<&'a Window>)
         source: Source::Group(row.group.clone()),
         image: row.image.as_ref().map(ImageName::as_str),
         version: row.version.as_deref(),
+        sha256: None,
+        size: None,
         window,
     }
 }

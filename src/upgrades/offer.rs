@@ -349,6 +349,22 @@ pub(super) enum Unfit {
     OtherVersion,
     #[error("a phone is given no firmware")]
     NoFirmware,
+    #[error("the image's content is not what the business says: its SHA-256 or size is another")]
+    OtherContent,
+}
+
+impl Unfit {
+    /// A stable word.
+    pub(super) const fn code(self) -> &'static str {
+        match self {
+            Self::Refusal(refusal) => refusal.code(),
+            Self::Gone => "gone",
+            Self::NotSigned => "not_signed",
+            Self::OtherVersion => "other_version",
+            Self::OtherContent => "other_content",
+            Self::NoFirmware => "no_firmware",
+        }
+    }
 }
 
 /// What is known of a device where firmware is concerned.

@@ -8,7 +8,8 @@ use super::{Entry, Key, Source, Upgrade, Upgrades};
 use crate::clock;
 use crate::registry::Device;
 use crate::store::{ImageRow, WriteError};
-use firmware::{Brake, ImageName, Order, Refusal, Rollout, Stage};
+use firmware::{Brake, ImageName, Order, Refusal, Rollout, RolloutState, Sha256, Stage};
+use jiff::Timestamp;
 use model::{DeviceId, Json, Tenant};
 use provisioning::{Subject, WantedFirmware, Window};
 use std::sync::Arc;
@@ -42,12 +43,7 @@ impl Upgrades {
                 return Upgrade::Refused { cause: "the device is not known".into() };
             };
             let _busy = upgrades.begin_in_turn(&key).await;
-            let wish = Wish {
-                source: Source::Profile(wanted.rule.profile.clone()),
-                image: wanted.image.as_deref(),
-                version: Some(&wanted.version),
-                window: wanted.window.as_ref(),
-            };
+            let wish = Wish::of(&wanted);
             if is_right {
                 upgrades.leave(&key, &wish.source, |it| it.order().version != wanted.version).await;
                 return Upgrade::Right;
@@ -65,6 +61,56 @@ impl Upgrades {
         });
         let panicked = || Upgrade::Refused { cause: "the daemon is stopping".into() };
         seen_to.await.unwrap_or_else(|_| panicked())
+    }
+
+    /// What [`Self::see_to`] would come to, without any of it; `None` when nothing is to be done.
+    pub fn foresee(&self, device: &Device, wanted: &WantedFirmware) -> Option<Foresight> {
+        let runs = device.facts.software_version.as_deref().map(str::trim);
+        if runs == Some(wanted.version.trim()) {
+            return None;
+        }
+        let wish = Wish::of(wanted);
+        let Some(row) = self.image_of(device, &wish) else {
+            return Some(Foresight::hindered("no_image", wish.no_image(), None));
+        };
+        let foreseen = match self.fits(device, &row, &wish) {
+            Ok(()) => self.foresee_turn(device, &row, &wish),
+            Err(Unfit::Refusal(Refusal::AlreadyRuns)) => return None,
+            Err(unfit) => Foresight::hindered(unfit.code(), unfit.to_string(), None),
+        };
+        Some(Foresight { image: Some(row.image.name.clone()), ..foreseen })
+    }
+
+    /// Whether it would be a device's turn that may be given the image.
+    fn foresee_turn(&self, device: &Device, row: &ImageRow, wish: &Wish<'_>) -> Foresight {
+        let (image, now) = (&row.image, self.now());
+        let sha256 = image.sha256.to_string();
+        let entry = self.book.standing(&device.tenant, &wish.source, &image.name, &sha256);
+        let hindered = entry.and_then(|entry| {
+            entry.with(|it| {
+                let attempt = it.attempt(&device.id).map(|(_, attempt)| attempt);
+                if attempt.is_some_and(|it| it.stage.is_under_way()) {
+                    return Some(Foresight { is_under_way: true, ..Foresight::default() });
+                }
+                if it.state() != RolloutState::Running {
+                    let reason = it.progress().reason.clone().unwrap_or_default();
+                    let cause = format!("the rollout is {}: {reason}", it.state().as_str());
+                    return Some(Foresight::hindered(it.state().as_str(), cause, None));
+                }
+                let failed = attempt.filter(|it| it.stage == Stage::Failed)?;
+                if failed.not_before.is_some_and(|until| until <= now) {
+                    return None;
+                }
+                let cause = failed.cause.clone().unwrap_or_default();
+                Some(Foresight::hindered("failed", cause, failed.not_before))
+            })
+        });
+        let window = wish.window.filter(|it| !it.is_open(now));
+        let waits = || {
+            let opens_at = Some(window?.opens_at(now)).filter(|at| *at > now);
+            Some(Foresight::hindered("window", "waits for its window", opens_at))
+        };
+        hindered.or_else(waits).unwrap_or_default()
     }
 
     /// Puts a device into the rollout that stands for what is wanted of it. Whoever calls holds the
@@ -163,13 +209,13 @@ impl Upgrades {
         match (wish.image, wish.version) {
             (Some(name), _) => transfers.image(&device.tenant, &ImageName::new(name).ok()?),
             (None, Some(version)) => {
-                if let Some(group) = &device.group
+                if let Source::Group(group) = &wish.source
                     && let Some(row) = transfers.image_of_group(&device.tenant, group, version)
                 {
                     return Some(row);
                 }
                 let model = device.facts.model.as_deref()?;
-                transfers.image_for(&device.tenant, model, version)
+                transfers.image_for(&device.tenant, model, version, wish.sha256)
             }
             (None, None) => None,
         }
@@ -181,6 +227,11 @@ impl Upgrades {
             |version: &str| image.version.as_ref().map(|it| it.as_str()) != Some(version);
         if wish.version.is_some_and(|version| is_other(version.trim())) {
             return Err(Unfit::OtherVersion);
+        }
+        let is_other = wish.sha256.is_some_and(|it| it != image.sha256)
+            || wish.size.is_some_and(|it| it != image.bytes);
+        if is_other {
+            return Err(Unfit::OtherContent);
         }
         let sha256 = image.sha256.to_string();
         let own = self.book.standing(&device.tenant, &wish.source, &image.name, &sha256);
@@ -237,15 +288,50 @@ impl Upgrades {
     }
 }
 
+/// What would become of a device's firmware.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Foresight {
+    /// The image of the catalogue that it would be given.
+    pub image: Option<ImageName>,
+    /// Whether it was told already, and is at it.
+    pub is_under_way: bool,
+    /// Why it would not be told now: a stable word, plain words, and when it is tried again by itself.
+    pub hindrance: Option<(&'static str, Box<str>, Option<Timestamp>)>,
+}
+
+impl Foresight {
+    fn hindered(
+        word: &'static str,
+        cause: impl Into<Box<str>>,
+        retry_at: Option<Timestamp>,
+    ) -> Self {
+        Self { hindrance: Some((word, cause.into(), retry_at)), ..Self::default() }
+    }
+}
+
 /// What is wanted of a device.
 pub(super) struct Wish<'a> {
     pub(super) source: Source,
     pub(super) image: Option<&'a str>,
     pub(super) version: Option<&'a str>,
+    pub(super) sha256: Option<Sha256>,
+    pub(super) size: Option<u64>,
     pub(super) window: Option<&'a Window>,
 }
 
-impl Wish<'_> {
+impl<'a> Wish<'a> {
+    /// What a device's profile or its equipment says.
+    fn of(wanted: &'a WantedFirmware) -> Self {
+        Self {
+            source: Source::Profile(wanted.rule.profile.clone()),
+            image: wanted.image.as_deref(),
+            version: Some(&wanted.version),
+            sha256: wanted.sha256,
+            size: wanted.size,
+            window: wanted.window.as_ref(),
+        }
+    }
+
     fn no_image(&self) -> String {
         match (self.image, self.version) {
             (Some(name), _) => format!("there is no image `{name}` in the catalogue"),

@@ -20,7 +20,7 @@ use firmware::{
 use model::{
     Command, CommandChange, CommandKind, CommandState, DeviceFacts, Event, EventType, Json,
 };
-use provisioning::{Rule, Subject, WantedFirmware};
+use provisioning::{Subject, WantedFirmware};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
@@ -486,11 +486,23 @@ async fn asking_twice_is_asking_once() {
     assert_eq!((third.entry.id.clone(), third.is_new), (id, false));
 }
 
-async fn sees_to(scene: &Scene, device: &DeviceId, version: &str) -> Upgrade {
-    sees_to_it(scene, device, version, false).await
+/// What the profile `x` wants.
+fn wanted(version: &str) -> WantedFirmware {
+    let mut wanted = WantedFirmware { version: version.into(), ..WantedFirmware::default() };
+    wanted.rule.profile = "x".into();
+    wanted
 }
 
-async fn sees_to_it(scene: &Scene, device: &DeviceId, version: &str, is_new: bool) -> Upgrade {
+async fn sees_to(scene: &Scene, device: &DeviceId, version: &str) -> Upgrade {
+    sees_to_this(scene, device, &wanted(version), false).await
+}
+
+async fn sees_to_this(
+    scene: &Scene,
+    device: &DeviceId,
+    wanted: &WantedFirmware,
+    is_new: bool,
+) -> Upgrade {
     let known = scene.upgrades.parts.registry.get(&tenant(), device).unwrap();
     let subject = Subject {
         id: device,
@@ -500,9 +512,69 @@ async fn sees_to_it(scene: &Scene, device: &DeviceId, version: &str, is_new: boo
         customer: None,
         root: "Device.",
     };
-    let rule = Rule { profile: "x".into(), line: 1 };
-    let wanted = WantedFirmware { version: version.into(), image: None, window: None, rule };
-    scene.upgrades.see_to(&tenant(), &subject, &wanted, is_new).await
+    scene.upgrades.see_to(&tenant(), &subject, wanted, is_new).await
+}
+
+/// An image of that name and version whose content the business does not mean: nobody is given it.
+#[tokio::test]
+async fn an_image_of_other_content_is_given_to_nobody() {
+    let scene = Scene::new(2, options()).await;
+    // `fw-2` is one byte, and its hash is made of its name's length.
+    let right = Sha256([4; 32]);
+    for (sha256, size, is_right) in [
+        (Some(Sha256([9; 32])), None, false),
+        (None, Some(5), false),
+        (Some(right), Some(5), false),
+        (Some(right), Some(1), true),
+    ] {
+        let wanted = WantedFirmware { sha256, size, ..wanted("2") };
+        let known = scene.upgrades.parts.registry.get(&tenant(), &device(0)).unwrap();
+        let foreseen = scene.upgrades.foresee(&known, &wanted).unwrap();
+        assert_eq!(foreseen.image.unwrap().as_str(), "fw-2");
+        let word = foreseen.hindrance.map(|(word, ..)| word);
+        assert_eq!(word, (!is_right).then_some("other_content"));
+        let upgrade = sees_to_this(&scene, &device(0), &wanted, false).await;
+        match is_right {
+            true => assert_eq!(upgrade, Upgrade::UnderWay),
+            false => assert!(
+                matches!(&upgrade, Upgrade::Refused { cause } if cause.contains("SHA-256")),
+                "{upgrade:?}"
+            ),
+        }
+    }
+    // Of several the one that is meant.
+    scene.put_image("fw-2-newer", "2").await;
+    let wanted = WantedFirmware { sha256: Some(right), ..wanted("2") };
+    assert_eq!(sees_to_this(&scene, &device(1), &wanted, false).await, Upgrade::UnderWay);
+    let queued = scene.pipeline.decide(&tenant(), &device(1));
+    assert!(matches!(&queued[0].kind, CommandKind::Download { image, .. } if image == "fw-2"));
+}
+
+#[tokio::test]
+async fn what_would_come_of_it_is_foreseen() {
+    let scene = Scene::new(2, options()).await;
+    let foreseen = |version: &str| {
+        let known = scene.upgrades.parts.registry.get(&tenant(), &device(0)).unwrap();
+        scene.upgrades.foresee(&known, &wanted(version))
+    };
+    let word = |version: &str| foreseen(version).unwrap().hindrance.map(|(word, ..)| word);
+    assert_eq!(foreseen("1"), None, "it runs it");
+    assert_eq!(word("7"), Some("no_image"));
+    scene.put_image("fw-old", "0.5").await;
+    assert_eq!(word("0.5"), Some("downgrade"));
+    assert_eq!(word("2"), None);
+    assert!(scene.upgrades.list(&tenant(), None, 10).is_empty(), "nothing comes of looking");
+    assert_eq!(sees_to(&scene, &device(0), "2").await, Upgrade::UnderWay);
+    let at_it = foreseen("2").unwrap();
+    assert_eq!((at_it.is_under_way, at_it.hindrance), (true, None));
+    let queued = scene.pipeline.decide(&tenant(), &device(0));
+    scene.becomes(&queued[0], CommandState::Failed).await;
+    scene.upgrades.tick().await;
+    let (word, _, retry_at) = foreseen("2").unwrap().hindrance.unwrap();
+    assert_eq!((word, retry_at.is_some()), ("failed", true));
+    let standing = scene.upgrades.list(&tenant(), None, 10);
+    scene.upgrades.pause(&tenant(), &standing[0].id, "op").await.unwrap();
+    assert_eq!(foreseen("2").unwrap().hindrance.unwrap().0, "paused");
 }
 
 #[tokio::test]
@@ -657,7 +729,7 @@ async fn what_nobody_ordered_in_waves_is_counted_among_the_hours_changes() {
     assert_eq!(given, 1, "the others wait until someone agrees");
     let waits = sees_to(&scene, &device(3), "2").await;
     assert!(matches!(&waits, Upgrade::Waits { cause, .. } if cause.contains("agree")), "{waits:?}");
-    let new = sees_to_it(&scene, &device(3), "2", true).await;
+    let new = sees_to_this(&scene, &device(3), &wanted("2"), true).await;
     assert_eq!(new, Upgrade::UnderWay, "one from factory settings is not counted");
     scene.upgrades.clear_group(&tenant(), "g", "op").await.unwrap();
     let made = scene.order(order(&[100])).await;

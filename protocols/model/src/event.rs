@@ -104,6 +104,12 @@ impl EventType {
     /// A sink that the outbox does not wait for passed over events; its subject is no device but
     /// `sink:<name>`.
     pub const SINK_SKIPPED: Self = Self("lastmile.sink.skipped");
+    /// A board does not get what it subscribed to: its queue is full, or the message waited too long;
+    /// `cause` says which. Told once until its queue has been empty.
+    pub const MESSAGE_DROPPED: Self = Self("lastmile.message.dropped");
+    /// A program's MQTT session, or a subscription that programs share, lost its place in the events;
+    /// `cause` says why.
+    pub const SESSION_DROPPED: Self = Self("lastmile.session.dropped");
     /// A command was carried out.
     pub const COMMAND_COMPLETED: Self = Self("lastmile.command.completed");
     /// A command failed, expired or was cancelled; `state` and `cause` say which and why.

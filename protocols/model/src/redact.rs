@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 ///
 /// Serialises as its content: what goes to disk or to the API names the field it means.
 #[derive(
-    Clone, Default, Eq, Hash, Ord, PartialEq, PartialOrd, serde::Deserialize, serde::Serialize,
+    Clone, Copy, Default, Eq, Hash, Ord, PartialEq, PartialOrd, serde::Deserialize, serde::Serialize,
 )]
 #[serde(transparent)]
 pub struct Redacted<T>(pub T);

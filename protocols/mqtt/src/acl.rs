@@ -125,7 +125,12 @@ fn is_reserved(topic: Topic<'_>) -> bool {
     })
 }
 
+#[inline]
 fn is_named(wanted: &str, name: &str, names: &[Box<str>]) -> bool {
+    // Most levels are plain, and every publish comes by here.
+    if !wanted.starts_with('{') {
+        return wanted == name;
+    }
     match wanted {
         DEVICE => names.iter().any(|own| **own == *name),
         CLIENT_ID => names.first().is_some_and(|own| **own == *name),

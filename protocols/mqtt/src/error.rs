@@ -3,6 +3,7 @@
 //! A peer's fault is not our error: a [`ProtocolError`] ends that peer's session and nothing else.
 
 use crate::ReasonCode;
+use std::fmt;
 
 /// How a peer broke the protocol. Ends the connection [MQTT-4.8.0-1].
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
@@ -74,8 +75,8 @@ pub enum ProtocolError {
     /// A packet that only a server sends.
     #[error("packet that only a server sends")]
     ServerPacket,
-    /// More QoS 2 publishes begun and not released than allowed.
-    #[error("too many qos 2 publishes not released")]
+    /// More publishes begun and not answered than allowed [MQTT 5.0, MQTT-3.3.4-7]; in 3.x at QoS 2.
+    #[error("too many publishes not answered")]
     TooManyUnreleased,
     /// A property that 5.0 does not have [MQTT 5.0, 2.2.2.2].
     #[error("property is unknown")]
@@ -110,6 +111,12 @@ pub enum ProtocolError {
     /// A shared subscription with "no local" [MQTT 5.0, MQTT-3.8.3-4].
     #[error("shared subscription with no local")]
     SharedNoLocal,
+    /// AUTH where CONNECT named no method [MQTT 5.0, MQTT-4.12.0-7].
+    #[error("no authentication is going on")]
+    NotAuthenticating,
+    /// A DISCONNECT that would keep a session which was to end [MQTT 5.0, 3.14.2.2.2].
+    #[error("session expiry was zero in connect")]
+    SessionExpiryRaised,
     /// Authentication without a method [MQTT 5.0, 3.1.2.11.10, 3.15.2.2.2].
     #[error("authentication without a method")]
     NoAuthenticationMethod,
@@ -153,6 +160,8 @@ impl ProtocolError {
             Self::ReservedSubscriptionOption => "reserved_subscription_option",
             Self::BadSubscriptionOption => "bad_subscription_option",
             Self::SharedNoLocal => "shared_no_local",
+            Self::NotAuthenticating => "not_authenticating",
+            Self::SessionExpiryRaised => "session_expiry_raised",
             Self::NoAuthenticationMethod => "no_authentication_method",
         }
     }
@@ -186,7 +195,9 @@ impl ProtocolError {
             | Self::BadReasonCode
             | Self::BadSubscriptionOption
             | Self::SharedNoLocal
+            | Self::SessionExpiryRaised
             | Self::NoAuthenticationMethod => ReasonCode::ProtocolError,
+            Self::NotAuthenticating => ReasonCode::BadAuthenticationMethod,
             Self::PacketTooLong => ReasonCode::PacketTooLarge,
             Self::BadProtocolName | Self::UnsupportedVersion => {
                 ReasonCode::UnsupportedProtocolVersion
@@ -202,8 +213,10 @@ impl ProtocolError {
 /// Why a connection ends.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum CloseReason {
-    /// The board said goodbye.
+    /// The client said goodbye.
     Disconnected,
+    /// The client said goodbye and wants its will published [MQTT 5.0, 3.14.2.1].
+    DisconnectedWithWill,
     /// The board was silent for one and a half times its keep-alive [MQTT-3.1.2-24].
     KeepAlive,
     /// No CONNECT, or no answer to it, in time.
@@ -216,8 +229,12 @@ pub enum CloseReason {
     Shutdown,
     /// A fact could not be kept: there is no room.
     StoreFull,
-    /// The board published where it may not.
+    /// The client published where it may not, or may no longer be here.
     NotAuthorised,
+    /// The client does not read what it is sent.
+    TooSlow,
+    /// An operator ended it.
+    Administrative,
     /// CONNECT was refused with that code.
     Refused(ConnackCode),
     /// The board broke the protocol.
@@ -229,6 +246,7 @@ impl CloseReason {
     pub const fn code(self) -> &'static str {
         match self {
             Self::Disconnected => "disconnected",
+            Self::DisconnectedWithWill => "disconnected_with_will",
             Self::KeepAlive => "keep_alive",
             Self::ConnectTimeout => "connect_timeout",
             Self::Lost => "lost",
@@ -236,6 +254,8 @@ impl CloseReason {
             Self::Shutdown => "shutdown",
             Self::StoreFull => "store_full",
             Self::NotAuthorised => "publish_not_authorised",
+            Self::TooSlow => "too_slow",
+            Self::Administrative => "administrative",
             Self::Refused(code) => code.code(),
             Self::Protocol(error) => error.code(),
         }
@@ -249,14 +269,57 @@ impl CloseReason {
     /// The `cause` of the `lastmile.device.disconnected` that follows.
     pub const fn cause(self) -> Cause {
         match self {
-            Self::Disconnected => Cause::Normal,
+            Self::Disconnected | Self::DisconnectedWithWill => Cause::Normal,
             Self::KeepAlive => Cause::KeepAlive,
             Self::ConnectTimeout | Self::Lost => Cause::Lost,
             Self::TakenOver => Cause::TakenOver,
             Self::Shutdown => Cause::Shutdown,
-            Self::StoreFull | Self::NotAuthorised | Self::Refused(_) => Cause::Refused,
+            Self::StoreFull
+            | Self::NotAuthorised
+            | Self::TooSlow
+            | Self::Administrative
+            | Self::Refused(_) => Cause::Refused,
             Self::Protocol(_) => Cause::Protocol,
         }
+    }
+
+    /// What a welcome client of 5.0 is told in DISCONNECT [MQTT 5.0, 3.14.2.1]; `None` where it
+    /// knows, or cannot be told.
+    pub const fn reason(self) -> Option<ReasonCode> {
+        match self {
+            Self::Disconnected
+            | Self::DisconnectedWithWill
+            | Self::ConnectTimeout
+            | Self::Lost
+            | Self::Refused(_) => None,
+            Self::KeepAlive => Some(ReasonCode::KeepAliveTimeout),
+            Self::TakenOver => Some(ReasonCode::SessionTakenOver),
+            Self::Shutdown => Some(ReasonCode::ServerShuttingDown),
+            Self::StoreFull | Self::TooSlow => Some(ReasonCode::QuotaExceeded),
+            Self::NotAuthorised => Some(ReasonCode::NotAuthorised),
+            Self::Administrative => Some(ReasonCode::AdministrativeAction),
+            Self::Protocol(error) => Some(error.reason()),
+        }
+    }
+}
+
+/// For people: the reason string of a DISCONNECT.
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Disconnected | Self::DisconnectedWithWill => "the client said goodbye",
+            Self::KeepAlive => "nothing heard for one and a half times the keep-alive",
+            Self::ConnectTimeout => "no connect in time",
+            Self::Lost => "the connection broke",
+            Self::TakenOver => "the same client has connected anew",
+            Self::Shutdown => "the server stops",
+            Self::StoreFull => "the server has no room for what was sent",
+            Self::NotAuthorised => "not authorised",
+            Self::TooSlow => "the client does not read what it is sent",
+            Self::Administrative => "ended by an operator",
+            Self::Refused(code) => code.code(),
+            Self::Protocol(error) => return error.fmt(f),
+        })
     }
 }
 
@@ -300,20 +363,25 @@ impl Cause {
     }
 }
 
-/// Why a CONNECT is refused: the return codes of table 3.1 that a server sends.
+/// Why a CONNECT is refused. 5.0 has a word for each, 3.x has five [table 3.1].
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-#[repr(u8)]
 pub enum ConnackCode {
     /// The protocol level is not supported.
-    UnacceptableVersion = 1,
+    UnacceptableVersion,
     /// The client identifier is not one we take.
-    IdentifierRejected = 2,
+    IdentifierRejected,
     /// We cannot serve now.
-    ServerUnavailable = 3,
+    ServerUnavailable,
     /// Wrong user name or password.
-    BadCredentials = 4,
-    /// The device may not connect, or may not leave that will.
-    NotAuthorised = 5,
+    BadCredentials,
+    /// The client may not connect, or may not leave that will.
+    NotAuthorised,
+    /// It wants to authenticate in a way that we do not know.
+    BadAuthenticationMethod,
+    /// Too many are connected already.
+    QuotaExceeded,
+    /// It connects, or fails to sign in, too often.
+    ConnectionRateExceeded,
 }
 
 impl ConnackCode {
@@ -325,6 +393,34 @@ impl ConnackCode {
             Self::ServerUnavailable => "server_unavailable",
             Self::BadCredentials => "bad_credentials",
             Self::NotAuthorised => "not_authorised",
+            Self::BadAuthenticationMethod => "bad_authentication_method",
+            Self::QuotaExceeded => "quota_exceeded",
+            Self::ConnectionRateExceeded => "connection_rate_exceeded",
+        }
+    }
+
+    /// What 3.x is told.
+    pub const fn return_code(self) -> u8 {
+        match self {
+            Self::UnacceptableVersion => 1,
+            Self::IdentifierRejected => 2,
+            Self::ServerUnavailable | Self::QuotaExceeded | Self::ConnectionRateExceeded => 3,
+            Self::BadCredentials => 4,
+            Self::NotAuthorised | Self::BadAuthenticationMethod => 5,
+        }
+    }
+
+    /// What 5.0 is told.
+    pub const fn reason(self) -> ReasonCode {
+        match self {
+            Self::UnacceptableVersion => ReasonCode::UnsupportedProtocolVersion,
+            Self::IdentifierRejected => ReasonCode::ClientIdNotValid,
+            Self::ServerUnavailable => ReasonCode::ServerUnavailable,
+            Self::BadCredentials => ReasonCode::BadUserNameOrPassword,
+            Self::NotAuthorised => ReasonCode::NotAuthorised,
+            Self::BadAuthenticationMethod => ReasonCode::BadAuthenticationMethod,
+            Self::QuotaExceeded => ReasonCode::QuotaExceeded,
+            Self::ConnectionRateExceeded => ReasonCode::ConnectionRateExceeded,
         }
     }
 }
@@ -336,6 +432,10 @@ pub enum Refusal {
     Subscription,
     /// One subscription more than allowed.
     SubscriptionLimit,
+    /// A publish of 5.0 where the client may not; in 3.x it ends the connection.
+    Publish,
+    /// The client refused what it was sent, in an acknowledgement.
+    Unwelcome,
     /// An acknowledgement of something that was not sent.
     StrayAcknowledgement,
 }
@@ -346,30 +446,47 @@ impl Refusal {
         match self {
             Self::Subscription => "subscription_not_authorised",
             Self::SubscriptionLimit => "subscription_limit",
+            Self::Publish => "publish_not_authorised",
+            Self::Unwelcome => "refused_by_client",
             Self::StrayAcknowledgement => "stray_acknowledgement",
+        }
+    }
+
+    /// For people: the reason string of an acknowledgement.
+    pub(crate) const fn reason_string(self) -> &'static str {
+        match self {
+            Self::Subscription => "not authorised to read any topic of a filter",
+            Self::SubscriptionLimit => "too many subscriptions",
+            Self::Publish => "not authorised to publish to this topic",
+            Self::Unwelcome => "refused by the client",
+            Self::StrayAcknowledgement => "acknowledgement of nothing",
         }
     }
 }
 
-/// Why a command cannot be delivered over this connection now. It stays queued.
+/// Why a command or a message cannot be sent over this connection now.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
 pub enum Undeliverable {
     /// CONNECT is not yet answered, or the connection is ending.
     #[error("not connected")]
     NotConnected,
-    /// The board has not subscribed to the topic; try again after [`crate::Output::Subscribed`].
+    /// The client has not subscribed to the topic; try again after [`crate::Output::Subscribed`].
     #[error("not subscribed to the topic")]
     NotSubscribed,
-    /// The board may not read the topic, or it is no topic name: no later try will do better.
-    #[error("not a topic of this board")]
+    /// The client may not read the topic, or it is no topic name: no later try will do better.
+    #[error("not a topic of this client")]
     NotAllowed,
-    /// The packet would be longer than allowed: no later try will do better.
+    /// The packet would be longer than allowed, by us or by the client: no later try over this
+    /// connection will do better.
     #[error("payload is too long")]
     TooLong,
     /// As many are on their way as may be; try again after an acknowledgement
     /// ([`crate::Output::Ready`]).
     #[error("too many deliveries not acknowledged")]
     WindowFull,
+    /// The message is not worth delivering any more: no later try will do better.
+    #[error("the message has expired")]
+    Expired,
 }
 
 impl Undeliverable {
@@ -381,6 +498,7 @@ impl Undeliverable {
             Self::NotAllowed => "not_allowed",
             Self::TooLong => "too_long",
             Self::WindowFull => "window_full",
+            Self::Expired => "expired",
         }
     }
 
@@ -388,7 +506,7 @@ impl Undeliverable {
     pub const fn is_transient(self) -> bool {
         match self {
             Self::NotConnected | Self::NotSubscribed | Self::WindowFull => true,
-            Self::NotAllowed | Self::TooLong => false,
+            Self::NotAllowed | Self::TooLong | Self::Expired => false,
         }
     }
 }

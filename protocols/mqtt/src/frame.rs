@@ -28,13 +28,14 @@ pub struct Frame<'a> {
 ///
 /// `Ok(None)` means "not all here yet": read more and call again with the same bytes and more.
 /// `body_len_max` is applied to the announced length, in bytes.
+#[inline]
 pub fn decode(
     bytes: &[u8],
     body_len_max: usize,
 ) -> Result<Option<(Frame<'_>, usize)>, ProtocolError> {
     let Some((start, end)) = extent(bytes, body_len_max)? else { return Ok(None) };
     let Some(body) = bytes.get(start..end) else { return Ok(None) };
-    let is_overlong = start > 2 && bytes[start - 1] == 0;
+    let is_overlong = start != 1 + length_size(body.len());
     Ok(Some((Frame { head: bytes[0], body, is_overlong }, end)))
 }
 

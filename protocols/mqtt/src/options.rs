@@ -30,13 +30,22 @@ pub struct Options {
     /// Most publishes of one session per second, at least 1; beyond, reading stops until the second
     /// is over. A board that was out of reach empties its queue at some hundreds per second.
     pub publish_rate_max: u32,
-    /// Most commands of one session sent and not acknowledged: mosquitto's default of 20.
+    /// Most commands and messages of one session sent and not acknowledged: mosquitto's default of
+    /// 20. A client's Receive Maximum lowers it.
     pub inflight_max: usize,
     /// Most bytes that wait to be written before reading stops: a peer that does not read its
     /// answers may not make us keep more.
     pub output_bytes_max: usize,
-    /// Most QoS 2 publishes of one session begun and not released.
-    pub unreleased_max: usize,
+    /// Most publishes of one session at QoS 2 begun and not released, at least 1; in 5.0 at QoS 1
+    /// and 2 not answered, said in CONNACK as Receive Maximum. Each costs 16 bytes, and waits for
+    /// a commit: 100 in one group commit of some milliseconds are beyond any modem.
+    pub receive_max: u16,
+    /// Most topics that may be named by a number, either way, in 5.0; 0: none. Each is kept as text
+    /// as long as the connection.
+    pub topic_alias_max: u16,
+    /// For how long after its connection a 3.x session without "clean session" is kept: 3.x has no
+    /// word for it, and for ever is too long for a board that was thrown away.
+    pub session_expiry_3x: Duration,
     /// Whether connecting and disconnecting are events.
     pub presence: bool,
 }
@@ -55,7 +64,9 @@ impl Default for Options {
             publish_rate_max: 2_000,
             inflight_max: 20,
             output_bytes_max: 64 * 1024,
-            unreleased_max: 100,
+            receive_max: 100,
+            topic_alias_max: 16,
+            session_expiry_3x: Duration::from_secs(7 * 24 * 3600),
             presence: true,
         }
     }

@@ -39,6 +39,11 @@ impl<'a> Properties<'a> {
         Ok(Self(bytes))
     }
 
+    /// Properties of our own making, or that were checked before.
+    pub(crate) const fn trusted(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
     /// As they are spelled, without their length.
     pub const fn as_bytes(self) -> &'a [u8] {
         self.0
@@ -217,12 +222,9 @@ impl<'a> Property<'a> {
 
     /// Whether it may stand there more than once.
     const fn may_repeat_in(&self, place: Place) -> bool {
-        match self {
-            Self::UserProperty(..) => true,
-            // One for each subscription that matched [3.3.2.3.8].
-            Self::SubscriptionIdentifier(_) => matches!(place, Place::Publish),
-            _ => false,
-        }
+        // One for each subscription that matched [3.3.2.3.8].
+        let is_of_many = matches!(self, Self::SubscriptionIdentifier(_));
+        matches!(self, Self::UserProperty(..)) || (is_of_many && matches!(place, Place::Publish))
     }
 
     fn read(reader: &mut Reader<'a>) -> Result<Self, ProtocolError> {

@@ -2,29 +2,33 @@
 //!
 //! Pure: no socket, no clock, no task. The driver hands in bytes and the time, answers what
 //! [`Session::poll`] asks, and writes what [`Session::take_output`] returns. Each fact goes out
-//! with a ticket; the board hears of it only when [`Session::settle_up_to`] says that it is kept.
-//! An idle session holds its own few hundred bytes, its subscriptions and its will, and nothing
-//! else.
+//! with a ticket, and so does the state of a session that outlives its connection; the client
+//! hears of it only when [`Session::settle_up_to`] says that it is kept. An idle session holds its
+//! own few hundred bytes, its subscriptions and its will, and nothing else.
 
 mod closing;
 mod connecting;
 mod downstream;
 mod output;
+mod sending;
+mod state;
 mod subscribing;
 mod upstream;
 
 pub use connecting::{Grant, Introduction};
 pub use downstream::Delivery;
-pub use output::Output;
+pub use output::{NewSubscription, Output};
+pub use sending::{Message, Through};
+pub use state::{InflightRecord, SessionState, SubscriptionRecord};
 
-use crate::error::{CloseReason, ConnackCode, ProtocolError, Refusal};
+use crate::error::{CloseReason, ProtocolError};
 use crate::frame::{self, Frame};
-use crate::message::{self, Acknowledgement, Packet, PacketId, Version, kind};
+use crate::message::{self, Packet, Version, kind};
 use crate::options::Options;
 use connecting::{Peer, Waiting};
 use downstream::Inflight;
 use model::{Fact, Monotonic, Now, Settlement, Ticket};
-use output::{Pending, Reply};
+use output::{Answer, Pending, Reply};
 use std::collections::VecDeque;
 use std::fmt;
 use std::mem;
@@ -33,41 +37,61 @@ use std::time::Duration;
 use subscribing::Subscription;
 use upstream::Unreleased;
 
-/// One connection of one board.
+/// One connection of one client: a board's or a program's.
 ///
 /// After every call but [`Session::poll`] and the questions, drain `poll` to `None`, then write
 /// what [`Session::take_output`] returns. A driver goes round like this:
 ///
 /// ```
-/// # use lastmile_mqtt::{CloseReason, Options, Output, Session};
-/// # use model::{Fact, Now, Settlement, Ticket};
+/// # use lastmile_mqtt::{Introduction, NewSubscription, Output, Session, SessionState};
+/// # use model::{Event, Fact, Now, Settlement};
+/// # use std::time::Duration;
 /// # trait World {
 /// #     fn now(&self) -> Now;
-/// #     fn sign_in(&mut self, session: &mut Session, who: &lastmile_mqtt::Introduction);
-/// #     fn offer_commands(&mut self, session: &mut Session);
-/// #     fn keep(&mut self, facts: Vec<Fact>) -> Settlement;
+/// #     fn sign_in(&mut self, session: &mut Session, who: &Introduction);
+/// #     fn offer(&mut self, session: &mut Session, new: &[NewSubscription]);
+/// #     fn route_no_more(&mut self, filters: &[Box<str>]);
+/// #     fn keep(&mut self, write: Write) -> Settlement;
 /// #     fn write(&mut self, bytes: &[u8]);
 /// # }
-/// /// After `receive`, `expire`, `close`, or a command to deliver. False: close the socket.
+/// /// What goes to the disk at once, or not at all.
+/// #[derive(Default)]
+/// struct Write {
+///     facts: Vec<Fact>,
+///     /// Messages that are needed no more, by their keys.
+///     done: Vec<u64>,
+///     will: Option<(Duration, Event)>,
+///     state: Option<SessionState>,
+/// }
+///
+/// /// After `receive`, `expire`, `close`, `deliver` or `send`. False: close the socket.
 /// fn carry_out(session: &mut Session, world: &mut impl World) -> bool {
 ///     loop {
-///         let (mut facts, mut last, mut goes_on) = (Vec::new(), None, true);
+///         let (mut write, mut last, mut goes_on) = (Write::default(), None, true);
 ///         let mut is_done = true;
 ///         while let Some(output) = session.poll() {
 ///             is_done = false;
 ///             match output {
 ///                 Output::Authenticate(who) => world.sign_in(session, &who),
 ///                 Output::Emit { fact, ticket } => {
-///                     facts.push(fact);
+///                     write.facts.push(fact);
 ///                     last = Some(ticket);
 ///                 }
-///                 Output::Subscribed | Output::Ready => world.offer_commands(session),
+///                 Output::Keep { ticket } => {
+///                     write.state = Some(session.state());
+///                     last = Some(ticket);
+///                 }
+///                 Output::Acknowledged(key) => write.done.push(key),
+///                 Output::WillLater { delay, will } => write.will = Some((delay, will)),
+///                 Output::Subscribed { filters } => world.offer(session, &filters),
+///                 Output::Unsubscribed { filters } => world.route_no_more(&filters),
+///                 Output::Ready => world.offer(session, &[]),
 ///                 Output::Refused(refusal) => drop(refusal.code()), // count it
 ///                 Output::Close(_) => goes_on = false,
 ///             }
 ///         }
+///         let settlement = world.keep(write);
 ///         if let Some(last) = last {
-///             let settlement = world.keep(facts);
 ///             session.settle_up_to(last, settlement, world.now());
 ///         }
 ///         world.write(&session.take_output());
@@ -77,6 +101,9 @@ use upstream::Unreleased;
 ///     }
 /// }
 /// ```
+///
+/// What is offered is commands ([`Session::deliver`]) and messages ([`Session::send`]), each until
+/// one is [`crate::Undeliverable::WindowFull`]; [`Output::Ready`] tells when to go on.
 pub struct Session {
     options: Arc<Options>,
     state: State,
@@ -95,7 +122,7 @@ pub struct Session {
     /// The ticket of the next fact; the oldest pending one's is `pending.len()` less.
     ticket_next: u64,
     subscriptions: Vec<Subscription>,
-    /// Commands handed out and not acknowledged by the board.
+    /// Commands and messages handed in and not acknowledged by the client.
     inflight: VecDeque<Inflight>,
     packet_id_last: u16,
     /// A delivery was refused for want of room: say when there is some.
@@ -105,6 +132,21 @@ pub struct Session {
     published_in_second: u32,
     /// QoS 2 publishes taken and not yet released [4.3.3].
     unreleased: Vec<Unreleased>,
+    /// Publishes above QoS 0 that a client of 5.0 was not yet answered.
+    unanswered: u16,
+    /// Answers that wait for their turn, or for the disk.
+    answers: VecDeque<Answer>,
+    /// For how long the session is kept after the connection, in seconds.
+    expiry_s: u32,
+    /// Most that may become.
+    expiry_max_s: u32,
+    /// Up to which ticket the driver was told to keep the state.
+    told: u64,
+    version: Version,
+    /// The session outlives this connection, or an earlier one.
+    persists: bool,
+    /// CONNACK has said so.
+    is_welcome: bool,
     /// [`Output::Close`] is handed out.
     has_ended: bool,
 }
@@ -145,6 +187,14 @@ impl Session {
             second_began: now.monotonic,
             published_in_second: 0,
             unreleased: Vec::new(),
+            unanswered: 0,
+            answers: VecDeque::new(),
+            expiry_s: 0,
+            expiry_max_s: 0,
+            told: 0,
+            version: Version::V3_1_1,
+            persists: false,
+            is_welcome: false,
             has_ended: false,
         }
     }
@@ -212,12 +262,16 @@ impl Session {
     pub fn settle_up_to(&mut self, ticket: Ticket, settlement: Settlement, now: Now) {
         let blocked = self.owes_us();
         while self.oldest_ticket() <= ticket.0 {
+            let settled = self.oldest_ticket();
             let Some(pending) = self.pending.pop_front() else { break };
             self.pending_bytes -= pending.bytes as usize;
             match settlement {
                 Settlement::Committed => self.committed(pending.reply),
                 Settlement::Refused => self.not_kept(pending.reply, now),
                 Settlement::Overtaken => self.overtaken(pending.reply),
+            }
+            if !self.answers.is_empty() {
+                self.give_answers(settled);
             }
         }
         if self.pending.is_empty() && self.pending.capacity() > PENDING_KEPT {
@@ -234,6 +288,7 @@ impl Session {
     #[must_use = "what is not carried out is lost"]
     pub fn poll(&mut self) -> Option<Output> {
         let output = self.outputs.pop_front();
+        self.note_told(output.as_ref());
         if output.is_none() && self.outputs.capacity() > 0 {
             // Most connections are idle most of the time: they keep no queue.
             self.outputs = VecDeque::new();
@@ -328,28 +383,25 @@ impl Session {
         self.ticket_next - self.pending.len() as u64
     }
 
-    fn version(&self) -> Version {
-        self.peer.as_ref().map_or(Version::V3_1_1, |peer| peer.version)
-    }
-
     /// Takes one packet. An error closes the session.
     fn take(&mut self, frame: Frame<'_>, now: Now) -> Result<(), CloseReason> {
-        let is_first = matches!(self.state, State::ExpectConnect);
-        if is_first && message::version_of(frame) == Some(Version::V5) {
-            return Err(self.refusal(ConnackCode::UnacceptableVersion));
-        }
-        let packet = match message::decode(frame, self.version()) {
+        let packet = match message::decode(frame, self.version) {
             Ok(packet) => packet,
-            Err(error) => return Err(self.unreadable(error)),
+            Err(error) => return Err(self.unreadable(frame, error)),
         };
+        if self.version == Version::V5 {
+            message::check_client(&packet)?;
+        }
         // `Closed` is left behind while we decide, so an error cannot leave a usable session.
         self.state = match (mem::replace(&mut self.state, State::Closed), packet) {
             (State::ExpectConnect, Packet::Connect(connect)) => self.introduced(&connect)?,
             (State::ExpectPacket, Packet::Publish(publish)) => self.published(publish, now)?,
             (State::ExpectPacket, Packet::Pubrel(it)) => self.released(it.packet_id),
-            (State::ExpectPacket, Packet::Puback(it)) => self.acknowledged(it.packet_id),
-            (State::ExpectPacket, Packet::Subscribe { packet_id, filters, .. }) => {
-                self.subscribed(packet_id, &filters)?
+            (State::ExpectPacket, Packet::Puback(it)) => self.acknowledged(it),
+            (State::ExpectPacket, Packet::Pubrec(it)) => self.received_by_client(it),
+            (State::ExpectPacket, Packet::Pubcomp(it)) => self.completed(it.packet_id),
+            (State::ExpectPacket, Packet::Subscribe { packet_id, filters, properties }) => {
+                self.subscribed(packet_id, &filters, properties)?
             }
             (State::ExpectPacket, Packet::Unsubscribe { packet_id, filters, .. }) => {
                 self.unsubscribed(packet_id, &filters)?
@@ -358,25 +410,23 @@ impl Session {
                 message::pingresp(&mut self.out);
                 State::ExpectPacket
             }
-            (State::ExpectPacket, Packet::Disconnect { .. }) => {
-                return Err(CloseReason::Disconnected);
-            }
-            // We send nothing at QoS 2, so these answer nothing.
-            (State::ExpectPacket, Packet::Pubrec(_) | Packet::Pubcomp(_)) => {
-                self.outputs.push_back(Output::Refused(Refusal::StrayAcknowledgement));
-                State::ExpectPacket
+            (State::ExpectPacket, Packet::Disconnect { reason, properties }) => {
+                return Err(self.said_goodbye(reason, properties));
             }
             // MQTT 3.1.1 [MQTT-3.1.0-2]
             (State::ExpectPacket, Packet::Connect(_)) => {
                 return Err(ProtocolError::SecondConnect.into());
+            }
+            // MQTT 5.0, 4.12: no method was agreed upon in CONNECT.
+            (State::ExpectPacket, Packet::Auth { .. }) => {
+                return Err(ProtocolError::NotAuthenticating.into());
             }
             (
                 State::ExpectPacket,
                 Packet::Connack { .. }
                 | Packet::Suback { .. }
                 | Packet::Unsuback { .. }
-                | Packet::Pingresp
-                | Packet::Auth { .. },
+                | Packet::Pingresp,
             ) => return Err(ProtocolError::ServerPacket.into()),
             (
                 State::ExpectConnect | State::ExpectGrant(_) | State::ExpectCommit | State::Closed,
@@ -392,51 +442,103 @@ impl Session {
             Fact::Event(event) => u32::try_from(event.data.as_str().len()).unwrap_or(u32::MAX),
             Fact::Command(_) => 0,
         };
+        let ticket = self.next_ticket(reply, bytes);
+        self.outputs.push_back(Output::Emit { fact, ticket });
+    }
+
+    fn next_ticket(&mut self, reply: Reply, bytes: u32) -> Ticket {
         let ticket = Ticket(self.ticket_next);
         self.ticket_next += 1;
         self.pending_bytes += bytes as usize;
         self.pending.push_back(Pending { reply, bytes });
-        self.outputs.push_back(Output::Emit { fact, ticket });
+        ticket
     }
 
-    /// A fact is on disk: what was waiting for that is done now.
-    fn committed(&mut self, reply: Reply) {
-        match reply {
-            Reply::Nothing | Reply::Record => {}
-            Reply::Welcome { session_present } => self.welcome(session_present),
-            Reply::Puback(packet_id) => self.puback(packet_id),
-            Reply::Pubrec(packet_id) => self.received(packet_id),
-            Reply::Deliver(packet_id) => self.send(packet_id),
+    /// Gives an answer once all that was handed out before is settled, so that answers keep the
+    /// order of what they answer [MQTT-4.6.0-2], [MQTT-4.6.0-3].
+    fn answer_in_turn(&mut self, bytes: Vec<u8>) {
+        if self.pending.is_empty() {
+            self.out.extend_from_slice(&bytes);
+        } else {
+            self.answer_after(self.ticket_next - 1, bytes, None);
         }
     }
 
-    fn puback(&mut self, packet_id: PacketId) {
-        let packet = Acknowledgement::success(packet_id);
-        message::puback(&packet, self.version(), &mut self.out);
+    fn answer_after(&mut self, after: u64, bytes: Vec<u8>, then: Option<Output>) {
+        self.answers.push_back(Answer { after, bytes: bytes.into(), then });
+    }
+
+    fn give_answers(&mut self, settled: u64) {
+        while self.answers.front().is_some_and(|answer| answer.after <= settled) {
+            let Some(answer) = self.answers.pop_front() else { break };
+            self.out.extend_from_slice(&answer.bytes);
+            self.outputs.extend(answer.then);
+        }
+        if self.answers.is_empty() {
+            self.answers = VecDeque::new();
+        }
+    }
+
+    /// It is on disk: what was waiting for that is done now.
+    fn committed(&mut self, reply: Reply) {
+        match reply {
+            // An answer is given by its ticket.
+            Reply::Nothing
+            | Reply::Record
+            | Reply::Arrival
+            | Reply::Recorded(_)
+            | Reply::Answer => {}
+            Reply::Welcome { session_present } => self.welcome(session_present),
+            Reply::Puback(packet_id) => self.taken(packet_id),
+            Reply::Pubrec(packet_id) => self.received(packet_id),
+            Reply::Pubrel(packet_id) => self.release(packet_id),
+            Reply::Pubcomp(packet_id) => self.complete(packet_id),
+            Reply::Deliver(packet_id) => self.send_now(packet_id),
+        }
     }
 
     /// A command ended before its step was kept: what was not sent yet stays here, and its place in
     /// the window is free.
     fn overtaken(&mut self, reply: Reply) {
         match reply {
-            Reply::Deliver(packet_id) => self.forget(packet_id),
-            // Nobody waits, or it is an event, of which this is never said.
+            Reply::Deliver(packet_id) | Reply::Recorded(packet_id) => {
+                self.forget_packet(packet_id);
+            }
+            // Nobody waits, or it is an event or a state, of which this is never said.
             Reply::Nothing
             | Reply::Record
+            | Reply::Arrival
             | Reply::Welcome { .. }
             | Reply::Puback(_)
-            | Reply::Pubrec(_) => self.committed(reply),
+            | Reply::Pubrec(_)
+            | Reply::Pubrel(_)
+            | Reply::Pubcomp(_)
+            | Reply::Answer => self.committed(reply),
         }
     }
 
-    /// There was no room for a fact: the board is refused in the protocol's words, which for a
-    /// publish are none but the end of the connection.
+    /// There was no room: the client is refused in the protocol's words, which for a publish are
+    /// none but the end of the connection.
     fn not_kept(&mut self, reply: Reply, now: Now) {
         match reply {
             Reply::Record => {}
-            Reply::Deliver(packet_id) => self.forget(packet_id),
-            Reply::Welcome { .. } => self.turn_away(now),
-            Reply::Nothing | Reply::Puback(_) | Reply::Pubrec(_) => {
+            Reply::Recorded(packet_id) => {
+                self.forget_packet(packet_id);
+            }
+            Reply::Deliver(packet_id) if self.carries_command(packet_id) => {
+                self.forget_packet(packet_id);
+            }
+            Reply::Welcome { .. } | Reply::Arrival => self.turn_away(now),
+            Reply::Nothing
+            | Reply::Puback(_)
+            | Reply::Pubrec(_)
+            | Reply::Pubrel(_)
+            | Reply::Pubcomp(_)
+            | Reply::Deliver(_)
+            | Reply::Answer => {
+                // What was handed out and not kept was not received.
+                let told = self.told;
+                self.unreleased.retain(|known| known.is_kept || known.ticket > told);
                 self.close(CloseReason::StoreFull, now);
             }
         }

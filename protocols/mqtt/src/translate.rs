@@ -1,12 +1,17 @@
 //! MQTT's words as ours: what a board sent becomes an event.
 //!
 //! The event's JSON is written once, straight from the packet; a JSON payload is checked and
-//! taken over byte for byte. Never decides anything.
+//! taken over byte for byte, so that the event can become the message again ([`message_of`]).
+//! Never decides anything.
 
+mod said;
 mod strict;
+
+pub use said::{message_of, topic_of};
 
 use crate::error::Cause;
 use crate::message::{QoS, Version};
+use crate::property::Properties;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
@@ -20,6 +25,9 @@ pub(crate) struct Content<'a> {
     pub(crate) qos: QoS,
     pub(crate) retain: bool,
     pub(crate) payload: &'a [u8],
+    pub(crate) properties: Properties<'a>,
+    /// Where events say it: a program's.
+    pub(crate) client_id: Option<&'a str>,
 }
 
 /// Whose event, and when.
@@ -43,21 +51,46 @@ impl Origin<'_> {
     }
 }
 
-/// `lastmile.telemetry.received`: `{topic, qos, payload | text | data_base64}`, and
-/// `"retain": true` where the board asked for it.
+/// `lastmile.telemetry.received`: `{topic, qos, payload | text | data_base64}`, `"retain": true`
+/// where the client asked for it, and `properties` where there are any; of a program
+/// `lastmile.message.published`, with its `client_id`.
 #[inline]
-pub(crate) fn telemetry(origin: Origin<'_>, content: Content<'_>) -> Event {
+pub(crate) fn publish(origin: Origin<'_>, content: Content<'_>) -> Event {
     let mut data = String::new();
-    write_content(content, "", &mut data);
-    origin.event(EventType::TELEMETRY_RECEIVED, data)
+    let kind = if content.client_id.is_some() {
+        EventType::MESSAGE_PUBLISHED
+    } else {
+        EventType::TELEMETRY_RECEIVED
+    };
+    if content.client_id.is_none() && content.properties.is_empty() {
+        write_content(content, "", &mut data);
+    } else {
+        write_content(content, &further(content), &mut data);
+    }
+    origin.event(kind, data)
 }
 
-/// `lastmile.will.published`: as telemetry, with the `cause` of the disconnection.
+/// `lastmile.will.published`: as a publish, with the `cause` of the disconnection.
 pub(crate) fn will(origin: Origin<'_>, content: Content<'_>, cause: Cause) -> Event {
     let mut data = String::new();
-    let cause = format!(r#","cause":"{}""#, cause.as_str());
-    write_content(content, &cause, &mut data);
+    let more = format!(r#"{},"cause":"{}""#, further(content), cause.as_str());
+    write_content(content, &more, &mut data);
     origin.event(EventType::WILL_PUBLISHED, data)
+}
+
+/// Who and with what properties, each after its comma.
+fn further(content: Content<'_>) -> String {
+    let mut more = String::new();
+    if let Some(client_id) = content.client_id {
+        more.push_str(r#","client_id":"#);
+        write_string(client_id, &mut more);
+    }
+    if let Some(properties) = said::Properties::of(content.properties) {
+        more.push_str(r#","properties":"#);
+        let text = serde_json::to_string(&properties).expect("text and numbers are representable");
+        more.push_str(&text);
+    }
+    more
 }
 
 /// `lastmile.device.connected`: `{client_id, protocol, clean_session, keep_alive_s}`.
@@ -146,18 +179,27 @@ fn write_string(text: &str, out: &mut String) {
 mod tests {
     use super::*;
 
+    const PLAIN: Content<'_> = Content {
+        topic: "a/b",
+        qos: QoS::AtMostOnce,
+        retain: false,
+        payload: b"",
+        properties: Properties::EMPTY,
+        client_id: None,
+    };
+
     fn data(topic: &str, payload: &[u8], retain: bool) -> String {
         let (tenant, device) = (Tenant::default(), DeviceId::mqtt("a").unwrap());
         let origin = Origin { tenant: &tenant, device: &device, time: Timestamp::UNIX_EPOCH };
-        let content = Content { topic, qos: QoS::AtLeastOnce, retain, payload };
-        telemetry(origin, content).data.as_str().to_owned()
+        let content = Content { topic, qos: QoS::AtLeastOnce, retain, payload, ..PLAIN };
+        publish(origin, content).data.as_str().to_owned()
     }
 
     #[test]
     fn a_payload_is_json_text_or_bytes() {
         assert_eq!(
             data("a", b" {\"t\": 1.50} ", false),
-            r#"{"topic":"a","qos":1,"payload":{"t": 1.50}}"#
+            r#"{"topic":"a","qos":1,"payload": {"t": 1.50} }"#
         );
         assert_eq!(data("a", b"7", true), r#"{"topic":"a","qos":1,"retain":true,"payload":7}"#);
         assert_eq!(data("a", b"", false), r#"{"topic":"a","qos":1,"text":""}"#);
@@ -171,7 +213,7 @@ mod tests {
         for (payload, retain) in
             [(&b"{}"[..], false), (b"x", true), (b"\xFF\xFF", false), (b"", true)]
         {
-            let content = Content { topic: "a/b", qos: QoS::AtMostOnce, retain, payload };
+            let content = Content { retain, payload, ..PLAIN };
             let mut out = String::new();
             write_content(content, r#","cause":"lost""#, &mut out);
             assert_eq!(out.capacity(), out.len(), "{out}");
@@ -191,7 +233,7 @@ mod tests {
             disconnected(origin, Cause::TakenOver).data.as_str(),
             r#"{"cause":"taken_over"}"#
         );
-        let content = Content { topic: "w", qos: QoS::AtMostOnce, retain: false, payload: b"gone" };
+        let content = Content { topic: "w", payload: b"gone", ..PLAIN };
         assert_eq!(
             will(origin, content, Cause::Lost).data.as_str(),
             r#"{"topic":"w","qos":0,"cause":"lost","text":"gone"}"#

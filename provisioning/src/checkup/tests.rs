@@ -186,12 +186,8 @@ fn the_profile_and_the_firmware() {
     }
     let mut scene = Scene::new(&[]);
     assert_eq!(scene.checkup().firmware.state, State::Ok, "nothing else is wanted");
-    scene.wanted.firmware = Some(WantedFirmware {
-        version: "3.1".into(),
-        image: None,
-        window: None,
-        rule: crate::Rule::default(),
-    });
+    scene.wanted.firmware =
+        Some(WantedFirmware { version: "3.1".into(), ..WantedFirmware::default() });
     let check = scene.checkup().firmware;
     assert_eq!(check.state, State::Warning);
     assert_eq!(check.value.expose(), &json!({"reported": "3.0", "wanted": "3.1"}));

@@ -116,10 +116,18 @@ static FIRMWARE: &[Field] = &[
     may(
         "url",
         Kind::Text(Form::Url),
-        "Where it is; for people: devices are given the catalogue's.",
+        "Where it is; for people: nothing is fetched from there, devices are given the catalogue's image.",
     ),
-    may("sha256", Kind::Text(Form::Sha256), "What the catalogue's image must hash to."),
-    may("size", Kind::Whole { min: 1, max: 1 << 36 }, "Its length in bytes."),
+    may(
+        "sha256",
+        Kind::Text(Form::Sha256),
+        "What the catalogue's image must hash to: another is not given to it.",
+    ),
+    may(
+        "size",
+        Kind::Whole { min: 1, max: 1 << 36 },
+        "Its length in bytes: an image of another is not given to it.",
+    ),
 ];
 
 /// Longest time for which values need not be asked for again: a week.

@@ -256,6 +256,7 @@ impl Held {
                     self.adding[place].instance = Some(instance);
                 }
                 self.took(object, false);
+                self.forget_hashes_below(&format!("{table}{instance}."));
                 self.set(&format!("{table}{instance}."), changes, outcome, it);
             }
             (None, Some((code, cause))) => {

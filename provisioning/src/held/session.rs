@@ -42,13 +42,19 @@ impl Held {
         }
         if is_new && it.is_bootstrap {
             self.applied = 0;
+            self.has_values = false;
+            self.hashes.clear();
+            self.drifting.clear();
             self.adding.clear();
             self.doubted.clear();
             self.refreshed.clear();
         }
         if self.wanted != it.fingerprint || (is_new && it.is_bootstrap) {
             self.wanted = it.fingerprint;
+            // What drifted is not told again because something else is wanted elsewhere.
+            let drifting = std::mem::take(&mut self.drifting);
             self.release();
+            self.drifting = drifting;
         }
     }
 
@@ -83,6 +89,7 @@ impl Held {
     /// bound of their own.
     pub fn starts_round(&mut self, plan: &Plan, rounds_max: u8, now: Timestamp) -> bool {
         self.note_drifting(plan);
+        self.note_hashes(plan);
         if plan.steps.is_empty() {
             return false;
         }
@@ -138,13 +145,26 @@ impl Held {
                     });
                 }
             }
-            Wish::Set(_) | Wish::Delete { .. } => {}
+            Wish::Set(changes) => changes.iter().for_each(|it| self.forget_hash(&it.path)),
+            Wish::Delete { path, .. } => self.forget_hashes_below(path),
+        }
+    }
+
+    fn note_hashes(&mut self, plan: &Plan) {
+        for it in &plan.hashes {
+            match self.hashes.binary_search_by(|known| known.path.cmp(&it.path)) {
+                Ok(place) => self.hashes[place].hash = it.hash,
+                Err(place) if self.hashes.len() < PATHS_MAX => {
+                    self.hashes.insert(place, it.clone());
+                }
+                Err(_) => {}
+            }
         }
     }
 
     /// What was told of once is not told of again, as long as it stays so.
     fn note_drifting(&mut self, plan: &Plan) {
-        if plan.steps.is_empty() {
+        if plan.steps.is_empty() && !plan.lacks_values {
             self.drifting.clear();
         }
         for blocked in plan.blocked.iter().filter(|it| it.obstacle == Obstacle::Reported) {
@@ -160,8 +180,10 @@ impl Held {
     /// is the last one; steps that are left in it mean that it had its rounds, or that they may not be
     /// carried out now.
     pub fn settle(&mut self, wanted: &Wanted, plan: &Plan, it: Circumstances<'_>) {
-        self.profiles.clone_from(&wanted.profiles);
-        self.revision = wanted.revision;
+        if !(wanted.lacks_values && self.has_values) {
+            self.profiles.clone_from(&wanted.profiles);
+            self.revision = wanted.revision;
+        }
         self.awaits_claim = plan.blocked.iter().any(|it| it.obstacle == Obstacle::Unclaimed);
         let refreshes = wanted.refreshes.iter().flat_map(|it| &it.on_events);
         let events: BTreeSet<&Box<str>> = wanted.verify_on.iter().chain(refreshes).collect();
@@ -174,6 +196,10 @@ impl Held {
             return self.ran_out(plan, it);
         }
         self.applied = self.wanted;
+        self.has_values |= !wanted.lacks_values;
+        if !wanted.lacks_values {
+            self.hashes.retain(|it| wanted.speaks_of(&it.path));
+        }
         self.owed = owed(&plan.blocked);
         self.rounds = 0;
         self.apart.clear();

@@ -34,10 +34,12 @@ pub fn decide(wanted: &Wanted, known: &DataModel, held: &Held, it: Circumstances
         adds: Vec::new(),
         deletes: BTreeMap::new(),
         due_s: i64::MAX,
-        plan: Plan::default(),
+        plan: Plan { lacks_values: wanted.lacks_values, ..Plan::default() },
     };
     decision.faults();
-    if wanted.objects.is_empty() && wanted.parameters.iter().all(|it| is_plain(&it.path)) {
+    if decision.view.is_left_alone {
+        // Which profiles are its own is not known either.
+    } else if wanted.objects.is_empty() && wanted.parameters.iter().all(|it| is_plain(&it.path)) {
         let mut cursor = known.cursor();
         for parameter in &wanted.parameters {
             let path = parameter.path.as_str();

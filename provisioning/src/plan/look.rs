@@ -1,6 +1,8 @@
 //! What is known of a path, and whether that is to be believed, asked for, or given up.
 
 use super::Circumstances;
+use super::parameter::Want;
+use crate::fingerprint::hash_of;
 use crate::{Held, Refusal, Wanted};
 use jiff::Timestamp;
 use model::DataModel;
@@ -48,6 +50,9 @@ pub(super) struct View<'a> {
     pub(super) is_reset: bool,
     /// Whether the wish was applied, but for what is owed.
     pub(super) is_applied: bool,
+    /// Whether it was made from what the business said, and other profiles are for it while that is
+    /// not to be had: it is only read.
+    pub(super) is_left_alone: bool,
 }
 
 impl<'a> View<'a> {
@@ -69,6 +74,10 @@ impl<'a> View<'a> {
             is_current,
             is_reset,
             is_applied: it.fingerprint != 0 && held.applied == it.fingerprint && !is_reset,
+            is_left_alone: wanted.lacks_values
+                && held.has_values
+                && !is_reset
+                && held.profiles != wanted.profiles,
         }
     }
 
@@ -90,15 +99,32 @@ impl<'a> View<'a> {
         !entry.stale && entry.read_at.is_some_and(|at| at.as_second() >= self.session_s)
     }
 
-    /// Looks at a parameter whose readings are believed for so long. `is_secret` says that devices
-    /// do not tell such.
+    /// The number of what is wanted at a path; `None` where none is to be made.
+    pub(super) fn hash(&self, path: &str, want: Want<'_>) -> Option<u64> {
+        let key = self.it.key.as_ref()?;
+        Some(hash_of(key.expose(), path, want.kind, want.value))
+    }
+
+    /// Whether a parameter was as wanted, and is still unless someone else changed it: all was
+    /// applied, or this was whatever has changed beside it.
+    pub(super) fn was_as_wanted(&self, path: &str, want: Want<'_>) -> bool {
+        if self.is_applied {
+            return !self.held.owes(path);
+        }
+        let known = self.held.hash(path).filter(|_| !self.is_reset);
+        known.is_some_and(|known| self.hash(path, want) == Some(known))
+    }
+
+    /// Looks at a parameter whose readings are believed for so long. `secret` is what is wanted of one
+    /// that devices do not tell.
     pub(super) fn look(
         &self,
         path: &str,
         entry: Option<DataModelEntry<'a>>,
         every_s: i64,
-        is_secret: bool,
+        secret: Option<Want<'_>>,
     ) -> Look<'a> {
+        let is_secret = secret.is_some();
         let Some(entry) = entry else {
             return self.look_unknown(path, is_secret);
         };
@@ -109,7 +135,9 @@ impl<'a> View<'a> {
             let asks = (is_old || self.held.doubts(path)) && self.may_read(path);
             return if asks { Look::Ask } else { Look::At(entry) };
         }
-        if is_secret && (self.is_applied || !self.may_read(path)) {
+        if let Some(want) = secret
+            && (self.is_applied || self.was_as_wanted(path, want) || !self.may_read(path))
+        {
             return Look::At(entry);
         }
         self.ask(path)

@@ -4,6 +4,7 @@ use super::decide::Decision;
 use super::look::{Look, seconds};
 use super::value::{is_masked, is_same, sent};
 use super::{Blocked, Change, Obstacle, Why};
+use crate::held::Hashed;
 use crate::{Drift, Rule, ValueKind, WantedParameter, Window};
 use jiff::Timestamp;
 use model::Redacted;
@@ -54,7 +55,7 @@ impl<'a> Decision<'a> {
             !it.stale && it.value.as_ref().is_some_and(|value| !value.expose().is_empty())
         });
         let is_secret = !is_told && (want.is_secret || model::is_secret(path));
-        match self.view.look(path, entry, want.every_s, is_secret) {
+        match self.view.look(path, entry, want.every_s, is_secret.then_some(want)) {
             Look::At(entry) => self.known_parameter(path, entry, want, is_secret),
             Look::Blank => self.other(path, None, want, true),
             Look::Ask => self.ask(path),
@@ -83,6 +84,8 @@ impl<'a> Decision<'a> {
         if value == want.value || is_equal(&entry, value, &want) {
             if self.is_to_be_read_back(path) {
                 self.ask(path);
+            } else if want.drift == Drift::Report || want.is_secret {
+                self.remember(path, want);
             }
             return;
         }
@@ -97,6 +100,19 @@ impl<'a> Decision<'a> {
         self.told(path).is_some_and(|told| !told.is_read) && self.view.may_read(path)
     }
 
+    /// It holds what is wanted, or held it until someone else changed it: a change of something else
+    /// is no reason to send it again.
+    fn remember(&mut self, path: &str, want: Want<'a>) {
+        let view = self.view;
+        let known = view.held.hash(path).filter(|_| !view.is_reset);
+        if known.is_some() && view.is_applied {
+            return;
+        }
+        if let Some(hash) = view.hash(path, want).filter(|it| known != Some(*it)) {
+            self.plan.hashes.push(Hashed { path: path.into(), hash });
+        }
+    }
+
     /// It is other than wanted, or nobody knows (`is_blank`).
     fn other(
         &mut self,
@@ -107,10 +123,9 @@ impl<'a> Decision<'a> {
     ) {
         let view = self.view;
         let told = self.told(path);
-        let is_held =
-            view.is_applied && !view.held.owes(path) && view.refusal(path, false).is_none();
+        let is_held = view.was_as_wanted(path, want) && view.refusal(path, false).is_none();
         if is_blank && (told.is_some() || is_held) {
-            return;
+            return self.remember(path, want);
         }
         let why = match (is_blank, is_held && told.is_none()) {
             (true, _) => Why::Unreadable,
@@ -119,6 +134,7 @@ impl<'a> Decision<'a> {
         };
         let Some(change) = self.change(path, entry, want, why, is_blank) else { return };
         if why == Why::Drifted && want.drift == Drift::Report {
+            self.remember(path, want);
             if !(view.is_current && view.held.is_drifting(path)) {
                 self.plan.drifted.push(change);
             }

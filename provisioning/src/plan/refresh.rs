@@ -104,7 +104,7 @@ impl Decision<'_> {
         for alias in &self.wanted.aliases {
             let (paths, _) = self.paths_to_read(&alias.path);
             for path in paths {
-                let look = self.view.look(&path, self.view.known.get(&path), i64::MAX / 2, false);
+                let look = self.view.look(&path, self.view.known.get(&path), i64::MAX / 2, None);
                 if let Look::Ask = look {
                     self.refreshes.read(&path);
                 }

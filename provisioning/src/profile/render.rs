@@ -13,6 +13,7 @@ use super::{Layers, Profile};
 use crate::wanted::{Presence, Rule, Wanted, WantedAlias, WantedFirmware, WantedObject};
 use crate::wanted::{WantedParameter, WantedRefresh};
 use crate::{Equipment, Pattern, Segment, Subject, Window};
+use firmware::Sha256;
 use model::{DataModel, Redacted, is_secret};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,6 +51,7 @@ impl Layers {
             verify_on: BTreeSet::new(),
             guesses: BTreeSet::new(),
             faults: Vec::new(),
+            open: Vec::new(),
         };
         if let Some(name) = &self.missing {
             let cause = format!("the equipment names the profile `{name}`, which does not exist");
@@ -62,6 +64,7 @@ impl Layers {
         let mut wanted = rendering.into_wanted(firmware);
         wanted.profiles = self.profiles.iter().map(|it| it.name.clone()).collect();
         wanted.revision = self.revision;
+        wanted.lacks_values = equipment.is_none();
         wanted
     }
 }
@@ -90,6 +93,17 @@ struct Rendering<'a> {
     verify_on: BTreeSet<Box<str>>,
     guesses: BTreeSet<Rule>,
     faults: Vec<(Pattern, Rule, Box<str>)>,
+    /// What the business has not said yet, and from which layer down it would go.
+    open: Vec<(usize, Pattern)>,
+}
+
+/// Whether a rule's condition holds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Holding {
+    Yes,
+    No,
+    /// The business would have to say.
+    Open,
 }
 
 /// A value made for the device.
@@ -110,17 +124,21 @@ impl<'a> Rendering<'a> {
         let mut settled = BTreeSet::new();
         for rule in rules.parameters.iter().filter(|it| it.path.root() == root) {
             // Of several for one path the first whose condition holds goes.
-            if !settled.contains(&rule.path)
-                && self.holds(rule.when.as_ref(), &rule.path, &at(rule.line))
-            {
-                settled.insert(&rule.path);
-                self.parameter(layer, profile, rule, at(rule.line));
+            if settled.contains(&rule.path) {
+                continue;
             }
+            match self.holding(rule.when.as_ref(), &rule.path, &at(rule.line)) {
+                Holding::Yes => self.parameter(layer, profile, rule, at(rule.line)),
+                Holding::Open => self.open.push((layer, rule.path.clone())),
+                Holding::No => continue,
+            }
+            settled.insert(&rule.path);
         }
         let mut settled = BTreeSet::new();
         for rule in rules.objects.iter().filter(|it| it.table.root() == root) {
-            if self.holds(rule.when.as_ref(), &rule.table, &at(rule.line)) {
-                self.object(layer, profile, rule, at(rule.line), &mut settled);
+            let holding = self.holding(rule.when.as_ref(), &rule.table, &at(rule.line));
+            if holding != Holding::No {
+                self.object(layer, profile, rule, at(rule.line), holding, &mut settled);
             }
         }
         let mut settled = BTreeSet::new();
@@ -142,7 +160,8 @@ impl<'a> Rendering<'a> {
             let rule = at(firmware.line);
             if self.holds_whole(firmware.when.as_ref(), &rule) {
                 let (version, image) = (firmware.version.clone(), firmware.image.clone());
-                self.firmware = Some(WantedFirmware { version, image, window: None, rule });
+                let default = WantedFirmware::default();
+                self.firmware = Some(WantedFirmware { version, image, rule, ..default });
             }
         }
     }
@@ -152,6 +171,10 @@ impl<'a> Rendering<'a> {
             self.parameters.remove(&it.path);
             return;
         };
+        if self.is_open(value) {
+            self.open.push((layer, it.path.clone()));
+            return;
+        }
         let is_optional = it.keeping.is_optional;
         let Some(made) = self.make(profile, value, is_optional, &it.path, &rule) else { return };
         self.guess(it.is_guess, &rule);
@@ -176,6 +199,7 @@ impl<'a> Rendering<'a> {
         profile: &Profile,
         it: &ObjectRule,
         rule: Rule,
+        holding: Holding,
         settled: &mut BTreeSet<Which>,
     ) {
         let mut keys = Vec::with_capacity(it.keys.len());
@@ -192,7 +216,7 @@ impl<'a> Rendering<'a> {
         if !settled.insert(key.clone()) {
             return;
         }
-        let Some(presence) = it.presence else {
+        let Some(presence) = it.presence.filter(|_| holding == Holding::Yes) else {
             self.objects.remove(&key);
             return;
         };
@@ -212,7 +236,7 @@ impl<'a> Rendering<'a> {
         let mut parameters = Vec::with_capacity(it.set.len());
         for entry in &it.set {
             let rule = Rule { line: entry.line, ..rule.clone() };
-            if !self.holds(entry.when.as_ref(), &it.table, &rule) {
+            if self.holding(entry.when.as_ref(), &it.table, &rule) != Holding::Yes {
                 continue;
             }
             let made = self.make(profile, &entry.value, entry.is_optional, &it.table, &rule);
@@ -249,9 +273,11 @@ impl<'a> Rendering<'a> {
     fn firmware(&mut self, equipment: Option<&Equipment>) -> Option<WantedFirmware> {
         let said = equipment.and_then(|it| it.firmware.as_ref()).map(|it| WantedFirmware {
             version: it.version.as_str().into(),
-            image: None,
-            window: None,
+            // It was checked when the document was read.
+            sha256: it.sha256.as_deref().and_then(|text| Sha256::parse(text).ok()),
+            size: it.size,
             rule: equipment_rule(),
+            ..WantedFirmware::default()
         });
         let wanted = said.or_else(|| self.firmware.take())?;
         Some(WantedFirmware { window: self.window.clone(), ..wanted })
@@ -272,6 +298,9 @@ impl<'a> Rendering<'a> {
             }
             Source::Template(template) => template,
         };
+        if self.is_open(value) {
+            return None;
+        }
         self.scope.take_seen();
         let filled = profile.rules.templates.fill(template, self.scope);
         let is_secret = value.is_secret || self.scope.take_seen();
@@ -280,10 +309,6 @@ impl<'a> Rendering<'a> {
                 Ok(text) => return Some(Made { text: text.into(), is_secret }),
                 Err(why) => format!("the value {why}"),
             },
-            // Before the business has said anything nothing is missing.
-            Err(Unfilled::Undefined) if !self.has_equipment && template.asks.equipment => {
-                return None;
-            }
             Err(Unfilled::Undefined) if is_optional => return None,
             Err(Unfilled::Undefined) => {
                 "the template asks for a value that is not there".to_owned()
@@ -292,6 +317,22 @@ impl<'a> Rendering<'a> {
         };
         self.fault(path, rule, cause);
         None
+    }
+
+    /// Whether only the business could say a value. A default that a template has for what the
+    /// business leaves out is none for what it has not said yet.
+    fn is_open(&self, value: &Value) -> bool {
+        matches!(&value.source, Source::Template(it) if !self.has_equipment && it.asks.equipment)
+    }
+
+    fn holding(&mut self, when: Option<&Condition>, path: &Pattern, rule: &Rule) -> Holding {
+        if when.is_some_and(|it| !self.has_equipment && it.asks.equipment) {
+            Holding::Open
+        } else if self.holds(when, path, rule) {
+            Holding::Yes
+        } else {
+            Holding::No
+        }
     }
 
     fn holds(&mut self, when: Option<&Condition>, path: &Pattern, rule: &Rule) -> bool {
@@ -328,7 +369,22 @@ impl<'a> Rendering<'a> {
         }
     }
 
+    /// Takes away what would stand in for what the business has not said yet: of the same paths, what
+    /// goes after it.
+    fn leave_open(&mut self) {
+        let open = std::mem::take(&mut self.open);
+        self.parameters.retain(|path, ((layer, literal, _), _)| {
+            !open.iter().any(|(above, it)| {
+                let goes_before =
+                    *layer > *above || (*layer == *above && *literal > literalness(it));
+                let is_same = path == it || path.matches(it.as_str()) || it.matches(path.as_str());
+                is_same && !goes_before
+            })
+        });
+    }
+
     fn into_wanted(mut self, firmware: Option<WantedFirmware>) -> Wanted {
+        self.leave_open();
         let total = self.parameters.len() + self.objects.len() + self.refreshes.len();
         if total > WANTED_MAX {
             let cause = format!("more than {WANTED_MAX} rules are for it: the lowest are left out");

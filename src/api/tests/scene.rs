@@ -122,7 +122,7 @@ fn no_profiles(
     registry: &Arc<Registry>,
     data_models: &Arc<DataModels>,
     (holds, equipments): (&Arc<Holds>, &Arc<Equipments>),
-    provisioner: &Arc<Provisioner>,
+    (provisioner, upgrades): (&Arc<Provisioner>, &Arc<Upgrades>),
     vault: &Vault,
     prometheus: &prometheus::Registry,
 ) -> (Arc<Plans>, Arc<Keeper>) {
@@ -134,6 +134,7 @@ fn no_profiles(
         profiles: Arc::clone(&profiles),
         provisioner: Arc::clone(provisioner),
         equipments: Arc::clone(equipments),
+        upgrades: Arc::clone(upgrades),
         clock,
     });
     let parts = KeeperParts {
@@ -305,7 +306,7 @@ impl Scene {
             &registry,
             &data_models,
             (&holds, &equipments),
-            &provisioner,
+            (&provisioner, &upgrades),
             &vault,
             &prometheus,
         );

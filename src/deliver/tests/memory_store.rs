@@ -2,10 +2,10 @@
 
 use crate::store::{
     AuditEntry, BoardRow, BoardStep, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter,
-    DeviceRow, EquipmentRow, FirmwareStep, GroupFirmwareRow, HubMemory, ImageRow, Operation,
-    OperationError, Page, Position, ProvisionMark, ReadError, RolloutDevice, RolloutDevices,
-    RolloutRow, SteeringRows, Store, StoredEvent, TaskRow, Tasks, TokenRow, UploadRow, Uploads,
-    Usage, Write,
+    DeviceRow, EquipmentRow, FirmwareStep, GroupFirmwareRow, HubMemory, ImageRow, MqttQueuedMark,
+    MqttQueuedRow, MqttRetainedRow, MqttSessionRow, Operation, OperationError, Page, Position,
+    ProvisionMark, ReadError, RolloutDevice, RolloutDevices, RolloutRow, SteeringRows, Store,
+    StoredEvent, TaskRow, Tasks, TokenRow, UploadRow, Uploads, Usage, Write,
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -190,6 +190,30 @@ impl Store for MemoryStore {
         let letters = letters.filter(|letter| tenant.is_none_or(|t| letter.event.tenant == *t));
         let letters = letters.filter(|letter| sink.is_none_or(|s| *letter.sink == *s));
         Ok(letters.take(page.rows_max).cloned().collect())
+    }
+
+    async fn mqtt_sessions(&self, _: u64, _: usize) -> Result<Vec<MqttSessionRow>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn mqtt_queue_marks(
+        &self,
+        _: (u64, u64),
+        _: usize,
+    ) -> Result<Vec<MqttQueuedMark>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn mqtt_queue(&self, _: u64, _: u64, _: usize) -> Result<Vec<MqttQueuedRow>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn mqtt_retained(
+        &self,
+        _: Option<(Tenant, Box<str>)>,
+        _: usize,
+    ) -> Result<Vec<MqttRetainedRow>, ReadError> {
+        Ok(Vec::new())
     }
 
     async fn usage(&self) -> Result<Usage, ReadError> {

@@ -4,6 +4,7 @@ use super::{Board, Driver, TAKE_OVER_TIMEOUT};
 use crate::credentials::{Claimant, Enrolled};
 use model::{Alias, DeviceId, EventType, Protocol, Settlement};
 use mqtt::{ConnackCode, Grant, Introduction};
+use std::time::Duration;
 
 impl Driver {
     /// Answers the session's question who the board is.
@@ -145,7 +146,10 @@ impl Driver {
             tenant: tenant.clone(),
             acl: listener.acl.clone(),
             aliases: aliases.chain(bare).collect(),
-            session_present: false,
+            is_program: false,
+            resumed: None,
+            assigned_client_id: None,
+            session_expiry_max: Duration::ZERO,
             facts: None,
         };
         self.session.authenticated(grant, now);

@@ -2,17 +2,17 @@
 
 PRAGMA application_id = 0x4C4D5354;
 
--- The outbox. SQLite has the one shard 0, so the sequence alone is the key, and new rows go to the
--- end of the tree: any other key, or an index beside it, costs three times as much.
-CREATE TABLE event (
-    sequence INTEGER PRIMARY KEY,
-    shard    INTEGER NOT NULL DEFAULT 0,
-    tenant   TEXT NOT NULL,
-    device   TEXT NOT NULL,
-    kind     TEXT NOT NULL,
-    time     INTEGER NOT NULL,
-    data     TEXT NOT NULL,
-    crc32    INTEGER NOT NULL
+-- The outbox. SQLite has the one shard 0. What a group commits is one row or a few: runs of neighbouring
+-- events, packed as in src/store/sqlite/run.rs. A row for each costs four times as much to write and to
+-- read.
+CREATE TABLE event_run (
+    -- Sequences of its first and its last event.
+    first  INTEGER PRIMARY KEY,
+    last   INTEGER NOT NULL,
+    -- Time of the newest of them, and bytes of their data.
+    newest INTEGER NOT NULL,
+    bytes  INTEGER NOT NULL,
+    body   BLOB NOT NULL
 ) STRICT;
 
 -- How far the outbox was trimmed: sequences start after it even when no event is left.

@@ -5,8 +5,8 @@ use super::commands::Step;
 use super::data_models::Put;
 use super::devices::{self, Said, document, kind_number};
 use super::{
-    boards, commands, credentials, data_models, equipment, files, provision, readers, rollouts,
-    steering, tasks,
+    boards, commands, credentials, data_models, equipment, files, mqtt, provision, readers,
+    rollouts, steering, tasks,
 };
 use crate::store::{AuditEntry, CustomerRow, Operation, OperationError, TokenRow};
 use jiff::Timestamp;
@@ -80,6 +80,7 @@ pub(super) async fn apply(
         Operation::PutToken(token) => put_token(connection, token).await,
         Operation::RevokeToken { tenant, name } => revoke_token(connection, tenant, name).await,
         Operation::Steer(change) => steering::apply(connection, change).await,
+        Operation::Mqtt(change) => Ok(mqtt::apply(connection, &[change]).await?),
         Operation::Audit(entry) => audit(connection, entry).await,
         Operation::Seen(seen) => Ok(devices::see(connection, seen).await?),
         Operation::Equipment(change) => equipment::apply(connection, change).await,

@@ -39,7 +39,8 @@ pub(super) fn time_if_any(
     value.map(from_nanos).transpose()
 }
 
-fn from_nanos(nanos: i64) -> Result<Timestamp, sqlx::Error> {
+/// A time of that many nanoseconds since 1970.
+pub(super) fn from_nanos(nanos: i64) -> Result<Timestamp, sqlx::Error> {
     Timestamp::from_nanosecond(nanos.into()).map_err(|_| undecodable("a time out of range"))
 }
 

@@ -5,16 +5,16 @@ use super::commands::{self, Step};
 use super::connection::WriterConnection;
 use super::data_models::{self, Put};
 use super::devices::{self, Said};
-use super::events::{self, Placed};
-use super::{provision, room};
+use super::events;
+use super::{mqtt, provision, room};
 use crate::store::{Operation, OperationError, Write};
 use jiff::Timestamp;
 use model::Event;
 
 /// Pages that a commit writes however small it is: the end of the outbox and its parents.
 const PAGES_PER_COMMIT: u64 = 3;
-/// Bytes of event data that fill a page, the other columns considered.
-const BYTES_PER_PAGE: u64 = 2_048;
+/// Bytes of packed events that fill a page: short runs share one, and leave some of it empty.
+const BYTES_PER_PAGE: u64 = 3_072;
 /// Pages that a changed device or an operation touches: a leaf of a table and of an index.
 const PAGES_PER_CHANGE: u64 = 2;
 
@@ -65,11 +65,8 @@ async fn try_commit(
         pages += bodies.sum::<usize>() as u64 / room::PAGE_BYTES;
     }
     let first = connection.head() + 1;
-    let placed: Vec<_> =
-        (first..).zip(&events).map(|(sequence, event)| Placed { sequence, event }).collect();
-    events::insert(connection.inner(), &placed).await?;
-    let bytes: usize = events.iter().map(|event| event.data.as_str().len()).sum();
-    pages += bytes as u64 / BYTES_PER_PAGE;
+    let bytes = events::insert(connection.inner(), first, &events).await?;
+    pages += bytes / BYTES_PER_PAGE;
     connection.commit(connection.head() + events.len() as u64, pages).await?;
     Ok(outcomes)
 }
@@ -84,7 +81,8 @@ fn joins_others(write: &Write) -> bool {
         }
         // It refuses nothing, so that the facts beside it stand whatever becomes of it.
         [Operation::PutProvision(_)] => true,
-        _ => false,
+        // Nor do these.
+        operations => operations.iter().all(|it| matches!(it, Operation::Mqtt(_))),
     }
 }
 
@@ -121,6 +119,12 @@ async fn apply_together(
         outcomes[place] = outcome;
     }
     provision::put(connection, &provisions).await?;
+    let changes = run.iter().flat_map(operations).filter_map(|operation| match operation {
+        Operation::Mqtt(change) => Some(change),
+        _ => None,
+    });
+    let changes: Vec<_> = changes.collect();
+    mqtt::apply(connection, &changes).await?;
     Ok((outcomes, changed))
 }
 
@@ -197,8 +201,8 @@ async fn try_trim(
     rows_max: usize,
     announce: impl Fn(u64),
 ) -> Result<u64, sqlx::Error> {
-    /// Events to a page, at the least, when they are removed: what the log then takes.
-    const ROWS_PER_PAGE: u64 = 4;
+    /// Events to a page, about, when they are removed: what the log then takes.
+    const EVENTS_PER_PAGE: u64 = 4;
     let trimmed = connection.trimmed();
     if to <= trimmed {
         return Ok(0);
@@ -210,8 +214,9 @@ async fn try_trim(
         return Ok(0);
     }
     announce(end);
-    let removed = events::trim(connection.inner(), end).await?;
-    connection.commit(connection.head(), removed / ROWS_PER_PAGE + PAGES_PER_COMMIT).await?;
+    events::trim(connection.inner(), end).await?;
+    let removed = end - trimmed;
+    connection.commit(connection.head(), removed / EVENTS_PER_PAGE + PAGES_PER_COMMIT).await?;
     connection.set_trimmed(end);
     Ok(removed)
 }

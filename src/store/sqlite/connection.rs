@@ -157,8 +157,8 @@ impl WriterConnection {
 /// The newest event's sequence (where trimming ended, when none is left), and where that was.
 async fn read_ends(connection: &mut SqliteConnection) -> Result<(u64, u64), sqlx::Error> {
     let row = sqlx::query(
-        "SELECT max(ifnull((SELECT max(sequence) FROM event), 0), trimmed), trimmed \
-         FROM shard WHERE shard = 0",
+        "SELECT max(ifnull((SELECT last FROM event_run ORDER BY first DESC LIMIT 1), 0), trimmed), \
+         trimmed FROM shard WHERE shard = 0",
     )
     .fetch_one(connection)
     .await?;

@@ -1,83 +1,37 @@
-//! Rows of the outbox: written many at a time, read in order, trimmed by range.
+//! The outbox: written in runs, read in order, trimmed by range.
 
-use super::column::{self, nanos, number, sequence, text, undecodable};
-use super::multi_row::{MultiRow, Values};
+use super::column::{self, nanos, number, sequence};
+use super::run::{self, Packed, Run};
 use crate::store::{Position, ReadError, StoredEvent};
-use futures_util::TryStreamExt;
 use jiff::Timestamp;
-use model::{Event, Json};
+use model::Event;
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
-use std::sync::{Arc, LazyLock};
 
-static INSERT: LazyLock<MultiRow> = LazyLock::new(|| {
-    MultiRow::new(
-        "INSERT INTO event (sequence, tenant, device, kind, time, data, crc32) VALUES ",
-        "(?,?,?,?,?,?,?)",
-        "",
-    )
-});
+/// Most runs of one read.
+const RUNS_MAX: u64 = 256;
+/// Runs that are read before it is known how large they are here.
+const RUNS_FIRST: u64 = 4;
 
-/// An event and the place it was given.
-pub(super) struct Placed<'a> {
-    pub(super) sequence: u64,
-    pub(super) event: &'a Event,
-}
-
-/// Writes events behind the newest.
+/// Writes events behind the newest; returns how many bytes that took.
 pub(super) async fn insert(
     connection: &mut SqliteConnection,
-    events: &[Placed<'_>],
-) -> Result<(), sqlx::Error> {
-    INSERT.execute(connection, events, bind).await
-}
-
-fn bind(placed: &Placed<'_>, values: &mut Values) {
-    let Placed { sequence, event } = placed;
-    let position = Position { shard: 0, sequence: *sequence };
-    let time = nanos(event.time);
-    let (tenant, device) = (event.tenant.as_str(), event.device.as_str());
-    let (kind, data) = (event.kind.as_str(), event.data.as_str());
-    values.push(number(*sequence));
-    values.push(Arc::<str>::from(tenant));
-    values.push(Arc::<str>::from(device));
-    values.push(Arc::<str>::from(kind));
-    values.push(time);
-    values.push(Arc::<str>::from(data));
-    values.push(i64::from(checksum(position, tenant, device, kind, time, data)));
-}
-
-/// Over everything a reader is told; lengths keep neighbours apart.
-fn checksum(
-    position: Position,
-    tenant: &str,
-    device: &str,
-    kind: &str,
-    time: i64,
-    data: &str,
-) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&position.shard.to_le_bytes());
-    hasher.update(&position.sequence.to_le_bytes());
-    hasher.update(&time.to_le_bytes());
-    for text in [tenant, device, kind, data] {
-        hasher.update(&text.len().to_le_bytes());
-        hasher.update(text.as_bytes());
+    first: u64,
+    events: &[&Event],
+) -> Result<u64, sqlx::Error> {
+    let mut bytes = 0;
+    for Run { first, last, newest, bytes: data, body } in run::pack(first, events) {
+        bytes += body.len() as u64;
+        sqlx::query("INSERT INTO event_run (first, last, newest, bytes, body) VALUES (?,?,?,?,?)")
+            .bind(number(first))
+            .bind(number(last))
+            .bind(newest)
+            .bind(number(data))
+            .bind(body)
+            .execute(&mut *connection)
+            .await?;
     }
-    hasher.finalize()
-}
-
-/// The checksum of an event that was read or is to be parked.
-pub(super) fn checksum_of(event: &StoredEvent) -> i64 {
-    checksum(
-        event.position,
-        event.tenant.as_str(),
-        event.device.as_str(),
-        &event.kind,
-        nanos(event.time),
-        event.data.as_str(),
-    )
-    .into()
+    Ok(bytes)
 }
 
 /// Reads events after `after`. `trimmed` is asked after the reading: what is missing must lie
@@ -89,83 +43,135 @@ pub(super) async fn after(
     bytes_max: usize,
     trimmed: impl Fn() -> u64,
 ) -> Result<Vec<StoredEvent>, ReadError> {
-    let mut found: Vec<StoredEvent> = Vec::new();
-    let mut bytes = 0_usize;
-    let mut rows = sqlx::query(
-        "SELECT shard, sequence, tenant, device, kind, time, data, crc32 FROM event \
-         WHERE sequence > ? ORDER BY sequence LIMIT ?",
-    )
-    .bind(number(after))
-    .bind(number(rows_max as u64))
-    .fetch(pool);
-    while let Some(row) = rows.try_next().await.map_err(column::read_error)? {
-        let event = read(&row, 0)?;
-        bytes = bytes.saturating_add(event.data.as_str().len());
-        if bytes > bytes_max && !found.is_empty() {
-            break;
+    let mut page = Page { after, found: Vec::new(), bytes: 0, rows_max, bytes_max };
+    let (mut runs_max, mut runs_read) = (RUNS_FIRST, 0);
+    loop {
+        let rows = runs_from(pool, page.last() + 1, runs_max).await.map_err(column::read_error)?;
+        for row in &rows {
+            if page.take(row, &trimmed)? {
+                return Ok(page.found);
+            }
         }
-        let expected = found.last().map_or(after, |last| last.position.sequence) + 1;
-        let gap = event.position.sequence != expected;
-        if gap && (!found.is_empty() || event.position.sequence > trimmed() + 1) {
-            return Err(ReadError::Damaged(Position { shard: 0, sequence: expected }));
+        if (rows.len() as u64) < runs_max {
+            return Ok(page.found);
         }
-        found.push(event);
+        runs_read += runs_max;
+        runs_max = page.runs_left(runs_read);
     }
-    Ok(found)
 }
 
-/// Bytes of data of the events after `after` and up to `to`. The lengths stand before the texts, so
-/// long ones are not read.
+/// Runs from the one with that sequence on.
+async fn runs_from(
+    pool: &SqlitePool,
+    sequence: u64,
+    runs_max: u64,
+) -> Result<Vec<SqliteRow>, sqlx::Error> {
+    sqlx::query(
+        "SELECT first, last, body FROM event_run \
+         WHERE first >= ifnull((SELECT max(first) FROM event_run WHERE first <= ?1), 0) \
+         ORDER BY first LIMIT ?2",
+    )
+    .bind(number(sequence))
+    .bind(number(runs_max))
+    .fetch_all(pool)
+    .await
+}
+
+/// Events that were read, and how many more are wanted.
+struct Page {
+    after: u64,
+    found: Vec<StoredEvent>,
+    bytes: usize,
+    rows_max: usize,
+    bytes_max: usize,
+}
+
+impl Page {
+    fn last(&self) -> u64 {
+        self.found.last().map_or(self.after, |last| last.position.sequence)
+    }
+
+    /// Takes the events of a run; says whether that is enough.
+    fn take(&mut self, row: &SqliteRow, trimmed: impl Fn() -> u64) -> Result<bool, ReadError> {
+        let damaged = |sequence| ReadError::Damaged(Position { shard: 0, sequence });
+        let (first, last, body) = read(row).map_err(|_| damaged(self.last() + 1))?;
+        if last < first {
+            return Err(damaged(self.last() + 1));
+        }
+        if last <= self.last() {
+            return Ok(false);
+        }
+        let expected = self.last() + 1;
+        if first > expected && (!self.found.is_empty() || first > trimmed() + 1) {
+            return Err(damaged(expected));
+        }
+        let begin = first.max(expected);
+        let packed = Packed::new(first, last, body).ok_or_else(|| damaged(begin))?;
+        for sequence in begin..=last {
+            if self.found.len() >= self.rows_max {
+                return Ok(true);
+            }
+            let event = packed.event(sequence).ok_or_else(|| damaged(sequence))?;
+            self.bytes = self.bytes.saturating_add(event.data.as_str().len());
+            if self.bytes > self.bytes_max && !self.found.is_empty() {
+                return Ok(true);
+            }
+            self.found.push(event);
+        }
+        Ok(self.found.len() >= self.rows_max)
+    }
+
+    /// How many runs the rest will be, if they are as those that were read.
+    fn runs_left(&self, runs_read: u64) -> u64 {
+        let share = |done: usize, max: usize| {
+            let left = (max - done.min(max)) as u64;
+            left.saturating_mul(runs_read) / (done.max(1) as u64)
+        };
+        let left = share(self.found.len(), self.rows_max).min(share(self.bytes, self.bytes_max));
+        left.saturating_add(1).min(RUNS_MAX)
+    }
+}
+
+fn read(row: &SqliteRow) -> Result<(u64, u64, &[u8]), sqlx::Error> {
+    Ok((sequence(row, 0)?, sequence(row, 1)?, row.try_get(2)?))
+}
+
+/// Bytes of data of the events after `after` and up to `to`.
 pub(super) async fn bytes_between(
     pool: &SqlitePool,
     after: u64,
     to: u64,
 ) -> Result<u64, sqlx::Error> {
-    let row = sqlx::query(
-        "SELECT coalesce(sum(octet_length(data)), 0) FROM event WHERE sequence > ? AND sequence <= ?",
+    // Bodies stand last, so those of whole runs are not read.
+    let whole = sqlx::query(
+        "SELECT coalesce(sum(bytes), 0) FROM event_run \
+         WHERE first > ?1 AND first <= ?2 AND last <= ?2",
     )
     .bind(number(after))
     .bind(number(to))
     .fetch_one(pool)
     .await?;
-    sequence(&row, 0)
+    let cut = sqlx::query(
+        "SELECT first, last, body FROM event_run \
+         WHERE first IN ((SELECT max(first) FROM event_run WHERE first <= ?1), \
+                         (SELECT max(first) FROM event_run WHERE first <= ?2)) \
+         AND NOT (first > ?1 AND last <= ?2)",
+    )
+    .bind(number(after))
+    .bind(number(to))
+    .fetch_all(pool)
+    .await?;
+    let mut bytes = sequence(&whole, 0)?;
+    for row in &cut {
+        let (first, last, body) = read(row)?;
+        let packed = Packed::new(first, last, body);
+        bytes += packed.map_or(0, |packed| packed.bytes_between(after, to));
+    }
+    Ok(bytes)
 }
 
-/// Reads an event whose eight columns begin at `first`, and holds it against its checksum.
-pub(super) fn read(row: &SqliteRow, first: usize) -> Result<StoredEvent, ReadError> {
-    let position = Position {
-        shard: row
-            .try_get::<i64, _>(first)
-            .and_then(|shard| u16::try_from(shard).map_err(|_| undecodable("a shard")))
-            .map_err(column::read_error)?,
-        sequence: sequence(row, first + 1).map_err(column::read_error)?,
-    };
-    // Whatever else does not decode is this event's damage.
-    decode(row, first, position)
-        .ok()
-        .filter(|(event, crc32)| checksum_of(event) == *crc32)
-        .map(|(event, _)| event)
-        .ok_or(ReadError::Damaged(position))
-}
-
-fn decode(
-    row: &SqliteRow,
-    first: usize,
-    position: Position,
-) -> Result<(StoredEvent, i64), sqlx::Error> {
-    let event = StoredEvent {
-        position,
-        tenant: column::tenant(row, first + 2)?,
-        device: column::subject(row, first + 3)?,
-        kind: text(row, first + 4)?,
-        time: column::time(row, first + 5)?,
-        data: Json::from_stored(row.try_get(first + 6)?),
-    };
-    Ok((event, row.try_get(first + 7)?))
-}
-
-/// The last of the events after `trimmed` and up to `to`, at most `rows_max` of them, that are
-/// older than `older_than` without a younger one before them.
+/// The end of the last run after `trimmed` and up to `to`, some `rows_max` events on at the most, that
+/// is older than `older_than` without a younger one before it.
 pub(super) async fn trimmable(
     connection: &mut SqliteConnection,
     trimmed: u64,
@@ -175,10 +181,9 @@ pub(super) async fn trimmable(
 ) -> Result<u64, sqlx::Error> {
     let to = to.min(trimmed.saturating_add(rows_max as u64));
     let row = sqlx::query(
-        "SELECT ifnull((SELECT sequence - 1 FROM event WHERE sequence > ?1 AND sequence <= ?2 \
-         AND time >= ?3 ORDER BY sequence LIMIT 1), ?2)",
+        "SELECT ifnull((SELECT first - 1 FROM event_run WHERE first <= ?1 \
+         AND (newest >= ?2 OR last > ?1) ORDER BY first LIMIT 1), ?1)",
     )
-    .bind(number(trimmed))
     .bind(number(to))
     .bind(nanos(older_than))
     .fetch_one(connection)
@@ -186,17 +191,16 @@ pub(super) async fn trimmable(
     sequence(&row, 0)
 }
 
-/// Removes everything up to `to`.
-pub(super) async fn trim(connection: &mut SqliteConnection, to: u64) -> Result<u64, sqlx::Error> {
+/// Removes everything up to `to`, where a run ends.
+pub(super) async fn trim(connection: &mut SqliteConnection, to: u64) -> Result<(), sqlx::Error> {
     let to = number(to);
-    let removed = sqlx::query("DELETE FROM event WHERE sequence <= ?")
+    sqlx::query("DELETE FROM event_run WHERE last <= ?1 AND first <= ?1")
         .bind(to)
         .execute(&mut *connection)
-        .await?
-        .rows_affected();
+        .await?;
     sqlx::query("UPDATE shard SET trimmed = ? WHERE shard = 0")
         .bind(to)
         .execute(connection)
         .await?;
-    Ok(removed)
+    Ok(())
 }

@@ -2,13 +2,14 @@
 
 use super::apply::Fault;
 use super::column::{self, nanos, number, sequence, text, undecodable};
-use super::events;
 use super::multi_row::MultiRow;
+use super::run::Written;
 use crate::store::{
     Cursor, DeadLetter, NewDeadLetter, Operation, OperationError, Page, Position, ReadError,
+    StoredEvent,
 };
 use jiff::Timestamp;
-use model::Tenant;
+use model::{Json, Tenant};
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
 use std::sync::LazyLock;
@@ -161,7 +162,7 @@ async fn park(
         values.push(&*event.kind);
         values.push(nanos(event.time));
         values.push(event.data.as_str());
-        values.push(events::checksum_of(event));
+        values.push(i64::from(Written::from(event).checksum(event.position)));
         values.push(&*letter.reason);
         values.push(nanos(at));
     })
@@ -261,7 +262,7 @@ pub(super) async fn dead_letters(
 }
 
 fn read_dead_letter(row: &SqliteRow) -> Result<DeadLetter, ReadError> {
-    let event = events::read(row, 5)?;
+    let event = parked_event(row, 5)?;
     let rest = || -> Result<DeadLetter, sqlx::Error> {
         Ok(DeadLetter {
             id: sequence(row, 0)?,
@@ -273,4 +274,37 @@ fn read_dead_letter(row: &SqliteRow) -> Result<DeadLetter, ReadError> {
         })
     };
     rest().map_err(column::read_error)
+}
+
+/// Reads an event whose eight columns begin at `first`, and holds it against its checksum.
+fn parked_event(row: &SqliteRow, first: usize) -> Result<StoredEvent, ReadError> {
+    let position = Position {
+        shard: row
+            .try_get::<i64, _>(first)
+            .and_then(|shard| u16::try_from(shard).map_err(|_| undecodable("a shard")))
+            .map_err(column::read_error)?,
+        sequence: sequence(row, first + 1).map_err(column::read_error)?,
+    };
+    // Whatever else does not decode is this event's damage.
+    decode(row, first, position)
+        .ok()
+        .filter(|(event, crc32)| i64::from(Written::from(event).checksum(event.position)) == *crc32)
+        .map(|(event, _)| event)
+        .ok_or(ReadError::Damaged(position))
+}
+
+fn decode(
+    row: &SqliteRow,
+    first: usize,
+    position: Position,
+) -> Result<(StoredEvent, i64), sqlx::Error> {
+    let event = StoredEvent {
+        position,
+        tenant: column::tenant(row, first + 2)?,
+        device: column::subject(row, first + 3)?,
+        kind: text(row, first + 4)?,
+        time: column::time(row, first + 5)?,
+        data: Json::from_stored(row.try_get(first + 6)?),
+    };
+    Ok((event, row.try_get(first + 7)?))
 }

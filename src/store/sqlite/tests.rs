@@ -559,8 +559,9 @@ async fn trimming_takes_the_old_end_and_sequences_go_on() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder).await;
     let device = cpe("1");
-    let events = [1, 2, 3, 50, 4, 5].map(|second| event(&device, second)).into();
-    assert_eq!(one(&store, append(events)).await, Ok(()));
+    for second in [1, 2, 3, 50, 4, 5] {
+        assert_eq!(one(&store, append(vec![event(&device, second)])).await, Ok(()));
+    }
     assert_eq!(store.trim(position(6), at(10), 2).await.unwrap(), 2);
     assert_eq!(store.trim(position(6), at(10), 100).await.unwrap(), 1, "not behind a young one");
     assert_eq!(store.trim(position(6), at(10), 100).await.unwrap(), 0);
@@ -575,6 +576,33 @@ async fn trimming_takes_the_old_end_and_sequences_go_on() {
     let put = Operation::PutCursor { name: "sink:late".into(), required: true };
     assert_eq!(transact(&store, put).await, Ok(()));
     assert_eq!(store.cursors().await.unwrap()[0].done, position(7), "from the end");
+}
+
+#[tokio::test]
+async fn what_was_committed_together_goes_together_and_is_read_from_anywhere() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder).await;
+    let device = cpe("1");
+    for seconds in [[1, 2, 3], [4, 5, 60]] {
+        let events = seconds.map(|second| event(&device, second)).into();
+        assert_eq!(one(&store, append(events)).await, Ok(()));
+    }
+    let after = async |after, rows_max, bytes_max| {
+        let page = store.events_after(position(after), rows_max, bytes_max).await.unwrap();
+        page.iter().map(|event| event.position.sequence).collect::<Vec<_>>()
+    };
+    assert_eq!(after(1, 3, usize::MAX).await, [2, 3, 4], "over the end of a run");
+    assert_eq!(after(4, 1, usize::MAX).await, [5]);
+    assert_eq!(after(2, 9, 1).await, [3], "one however large it is");
+    assert!(after(6, 9, usize::MAX).await.is_empty());
+    assert_eq!(store.trim(position(2), at(99), 100).await.unwrap(), 0, "a reader is in the middle");
+    assert_eq!(
+        store.trim(position(6), at(10), 100).await.unwrap(),
+        3,
+        "one of the others is young"
+    );
+    assert_eq!(after(3, 9, usize::MAX).await, [4, 5, 6]);
+    assert!(store.bytes_between(position(3), position(6)).await.unwrap() > 0);
 }
 
 /// The scenarios of `tests/vfs`, each as a test.

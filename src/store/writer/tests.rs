@@ -3,9 +3,10 @@
 use super::*;
 use crate::store::{
     AuditEntry, BoardRow, BoardStep, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow,
-    EquipmentRow, FirmwareStep, GroupFirmwareRow, HubMemory, ImageRow, Page, Position,
-    ProvisionMark, ReadError, RolloutDevice, RolloutDevices, RolloutRow, SteeringRows, StoredEvent,
-    TaskRow, Tasks, TokenRow, UploadRow, Uploads, Usage,
+    EquipmentRow, FirmwareStep, GroupFirmwareRow, HubMemory, ImageRow, MqttQueuedMark,
+    MqttQueuedRow, MqttRetainedRow, MqttSessionRow, Page, Position, ProvisionMark, ReadError,
+    RolloutDevice, RolloutDevices, RolloutRow, SteeringRows, StoredEvent, TaskRow, Tasks, TokenRow,
+    UploadRow, Uploads, Usage,
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -71,6 +72,30 @@ impl Store for Fake {
 
     async fn bytes_between(&self, _: Position, _: Position) -> Result<u64, ReadError> {
         unreachable!("the writer counts no bytes")
+    }
+
+    async fn mqtt_sessions(&self, _: u64, _: usize) -> Result<Vec<MqttSessionRow>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn mqtt_queue_marks(
+        &self,
+        _: (u64, u64),
+        _: usize,
+    ) -> Result<Vec<MqttQueuedMark>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn mqtt_queue(&self, _: u64, _: u64, _: usize) -> Result<Vec<MqttQueuedRow>, ReadError> {
+        Ok(Vec::new())
+    }
+
+    async fn mqtt_retained(
+        &self,
+        _: Option<(Tenant, Box<str>)>,
+        _: usize,
+    ) -> Result<Vec<MqttRetainedRow>, ReadError> {
+        Ok(Vec::new())
     }
 
     async fn usage(&self) -> Result<Usage, ReadError> {

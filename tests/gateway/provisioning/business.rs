@@ -15,6 +15,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         crate::trial("provisioning::a_hub_that_is_down_all_session", down_all_session),
         crate::trial("provisioning::a_hub_that_is_not_ready", not_ready),
         crate::trial("provisioning::the_last_that_is_known_holds", last_known_holds),
+        crate::trial("provisioning::a_404_overwrites_nothing", a_404_overwrites_nothing),
         crate::trial("provisioning::what_did_not_change_is_not_sent_again", not_modified),
         crate::trial("provisioning::an_activation_waits_for_the_hub", activation_waits),
         crate::trial("provisioning::no_secret_before_the_claim", no_secret_before_the_claim),
@@ -119,6 +120,46 @@ fn last_known_holds() {
     scene.hub.be(Mood::Status(404));
     router.live(&["2 PERIODIC"]);
     holds(&router, "LASTGOOD");
+}
+
+/// What the hub said once is not replaced by what a profile has for those who say nothing.
+fn a_404_overwrites_nothing() {
+    let fresh = ("backend", "timeout = \"1s\"\nttl = \"0s\"");
+    let named = "name = \"villa\"\ndescription = \"a\"\n[[parameter]]\n\
+        path = \"Device.X_TP_AlgCfg.SipAlg\"\nvalue = true\n";
+    let scene = Scene::with(&[("villa", named)], &[fresh]);
+    let router = scene.router("tplink-xx230v", "OVERW001");
+    let mut own = document("OVERW001");
+    own["upnp"] = json!(true);
+    own["profile"] = json!("villa");
+    scene.hub.knows("OVERW001", own);
+    router.live(&UNPACKED);
+    holds(&router, "OVERW001");
+    let before = router.values();
+    for status in [404, 409] {
+        scene.hub.be_for("OVERW001", Some(status));
+        // The hub is not asked twice within seconds about whom it does not know.
+        assert!(until(Duration::from_secs(20), || {
+            router.live(&["2 PERIODIC"]);
+            let state = router.provisioning(&scene.daemon)["state"].clone();
+            state == if status == 404 { "unknown" } else { "awaiting_values" }
+        }));
+        assert_eq!(router.values(), before, "{status}");
+    }
+    scene.hub.be_for("OVERW001", None);
+    let visits = router.live(&["2 PERIODIC"]);
+    assert_eq!(visits.iter().flat_map(|it| it.told()).count(), 0, "it has it all");
+    assert_eq!(router.values(), before);
+    scene.assert_converged(&router);
+    // Whom the hub never knew is not given what only it could say.
+    let stranger = Router::new(&scene.daemon, "tplink-xx230v", "OVERW002");
+    let visits = stranger.live(&UNPACKED);
+    let told: Vec<_> = visits
+        .iter()
+        .flat_map(|it| it.told())
+        .filter(|(path, _)| !path.contains(".ManagementServer."))
+        .collect();
+    assert!(told.iter().all(|(path, _)| path == "Device.X_TP_AlgCfg.SipAlg"), "{told:?}");
 }
 
 fn not_modified() {

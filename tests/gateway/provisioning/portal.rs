@@ -6,7 +6,7 @@ use crate::backend::Backend;
 use crate::daemon::{Daemon, until};
 use crate::http::PATIENCE;
 use crate::hub::Mood;
-use crate::router::{Router, Trick};
+use crate::router::{Router, Trick, Visit};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -153,7 +153,7 @@ fn drift() {
         1,
     );
     let own = own.replacen("layer = 50", "layer = 50\nverify_on = [\"1 BOOT\"]", 1);
-    let scene = Scene::with(&[("tplink-xx230v", &own)], &[]);
+    let scene = Scene::with(&[("tplink-xx230v", &own)], &[("backend", "ttl = \"0s\"")]);
     let router = scene.router("tplink-xx230v", "DRIFT001");
     router.live(&UNPACKED);
     router.change(SSID, "The owner's");
@@ -178,10 +178,21 @@ fn drift() {
     router.live(&["1 BOOT"]);
     assert_eq!(router.value(SSID), "The owner's");
     assert_eq!(events().len(), count, "told once");
+    // Something else changes, and it alone is sent: the owner's name stays his, and no passphrase
+    // goes out again.
+    let mut elsewhere = super::document("DRIFT001");
+    elsewhere["ntp"][0] = json!("ntp3.example.net");
+    scene.hub.knows("DRIFT001", elsewhere.clone());
+    next_second();
+    let visits = router.live(&["1 BOOT"]);
+    let sent: Vec<_> = visits.iter().flat_map(Visit::told).collect();
+    assert_eq!(sent, [(NTP1.to_owned(), "ntp3.example.net".to_owned())]);
+    assert_eq!(router.value(SSID), "The owner's");
+    assert_eq!(events().len(), count, "told once");
     // Of this the router tells by itself.
     router.change(NTP1, "time.example.com");
     router.live(&["4 VALUE CHANGE"]);
-    let mut changed = super::document("DRIFT001");
+    let mut changed = elsewhere;
     changed["wifi"][0]["ssid"] = json!("The business's");
     scene.hub.knows("DRIFT001", changed);
     scene.daemon.call("POST", &format!("{}/provision", router.path()), &json!({}));

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         crate::trial("provisioning::firmware_comes_after_the_parameters", firmware),
+        crate::trial("provisioning::firmware_is_planned_and_must_be_the_one", planned_firmware),
         crate::trial("provisioning::firmware_that_fails_bricks_nobody", failing_firmware),
         crate::trial("provisioning::nobody_waits_for_a_window", closed_window),
     ]
@@ -85,6 +86,61 @@ fn firmware() {
     router.factory_reset();
     assert_eq!(router.periodic().posts, 2);
     assert_eq!(router.downloads(), 1, "it runs what it should");
+}
+
+/// A plan shows it before anything is given; and an image that the business does not mean is not.
+fn planned_firmware() {
+    let scene = Scene::with(&[("tplink-xx230v", SIX)], &[("backend", "ttl = \"0s\"")]);
+    upload(&scene, "XX230v");
+    let router = scene.router("tplink-xx230v", "FIRM0002");
+    let mut own = super::document("FIRM0002");
+    own["firmware"] = json!({"version": NEW, "sha256": "00".repeat(32), "size": 5});
+    scene.hub.knows("FIRM0002", own);
+    router.live(&UNPACKED);
+    for _ in 0..3 {
+        router.live(&["2 PERIODIC"]);
+    }
+    assert_eq!(router.downloads(), 0);
+    let refused = scene.refused(&router);
+    assert!(
+        refused.iter().any(|(path, it)| path == "firmware" && it.contains("SHA-256")),
+        "{refused:?}"
+    );
+    let plan = || scene.daemon.call("POST", "/api/v1/plans", &json!({"device": router.id()}));
+    let shown = plan();
+    let firmware = &shown["firmware"];
+    assert_eq!((&firmware["from"], &firmware["to"]), (&json!(runs(&router)), &json!(NEW)));
+    assert_eq!(
+        (&firmware["image"], &firmware["obstacle"]["code"]),
+        (&json!("xx230v.bin"), &json!("other_content"))
+    );
+    let fleet = |body: Value| scene.daemon.call("POST", "/api/v1/plans", &body);
+    let all = fleet(json!({"fleet": true}));
+    assert_eq!((&all["firmware"], &all["firmware_blocked"]), (&json!(0), &json!(1)), "{all}");
+    // A profile that wants it of everyone is a change, by the command line, too.
+    scene.hub.knows("FIRM0002", super::document("FIRM0002"));
+    router.live(&["2 PERIODIC"]);
+    assert_eq!(plan().get("firmware"), None);
+    let changed = format!("{SIX}\n[firmware]\nversion = \"{NEW}\"\n");
+    let all = fleet(json!({"fleet": true, "profile": changed}));
+    assert_eq!((&all["changed"], &all["firmware"]), (&json!(1), &json!(1)), "{all}");
+    assert_eq!(all["by_profile"]["tplink-xx230v"]["devices"], 1, "{all}");
+    assert_eq!(all["examples"][0]["firmware"]["to"], NEW);
+    assert_eq!(all["examples"][0]["firmware"].get("obstacle"), None, "{all}");
+    let folder = tempfile::tempdir().unwrap();
+    let printed = |text: &str| {
+        let file = folder.path().join("tplink-xx230v.toml");
+        std::fs::write(&file, text).unwrap();
+        let mut command = scene.daemon.command("plan");
+        let output = command.args(["--device", &router.id(), "--profile"]).arg(&file).output();
+        let output = output.unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    assert_eq!(printed(SIX).0, Some(0));
+    let (code, text) = printed(&changed);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("give   firmware: ") && text.contains(NEW), "{text}");
+    assert_eq!(router.downloads(), 0, "a plan is no order");
 }
 
 /// One that says that all went well and runs what it ran: it is not given the image again at once,

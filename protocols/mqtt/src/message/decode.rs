@@ -12,12 +12,17 @@ use crate::{ProtocolError, ReasonCode};
 
 /// Reads the packet in `frame`, which came from a peer that speaks `version`. A CONNECT says by
 /// itself what it speaks.
+#[inline]
 pub fn decode(frame: Frame<'_>, version: Version) -> Result<Packet<'_>, ProtocolError> {
-    let (kind, flags) = (frame.head >> 4, frame.head & 0x0F);
-    if kind == kind::PUBLISH {
-        check_length(frame, version)?;
-        return publish_of(flags, frame.body, version).map(Packet::Publish);
+    // Nearly every packet is one: nothing else is asked first.
+    if frame.head >> 4 == kind::PUBLISH {
+        return publish_of(frame, version).map(Packet::Publish);
     }
+    other_than_publish(frame, version)
+}
+
+fn other_than_publish(frame: Frame<'_>, version: Version) -> Result<Packet<'_>, ProtocolError> {
+    let (kind, flags) = (frame.head >> 4, frame.head & 0x0F);
     check_flags(kind, flags, version)?;
     let mut reader = Reader::new(frame.body);
     let packet = match kind {
@@ -151,10 +156,10 @@ fn check_flags(kind: u8, flags: u8, version: Version) -> Result<(), ProtocolErro
 }
 
 #[inline]
-fn publish_of(flags: u8, body: &[u8], version: Version) -> Result<Publish<'_>, ProtocolError> {
-    let mut reader = Reader::new(body);
-    let duplicate = flags & DUPLICATE != 0;
-    let qos = QoS::parse((flags >> 1) & 0b11)?;
+fn publish_of(frame: Frame<'_>, version: Version) -> Result<Publish<'_>, ProtocolError> {
+    let (head, mut reader) = (frame.head, Reader::new(frame.body));
+    let duplicate = head & DUPLICATE != 0;
+    let qos = QoS::parse((head >> 1) & 0b11)?;
     let topic = reader.string()?;
     let delivery = match qos {
         QoS::AtMostOnce if duplicate => return Err(ProtocolError::DuplicateQos0),
@@ -162,18 +167,30 @@ fn publish_of(flags: u8, body: &[u8], version: Version) -> Result<Publish<'_>, P
         QoS::AtLeastOnce => PublishDelivery::AtLeastOnce(reader.packet_id()?),
         QoS::ExactlyOnce => PublishDelivery::ExactlyOnce(reader.packet_id()?),
     };
-    let properties = reader.properties(version, Place::Publish)?;
-    if version == Version::V5 && topic.is_empty() {
-        check_alias(properties)?;
+    let (mut properties, mut payload) = (Properties::EMPTY, reader.rest());
+    if version == Version::V5 {
+        check_length(frame, version)?;
+        (properties, payload) = publish_properties(topic, payload)?;
     }
-    let (retain, payload) = (flags & 1 != 0, reader.rest());
-    Ok(Publish { duplicate, delivery, retain, topic, payload, properties })
+    Ok(Publish { duplicate, delivery, retain: head & 1 != 0, topic, payload, properties })
+}
+
+/// Parts the properties from the payload. By value: 3.x keeps its fields in registers.
+fn publish_properties<'a>(
+    topic: &str,
+    rest: &'a [u8],
+) -> Result<(Properties<'a>, &'a [u8]), ProtocolError> {
+    let mut reader = Reader::new(rest);
+    let properties = reader.properties(Version::V5, Place::Publish)?;
+    check_topic(topic, properties)?;
+    Ok((properties, reader.rest()))
 }
 
 /// A topic may be left out where an alias stands for it [MQTT 5.0, 3.3.2.1].
-fn check_alias(properties: Properties<'_>) -> Result<(), ProtocolError> {
-    let has_alias = properties.iter().any(|it| matches!(it, Property::TopicAlias(_)));
-    if has_alias { Ok(()) } else { Err(ProtocolError::NoTopic) }
+fn check_topic(topic: &str, properties: Properties<'_>) -> Result<(), ProtocolError> {
+    let is_alias = |it: &Property<'_>| matches!(it, Property::TopicAlias(_));
+    let is_named = !topic.is_empty() || properties.iter().any(|it| is_alias(&it));
+    if is_named { Ok(()) } else { Err(ProtocolError::NoTopic) }
 }
 
 fn connack<'a>(reader: &mut Reader<'a>, version: Version) -> Result<Packet<'a>, ProtocolError> {
@@ -280,7 +297,7 @@ fn unwanted<'a>(reader: &mut Reader<'a>) -> Result<Vec<&'a str>, ProtocolError> 
     if filters.is_empty() { Err(ProtocolError::NoFilter) } else { Ok(filters) }
 }
 
-/// What is left, one reason code per byte in 5.0 [MQTT 5.0, MQTT-3.9.3-2].
+/// What is left: in 5.0 a reason code for each filter, so at least one [MQTT 5.0, MQTT-3.9.3-2].
 fn codes<'a>(
     reader: &mut Reader<'a>,
     version: Version,
@@ -288,6 +305,9 @@ fn codes<'a>(
 ) -> Result<&'a [u8], ProtocolError> {
     let codes = reader.rest();
     if version == Version::V5 {
+        if codes.is_empty() {
+            return Err(ProtocolError::Truncated);
+        }
         for &byte in codes {
             reader::reason(byte, place)?;
         }

@@ -68,6 +68,7 @@ pub fn connack(
 }
 
 /// Appends a PUBACK.
+#[inline]
 pub fn puback(packet: &Acknowledgement<'_>, version: Version, out: &mut Vec<u8>) {
     acknowledgement(kind::PUBACK << 4, packet, version, out);
 }
@@ -231,17 +232,25 @@ fn options_byte(options: SubscriptionOptions, version: Version) -> u8 {
 /// Success without properties is left out, as 3.x always does [MQTT 5.0, 3.4.2.1].
 #[inline]
 fn acknowledgement(head: u8, packet: &Acknowledgement<'_>, version: Version, out: &mut Vec<u8>) {
-    let Acknowledgement { packet_id, reason, properties } = *packet;
-    let [high, low] = packet_id.get().to_be_bytes();
-    let is_bare = reason == ReasonCode::Success && properties.is_empty();
+    let is_bare = packet.reason == ReasonCode::Success && packet.properties.is_empty();
     if is_bare || version != Version::V5 {
+        let [high, low] = packet.packet_id.get().to_be_bytes();
         out.extend_from_slice(&[head, 2, high, low]);
-    } else if properties.is_empty() {
-        out.extend_from_slice(&[head, 3, high, low, reason.byte()]);
     } else {
-        encode_header(head, 3 + list_len(properties, version), out);
-        out.extend_from_slice(&[high, low, reason.byte()]);
-        list(properties, version, out);
+        explained(head, packet, out);
+    }
+}
+
+/// An acknowledgement of 5.0 that says more than that all is well.
+fn explained(head: u8, packet: &Acknowledgement<'_>, out: &mut Vec<u8>) {
+    let Acknowledgement { packet_id, reason, properties } = *packet;
+    let has_more = !properties.is_empty();
+    let more_len = if has_more { list_len(properties, Version::V5) } else { 0 };
+    encode_header(head, 3 + more_len, out);
+    out.extend_from_slice(&packet_id.get().to_be_bytes());
+    out.push(reason.byte());
+    if has_more {
+        list(properties, Version::V5, out);
     }
 }
 

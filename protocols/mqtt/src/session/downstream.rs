@@ -1,9 +1,13 @@
-//! What the board is sent: commands, on disk as sent before the first byte leaves.
+//! What the client is sent, and what it says of it: commands, on disk as sent before the first
+//! byte leaves, and the one window that they share with messages.
 
+use super::connecting::Peer;
+use super::sending::Outgoing;
 use super::{Output, Reply, Session, State};
-use crate::Properties;
 use crate::error::{Refusal, Undeliverable};
-use crate::message::{self, PacketId, Publish, PublishDelivery, QoS, Version};
+use crate::message::{self, Acknowledgement, PacketId, QoS, Version};
+use crate::property::Property;
+use crate::reason::ReasonCode;
 use crate::topic::Topic;
 use bytes::Bytes;
 use model::{CommandChange, CommandId, CommandState, Fact};
@@ -22,162 +26,320 @@ pub struct Delivery<'a> {
     pub qos: model::QoS,
     /// Whether it may have been sent before [MQTT-3.3.1-1]. Ignored at QoS 0.
     pub duplicate: bool,
+    /// Where an answer is awaited: in 5.0 the response topic, with the command's name as
+    /// correlation data; in 3.x the board knows by itself.
+    pub answer_topic: Option<&'a str>,
 }
 
-/// A command between being handed out as sent and being acknowledged.
+/// A command or a message between being handed in and being acknowledged.
 pub(super) struct Inflight {
-    packet_id: PacketId,
-    command: CommandId,
-    qos: QoS,
-    duplicate: bool,
-    /// What to send, until it is: `None` then.
-    unsent: Option<(Box<str>, Bytes)>,
+    pub(super) packet_id: PacketId,
+    pub(super) what: What,
+    pub(super) qos: QoS,
+    pub(super) stage: Stage,
+    pub(super) duplicate: bool,
     /// The command asked for more than the subscription gives.
-    is_lowered: bool,
+    pub(super) is_lowered: bool,
+    /// What to send, until it is: `None` then.
+    pub(super) unsent: Option<Box<Outgoing>>,
+}
+
+/// Whose packet it is.
+#[derive(Debug)]
+pub(super) enum What {
+    Command(CommandId),
+    /// By its key.
+    Message(u64),
+}
+
+/// How far it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Stage {
+    /// Sent by an earlier connection: waits to be handed in again.
+    Resumed,
+    /// Waits for the disk.
+    Unsent,
+    /// Waits for PUBACK or PUBREC.
+    Sent,
+    /// PUBREC has come; PUBREL waits for the disk.
+    Received,
+    /// Waits for PUBCOMP.
+    Released,
+}
+
+impl Inflight {
+    /// Whether an earlier connection has sent that command, or the client has it.
+    fn remembers(&self, command: &CommandId) -> bool {
+        matches!(&self.what, What::Command(id) if id == command)
+            && matches!(self.stage, Stage::Resumed | Stage::Received | Stage::Released)
+    }
 }
 
 impl Session {
     /// Sends the board a command, if it can be sent now.
     ///
-    /// Hands out the fact that it is sent; the bytes follow when that is on disk. At QoS 1 the
+    /// Hands out the fact that it is sent; the bytes follow when that is on disk. Above QoS 0 the
     /// board's acknowledgement makes it delivered; when the session ends before, it goes back to
     /// queued. At QoS 0 sent is the end of it.
     pub fn deliver(&mut self, delivery: Delivery<'_>) -> Result<(), Undeliverable> {
         let (State::ExpectPacket, Some(peer)) = (&self.state, &self.peer) else {
             return Err(Undeliverable::NotConnected);
         };
-        let topic = Topic::parse(delivery.topic, self.options.topic)
-            .map_err(|_| Undeliverable::NotAllowed)?;
-        if !peer.acl.may_read(topic, &peer.names) {
-            return Err(Undeliverable::NotAllowed);
-        }
+        let topic = self.readable(peer, delivery.topic)?;
         let asked = match delivery.qos {
             model::QoS::AtMostOnce => QoS::AtMostOnce,
             model::QoS::AtLeastOnce => QoS::AtLeastOnce,
             model::QoS::ExactlyOnce => QoS::ExactlyOnce,
         };
-        let body_len = message::publish_len(
-            delivery.topic,
-            asked,
-            Properties::EMPTY,
-            delivery.payload.len(),
-            peer.version,
-        );
-        if body_len > self.options.packet_len_max {
+        let mut properties = Vec::new();
+        if self.version == Version::V5 {
+            if let Some(answer_topic) = delivery.answer_topic {
+                Property::ResponseTopic(answer_topic).encode(&mut properties);
+                let correlation = delivery.command.as_str().as_bytes();
+                Property::CorrelationData(correlation).encode(&mut properties);
+            }
+            self.identify(topic, false, &mut properties);
+        }
+        let outgoing = Outgoing {
+            topic: delivery.topic.into(),
+            payload: delivery.payload,
+            retain: false,
+            properties: properties.into(),
+        };
+        if !self.fits(&outgoing, asked) {
             return Err(Undeliverable::TooLong);
         }
         let granted = self.subscribed_qos(topic).ok_or(Undeliverable::NotSubscribed)?;
+        let remembered = self.inflight.iter().position(|known| known.remembers(&delivery.command));
+        let known = remembered.and_then(|index| self.inflight.get(index));
+        if known.is_some_and(|known| known.stage != Stage::Resumed) {
+            // The board has it, and its acknowledgement was not kept.
+            self.emit(step(&delivery.command, CommandState::Delivered, None), Reply::Record);
+            return Ok(());
+        }
         if !self.has_room() {
             self.starved = true;
             return Err(Undeliverable::WindowFull);
         }
         let qos = asked.min(granted);
-        let packet_id = self.free_packet_id();
+        let resumed = remembered.and_then(|index| self.inflight.remove(index));
+        let packet_id =
+            resumed.as_ref().map_or_else(|| self.free_packet_id(), |known| known.packet_id);
         let sent = step(&delivery.command, CommandState::Sent, None);
         self.inflight.push_back(Inflight {
             packet_id,
-            command: delivery.command,
+            what: What::Command(delivery.command),
             qos,
-            duplicate: delivery.duplicate && qos != QoS::AtMostOnce,
-            unsent: Some((delivery.topic.into(), delivery.payload)),
-            is_lowered: qos < asked,
+            stage: Stage::Unsent,
+            duplicate: (delivery.duplicate || resumed.is_some()) && qos != QoS::AtMostOnce,
+            is_lowered: qos == QoS::AtMostOnce && asked != QoS::AtMostOnce,
+            unsent: Some(Box::new(outgoing)),
         });
-        self.emit(sent, Reply::Deliver(packet_id));
+        if qos == QoS::ExactlyOnce && self.persists {
+            self.emit(sent, Reply::Recorded(packet_id));
+            self.keep(Reply::Deliver(packet_id));
+        } else {
+            self.emit(sent, Reply::Deliver(packet_id));
+        }
         Ok(())
     }
 
-    /// Whether one more command may be on its way.
+    /// Whether that packet is a command's, which goes back to its queue by itself.
+    pub(super) fn carries_command(&self, packet_id: PacketId) -> bool {
+        let mut known = self.inflight.iter();
+        known.any(|it| it.packet_id == packet_id && matches!(it.what, What::Command(_)))
+    }
+
+    /// Checks that the client may read a topic.
+    pub(super) fn readable<'a>(
+        &self,
+        peer: &Peer,
+        topic: &'a str,
+    ) -> Result<Topic<'a>, Undeliverable> {
+        let topic =
+            Topic::parse(topic, self.options.topic).map_err(|_| Undeliverable::NotAllowed)?;
+        if peer.acl.may_read(topic, &peer.names) {
+            Ok(topic)
+        } else {
+            Err(Undeliverable::NotAllowed)
+        }
+    }
+
+    /// Whether one more command or message may be on its way: by our own window and the client's
+    /// [MQTT 5.0, MQTT-3.3.4-9].
     pub(super) fn has_room(&self) -> bool {
-        self.inflight.len() < self.options.inflight_max
+        let receive_max = self.peer.as_ref().map_or(0, |peer| peer.receive_max);
+        let on_their_way = if self.inflight.is_empty() {
+            0
+        } else {
+            self.inflight.iter().filter(|known| known.stage != Stage::Resumed).count()
+        };
+        on_their_way < self.options.inflight_max.min(receive_max.into())
+            && self.inflight.len() < PACKET_IDS
             && self.out.len() < self.options.output_bytes_max
             && !self.owes_us()
     }
 
-    /// Its being sent is on disk: it is sent.
-    pub(super) fn send(&mut self, packet_id: PacketId) {
-        let found = self.inflight.iter_mut().find(|inflight| inflight.packet_id == packet_id);
-        let Some(inflight) = found else { return };
-        let Some((topic, payload)) = inflight.unsent.take() else { return };
-        let is_acknowledged = inflight.qos != QoS::AtMostOnce;
-        let publish = Publish {
-            duplicate: inflight.duplicate,
-            delivery: if is_acknowledged {
-                PublishDelivery::AtLeastOnce(packet_id)
-            } else {
-                PublishDelivery::AtMostOnce
-            },
-            retain: false,
-            topic: &topic,
-            payload: &payload,
-            properties: Properties::EMPTY,
-        };
-        let version = self.peer.as_ref().map_or(Version::V3_1_1, |peer| peer.version);
-        message::publish(&publish, version, &mut self.out);
-        if is_acknowledged {
+    /// What had to be on disk before is: it is sent.
+    pub(super) fn send_now(&mut self, packet_id: PacketId) {
+        let found = self.inflight.iter_mut().find(|known| known.packet_id == packet_id);
+        let Some(known) = found else { return };
+        let Some(outgoing) = known.unsent.take() else { return };
+        known.stage = Stage::Sent;
+        let (qos, duplicate, is_lowered) = (known.qos, known.duplicate, known.is_lowered);
+        self.write_publish(&outgoing, qos, packet_id, duplicate);
+        if qos != QoS::AtMostOnce {
             return;
         }
-        if inflight.is_lowered {
+        let done = self.forget_packet(packet_id);
+        if let (true, Some(What::Command(command))) = (is_lowered, done.map(|it| it.what)) {
             // No acknowledgement will ever come. Left as sent it would go out again with every
             // connection, for ever.
             let cause = "the board is subscribed at qos 0 and does not acknowledge";
-            let delivered = step(&inflight.command, CommandState::Delivered, Some(cause));
-            self.emit(delivered, Reply::Record);
+            self.emit(step(&command, CommandState::Delivered, Some(cause)), Reply::Record);
         }
-        self.forget(packet_id);
     }
 
-    /// Takes PUBACK: the board has a command.
-    pub(super) fn acknowledged(&mut self, packet_id: PacketId) -> State {
-        let is_sent = |known: &Inflight| known.packet_id == packet_id && known.unsent.is_none();
-        let found = self.inflight.iter().position(is_sent);
-        match found.and_then(|index| self.inflight.remove(index)) {
-            Some(inflight) => {
-                let delivered = step(&inflight.command, CommandState::Delivered, None);
-                self.emit(delivered, Reply::Record);
-                self.tidy_inflight();
+    /// Takes PUBACK: the client has it, or (in 5.0) will not have it.
+    pub(super) fn acknowledged(&mut self, packet: Acknowledgement<'_>) -> State {
+        let is_meant = |known: &Inflight| {
+            known.packet_id == packet.packet_id
+                && known.qos == QoS::AtLeastOnce
+                && known.stage == Stage::Sent
+        };
+        if self.inflight.iter().any(is_meant) {
+            if let Some(known) = self.forget_packet(packet.packet_id) {
+                self.arrived(&known.what, packet.reason);
             }
-            None => self.outputs.push_back(Output::Refused(Refusal::StrayAcknowledgement)),
+        } else {
+            self.outputs.push_back(Output::Refused(Refusal::StrayAcknowledgement));
         }
         State::ExpectPacket
     }
 
-    /// Drops a command that is done with, or that could not be recorded as sent.
-    pub(super) fn forget(&mut self, packet_id: PacketId) {
-        self.inflight.retain(|known| known.packet_id != packet_id);
-        self.tidy_inflight();
+    /// Takes PUBREC: the client has it, which is kept before PUBREL.
+    pub(super) fn received_by_client(&mut self, packet: Acknowledgement<'_>) -> State {
+        let packet_id = packet.packet_id;
+        let known = self.inflight.iter_mut().find(|known| {
+            known.packet_id == packet_id
+                && known.qos == QoS::ExactlyOnce
+                && known.stage != Stage::Unsent
+        });
+        match known {
+            Some(known) if packet.reason.is_failure() => {
+                let is_new = matches!(known.stage, Stage::Resumed | Stage::Sent);
+                let known = self.forget_packet(packet_id).filter(|_| is_new);
+                if let Some(known) = known {
+                    self.arrived(&known.what, packet.reason);
+                }
+            }
+            Some(Inflight { stage: stage @ (Stage::Resumed | Stage::Sent), what, .. }) => {
+                *stage = Stage::Received;
+                let what = match what {
+                    What::Command(id) => What::Command(id.clone()),
+                    What::Message(key) => What::Message(*key),
+                };
+                self.arrived(&what, packet.reason);
+                if !self.keep(Reply::Pubrel(packet_id)) {
+                    self.release(packet_id);
+                }
+            }
+            Some(Inflight { stage: Stage::Released, .. }) => self.release(packet_id),
+            Some(Inflight { stage: Stage::Unsent | Stage::Received, .. }) => {}
+            None => {
+                self.outputs.push_back(Output::Refused(Refusal::StrayAcknowledgement));
+                // So that a client that comes back can finish what was begun.
+                let packet = Acknowledgement::new(packet_id, ReasonCode::PacketIdNotFound);
+                message::pubrel(&packet, self.version, &mut self.out);
+            }
+        }
+        State::ExpectPacket
     }
 
-    /// What was sent and not acknowledged goes back to wait. At QoS 0 there is no second time.
-    pub(super) fn requeue(&mut self) {
-        for inflight in std::mem::take(&mut self.inflight) {
-            if inflight.qos != QoS::AtMostOnce {
-                let cause = "the connection ended before the board acknowledged";
-                let queued = step(&inflight.command, CommandState::Queued, Some(cause));
-                self.emit(queued, Reply::Record);
+    /// That the client has it is on disk: PUBREL.
+    pub(super) fn release(&mut self, packet_id: PacketId) {
+        let known = self.inflight.iter_mut().find(|known| known.packet_id == packet_id);
+        let Some(known) = known else { return };
+        known.stage = Stage::Released;
+        message::pubrel(&Acknowledgement::success(packet_id), self.version, &mut self.out);
+    }
+
+    /// Takes PUBCOMP: the packet identifier is free.
+    pub(super) fn completed(&mut self, packet_id: PacketId) -> State {
+        let is_meant =
+            |known: &Inflight| known.packet_id == packet_id && known.stage == Stage::Released;
+        if self.inflight.iter().any(is_meant) {
+            self.forget_packet(packet_id);
+        } else {
+            self.outputs.push_back(Output::Refused(Refusal::StrayAcknowledgement));
+        }
+        State::ExpectPacket
+    }
+
+    /// The client has a command or a message, or refused it for good.
+    fn arrived(&mut self, what: &What, reason: ReasonCode) {
+        let is_refused = reason.is_failure();
+        match what {
+            What::Message(key) => self.outputs.push_back(Output::Acknowledged(*key)),
+            What::Command(id) if is_refused => {
+                let cause = format!("the board refused it: {}", reason.code());
+                self.emit(step(id, CommandState::Failed, Some(&cause)), Reply::Record);
             }
+            What::Command(id) => {
+                self.emit(step(id, CommandState::Delivered, None), Reply::Record);
+            }
+        }
+        if is_refused {
+            self.outputs.push_back(Output::Refused(Refusal::Unwelcome));
         }
     }
 
-    fn tidy_inflight(&mut self) {
+    /// Drops what is done with, or what could not be recorded as sent.
+    pub(super) fn forget_packet(&mut self, packet_id: PacketId) -> Option<Inflight> {
+        let index = self.inflight.iter().position(|known| known.packet_id == packet_id);
+        let known = index.and_then(|index| self.inflight.remove(index));
         if self.inflight.is_empty() {
             self.inflight = VecDeque::new();
         }
         self.say_if_ready();
+        known
+    }
+
+    /// Commands that were sent and not acknowledged go back to wait; at QoS 0 there is no second
+    /// time. What the client may have seen keeps its packet identifier, where the session outlives
+    /// the connection.
+    pub(super) fn requeue(&mut self) {
+        let mut remembered = VecDeque::new();
+        for known in std::mem::take(&mut self.inflight) {
+            let is_open = matches!(known.stage, Stage::Unsent | Stage::Sent);
+            let goes_back = is_open && known.qos != QoS::AtMostOnce;
+            if let (What::Command(command), true) = (&known.what, goes_back) {
+                let cause = "the connection ended before the board acknowledged";
+                self.emit(step(command, CommandState::Queued, Some(cause)), Reply::Record);
+            }
+            if self.persists && known.stage != Stage::Unsent {
+                remembered.push_back(known);
+            }
+        }
+        self.inflight = remembered;
     }
 
     /// The next packet identifier that is not in use [MQTT-2.3.1-2].
-    fn free_packet_id(&mut self) -> PacketId {
+    pub(super) fn free_packet_id(&mut self) -> PacketId {
         loop {
             self.packet_id_last = self.packet_id_last.wrapping_add(1);
             let free = PacketId::new(self.packet_id_last)
                 .filter(|id| self.inflight.iter().all(|known| known.packet_id != *id));
-            // Ends: `inflight_max` is far below 65,535, as `Options` says.
+            // Ends: `has_room` leaves one free.
             if let Some(packet_id) = free {
                 return packet_id;
             }
         }
     }
 }
+
+/// How many packet identifiers there are.
+const PACKET_IDS: usize = u16::MAX as usize;
 
 fn step(command: &CommandId, state: CommandState, cause: Option<&str>) -> Fact {
     let cause = cause.map(Box::from);

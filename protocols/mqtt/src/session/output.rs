@@ -2,8 +2,9 @@
 
 use super::Introduction;
 use crate::error::{CloseReason, Refusal};
-use crate::message::PacketId;
-use model::{Fact, Ticket};
+use crate::message::{PacketId, QoS};
+use model::{Event, Fact, Ticket};
+use std::time::Duration;
 
 /// What the driver must do, in order.
 #[derive(Debug)]
@@ -16,22 +17,63 @@ pub enum Output {
     Emit {
         /// What happened.
         fact: Fact,
-        /// Its name; they count up by one from 0.
+        /// Its name; they count up by one from 0, together with those of [`Output::Keep`].
         ticket: Ticket,
     },
-    /// The board has new subscriptions: offer it the commands that wait for it.
-    Subscribed,
+    /// Keep [`crate::Session::state`] in one write with the facts and acknowledgements that came
+    /// before it, then settle it like a fact. A state whose `expiry_s` is 0 ends with the
+    /// connection: keep it until then, and forget it when it comes before [`Output::Close`].
+    Keep {
+        /// Its name, of the same sequence.
+        ticket: Ticket,
+    },
+    /// The client has subscriptions: offer it the commands that wait for it, and the retained
+    /// messages of each filter that wants them (by [`crate::Through::Filter`]).
+    Subscribed {
+        /// Those that were granted; none where all were refused.
+        filters: Vec<NewSubscription>,
+    },
+    /// These are no longer subscribed to.
+    Unsubscribed {
+        /// As they were granted.
+        filters: Vec<Box<str>>,
+    },
     /// There is room again for a delivery that was refused with
-    /// [`crate::Undeliverable::WindowFull`]: offer the commands that wait.
+    /// [`crate::Undeliverable::WindowFull`], or a session has been resumed: offer what waits.
     Ready,
+    /// The message that was sent under that key is needed no more: it was sent at QoS 0, or the
+    /// client has acknowledged or refused it. Forget it in one write with the [`Output::Keep`] that
+    /// comes before or after.
+    Acknowledged(u64),
+    /// Publish this will once `delay` is over, unless the session is resumed before. Keep it in one
+    /// write with the [`Output::Keep`] that follows.
+    WillLater {
+        /// From now on.
+        delay: Duration,
+        /// The fact that it will be, but for its time.
+        will: Event,
+    },
     /// Something was refused without ending the session: count it.
     Refused(Refusal),
-    /// Keep the facts that came before, write what [`crate::Session::take_output`] returns, close
-    /// the socket. The last output.
+    /// Keep what came before, write what [`crate::Session::take_output`] returns, close the socket.
+    /// The last output.
     Close(CloseReason),
 }
 
-/// What to do when a fact is settled.
+/// A filter that was granted.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct NewSubscription {
+    /// As it was asked for; a shared one is `$share/group/filter` ([`crate::split_shared`]).
+    pub filter: Box<str>,
+    /// The guarantee granted.
+    pub qos: QoS,
+    /// Whether it was not subscribed to before.
+    pub is_new: bool,
+    /// Whether it is to be sent the retained messages now [MQTT 5.0, 3.3.1.3].
+    pub wants_retained: bool,
+}
+
+/// What to do when a fact or a state is settled.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Pending {
     pub(super) reply: Reply,
@@ -39,19 +81,38 @@ pub(super) struct Pending {
     pub(super) bytes: u32,
 }
 
-/// What a board, or we, wait for with a fact.
+/// What the client, or we, wait for with a fact or a state.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Reply {
-    /// A QoS 0 publish: no answer, but its refusal ends the session.
+    /// Nobody waits, but its refusal ends the session: a QoS 0 publish, the fact of a QoS 2 one
+    /// whose state follows.
     Nothing,
-    /// A command's step that nobody waits for.
+    /// Nobody waits, and nothing comes of its refusal: a command's step, the last words.
     Record,
+    /// The fact that a client has arrived, whose state follows.
+    Arrival,
+    /// The fact that a command is sent, whose state follows.
+    Recorded(PacketId),
     /// CONNACK.
     Welcome { session_present: bool },
     /// PUBACK.
     Puback(PacketId),
     /// PUBREC.
     Pubrec(PacketId),
-    /// The PUBLISH that carries a command.
+    /// PUBREL.
+    Pubrel(PacketId),
+    /// PUBCOMP.
+    Pubcomp(PacketId),
+    /// The PUBLISH that carries a command or a message.
     Deliver(PacketId),
+    /// What stands in [`Answer`] under the same ticket.
+    Answer,
+}
+
+/// An answer that waits until all that came before it is settled.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) after: u64,
+    pub(super) bytes: Box<[u8]>,
+    pub(super) then: Option<Output>,
 }

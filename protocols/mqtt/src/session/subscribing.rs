@@ -1,24 +1,37 @@
-//! What the board wants to be sent: subscriptions, cut to what it may read.
+//! What the client wants to be sent: subscriptions, cut to what it may read.
 
-use super::{Output, Session, State};
-use crate::Properties;
+use super::output::NewSubscription;
+use super::{Output, Reply, Session, State};
 use crate::error::{CloseReason, ProtocolError, Refusal};
-use crate::message::{self, PacketId, QoS, SUBACK_FAILURE, SubscriptionOptions, Version};
-use crate::topic::{Filter, Topic};
+use crate::message::{
+    self, PacketId, QoS, RetainHandling, SUBACK_FAILURE, SubscriptionOptions, Version,
+};
+use crate::property::{Properties, Property};
+use crate::reason::ReasonCode;
+use crate::topic::{Filter, SHARE, Topic};
 
-/// One filter the board is subscribed to.
+/// One filter the client is subscribed to.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Subscription {
-    filter: Filter,
-    qos: QoS,
+    pub(super) filter: Filter,
+    pub(super) options: SubscriptionOptions,
+    /// The client's number for it.
+    pub(super) identifier: Option<u32>,
+}
+
+impl Subscription {
+    /// Whether it is sent `topic` because it matches: a shared one is sent its part by name.
+    pub(super) fn matches(&self, topic: Topic<'_>) -> bool {
+        self.filter.matches(topic) && self.filter.shared().is_none()
+    }
 }
 
 impl Session {
-    /// The guarantee with which the board is subscribed to `topic`, if it is; the best where
-    /// several filters match [MQTT-3.3.5-1].
+    /// The guarantee with which the client is subscribed to `topic`, if it is; the best where
+    /// several filters match [MQTT-3.3.5-1]. Shared subscriptions do not count.
     pub fn subscribed_qos(&self, topic: Topic<'_>) -> Option<QoS> {
-        let matching = self.subscriptions.iter().filter(|known| known.filter.matches(topic));
-        matching.map(|known| known.qos).max()
+        let matching = self.subscriptions.iter().filter(|known| known.matches(topic));
+        matching.map(|known| known.options.qos).max()
     }
 
     /// Takes SUBSCRIBE [3.8].
@@ -26,50 +39,73 @@ impl Session {
         &mut self,
         packet_id: PacketId,
         filters: &[(&str, SubscriptionOptions)],
+        properties: Properties<'_>,
     ) -> Result<State, CloseReason> {
+        let identifier = properties.iter().find_map(|property| {
+            if let Property::SubscriptionIdentifier(it) = property { Some(it) } else { None }
+        });
         let mut codes = Vec::with_capacity(filters.len());
         let mut refused = [None, None];
-        for &(text, SubscriptionOptions { qos, .. }) in filters {
-            let filter = Filter::parse(text, self.options.topic);
-            let filter = filter.map_err(|_| ProtocolError::BadFilter)?;
-            // QoS 2 towards boards is not offered: [MQTT-3.8.4-6] allows to grant less.
-            let granted = qos.min(QoS::AtLeastOnce);
-            codes.push(match self.subscribe(filter, granted) {
-                Ok(()) => granted.level(),
+        let mut granted = Vec::new();
+        for &(text, options) in filters {
+            let filter = self.filter_of(text)?;
+            codes.push(match self.subscribe(filter, options, identifier) {
+                Ok(subscription) => {
+                    granted.push(subscription);
+                    options.qos.level()
+                }
                 Err(refusal) => {
                     refused[usize::from(refusal == Refusal::Subscription)] = Some(refusal);
-                    match self.version() {
-                        // MQTT 3.1 has no word for it: granted in name, nothing is delivered.
-                        Version::V3_1 => granted.level(),
-                        Version::V3_1_1 | Version::V5 => SUBACK_FAILURE,
-                    }
+                    refusal_code(self.version, refusal, options.qos)
                 }
             });
         }
         self.subscriptions.shrink_to_fit();
-        message::suback(packet_id, &codes, Properties::EMPTY, self.version(), &mut self.out);
         // Once per packet: one packet can hold tens of thousands.
         self.outputs.extend(refused.into_iter().flatten().map(Output::Refused));
-        self.outputs.push_back(Output::Subscribed);
+        let why = refused.into_iter().flatten().next().map(Refusal::reason_string);
+        self.answer(Output::Subscribed { filters: granted }, why, |properties, version, out| {
+            message::suback(packet_id, &codes, properties, version, out);
+        });
         Ok(State::ExpectPacket)
     }
 
-    fn subscribe(&mut self, filter: Filter, qos: QoS) -> Result<(), Refusal> {
-        let allowed =
-            self.peer.as_ref().is_some_and(|peer| peer.acl.may_subscribe(&filter, &peer.names));
+    fn subscribe(
+        &mut self,
+        filter: Filter,
+        options: SubscriptionOptions,
+        identifier: Option<u32>,
+    ) -> Result<NewSubscription, Refusal> {
+        let shared = filter.shared().and_then(|(_, inner)| self.inner_filter(inner));
+        let allowed = self.peer.as_ref().is_some_and(|peer| {
+            peer.acl.may_subscribe(shared.as_ref().unwrap_or(&filter), &peer.names)
+        });
         if !allowed {
             return Err(Refusal::Subscription);
         }
+        let mut new = NewSubscription {
+            filter: filter.as_str().into(),
+            qos: options.qos,
+            is_new: true,
+            wants_retained: false,
+        };
         // MQTT 3.1.1 [MQTT-3.8.4-3]
         if let Some(known) = self.subscriptions.iter_mut().find(|known| known.filter == filter) {
-            known.qos = qos;
-            return Ok(());
-        }
-        if self.subscriptions.len() >= self.options.subscriptions_max {
+            (known.options, known.identifier) = (options, identifier);
+            new.is_new = false;
+        } else if self.subscriptions.len() >= self.options.subscriptions_max {
             return Err(Refusal::SubscriptionLimit);
+        } else {
+            self.subscriptions.push(Subscription { filter, options, identifier });
         }
-        self.subscriptions.push(Subscription { filter, qos });
-        Ok(())
+        // MQTT 5.0, 3.3.1.3, and 4.8.2: a shared subscription is sent none.
+        new.wants_retained = shared.is_none()
+            && match options.retain_handling {
+                RetainHandling::Send => true,
+                RetainHandling::SendIfNew => new.is_new,
+                RetainHandling::DoNotSend => false,
+            };
+        Ok(new)
     }
 
     /// Takes UNSUBSCRIBE [3.10]: answered whether or not anything was subscribed
@@ -79,12 +115,83 @@ impl Session {
         packet_id: PacketId,
         filters: &[&str],
     ) -> Result<State, CloseReason> {
+        let mut codes = Vec::with_capacity(filters.len());
+        let mut removed = Vec::new();
         for text in filters {
-            Filter::parse(text, self.options.topic).map_err(|_| ProtocolError::BadFilter)?;
-            self.subscriptions.retain(|known| known.filter.as_str() != *text);
+            self.filter_of(text)?;
+            let known = self.subscriptions.iter();
+            codes.push(match known.into_iter().position(|it| it.filter.as_str() == *text) {
+                Some(index) => {
+                    removed.push(self.subscriptions.remove(index).filter.as_str().into());
+                    ReasonCode::Success.byte()
+                }
+                None => ReasonCode::NoSubscriptionExisted.byte(),
+            });
         }
         self.subscriptions.shrink_to_fit();
-        message::unsuback(packet_id, &[], Properties::EMPTY, self.version(), &mut self.out);
+        self.answer(Output::Unsubscribed { filters: removed }, None, |properties, version, out| {
+            message::unsuback(packet_id, &codes, properties, version, out);
+        });
         Ok(State::ExpectPacket)
+    }
+
+    /// Writes an answer, and says so to the driver, once the state is kept where it outlives the
+    /// connection.
+    fn answer(
+        &mut self,
+        news: Output,
+        why: Option<&str>,
+        write: impl Fn(Properties<'_>, Version, &mut Vec<u8>),
+    ) {
+        let (version, start) = (self.version, self.out.len());
+        match why {
+            Some(text) if version == Version::V5 => {
+                self.with_reason_string(text, |properties, out| write(properties, version, out));
+            }
+            _ => write(Properties::EMPTY, version, &mut self.out),
+        }
+        let after = self.ticket_next;
+        if self.persists {
+            let bytes = self.out.split_off(start);
+            self.keep(Reply::Answer);
+            self.answer_after(after, bytes, Some(news));
+        } else {
+            self.outputs.push_back(news);
+        }
+    }
+
+    /// Checks a filter, and what is within a shared one [MQTT 5.0, MQTT-4.8.2-1], [MQTT-4.8.2-2].
+    fn filter_of(&self, text: &str) -> Result<Filter, CloseReason> {
+        let filter =
+            Filter::parse(text, self.options.topic).map_err(|_| ProtocolError::BadFilter)?;
+        let is_fine = match filter.shared() {
+            Some((group, inner)) => {
+                !group.is_empty()
+                    && !group.contains(['+', '#'])
+                    && self.inner_filter(inner).is_some()
+            }
+            None => !text.starts_with(SHARE),
+        };
+        if is_fine { Ok(filter) } else { Err(ProtocolError::BadFilter.into()) }
+    }
+
+    fn inner_filter(&self, text: &str) -> Option<Filter> {
+        Filter::parse(text, self.options.topic).ok()
+    }
+}
+
+/// How SUBACK spells it [3.9.3].
+fn refusal_code(version: Version, refusal: Refusal, asked: QoS) -> u8 {
+    match version {
+        // MQTT 3.1 has no word for it: granted in name, nothing is delivered.
+        Version::V3_1 => asked.level(),
+        Version::V3_1_1 => SUBACK_FAILURE,
+        Version::V5 => match refusal {
+            Refusal::SubscriptionLimit => ReasonCode::QuotaExceeded.byte(),
+            Refusal::Subscription
+            | Refusal::Publish
+            | Refusal::Unwelcome
+            | Refusal::StrayAcknowledgement => ReasonCode::NotAuthorised.byte(),
+        },
     }
 }

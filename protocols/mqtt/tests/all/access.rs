@@ -153,6 +153,61 @@ fn the_board_template_is_closed_by_default() {
 }
 
 #[test]
+fn what_is_denied_is_cut_out() {
+    let acl = Acl::open().denying(["test/nosubscribe", "secret/#", "+/private"]).unwrap();
+    let topic = |text| Topic::parse(text, LIMITS).unwrap();
+    for (name, allowed) in [
+        ("test/nosubscribe", false),
+        ("test/nosubscribe/x", true),
+        ("secret", false),
+        ("secret/x", false),
+        ("a/private", false),
+        ("a", true),
+    ] {
+        assert_eq!(acl.may_publish(topic(name), &[]), allowed, "{name}");
+        assert_eq!(acl.may_read(topic(name), &[]), allowed, "{name}");
+    }
+    let filter = |text| Filter::parse(text, LIMITS).unwrap();
+    for (text, granted) in [
+        ("#", true),
+        ("test/+", true),
+        ("test/nosubscribe", false),
+        ("test/nosubscribe/#", true),
+        ("secret/#", false),
+        ("secret/+/x", false),
+        ("+/private", false),
+        ("a/private", false),
+        ("+/private/#", true),
+    ] {
+        assert_eq!(acl.may_subscribe(&filter(text), &[]), granted, "{text}");
+    }
+    let program = Acl::open().denying(["#"]).unwrap().for_program();
+    assert!(!program.may_publish(topic("$a/b"), &[]), "all is denied, `$` names too");
+}
+
+#[test]
+fn a_client_id_stands_for_itself() {
+    let acl = Acl::new(["clients/{client_id}/#"], ["boards/{device}/+"]).unwrap();
+    let names: Vec<Box<str>> = vec!["first".into(), "alias".into()];
+    let topic = |text| Topic::parse(text, LIMITS).unwrap();
+    assert!(acl.may_publish(topic("clients/first/x"), &names));
+    assert!(!acl.may_publish(topic("clients/alias/x"), &names));
+    assert!(acl.may_read(topic("boards/alias/x"), &names));
+}
+
+#[test]
+fn a_response_topic_is_below_what_may_be_read() {
+    let names: Vec<Box<str>> = vec!["own".into()];
+    let prefix = |filter| Acl::new([], [filter]).unwrap().response_prefix(&names);
+    assert_eq!(prefix("boards/{device}/down/#").as_deref(), Some("boards/own/down/"));
+    assert_eq!(prefix("a/{client_id}/#").as_deref(), Some("a/own/"));
+    for nothing in ["#", "a/+/b/#", "a/b"] {
+        assert_eq!(prefix(nothing), None, "{nothing}");
+    }
+    assert_eq!(Acl::default().response_prefix(&names), None);
+}
+
+#[test]
 fn braces_mean_one_thing() {
     use mqtt::{AclError, TopicError};
     for bad in ["boards/{device}x", "{imei}/a", "a/}", "{"] {

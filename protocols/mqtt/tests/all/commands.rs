@@ -23,6 +23,7 @@ fn deliver_to(
         payload: Bytes::from_static(b"on"),
         qos,
         duplicate: name == "again",
+        answer_topic: None,
     };
     let delivered = desk.session.deliver(delivery);
     desk.drain();
@@ -173,6 +174,7 @@ fn undeliverable_says_why() {
         payload: Bytes::from(vec![0; 1024]),
         qos: model::QoS::AtLeastOnce,
         duplicate: false,
+        answer_topic: None,
     };
     assert_eq!(desk.session.deliver(delivery), Err(Undeliverable::TooLong));
     assert!(desk.facts.is_empty());

@@ -1,12 +1,15 @@
 //! A driver without a socket: feeds a session, collects what it asks for, settles when told.
 
 use jiff::Timestamp;
-use model::{CommandState, DeviceId, Fact, Monotonic, Now, Settlement, Tenant, Ticket};
+use model::{CommandState, DeviceId, Event, Fact, Monotonic, Now, Settlement, Tenant, Ticket};
 use mqtt::message::{
     Acknowledgement, Connect, Packet, PacketId, Publish, PublishDelivery, QoS, SubscriptionOptions,
     Version,
 };
-use mqtt::{Acl, CloseReason, Grant, Introduction, Options, Output, Properties, Refusal, Session};
+use mqtt::{
+    Acl, CloseReason, Grant, Introduction, NewSubscription, Options, Output, Properties, Property,
+    Refusal, Session, SessionState,
+};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,8 +21,19 @@ pub(crate) struct Desk {
     pub(crate) session: Session,
     pub(crate) now: Now,
     pub(crate) asked: Option<Introduction>,
+    /// How what it sends is spelled.
+    pub(crate) version: Version,
     /// Facts handed out and not settled.
     pub(crate) facts: Vec<(Ticket, Fact)>,
+    /// States to be kept and not settled, as they were when that was asked.
+    pub(crate) states: Vec<SessionState>,
+    /// The last ticket handed out and not settled.
+    last: Option<Ticket>,
+    /// Keys of messages that are done with.
+    pub(crate) done: Vec<u64>,
+    pub(crate) wills: Vec<(Duration, Event)>,
+    pub(crate) granted: Vec<NewSubscription>,
+    pub(crate) ungranted: Vec<Box<str>>,
     pub(crate) refusals: Vec<Refusal>,
     pub(crate) closed: Option<CloseReason>,
     pub(crate) subscribed: usize,
@@ -37,7 +51,14 @@ impl Desk {
             session: Session::new(Arc::new(options), now),
             now,
             asked: None,
+            version: Version::V3_1_1,
             facts: Vec::new(),
+            states: Vec::new(),
+            last: None,
+            done: Vec::new(),
+            wills: Vec::new(),
+            granted: Vec::new(),
+            ungranted: Vec::new(),
             refusals: Vec::new(),
             closed: None,
             subscribed: 0,
@@ -60,6 +81,41 @@ impl Desk {
         desk
     }
 
+    /// A client of MQTT 5.0 that has said this and is granted that; its CONNACK is in `written`.
+    pub(crate) fn v5(connect: &Connect<'_>, grant: Grant) -> Self {
+        Self::v5_with(Options::default(), connect, grant)
+    }
+
+    pub(crate) fn v5_with(options: Options, connect: &Connect<'_>, grant: Grant) -> Self {
+        let mut desk = Self::with(options);
+        desk.version = Version::V5;
+        let connect = Connect { version: Version::V5, ..connect.clone() };
+        desk.send(&Packet::Connect(Box::new(connect)));
+        desk.session.authenticated(grant, desk.now);
+        desk.drain();
+        desk.commit();
+        desk
+    }
+
+    /// A client of 3.1.1 that wants to be remembered, and is told whether it was.
+    pub(crate) fn persistent(resumed: Option<SessionState>) -> Self {
+        let mut desk = Self::with(Options::default());
+        let packet = Connect { clean_session: false, ..connect(IMEI) };
+        desk.send(&Packet::Connect(Box::new(packet)));
+        let present = u8::from(resumed.is_some());
+        desk.session.authenticated(persisting(resumed), desk.now);
+        desk.drain();
+        desk.commit();
+        assert_eq!(desk.written()[..4], [0x20, 2, present, 0]);
+        desk
+    }
+
+    /// The connection breaks: what is kept of it.
+    pub(crate) fn broken(mut self) -> SessionState {
+        self.close(CloseReason::Lost);
+        self.states.pop().expect("something is kept")
+    }
+
     /// A board that is welcome and subscribed to all it may read.
     pub(crate) fn subscribed(qos: QoS) -> Self {
         let mut desk = Self::connected();
@@ -76,7 +132,8 @@ impl Desk {
     }
 
     pub(crate) fn send(&mut self, packet: &Packet<'_>) {
-        let bytes = encoded(packet);
+        let mut bytes = Vec::new();
+        packet.encode(self.version, &mut bytes);
         assert_eq!(self.bytes(&bytes), bytes.len(), "{packet:?}");
     }
 
@@ -96,10 +153,15 @@ impl Desk {
         self.settle(Settlement::Committed);
     }
 
+    /// Whether something is to be settled.
+    pub(crate) fn owes(&self) -> bool {
+        self.last.is_some()
+    }
+
     pub(crate) fn settle(&mut self, settlement: Settlement) {
-        while let Some((last, _)) = self.facts.last() {
-            let last = *last;
+        while let Some(last) = self.last.take() {
             self.facts.clear();
+            self.states.clear();
             self.session.settle_up_to(last, settlement, self.now);
             self.drain();
         }
@@ -134,8 +196,21 @@ impl Desk {
                 Output::Authenticate(introduction) => {
                     assert!(self.asked.replace(*introduction).is_none(), "asked once");
                 }
-                Output::Emit { fact, ticket } => self.facts.push((ticket, fact)),
-                Output::Subscribed => self.subscribed += 1,
+                Output::Emit { fact, ticket } => {
+                    self.last = Some(ticket);
+                    self.facts.push((ticket, fact));
+                }
+                Output::Keep { ticket } => {
+                    self.last = Some(ticket);
+                    self.states.push(self.session.state());
+                }
+                Output::Acknowledged(key) => self.done.push(key),
+                Output::WillLater { delay, will } => self.wills.push((delay, will)),
+                Output::Subscribed { filters } => {
+                    self.subscribed += 1;
+                    self.granted.extend(filters);
+                }
+                Output::Unsubscribed { filters } => self.ungranted.extend(filters),
                 Output::Ready => self.ready += 1,
                 Output::Refused(refusal) => self.refusals.push(refusal),
                 Output::Close(reason) => self.closed = Some(reason),
@@ -148,9 +223,10 @@ pub(crate) fn in_a_word(fact: &Fact) -> String {
     match fact {
         Fact::Event(event) => event.kind.as_str().trim_start_matches("lastmile.").to_owned(),
         Fact::Command(change) => match change.state {
-            CommandState::Sent | CommandState::Delivered | CommandState::Queued => {
-                format!("{} {}", change.id, change.state.as_str())
-            }
+            CommandState::Sent
+            | CommandState::Delivered
+            | CommandState::Queued
+            | CommandState::Failed => format!("{} {}", change.id, change.state.as_str()),
             state => panic!("a session never says {state:?}"),
         },
     }
@@ -162,9 +238,35 @@ pub(crate) fn grant() -> Grant {
         tenant: Tenant::default(),
         acl: Arc::new(Acl::board()),
         aliases: Vec::new(),
-        session_present: false,
+        is_program: false,
+        resumed: None,
+        assigned_client_id: None,
+        session_expiry_max: Duration::ZERO,
         facts: None,
     }
+}
+
+/// Whose session may be kept for a day.
+pub(crate) fn persisting(resumed: Option<SessionState>) -> Grant {
+    Grant { resumed, session_expiry_max: Duration::from_secs(86_400), ..grant() }
+}
+
+/// A program that may do anything but with `test/nosubscribe`.
+pub(crate) fn program() -> Grant {
+    let acl = Acl::open().denying(["test/nosubscribe"]).unwrap().for_program();
+    Grant {
+        device: DeviceId::program("billing").unwrap(),
+        acl: Arc::new(acl),
+        is_program: true,
+        ..persisting(None)
+    }
+}
+
+/// Properties as they stand in a packet.
+pub(crate) fn properties(all: &[Property<'_>]) -> Vec<u8> {
+    let mut out = Vec::new();
+    all.iter().for_each(|property| property.encode(&mut out));
+    out
 }
 
 pub(crate) fn id(number: u16) -> PacketId {

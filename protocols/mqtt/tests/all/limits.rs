@@ -155,6 +155,7 @@ fn room_to_write_lets_deliveries_go_on() {
         payload: Bytes::from_static(b"on"),
         qos: model::QoS::AtMostOnce,
         duplicate: false,
+        answer_topic: None,
     };
     desk.session.deliver(delivery("c1")).unwrap();
     desk.drain();
@@ -191,7 +192,7 @@ fn a_board_that_is_too_fast_is_read_on_when_the_second_is_over() {
 
 #[test]
 fn qos_2_publishes_begun_have_a_bound() {
-    let mut desk = Desk::connected_with(Options { unreleased_max: 2, ..Options::default() });
+    let mut desk = Desk::connected_with(Options { receive_max: 2, ..Options::default() });
     for packet_id in 1..=3 {
         assert_eq!(desk.closed, None);
         let delivery = PublishDelivery::ExactlyOnce(id(packet_id));

@@ -2,17 +2,21 @@
 //! waiting.
 //!
 //! `>` from the board and `<` to the board, in hexadecimal, read out after the bar; `=` what the
-//! driver does; `~` seconds of silence; `?` the driver is asked; `!` a fact to keep; `*` news for
-//! the driver; `.` the end, with its code and cause. An empty line starts a new conversation.
+//! driver does; `~` seconds of silence; `?` the driver is asked; `!` a fact or the state to keep; `*`
+//! news for the driver; `.` the end, with its code and cause. An empty line starts a new
+//! conversation, which can resume what was kept last.
 //! Replaying the `>`, `=` and `~` lines must write the file again exactly. After a wanted change,
 //! run with `UPDATE_TRANSCRIPTS=1` and read the diff: it is the change in behaviour.
 
-use crate::desk::{IMEI, grant, in_a_word};
+use crate::desk::{IMEI, grant, in_a_word, persisting, program};
 use bytes::Bytes;
 use jiff::Timestamp;
 use model::{CommandId, Fact, Monotonic, Now, Settlement, Ticket};
-use mqtt::message::{self, Packet, PublishDelivery, Version};
-use mqtt::{CloseReason, ConnackCode, Delivery, Options, Output, Session, frame};
+use mqtt::message::{self, Acknowledgement, Packet, PublishDelivery, QoS, Version};
+use mqtt::{
+    CloseReason, ConnackCode, Delivery, Grant, Message, Options, Output, Properties, ReasonCode,
+    Session, SessionState, Through, frame,
+};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,15 +47,18 @@ struct Stage {
     now: Now,
     unread: Vec<u8>,
     last: Option<Ticket>,
+    /// What the board speaks.
+    version: Version,
+    kept: Option<SessionState>,
     written: String,
 }
 
 fn replay(script: &str) -> String {
-    let mut stage = Stage::new(String::new());
+    let mut stage = Stage::new(String::new(), None);
     for line in script.lines() {
         let (mark, rest) = line.split_at(line.len().min(1));
         match mark {
-            "" => stage = Stage::new(stage.written),
+            "" => stage = Stage::new(stage.written, stage.kept),
             "#" | "=" | "~" | ">" => {}
             _ => continue,
         }
@@ -79,16 +86,28 @@ fn replay(script: &str) -> String {
 }
 
 impl Stage {
-    fn new(written: String) -> Self {
+    fn new(written: String, kept: Option<SessionState>) -> Self {
         let now = Now { monotonic: Monotonic::ZERO, wall: Timestamp::UNIX_EPOCH };
         let session = Session::new(Arc::new(Options::default()), now);
-        Self { session, now, unread: Vec::new(), last: None, written }
+        let version = Version::V3_1_1;
+        Self { session, now, unread: Vec::new(), last: None, version, kept, written }
     }
 
     fn drive(&mut self, what: &str) {
         let words: Vec<&str> = what.split(' ').collect();
         match words[..] {
             ["grant"] => self.session.authenticated(grant(), self.now),
+            ["grant", "lasting"] => self.session.authenticated(persisting(None), self.now),
+            ["grant", "program"] => self.session.authenticated(program(), self.now),
+            ["grant", "named", name] => {
+                let named = Grant { assigned_client_id: Some(name.into()), ..grant() };
+                self.session.authenticated(named, self.now);
+            }
+            ["resume"] => {
+                let kept = self.kept.take();
+                assert!(kept.is_some(), "something was kept");
+                self.session.authenticated(persisting(kept), self.now);
+            }
             ["refuse", "bad_credentials"] => {
                 self.session.refused(ConnackCode::BadCredentials, self.now);
             }
@@ -104,8 +123,25 @@ impl Stage {
                     payload: Bytes::copy_from_slice(payload.as_bytes()),
                     qos: model::QoS::AtLeastOnce,
                     duplicate: false,
+                    answer_topic: None,
                 });
                 if let Err(error) = delivered {
+                    writeln!(self.written, "* {}", error.code()).unwrap();
+                }
+            }
+            ["send", key, qos, topic, payload] => {
+                let message = Message {
+                    topic: topic.replace("IMEI", IMEI).into(),
+                    payload: Bytes::copy_from_slice(payload.as_bytes()),
+                    qos: QoS::parse(qos.parse().unwrap()).unwrap(),
+                    retain: false,
+                    properties: Box::default(),
+                    expires_at: None,
+                    publisher: None,
+                };
+                let through = Through::Matching { is_own: false };
+                let sent = self.session.send(&message, key.parse().unwrap(), through, self.now);
+                if let Err(error) = sent {
                     writeln!(self.written, "* {}", error.code()).unwrap();
                 }
             }
@@ -150,7 +186,20 @@ impl Stage {
                     Fact::Command(_) => writeln!(self.written, "! {word}"),
                 }
             }
-            Output::Subscribed => writeln!(self.written, "* subscribed"),
+            Output::Keep { ticket } => {
+                self.last = Some(ticket);
+                let state = self.session.state();
+                let text = serde_json::to_string(&state).unwrap();
+                self.kept = Some(state);
+                writeln!(self.written, "! state {text}")
+            }
+            Output::Acknowledged(key) => writeln!(self.written, "* acknowledged {key}"),
+            Output::WillLater { delay, will } => {
+                let seconds = delay.as_secs();
+                writeln!(self.written, "* will in {seconds} s {}", will.data.as_str())
+            }
+            Output::Subscribed { .. } => writeln!(self.written, "* subscribed"),
+            Output::Unsubscribed { .. } => writeln!(self.written, "* unsubscribed"),
             Output::Ready => writeln!(self.written, "* ready"),
             Output::Refused(refusal) => writeln!(self.written, "* {}", refusal.code()),
             Output::Close(reason) => {
@@ -165,7 +214,12 @@ impl Stage {
         while !bytes.is_empty() {
             let whole = frame::decode(bytes, frame::BODY_LEN_MAX).ok().flatten();
             let (len, packet) = match whole {
-                Some((frame, len)) => (len, message::decode(frame, Version::V3_1_1).ok()),
+                Some((frame, len)) => {
+                    if let Some(version) = message::version_of(frame) {
+                        self.version = version;
+                    }
+                    (len, message::decode(frame, self.version).ok())
+                }
                 None => (bytes.len(), None),
             };
             let hex: String = bytes[..len].iter().map(|byte| format!("{byte:02X}")).collect();
@@ -181,30 +235,54 @@ impl Stage {
 
 fn spoken(packet: &Packet<'_>) -> String {
     match packet {
-        Packet::Connect(it) => format!("CONNECT {}", it.client_id),
-        Packet::Connack { code, .. } => format!("CONNACK {code}"),
-        Packet::Publish(it) => match it.delivery {
-            PublishDelivery::AtMostOnce => format!("PUBLISH {}", it.topic),
-            PublishDelivery::AtLeastOnce(id) => format!("PUBLISH 1:{id} {}", it.topic),
-            PublishDelivery::ExactlyOnce(id) => format!("PUBLISH 2:{id} {}", it.topic),
-        },
-        Packet::Puback(it) => format!("PUBACK {}", it.packet_id),
-        Packet::Pubrec(it) => format!("PUBREC {}", it.packet_id),
-        Packet::Pubrel(it) => format!("PUBREL {}", it.packet_id),
-        Packet::Pubcomp(it) => format!("PUBCOMP {}", it.packet_id),
-        Packet::Subscribe { filters, .. } => {
+        Packet::Connect(it) => format!("CONNECT {}{}", it.client_id, said(it.properties)),
+        Packet::Connack { code, properties, .. } => format!("CONNACK {code}{}", said(*properties)),
+        Packet::Publish(it) => {
+            let (topic, said) = (it.topic, said(it.properties));
+            match it.delivery {
+                PublishDelivery::AtMostOnce => format!("PUBLISH {topic}{said}"),
+                PublishDelivery::AtLeastOnce(id) => format!("PUBLISH 1:{id} {topic}{said}"),
+                PublishDelivery::ExactlyOnce(id) => format!("PUBLISH 2:{id} {topic}{said}"),
+            }
+        }
+        Packet::Puback(it) => acknowledged("PUBACK", it),
+        Packet::Pubrec(it) => acknowledged("PUBREC", it),
+        Packet::Pubrel(it) => acknowledged("PUBREL", it),
+        Packet::Pubcomp(it) => acknowledged("PUBCOMP", it),
+        Packet::Subscribe { filters, properties, .. } => {
             let filters =
                 filters.iter().map(|(filter, qos)| format!("{filter}:{}", qos.qos.level()));
-            format!("SUBSCRIBE {}", filters.collect::<Vec<_>>().join(" "))
+            let filters = filters.collect::<Vec<_>>().join(" ");
+            format!("SUBSCRIBE {filters}{}", said(*properties))
         }
-        Packet::Suback { codes, .. } => format!("SUBACK {codes:02X?}"),
+        Packet::Suback { codes, properties, .. } => {
+            format!("SUBACK {codes:02X?}{}", said(*properties))
+        }
         Packet::Unsubscribe { filters, .. } => format!("UNSUBSCRIBE {}", filters.join(" ")),
-        Packet::Unsuback { packet_id, .. } => format!("UNSUBACK {packet_id}"),
+        Packet::Unsuback { packet_id, codes: [], .. } => format!("UNSUBACK {packet_id}"),
+        Packet::Unsuback { packet_id, codes, .. } => format!("UNSUBACK {packet_id} {codes:02X?}"),
         Packet::Pingreq => "PINGREQ".to_owned(),
         Packet::Pingresp => "PINGRESP".to_owned(),
-        Packet::Disconnect { .. } => "DISCONNECT".to_owned(),
+        Packet::Disconnect { reason: ReasonCode::Success, properties } => {
+            format!("DISCONNECT{}", said(*properties))
+        }
+        Packet::Disconnect { reason, properties } => {
+            format!("DISCONNECT {}{}", reason.code(), said(*properties))
+        }
         Packet::Auth { .. } => "AUTH".to_owned(),
     }
+}
+
+fn acknowledged(name: &str, packet: &Acknowledgement<'_>) -> String {
+    let Acknowledgement { packet_id, reason, properties } = *packet;
+    match reason {
+        ReasonCode::Success => format!("{name} {packet_id}{}", said(properties)),
+        reason => format!("{name} {packet_id} {}{}", reason.code(), said(properties)),
+    }
+}
+
+fn said(properties: Properties<'_>) -> String {
+    properties.iter().map(|property| format!(" {property:?}")).collect()
 }
 
 fn from_hex(text: &str) -> Vec<u8> {

@@ -1,6 +1,8 @@
 //! One test for each arrow of the session's machine, but those of commands.
 
-use crate::desk::{Desk, IMEI, ack, connect, encoded, grant, id, publish, subscribe, unsubscribe};
+use crate::desk::{
+    Desk, IMEI, ack, connect, encoded, grant, id, persisting, publish, subscribe, unsubscribe,
+};
 use model::{Fact, Settlement};
 use mqtt::message::{Connect, Packet, PublishDelivery, QoS, Version, Will};
 use mqtt::{CloseReason, ConnackCode, Properties, ProtocolError, Refusal};
@@ -87,12 +89,13 @@ fn versions_are_spoken_or_refused_by_connack() {
     desk.commit();
     assert_eq!(desk.written(), [0x20, 2, 0, 0]);
 
-    for level in [5, 3, 0x84, 0] {
+    let (old, new) = ([0x20, 2, 0, 1].as_slice(), [0x20, 3, 0, 0x84, 0].as_slice());
+    for (level, said) in [(3, old), (0x84, old), (0, old), (6, new), (0x7F, new)] {
         let mut desk = Desk::new();
         let mut bytes = encoded(&Packet::Connect(Box::new(connect(IMEI))));
         bytes[8] = level;
         desk.bytes(&bytes);
-        assert_eq!(desk.written(), [0x20, 2, 0, 1], "level {level}");
+        assert_eq!(desk.written(), said, "level {level}");
         assert_eq!(desk.closed, Some(CloseReason::Refused(ConnackCode::UnacceptableVersion)));
     }
 }
@@ -123,8 +126,8 @@ fn session_present_is_said_only_where_it_may_be() {
         let mut desk = Desk::new();
         let packet = Connect { clean_session, version, ..connect(IMEI) };
         desk.send(&Packet::Connect(Box::new(packet)));
-        let resumed = mqtt::Grant { session_present: true, ..grant() };
-        desk.session.authenticated(resumed, desk.now);
+        let state = mqtt::SessionState { expiry_s: 86_400, ..mqtt::SessionState::default() };
+        desk.session.authenticated(persisting(Some(state)), desk.now);
         desk.drain();
         desk.commit();
         assert_eq!(desk.written(), [0x20, 2, said, 0], "{clean_session} {version:?}");
@@ -236,7 +239,7 @@ fn subscriptions_are_granted_cut_or_refused() {
         ("$SYS/#", QoS::AtMostOnce),
     ];
     desk.send(&subscribe(5, filters));
-    assert_eq!(desk.written(), [0x90, 7, 0, 5, 1, 0, 1, 0x80, 0x80]);
+    assert_eq!(desk.written(), [0x90, 7, 0, 5, 2, 0, 1, 0x80, 0x80]);
     assert_eq!(desk.refusals, [Refusal::Subscription]);
     assert_eq!(desk.subscribed, 1);
 

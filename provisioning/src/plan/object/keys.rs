@@ -84,7 +84,7 @@ impl<'a> Decision<'a> {
         for number in numbers {
             for name in names(object) {
                 let path = key(table, *number, name);
-                match view.look(&path, view.known.get(&path), every_s, false) {
+                match view.look(&path, view.known.get(&path), every_s, None) {
                     Look::At(entry) => self.due(&path, entry.read_at, every_s),
                     Look::Ask => {
                         self.ask(&path);

@@ -1,6 +1,6 @@
 //! Parameters: what is set, what is not, and why.
 
-use super::device::{Device, Habit};
+use super::device::{Device, Habit, Loss};
 use super::world::{World, parameter, parameters, pattern, rule, secret};
 use crate::{
     Drift, Obstacle, Plan, PlanView, Rule, Standing, ValueKind, Wanted, WantedParameter, Why,
@@ -271,6 +271,121 @@ fn what_someone_changed_is_mended_or_reported() {
             assert_eq!(world.device.value(SSID), "new", "another wish is applied");
         }
     }
+}
+
+/// The owner's own network stays his, and no passphrase is sent again, when the business wants
+/// something else elsewhere.
+#[test]
+fn an_unrelated_change_sends_itself_alone() {
+    let reported = |ssid: &str| WantedParameter { drift: Drift::Report, ..parameter(SSID, ssid) };
+    let wish = |ssid: &str, key: &str, ntp: &str| {
+        parameters(vec![reported(ssid), secret(KEY, key), parameter(NTP, ntp)])
+    };
+    let mut world = World::new(device(), wish("home", "correct horse", "a.example"));
+    world.session();
+    let text = serde_json::to_string(&world.held).unwrap();
+    assert!(!text.contains("correct horse") && !text.contains("home"), "{text}");
+    world.device.at(SSID).value = "MyOwn".to_owned();
+    world.wait(SignedDuration::from_hours(24));
+    world.call();
+    assert_eq!(world.drifted.len(), 1, "{:?}", world.drifted);
+
+    let sets = world.device.sets.clone();
+    world.want(wish("home", "correct horse", "b.example"));
+    let session = world.session();
+    assert_eq!(obstacle(&session.plan), (SSID, Obstacle::Reported));
+    assert_eq!(world.device.value(SSID), "MyOwn");
+    assert_eq!(world.device.value(NTP), "b.example");
+    assert_eq!((world.device.sets[KEY], world.device.sets[SSID]), (sets[KEY], sets[SSID]));
+    assert_eq!(world.device.sets[NTP], sets[NTP] + 1);
+    assert_eq!(world.drifted.len(), 1, "told once");
+    assert_eq!(world.held.standing, Standing::Converged);
+
+    // Also when the first answer is lost: that one alone is in doubt.
+    world.want(wish("home", "correct horse", "c.example"));
+    world.device.losses = vec![Loss { call: world.device.calls.len() + 1, is_carried_out: false }];
+    assert!(world.session().is_lost);
+    world.call();
+    assert_eq!(world.device.value(NTP), "c.example");
+    assert_eq!((world.device.sets[KEY], world.device.sets[SSID]), (sets[KEY], sets[SSID]));
+
+    // Also when it is read in that session that the passphrase is not told.
+    world.want(wish("home", "battery staple", "c.example"));
+    world.session();
+    world.wait(SignedDuration::from_hours(24));
+    world.want(wish("home", "battery staple", "d.example"));
+    world.session();
+    assert_eq!((world.device.sets[KEY], world.device.sets[SSID]), (sets[KEY] + 1, sets[SSID]));
+
+    // What is wanted otherwise is applied, and a factory reset brings all of it.
+    world.want(wish("new", "battery staple", "d.example"));
+    world.session();
+    assert_eq!((world.device.value(SSID), world.device.value(KEY)), ("new", "battery staple"));
+    let reset = device();
+    world.reset(reset);
+    world.session();
+    assert_eq!((world.device.value(SSID), world.device.value(KEY)), ("new", "battery staple"));
+}
+
+/// A rule that goes and comes again is a new one: in between anything may have been set.
+#[test]
+fn what_was_not_held_meanwhile_is_set_again() {
+    let mut world = world(vec![secret(KEY, "correct horse"), parameter(NTP, "a.example")]);
+    world.session();
+    world.wait(SignedDuration::from_hours(24));
+    world.call();
+    assert_eq!(world.held.hashes.len(), 1);
+    world.want(parameters(vec![parameter(NTP, "a.example")]));
+    world.session();
+    assert_eq!(world.held.hashes, []);
+    world.want(parameters(vec![secret(KEY, "correct horse"), parameter(NTP, "a.example")]));
+    world.session();
+    assert_eq!(world.device.sets[KEY], 2);
+}
+
+/// The business does not know it for a while: what it said is not replaced by anything.
+#[test]
+fn without_values_what_they_made_is_left() {
+    let all = parameters(vec![
+        WantedParameter { drift: Drift::Report, ..parameter(SSID, "home") },
+        secret(KEY, "correct horse"),
+        parameter(NTP, "a.example"),
+    ]);
+    let without = |profile: &str| Wanted {
+        profiles: vec![profile.into()],
+        lacks_values: true,
+        ..parameters(vec![parameter(NTP, "b.example")])
+    };
+    let mut world = World::new(device(), all.clone());
+    world.session();
+    world.device.at(SSID).value = "MyOwn".to_owned();
+    world.wait(SignedDuration::from_hours(24));
+    world.call();
+    assert_eq!(world.drifted.len(), 1);
+    let calls = world.device.calls.len();
+    // Its equipment named a profile that is not among these.
+    world.want(without("other"));
+    for _ in 0..3 {
+        world.session();
+        assert!(world.plan().is_empty());
+    }
+    world.want(all);
+    world.session();
+    assert_eq!(world.device.calls.len(), calls, "{:?}", world.device.calls);
+    assert_eq!((world.device.value(SSID), world.drifted.len()), ("MyOwn", 1));
+
+    // What the same profiles say for every household holds on.
+    world.want(without("test"));
+    world.session();
+    assert_eq!(world.device.value(NTP), "b.example");
+    // A device that the business never knew is given it, too.
+    let mut world = World::new(device(), without("other"));
+    world.session();
+    assert_eq!(world.device.value(NTP), "b.example");
+    world.want(without("third"));
+    world.wanted.parameters[0].value.0 = "c.example".into();
+    world.session();
+    assert_eq!(world.device.value(NTP), "c.example");
 }
 
 #[test]

@@ -366,6 +366,45 @@ proptest! {
         }
     }
 
+    /// Of two wishes that an honest device is given one after the other only what differs is told.
+    #[test]
+    fn only_what_changed_is_told(mut scenario in a_scenario(), which in any::<prop::sample::Index>()) {
+        scenario.claimed_in = 0;
+        scenario.is_whole = true;
+        scenario.device.losses.clear();
+        for it in scenario.device.parameters.values_mut() {
+            it.refuses = None;
+            it.is_writable = true;
+            it.habit = Habit::Keeps;
+        }
+        scenario.wanted.objects.clear();
+        scenario.wanted.parameters.retain(|it| it.path.is_literal());
+        let mut world = World::new(scenario.device, scenario.wanted);
+        world.session();
+        // By now it is known of what it does not tell that it does not.
+        world.wait(SignedDuration::from_hours(24));
+        world.call();
+        let before = world.device.sets.clone();
+        let mut wanted = world.wanted.clone();
+        let mut changed = None;
+        if !wanted.parameters.is_empty() {
+            let it = which.get(&wanted.parameters).path.clone();
+            let at = wanted.parameters.iter().position(|one| one.path == it).unwrap();
+            wanted.parameters[at].value.0 = "1".into();
+            changed = Some(it.as_str().to_owned());
+        }
+        world.want(wanted);
+        world.session();
+        for (path, times) in &world.device.sets {
+            let is_changed = changed.as_deref() == Some(path);
+            prop_assert!(
+                before.get(path) == Some(times) || is_changed,
+                "{path}: {:?}", world.device.calls
+            );
+        }
+        prop_assert!(world.plan().is_empty());
+    }
+
     /// A factory reset brings all of it back.
     #[test]
     fn a_reset_brings_it_back(scenario in a_scenario()) {

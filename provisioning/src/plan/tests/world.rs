@@ -80,6 +80,7 @@ impl World {
             is_claimed: self.is_claimed,
             is_bootstrap: self.is_bootstrap,
             fingerprint: self.fingerprint,
+            key: Some(Redacted(&[7; 32])),
             seed: 7,
             ..Circumstances::default()
         }

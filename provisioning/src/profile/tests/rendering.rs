@@ -1,5 +1,5 @@
 use super::*;
-use crate::wanted::{Drift, Presence, ValueKind, Wanted};
+use crate::wanted::{Drift, Presence, ValueKind, Wanted, WantedParameter};
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 use std::time::Duration;
@@ -188,9 +188,11 @@ fn conditions_choose() {
         &*wanted.faults[0].2,
         "`when` cannot be evaluated: an operation does not fit its values"
     );
-    let nothing = rendered(rules, Json::Null, &Json::Null, &DataModel::new());
+    let nothing = rendered(rules, json!({"serial": "1"}), &Json::Null, &DataModel::new());
     assert_eq!(nothing.parameters.len(), 1, "what is not there does not hold");
     assert_eq!(&**nothing.parameters[0].value.expose(), "3");
+    let unknown = rendered(rules, Json::Null, &Json::Null, &DataModel::new());
+    assert_eq!(unknown.parameters, [], "what has not been said may be anything");
 }
 
 #[test]
@@ -201,6 +203,41 @@ fn without_equipment_nothing_of_it_is_missing() {
     let wanted = rendered(rules, Json::Null, &Json::Null, &DataModel::new());
     let faults: Vec<_> = wanted.faults.iter().map(|(path, _, _)| path.as_str()).collect();
     assert_eq!(faults, ["Device.B"]);
+}
+
+/// A default is for what the business leaves out, not for what it has not said: it would overwrite
+/// what it said before.
+#[test]
+fn without_equipment_nothing_takes_its_place() {
+    let low = "[[parameter]]\npath = \"Device.A\"\nvalue = 1\n\
+               [[parameter]]\npath = \"Device.T.*.X\"\nvalue = 1\n\
+               [[parameter]]\npath = \"Device.T.1.Y\"\nvalue = 1\n\
+               [[parameter]]\npath = \"Device.T.1.Z\"\nvalue = 1\n\
+               [[object]]\ntable = \"Device.O.\"\nkey = { Name = \"a\" }\n\
+               [[object]]\ntable = \"Device.O.\"\nkey = { Name = \"b\" }\n";
+    let high = "[[parameter]]\npath = \"Device.A\"\ntemplate = \"{{ equipment.dscp.sip | default(46) }}\"\n\
+                [[parameter]]\npath = \"Device.B\"\ntemplate = \"{{ equipment.upnp | default(false) }}\"\n\
+                [[parameter]]\npath = \"Device.C\"\nvalue = 1\nwhen = \"equipment.vlan.size() == 0\"\n\
+                [[parameter]]\npath = \"Device.C\"\nvalue = 2\n\
+                [[parameter]]\npath = \"Device.D\"\nvalue = 3\n\
+                [[parameter]]\npath = \"Device.T.1.X\"\ntemplate = \"{{ equipment.ntp | length }}\"\n\
+                [[parameter]]\npath = \"Device.T.*.Y\"\ntemplate = \"{{ wifi('5GHz').ssid | default('x') }}\"\n\
+                [[parameter]]\npath = \"Device.T.2.Y\"\nvalue = 4\n\
+                [[object]]\ntable = \"Device.O.\"\nkey = { Name = \"a\" }\nwhen = \"!equipment.bridge.enable\"\n\
+                [[object]]\ntable = \"Device.O.\"\nkey = { Name = \"c\" }\n\
+                set = { X = 1, Y = { template = \"{{ equipment.upnp | default(true) }}\" }, Z = { value = 1, when = \"size(equipment.ntp) == 0\" } }\n";
+    let wanted = stacked(low, high);
+    assert_eq!(wanted.faults, []);
+    assert!(wanted.lacks_values);
+    let said = |all: &[WantedParameter]| -> Vec<_> {
+        all.iter().map(|it| format!("{}={}", it.path, it.value.expose())).collect()
+    };
+    let mut parameters = said(&wanted.parameters);
+    parameters.sort();
+    assert_eq!(parameters, ["Device.D=3", "Device.T.1.Z=1", "Device.T.2.Y=4"]);
+    let objects: Vec<_> =
+        wanted.objects.iter().map(|it| (&**it.keys[0].1.expose(), said(&it.parameters))).collect();
+    assert_eq!(objects, [("b", vec![]), ("c", vec!["X=1".to_owned()])]);
 }
 
 fn stacked(low: &str, high: &str) -> Wanted {

@@ -1,0 +1,232 @@
+//! CONNACK: with what a client is welcomed, and how one is turned away.
+
+use super::{Asked, Grant, Peer, Waiting, whole_seconds};
+use crate::error::{CloseReason, ConnackCode};
+use crate::message::{self, Version};
+use crate::property::{Properties, Property};
+use crate::session::output::Answer;
+use crate::session::{Output, Reply, Session, State};
+use crate::topic::Topic;
+use crate::translate;
+use model::{Fact, Now};
+use std::mem;
+use std::num::{NonZeroU16, NonZeroU32};
+use std::time::Duration;
+
+impl Session {
+    /// Welcomes the client that [`Output::Authenticate`] asked about.
+    ///
+    /// CONNACK follows when its arrival, and what of its session outlives the connection, is on
+    /// disk. Ignored when the session has ended meanwhile.
+    pub fn authenticated(&mut self, grant: Grant, now: Now) {
+        let waiting = match mem::replace(&mut self.state, State::Closed) {
+            State::ExpectGrant(waiting) => *waiting,
+            state @ (State::ExpectConnect
+            | State::ExpectCommit
+            | State::ExpectPacket
+            | State::Closed) => {
+                self.state = state;
+                return;
+            }
+        };
+        let client_id = match &grant.assigned_client_id {
+            Some(assigned) if waiting.client_id.is_empty() => assigned.clone(),
+            _ => waiting.client_id.clone(),
+        };
+        let names = names(client_id, &grant.aliases);
+        if let Some(will) = &waiting.will {
+            let topic = Topic::parse(&will.topic, self.options.topic);
+            if !topic.is_ok_and(|topic| grant.acl.may_publish(topic, &names)) {
+                self.answer_refusal(ConnackCode::NotAuthorised, now);
+                return;
+            }
+        }
+        self.arrive(waiting, grant, names, now);
+    }
+
+    fn arrive(&mut self, waiting: Waiting, grant: Grant, names: Box<[Box<str>]>, now: Now) {
+        let Waiting { client_id, clean_start, keep_alive_s, will, asked } = waiting;
+        let held_s = held_keep_alive(keep_alive_s, self.options.keep_alive_max);
+        self.silence_max = one_and_a_half(held_s);
+        self.expiry_max_s = whole_seconds(grant.session_expiry_max);
+        self.expiry_s = asked.session_expiry_s.min(self.expiry_max_s);
+        let resumed = grant.resumed.filter(|_| !clean_start);
+        let is_resumed = resumed.is_some();
+        let must_keep = resumed.as_ref().map_or(0, |it| it.expiry_s) != self.expiry_s;
+        self.persists = is_resumed || self.expiry_s > 0;
+        if let Some(state) = resumed {
+            self.resume(state);
+        }
+        let Grant { device, tenant, acl, is_program, assigned_client_id, facts, .. } = grant;
+        let assigned = assigned_client_id.filter(|_| client_id.is_empty());
+        let connack = self.connack_properties(
+            asked,
+            assigned.as_deref(),
+            (held_s != keep_alive_s).then_some(held_s),
+            asked.wants_response_information.then(|| acl.response_prefix(&names)).flatten(),
+        );
+        let aliases_max = self.options.topic_alias_max;
+        let peer = Peer {
+            device,
+            tenant,
+            acl,
+            names,
+            is_program,
+            will,
+            packet_len_max: asked.packet_len_max,
+            receive_max: asked.receive_max,
+            alias_max: asked.alias_max.min(aliases_max),
+            wants_problem_information: asked.wants_problem_information,
+            aliases: None,
+        };
+        let arrival = (self.options.presence && !is_program).then(|| {
+            let mut event = translate::connected(
+                peer.origin(now),
+                assigned.as_deref().unwrap_or(&client_id),
+                self.version,
+                clean_start,
+                keep_alive_s,
+            );
+            event.facts = facts;
+            event
+        });
+        self.heard = now.monotonic;
+        self.peer = Some(Box::new(peer));
+        self.answer_arrival(arrival, is_resumed, must_keep, connack);
+    }
+
+    /// CONNACK, once its arrival and its state are kept, where there is anything to keep.
+    fn answer_arrival(
+        &mut self,
+        arrival: Option<model::Event>,
+        is_resumed: bool,
+        must_keep: bool,
+        connack: Vec<u8>,
+    ) {
+        // MQTT 3.1.1 [MQTT-3.2.2-1]; MQTT 3.1 has no such flag.
+        let session_present = is_resumed && self.version != Version::V3_1;
+        let welcome = Reply::Welcome { session_present };
+        let keeps = self.persists && must_keep;
+        let after = self.ticket_next + u64::from(keeps && arrival.is_some());
+        if self.version == Version::V5 {
+            let bytes = connack.into_boxed_slice();
+            self.answers.push_back(Answer { after, bytes, then: None });
+        }
+        self.state = State::ExpectCommit;
+        match arrival {
+            Some(event) if keeps => {
+                self.emit(Fact::Event(event), Reply::Arrival);
+                self.keep(welcome);
+            }
+            Some(event) => self.emit(Fact::Event(event), welcome),
+            None if keeps => {
+                self.keep(welcome);
+            }
+            None => self.welcome(session_present),
+        }
+    }
+
+    /// What 5.0 is told beside the welcome [MQTT 5.0, 3.2.2.3]: all that differs from what it
+    /// asked for, or from what the standard takes for granted.
+    fn connack_properties(
+        &self,
+        asked: Asked,
+        assigned_client_id: Option<&str>,
+        keep_alive_s: Option<u16>,
+        response_prefix: Option<String>,
+    ) -> Vec<u8> {
+        let options = &self.options;
+        let mut out = Vec::new();
+        if self.version != Version::V5 {
+            return out;
+        }
+        if self.expiry_s != asked.session_expiry_s {
+            Property::SessionExpiry(self.expiry_s).encode(&mut out);
+        }
+        if let Some(count) = NonZeroU16::new(options.receive_max) {
+            Property::ReceiveMaximum(count).encode(&mut out);
+        }
+        let packet_len_max = u32::try_from(options.packet_len_max).unwrap_or(u32::MAX);
+        if let Some(len) = NonZeroU32::new(packet_len_max) {
+            Property::MaximumPacketSize(len).encode(&mut out);
+        }
+        if options.topic_alias_max > 0 {
+            Property::TopicAliasMaximum(options.topic_alias_max).encode(&mut out);
+        }
+        if let Some(name) = assigned_client_id {
+            Property::AssignedClientId(name).encode(&mut out);
+        }
+        if let Some(seconds) = keep_alive_s {
+            Property::ServerKeepAlive(seconds).encode(&mut out);
+        }
+        if let Some(prefix) = &response_prefix {
+            Property::ResponseInformation(prefix).encode(&mut out);
+        }
+        out
+    }
+
+    /// Turns the client away that [`Output::Authenticate`] asked about.
+    pub fn refused(&mut self, code: ConnackCode, now: Now) {
+        if matches!(self.state, State::ExpectGrant(_)) {
+            self.answer_refusal(code, now);
+        }
+    }
+
+    /// Writes CONNACK: the client may send.
+    pub(in crate::session) fn welcome(&mut self, session_present: bool) {
+        let properties = match self.version {
+            Version::V5 => self.answers.pop_front().map(|answer| answer.bytes),
+            Version::V3_1 | Version::V3_1_1 => None,
+        };
+        let properties = properties.as_deref().map_or(Properties::EMPTY, Properties::trusted);
+        message::connack(session_present, 0, properties, self.version, &mut self.out);
+        self.state = State::ExpectPacket;
+        self.is_welcome = true;
+        self.release_again();
+        if !self.subscriptions.is_empty() {
+            self.outputs.push_back(Output::Ready);
+        }
+    }
+
+    /// Its arrival could not be kept, so it has not arrived: nothing is said of its leaving.
+    pub(in crate::session) fn turn_away(&mut self, now: Now) {
+        self.peer = None;
+        self.persists = false;
+        self.refusal(ConnackCode::ServerUnavailable);
+        self.close(CloseReason::StoreFull, now);
+    }
+
+    fn answer_refusal(&mut self, code: ConnackCode, now: Now) {
+        let reason = self.refusal(code);
+        self.close(reason, now);
+    }
+
+    /// Writes a CONNACK that refuses [MQTT-3.2.2-4], [MQTT-3.2.2-5].
+    pub(super) fn refusal(&mut self, code: ConnackCode) -> CloseReason {
+        let byte = match self.version {
+            Version::V3_1 | Version::V3_1_1 => code.return_code(),
+            Version::V5 => code.reason().byte(),
+        };
+        message::connack(false, byte, Properties::EMPTY, self.version, &mut self.out);
+        CloseReason::Refused(code)
+    }
+}
+
+/// The client id first, unless it has none.
+fn names(client_id: Box<str>, aliases: &[Box<str>]) -> Box<[Box<str>]> {
+    let others: Vec<_> = aliases.iter().filter(|alias| **alias != client_id).cloned().collect();
+    let own = (!client_id.is_empty()).then_some(client_id);
+    own.into_iter().chain(others).collect()
+}
+
+/// The keep-alive that holds, in seconds: none, or more than we allow, is the most we allow.
+fn held_keep_alive(asked_s: u16, max: Duration) -> u16 {
+    let max_s = u16::try_from(max.as_secs()).unwrap_or(u16::MAX);
+    if asked_s == 0 { max_s } else { asked_s.min(max_s) }
+}
+
+/// One and a half times the keep-alive [MQTT-3.1.2-24].
+fn one_and_a_half(keep_alive_s: u16) -> Duration {
+    let keep_alive = Duration::from_secs(keep_alive_s.into());
+    keep_alive + keep_alive / 2
+}

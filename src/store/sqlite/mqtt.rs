@@ -1,0 +1,373 @@
+//! What is kept of MQTT: sessions, what waits for boards, retained messages.
+
+use super::column::{self, json, nanos, number, sequence, tenant, text, undecodable};
+use super::multi_row::{MultiRow, Values};
+use crate::store::{
+    MqttChange, MqttQueuedMark, MqttQueuedRow, MqttRetainedRow, MqttSessionRow, Position,
+    session_reader,
+};
+use ::mqtt::Message;
+use ::mqtt::message::QoS;
+use bytes::Bytes;
+use model::Tenant;
+use sqlx::Row as _;
+use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
+use std::mem::discriminant;
+use std::sync::{Arc, LazyLock};
+
+static PUT_SESSIONS: LazyLock<MultiRow> = LazyLock::new(|| {
+    MultiRow::new(
+        "INSERT OR REPLACE INTO mqtt_session \
+         (number, tenant, owner, client_id, state, expiry_s, left_at, will, will_at) VALUES ",
+        "(?,?,?,?,?,?,?,?,?)",
+        "",
+    )
+});
+
+static QUEUE: LazyLock<MultiRow> = LazyLock::new(|| {
+    MultiRow::new(
+        "INSERT OR REPLACE INTO mqtt_queue (session, key, through, is_own, queued_at, topic, payload, \
+         qos, retain, properties, publisher, expires_at) VALUES ",
+        "(?,?,?,?,?,?,?,?,?,?,?,?)",
+        "",
+    )
+});
+
+/// With the keys in a table of their own: a list of pairs would have the whole queue looked through.
+static UNQUEUE: LazyLock<MultiRow> = LazyLock::new(|| {
+    MultiRow::new(
+        "WITH gone (session, key) AS (VALUES ",
+        "(?,?)",
+        ") DELETE FROM mqtt_queue WHERE (session, key) IN (SELECT session, key FROM gone)",
+    )
+});
+
+static PUT_RETAINED: LazyLock<MultiRow> = LazyLock::new(|| {
+    MultiRow::new(
+        "INSERT INTO mqtt_retained \
+         (tenant, topic, key, payload, qos, properties, publisher, expires_at) VALUES ",
+        "(?,?,?,?,?,?,?,?)",
+        " ON CONFLICT (tenant, topic) DO UPDATE SET key = excluded.key, \
+         payload = excluded.payload, qos = excluded.qos, properties = excluded.properties, \
+         publisher = excluded.publisher, expires_at = excluded.expires_at \
+         WHERE excluded.key > key",
+    )
+});
+
+/// Applies changes in their order; neighbours of one kind together.
+pub(super) async fn apply(
+    connection: &mut SqliteConnection,
+    changes: &[&MqttChange],
+) -> Result<(), sqlx::Error> {
+    for alike in changes.chunk_by(|left, right| discriminant(*left) == discriminant(*right)) {
+        match alike[0] {
+            MqttChange::PutSession(_) => put_sessions(connection, alike).await?,
+            MqttChange::Queue(_) => queue_all(connection, alike).await?,
+            MqttChange::Unqueue(_) => unqueue(connection, alike).await?,
+            MqttChange::PutRetained(_) => put_retained(connection, alike).await?,
+            _ => {
+                for change in alike {
+                    apply_one(connection, change).await?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn put_sessions(
+    connection: &mut SqliteConnection,
+    changes: &[&MqttChange],
+) -> Result<(), sqlx::Error> {
+    let row = |change: &&MqttChange| match change {
+        MqttChange::PutSession(row) => Some(row.clone()),
+        _ => None,
+    };
+    let rows: Vec<_> = changes.iter().filter_map(row).collect();
+    PUT_SESSIONS
+        .execute(connection, &rows, |row, values| {
+            values.push(number(row.number));
+            values.push(shared(row.tenant.as_str()));
+            values.push(shared(row.owner.as_str()));
+            values.push(shared(&row.client_id));
+            values.push(shared(row.state.as_str()));
+            values.push(i64::from(row.expiry_s));
+            values.push(row.left_at.map(nanos));
+            values.push(row.will.as_ref().map(|(_, data)| shared(data.as_str())));
+            values.push(row.will.as_ref().map(|(at, _)| nanos(*at)));
+        })
+        .await
+}
+
+async fn queue_all(
+    connection: &mut SqliteConnection,
+    changes: &[&MqttChange],
+) -> Result<(), sqlx::Error> {
+    let rows = |change: &&MqttChange| match change {
+        MqttChange::Queue(rows) => rows.clone(),
+        _ => Vec::new(),
+    };
+    let rows: Vec<_> = changes.iter().flat_map(rows).collect();
+    QUEUE
+        .execute(connection, &rows, |row, values| {
+            values.push(number(row.session));
+            values.push(number(row.key));
+            values.push(row.through.clone());
+            values.push(row.is_own);
+            values.push(nanos(row.queued_at));
+            values.push(shared(&row.message.topic));
+            values.push(row.message.payload.to_vec());
+            values.push(i64::from(row.message.qos as u8));
+            values.push(row.message.retain);
+            values.push(row.message.properties.to_vec());
+            values.push(row.message.publisher.as_deref().map(shared));
+            values.push(row.message.expires_at.map(nanos));
+        })
+        .await
+}
+
+async fn unqueue(
+    connection: &mut SqliteConnection,
+    changes: &[&MqttChange],
+) -> Result<(), sqlx::Error> {
+    let keys = |change: &&MqttChange| match change {
+        MqttChange::Unqueue(keys) => keys.clone(),
+        _ => Vec::new(),
+    };
+    let keys: Vec<_> = changes.iter().flat_map(keys).collect();
+    UNQUEUE
+        .execute_padded(connection, &keys, |(session, key), values| {
+            values.push(number(*session));
+            values.push(number(*key));
+        })
+        .await
+}
+
+async fn put_retained(
+    connection: &mut SqliteConnection,
+    changes: &[&MqttChange],
+) -> Result<(), sqlx::Error> {
+    let row = |change: &&MqttChange| match change {
+        MqttChange::PutRetained(row) => Some(row.clone()),
+        _ => None,
+    };
+    let rows: Vec<_> = changes.iter().filter_map(row).collect();
+    PUT_RETAINED.execute(connection, &rows, bind_retained).await
+}
+
+fn bind_retained(row: &MqttRetainedRow, values: &mut Values) {
+    values.push(shared(row.tenant.as_str()));
+    values.push(shared(&row.message.topic));
+    values.push(number(row.key));
+    values.push(row.message.payload.to_vec());
+    values.push(i64::from(row.message.qos as u8));
+    values.push(row.message.properties.to_vec());
+    values.push(row.message.publisher.as_deref().map(shared));
+    values.push(row.message.expires_at.map(nanos));
+}
+
+async fn apply_one(
+    connection: &mut SqliteConnection,
+    change: &MqttChange,
+) -> Result<(), sqlx::Error> {
+    match change {
+        MqttChange::RemoveSession { number } => remove_session(connection, *number).await,
+        MqttChange::Interrupted { at } => {
+            let sql = "UPDATE mqtt_session SET left_at = ? WHERE left_at IS NULL";
+            sqlx::query(sql).bind(nanos(*at)).execute(connection).await.map(drop)
+        }
+        MqttChange::RemoveRetained { tenant, topic, key } => {
+            sqlx::query("DELETE FROM mqtt_retained WHERE tenant = ? AND topic = ? AND key <= ?")
+                .bind(tenant.as_str())
+                .bind(&**topic)
+                .bind(number(*key))
+                .execute(connection)
+                .await
+                .map(drop)
+        }
+        MqttChange::StartReader { name, at } => start_reader(connection, name, *at).await,
+        MqttChange::AdvanceReader { name, to } => sqlx::query(
+            "UPDATE cursor SET done_shard = ?2, done_sequence = max(done_sequence, ?3) \
+                 WHERE name = ?1",
+        )
+        .bind(&**name)
+        .bind(i64::from(to.shard))
+        .bind(number(to.sequence))
+        .execute(connection)
+        .await
+        .map(drop),
+        MqttChange::DropReader { name } => drop_reader(connection, name).await,
+        // These are applied together.
+        MqttChange::PutSession(_)
+        | MqttChange::Queue(_)
+        | MqttChange::Unqueue(_)
+        | MqttChange::PutRetained(_) => Ok(()),
+    }
+}
+
+async fn remove_session(
+    connection: &mut SqliteConnection,
+    session: u64,
+) -> Result<(), sqlx::Error> {
+    for sql in
+        ["DELETE FROM mqtt_queue WHERE session = ?", "DELETE FROM mqtt_session WHERE number = ?"]
+    {
+        sqlx::query(sql).bind(number(session)).execute(&mut *connection).await?;
+    }
+    drop_reader(connection, &session_reader(session)).await
+}
+
+async fn start_reader(
+    connection: &mut SqliteConnection,
+    name: &str,
+    at: Position,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO cursor (name, done_shard, done_sequence, required) VALUES (?,?,?,1) \
+         ON CONFLICT (name) DO NOTHING",
+    )
+    .bind(name)
+    .bind(i64::from(at.shard))
+    .bind(number(at.sequence))
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+async fn drop_reader(connection: &mut SqliteConnection, name: &str) -> Result<(), sqlx::Error> {
+    sqlx::query("DELETE FROM cursor WHERE name = ?").bind(name).execute(connection).await.map(drop)
+}
+
+/// Reads sessions in the order of their numbers.
+pub(super) async fn sessions(
+    pool: &SqlitePool,
+    after: u64,
+    rows_max: usize,
+) -> Result<Vec<MqttSessionRow>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT number, tenant, owner, client_id, state, expiry_s, left_at, will, will_at \
+         FROM mqtt_session WHERE number > ? ORDER BY number LIMIT ?",
+    )
+    .bind(number(after))
+    .bind(number(rows_max as u64))
+    .fetch_all(pool)
+    .await?;
+    rows.iter().map(session).collect()
+}
+
+fn session(row: &SqliteRow) -> Result<MqttSessionRow, sqlx::Error> {
+    let will = match column::time_if_any(row, 8)? {
+        Some(at) => Some((at, json(row, 7)?)),
+        None => None,
+    };
+    Ok(MqttSessionRow {
+        number: sequence(row, 0)?,
+        tenant: tenant(row, 1)?,
+        owner: column::subject(row, 2)?,
+        client_id: text(row, 3)?,
+        state: json(row, 4)?,
+        expiry_s: u32::try_from(sequence(row, 5)?).map_err(|_| undecodable("an expiry"))?,
+        left_at: column::time_if_any(row, 6)?,
+        will,
+    })
+}
+
+/// Reads what is known of queued messages, in the order of (session, key).
+pub(super) async fn queue_marks(
+    pool: &SqlitePool,
+    (session, key): (u64, u64),
+    rows_max: usize,
+) -> Result<Vec<MqttQueuedMark>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT session, key, octet_length(topic) + octet_length(payload) + \
+         octet_length(properties), queued_at FROM mqtt_queue \
+         WHERE (session, key) > (?, ?) ORDER BY session, key LIMIT ?",
+    )
+    .bind(number(session))
+    .bind(number(key))
+    .bind(number(rows_max as u64))
+    .fetch_all(pool)
+    .await?;
+    let mark = |row: &SqliteRow| {
+        Ok(MqttQueuedMark {
+            session: sequence(row, 0)?,
+            key: sequence(row, 1)?,
+            bytes: sequence(row, 2)?,
+            queued_at: column::time(row, 3)?,
+        })
+    };
+    rows.iter().map(mark).collect()
+}
+
+/// Reads queued messages of one session from a key on.
+pub(super) async fn queue(
+    pool: &SqlitePool,
+    session: u64,
+    from: u64,
+    rows_max: usize,
+) -> Result<Vec<MqttQueuedRow>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT topic, payload, qos, retain, properties, publisher, expires_at, key, through, \
+         is_own, queued_at FROM mqtt_queue WHERE session = ? AND key >= ? ORDER BY key LIMIT ?",
+    )
+    .bind(number(session))
+    .bind(number(from))
+    .bind(number(rows_max as u64))
+    .fetch_all(pool)
+    .await?;
+    let queued = |row: &SqliteRow| {
+        Ok(MqttQueuedRow {
+            session,
+            key: sequence(row, 7)?,
+            through: column::text_if_any(row, 8)?.map(Arc::from),
+            is_own: row.try_get(9)?,
+            queued_at: column::time(row, 10)?,
+            message: Arc::new(message(row)?),
+        })
+    };
+    rows.iter().map(queued).collect()
+}
+
+/// Reads retained messages in the order of (tenant, topic).
+pub(super) async fn retained(
+    pool: &SqlitePool,
+    after: Option<(Tenant, Box<str>)>,
+    rows_max: usize,
+) -> Result<Vec<MqttRetainedRow>, sqlx::Error> {
+    let (of, topic) = after.as_ref().map_or(("", ""), |(of, topic)| (of.as_str(), topic));
+    let rows = sqlx::query(
+        "SELECT topic, payload, qos, 1, properties, publisher, expires_at, tenant, key \
+         FROM mqtt_retained WHERE (tenant, topic) > (?, ?) ORDER BY tenant, topic LIMIT ?",
+    )
+    .bind(of)
+    .bind(topic)
+    .bind(number(rows_max as u64))
+    .fetch_all(pool)
+    .await?;
+    let kept = |row: &SqliteRow| {
+        Ok(MqttRetainedRow {
+            tenant: tenant(row, 7)?,
+            key: sequence(row, 8)?,
+            message: Arc::new(message(row)?),
+        })
+    };
+    rows.iter().map(kept).collect()
+}
+
+/// A message in the first seven columns.
+fn message(row: &SqliteRow) -> Result<Message, sqlx::Error> {
+    let qos = u8::try_from(sequence(row, 2)?).ok().and_then(|qos| QoS::parse(qos).ok());
+    Ok(Message {
+        topic: text(row, 0)?,
+        payload: Bytes::from(row.try_get::<Vec<u8>, _>(1)?),
+        qos: qos.ok_or_else(|| undecodable("a quality of service"))?,
+        retain: row.try_get(3)?,
+        properties: row.try_get::<Vec<u8>, _>(4)?.into(),
+        publisher: column::text_if_any(row, 5)?,
+        expires_at: column::time_if_any(row, 6)?,
+    })
+}
+
+fn shared(text: &str) -> Arc<str> {
+    text.into()
+}
