@@ -209,7 +209,7 @@ impl Upgrades {
         match (wish.image, wish.version) {
             (Some(name), _) => transfers.image(&device.tenant, &ImageName::new(name).ok()?),
             (None, Some(version)) => {
-                if let Some(group) = &device.group
+                if let Source::Group(group) = &wish.source
                     && let Some(row) = transfers.image_of_group(&device.tenant, group, version)
                 {
                     return Some(row);
