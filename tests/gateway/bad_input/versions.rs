@@ -197,7 +197,8 @@ fn bad_of_5() -> Vec<Bad> {
         ("reserved options", Version::V5.subscribe(b"a", 0b0100_0000), MALFORMED),
         ("no local on a shared one", Version::V5.subscribe(b"$share/g/a", 0b101), PROTOCOL_ERROR),
         ("$share without a filter", Version::V5.subscribe(b"$share/g", 1), FILTER_INVALID),
-        ("an AUTH that nobody asked for", packet(0xF0, &[0x19, 0]), BAD_METHOD),
+        ("an AUTH without a method", packet(0xF0, &[0x19, 0]), PROTOCOL_ERROR),
+        ("an AUTH of no method of ours", packet(0xF0, b"\x19\x05\x15\0\x02xy"), BAD_METHOD),
         ("a reason that PUBACK has not", packet(0x40, &[0, 1, 0x8E, 0]), PROTOCOL_ERROR),
     ]
 }
