@@ -17,8 +17,12 @@ pub(crate) enum Kind {
     CwmpServed,
     /// TCP and CONNECT to CONNACK.
     MqttConnect,
-    /// QoS 1 PUBLISH to PUBACK.
+    /// PUBLISH to PUBACK or PUBCOMP; at QoS 0, until the socket took it.
     MqttPublish,
+    /// From the connection over CONNECT, CONNACK and DISCONNECT to its end.
+    MqttCycle,
+    /// From the beginning of a storm to the PUBACK that a board was waiting for.
+    MqttServed,
     /// Request to screen.
     UssdHop,
     /// An event's own time to its arrival at the backend.
@@ -29,12 +33,14 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::CwmpInform,
         Self::CwmpSession,
         Self::CwmpServed,
         Self::MqttConnect,
         Self::MqttPublish,
+        Self::MqttCycle,
+        Self::MqttServed,
         Self::UssdHop,
         Self::Delivery,
         Self::Backend,
@@ -47,7 +53,9 @@ impl Kind {
             Self::CwmpSession => "cwmp session",
             Self::CwmpServed => "cwmp served",
             Self::MqttConnect => "mqtt connect",
-            Self::MqttPublish => "mqtt qos 1",
+            Self::MqttPublish => "mqtt publish",
+            Self::MqttCycle => "mqtt cycle",
+            Self::MqttServed => "mqtt served",
             Self::UssdHop => "ussd hop",
             Self::Delivery => "delivery",
             Self::Backend => "backend",
@@ -56,7 +64,14 @@ impl Kind {
 
     /// Whether it counts as an operation of the daemon, by which its CPU time is divided.
     pub(crate) const fn is_operation(self) -> bool {
-        matches!(self, Self::CwmpSession | Self::MqttPublish | Self::UssdHop)
+        matches!(
+            self,
+            Self::CwmpSession
+                | Self::MqttPublish
+                | Self::MqttCycle
+                | Self::MqttServed
+                | Self::UssdHop
+        )
     }
 }
 
