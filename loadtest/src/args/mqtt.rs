@@ -89,7 +89,7 @@ pub(crate) struct MqttQos1 {
     #[arg(long)]
     pub(crate) persistent: bool,
     /// Use rumqttc instead of the lean client: QoS 1 in 3.1.1 without TLS.
-    #[arg(long, conflicts_with_all = ["tls", "mqtt_version", "persistent"])]
+    #[arg(long, conflicts_with_all = ["qos", "tls", "mqtt_version", "persistent"])]
     pub(crate) rumqttc: bool,
     /// How they connect.
     #[command(flatten)]
@@ -154,10 +154,10 @@ pub(crate) struct MqttStuck {
     #[arg(long, default_value_t = 200)]
     pub(crate) boards: u32,
     /// Time between two messages of one of them.
-    #[arg(long, value_parser = duration, default_value = "200ms")]
+    #[arg(long, value_parser = duration, default_value = "100ms")]
     pub(crate) board_interval: Duration,
     /// Bytes of a message.
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, default_value_t = 1000)]
     pub(crate) payload: usize,
     /// How often one more board reconnects in a minute; 0 leaves it out.
     #[arg(long, default_value_t = 1000)]

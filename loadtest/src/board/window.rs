@@ -162,7 +162,8 @@ mod tests {
         let ledger = Ledger::new(1, ["mqtt:a".to_owned()], None);
         let begin = Instant::now();
         let mut window = Window::new(3, None, begin);
-        (0..3).for_each(|_| drop(window.take(&ledger, 0, begin)));
+        let taken = (0..3).filter_map(|_| window.take(&ledger, 0, begin)).count();
+        assert_eq!(taken, 3);
         assert!(window.received(1).is_some());
         assert_eq!(window.received(1), None, "again");
         let resumed = window.resumed(&ledger, 0, 2);
