@@ -138,7 +138,7 @@ impl Client {
         out.extend(self.is_5.then_some(0));
     }
 
-    fn publish(&mut self, first: u8, body: &[u8], seen: &mut Seen, out: &mut Vec<u8>) {
+    fn publish(&self, first: u8, body: &[u8], seen: &mut Seen, out: &mut Vec<u8>) {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         let topic = 2 + usize::from(body[1]);
         let (qos, is_again) = (first >> 1 & 3, first & 8 != 0);

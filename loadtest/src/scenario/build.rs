@@ -195,6 +195,6 @@ mod tests {
     #[test]
     fn there_is_room_for_sockets() {
         let room = sockets_max();
-        assert!(room >= 1 && room <= Semaphore::MAX_PERMITS, "{room}");
+        assert!((1..=Semaphore::MAX_PERMITS).contains(&room), "{room}");
     }
 }
