@@ -13,6 +13,7 @@ mod console;
 mod happened;
 mod hear;
 mod metrics;
+mod question;
 mod reading;
 
 #[cfg(test)]
@@ -21,6 +22,8 @@ mod tests;
 pub(crate) use console::TRIES_MAX;
 pub use console::{BoardError, BoardSettings};
 pub use metrics::Metrics;
+pub use question::Question;
+pub(crate) use question::{awaits_answer, data_of_http};
 
 use crate::api::Mirror;
 use crate::clock::Clock;
@@ -157,7 +160,9 @@ impl Boards {
 
     /// Whether something may follow from an event. For data of a board at rest it costs one look.
     pub fn concerns(&self, event: &Event) -> bool {
-        reading::is_of(event, &self.opening, &self.options.topic) || self.is_moving(event)
+        reading::is_of(event, &self.opening, &self.options.topic)
+            || question::is_one(event)
+            || self.is_moving(event)
     }
 
     /// The board of which the network says this: by its modem, else by its SIM. Known or not, a modem

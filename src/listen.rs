@@ -2,6 +2,7 @@
 
 mod accept;
 mod addresses;
+pub mod beam;
 pub mod cwmp;
 pub mod http;
 mod http1;

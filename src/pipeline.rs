@@ -3,7 +3,7 @@
 //! Facts are durable before they are known, and known before anything is decided from them. A
 //! device is answered only after the first step.
 
-use crate::boards::{Boards, Received, Sender, TRIES_MAX};
+use crate::boards::{self, Boards, Received, Sender, TRIES_MAX};
 use crate::clock::Clock;
 use crate::commands::{self, Desk};
 use crate::exchange::Exchange;
@@ -11,13 +11,14 @@ use crate::presence::Presence;
 use crate::provisioner;
 use crate::registry::Registry;
 use crate::store::{Kept, Operation, OperationError, Room, WriteError, Writer};
+use crate::upgrades::Upgrades;
 use model::{
     Command, CommandChange, CommandState, DeviceFacts, DeviceId, Event, EventType, Fact, Json,
     Settlement, Tenant,
 };
 use serde::Serialize;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use tracing::{debug, error};
 
 /// Most boards that are told of in one write.
@@ -32,6 +33,8 @@ pub struct Pipeline {
     exchange: Option<Arc<Exchange>>,
     presence: Presence,
     boards: Option<Arc<Boards>>,
+    /// Who answers boards that ask for firmware; it works with this crossing, too.
+    upgrades: OnceLock<Weak<Upgrades>>,
     clock: Clock,
 }
 
@@ -57,8 +60,9 @@ impl Recorded {
 impl Pipeline {
     /// The crossing over these parts.
     pub fn new(writer: Writer, registry: Arc<Registry>, desk: Arc<Desk>, clock: Clock) -> Self {
-        let presence = Presence::default();
-        Self { writer, registry, desk, exchange: None, boards: None, presence, clock }
+        let (presence, upgrades) = (Presence::default(), OnceLock::new());
+        let (exchange, boards) = (None, None);
+        Self { writer, registry, desk, exchange, boards, presence, upgrades, clock }
     }
 
     /// The same, which hands on what was a message on MQTT to whoever subscribed to it.
@@ -98,6 +102,12 @@ impl Pipeline {
     #[must_use]
     pub fn with_boards(self, boards: Arc<Boards>) -> Self {
         Self { boards: Some(boards), ..self }
+    }
+
+    /// Boards that ask for firmware are answered by `upgrades` from now on, and what they say that they
+    /// run is told to it. The first one stays.
+    pub fn set_upgrades(&self, upgrades: &Arc<Upgrades>) {
+        let _ = self.upgrades.set(Arc::downgrade(upgrades));
     }
 
     /// Makes facts durable, then known. `Committed` means: answer the device.
@@ -208,7 +218,14 @@ impl Pipeline {
     async fn events(&self, events: Vec<Event>, kept: Vec<Operation>) -> Settlement {
         let of_boards = self.boards.as_ref();
         match of_boards.filter(|it| events.iter().any(|event| it.concerns(event))) {
-            Some(boards) => self.of_boards(boards, events, kept, None).await,
+            Some(boards) => {
+                let asking = events.iter().filter(|it| boards::awaits_answer(it));
+                let asking: Vec<Event> = asking.cloned().collect();
+                match self.of_boards(boards, events, kept, None).await {
+                    Settlement::Committed => self.answer(boards, &asking).await,
+                    other => other,
+                }
+            }
             None => {
                 let is_kept = self.keep(events, kept).await;
                 is_kept.map_or(Settlement::Refused, |()| Settlement::Committed)
@@ -238,6 +255,7 @@ impl Pipeline {
             match self.keep(events, operations).await {
                 Ok(()) => {
                     boards.kept(&followed);
+                    self.heard(&followed.events).await;
                     return Settlement::Committed;
                 }
                 Err(WriteError::Refused(_)) => boards.count_conflict(),
@@ -245,6 +263,30 @@ impl Pipeline {
             }
         }
         Settlement::Refused
+    }
+
+    /// Answers boards that ask for firmware: a question is acknowledged once its answer is on disk, so
+    /// that a board which hears of neither asks again.
+    async fn answer(&self, boards: &Boards, asking: &[Event]) -> Settlement {
+        let Some(upgrades) = self.upgrades.get().and_then(Weak::upgrade) else {
+            return Settlement::Committed;
+        };
+        for question in asking.iter().filter_map(|event| boards.question(event)) {
+            if upgrades.reply(question).await.is_err() {
+                return Settlement::Refused;
+            }
+        }
+        Settlement::Committed
+    }
+
+    /// What boards say that they run may end an upgrade of theirs.
+    async fn heard(&self, events: &[Event]) {
+        let says = |it: &&Event| it.facts.as_ref().is_some_and(|it| it.software_version.is_some());
+        for event in events.iter().filter(says) {
+            if let Some(upgrades) = self.upgrades.get().and_then(Weak::upgrade) {
+                upgrades.heard(&event.tenant, &event.device).await;
+            }
+        }
     }
 
     /// Makes events durable together with `more`, then known.

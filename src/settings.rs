@@ -11,6 +11,7 @@ use crate::profiles::{Loaded, Texts};
 use crate::secrets;
 use config::{BackendKind, Broker, Config, SinkKind};
 use model::Redacted;
+use soracom::auth::PreSharedKey;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -29,6 +30,8 @@ pub struct Settings {
     pub firmware_keys: Vec<firmware::PublicKey>,
     /// The token for the business backend.
     pub backend_token: Option<Redacted<String>>,
+    /// What Beam signs with.
+    pub beam_key: Option<PreSharedKey>,
     /// The profiles, shipped and of the folder.
     pub profiles: Loaded,
 }
@@ -72,6 +75,10 @@ impl Settings {
                 .map_err(|error| faults.push(format!("backend.token_file: {}", chain(&error))))
                 .ok()
         });
+        let beam_key = config.beam.secret_file.as_deref().and_then(|file| {
+            let key = beam_key(file);
+            key.map_err(|fault| faults.push(format!("beam.secret_file: {fault}"))).ok()
+        });
         if let Some(file) = &config.store.key_file {
             let key = files::read(file).map_err(|error| chain(&error));
             let key = key.and_then(|bytes| secrets::parse_key(&bytes).map_err(|e| e.to_string()));
@@ -107,6 +114,7 @@ impl Settings {
             sink_secrets,
             firmware_keys,
             backend_token,
+            beam_key,
             profiles,
         })
     }
@@ -225,6 +233,11 @@ fn broker_secret(sink: &config::Sink) -> Result<SinkSecret, String> {
     let tls = is_tls.then(|| deliver::broker_tls(sink.ca_file.as_deref())).transpose();
     let tls = tls.map_err(|error| format!("ca_file: {}", chain(&*error)))?;
     Ok(SinkSecret::Broker { password, tls })
+}
+
+fn beam_key(file: &Path) -> Result<PreSharedKey, String> {
+    let text = files::read_secret(file).map_err(|error| chain(&error))?;
+    PreSharedKey::new(text.expose().as_bytes()).map_err(|error| error.to_string())
 }
 
 /// An error and all that it comes from, on one line.

@@ -281,6 +281,21 @@ impl Transfers {
         })
     }
 
+    /// Where a board fetches an image that it asked for: a path alone where nobody says how it reaches
+    /// us.
+    pub fn address_of(&self, to: Recipient<'_>, image: &Image, valid: Duration) -> String {
+        let purpose = Purpose::image(image.name.clone(), image.sha256);
+        let token = self.ticket(to, purpose, valid.min(self.options.link_valid)).seal(&self.key);
+        let base = self.base(to).unwrap_or_default();
+        format!("{base}/firmware/{token}/{}", image.name)
+    }
+
+    /// The right of a board that has signed in to an image that it may fetch.
+    pub(crate) fn own_ticket(&self, to: Recipient<'_>, image: &Image) -> Ticket {
+        let purpose = Purpose::image(image.name.clone(), image.sha256);
+        self.ticket(to, purpose, self.options.link_valid)
+    }
+
     /// Where a device sends a file that a command asks for, by HTTP PUT or POST.
     pub fn inbox(
         &self,
@@ -332,6 +347,29 @@ impl Transfers {
         let fitting = of_tenant.map(|(_, row)| row).filter(|row| fits(row));
         let is_it = |row: &Arc<ImageRow>| sha256 == Some(row.image.sha256);
         fitting.max_by_key(|row| (is_it(row), row.image.created_at)).cloned()
+    }
+
+    /// The image of a group that has a version: the newest, where there are several.
+    pub fn image_of_group(
+        &self,
+        tenant: &Tenant,
+        group: &str,
+        version: &str,
+    ) -> Option<Arc<ImageRow>> {
+        let is = |label: &Option<firmware::Label>, text: &str| {
+            label.as_ref().is_some_and(|it| it.as_str().trim() == text.trim())
+        };
+        let catalogue = self.catalogue.read();
+        let of_tenant = catalogue.iter().filter(|((owner, _), _)| owner == tenant);
+        let fitting = of_tenant
+            .map(|(_, row)| row)
+            .filter(|row| is(&row.image.group, group) && is(&row.image.version, version));
+        fitting.max_by_key(|row| row.image.created_at).cloned()
+    }
+
+    /// Whether the bytes of an image are where they should be.
+    pub(crate) async fn has_bytes(&self, row: &ImageRow) -> bool {
+        self.images.file(&row.image.tenant, &row.file).await.is_ok()
     }
 
     /// Whether a device is fetching an image at this moment.

@@ -14,6 +14,7 @@ mod load;
 mod metrics;
 mod offer;
 mod orders;
+mod pull;
 mod slots;
 mod standing;
 mod step;
@@ -25,6 +26,7 @@ mod tests;
 pub use book::{Entry, Source};
 pub use load::LoadError;
 pub use orders::{Made, NewRollout, OrderFault};
+pub use pull::{Answer, Versions};
 pub use standing::Foresight;
 
 use crate::clock::Clock;
@@ -59,6 +61,8 @@ pub struct UpgradeOptions {
     pub download_time: Duration,
     /// Longest time in which a device that took an image over reports it.
     pub apply_grace: Duration,
+    /// Both of boards.
+    pub board_grace: Duration,
     /// How much failing elsewhere is too much.
     pub trust: Trust,
 }
@@ -72,6 +76,7 @@ impl UpgradeOptions {
             parallel_max: firmware.parallel_max.as_usize(),
             download_time: firmware.download_time.get(),
             apply_grace: firmware.apply_grace.get(),
+            board_grace: firmware.board_grace.get(),
             trust: Trust {
                 failures_min: firmware.failed_elsewhere_min.get(),
                 failures_share: firmware.failed_elsewhere_share.get(),

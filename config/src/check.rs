@@ -24,6 +24,7 @@ pub(crate) fn contradictions(config: &Config, reader: &mut Reader) {
         check_sink(sink, &format!("sink[{index}]"), reader);
     }
     bus(config, reader);
+    beam(config, reader);
     checks(config, reader);
     quirks(config, reader);
     backend(config, reader);
@@ -129,6 +130,7 @@ fn listeners(config: &Config, reader: &mut Reader) {
         ("mqtt.websocket_listen", config.mqtt.websocket_listen),
         ("mqtt.websocket_tls_listen", config.mqtt.websocket_tls_listen),
         ("public.listen", Some(config.public.listen)),
+        ("beam.tcp_listen", config.beam.tcp_listen),
         ("operator.listen", Some(config.operator.listen)),
         ("bus.listen", config.has_bus().then_some(config.bus.listen)),
     ];
@@ -367,6 +369,19 @@ fn bus(config: &Config, reader: &mut Reader) {
     if !config.bus.listen.ip().is_loopback() {
         let message = "must be a loopback address: what must be reached from elsewhere is a broker of your own";
         reader.contradiction(&["bus.listen"], message.to_owned());
+    }
+}
+
+/// A listener at which nobody could be right.
+fn beam(config: &Config, reader: &mut Reader) {
+    let beam = &config.beam;
+    let given = [
+        ("beam.tcp_listen", beam.tcp_listen.is_some()),
+        ("beam.udp_listen", beam.udp_listen.is_some()),
+    ];
+    for (key, _) in given.iter().filter(|(_, given)| *given && beam.secret_file.is_none()) {
+        let message = "needs `beam.secret_file`: who sends is known by the signature alone";
+        reader.contradiction(&[key, "beam.secret_file"], message.to_owned());
     }
 }
 

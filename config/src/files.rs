@@ -39,6 +39,9 @@ section! {
         /// it runs. Beyond it the try has failed; until then it is given nothing else. Routers take two
         /// to ten minutes.
         restart apply_grace: Period<SECOND, { 7 * DAY }> = "20m",
+        /// Both for boards, which ask once a day and sleep in between: longest time from the answer to the
+        /// end of the download, and from there to the report. A day and a half lets one day be missed.
+        restart board_grace: Period<MINUTE, { 30 * DAY }> = "36h",
         /// How many devices must have failed with an image for it to be given to nobody else, unless that
         /// is forced: fewer may be an accident.
         restart failed_elsewhere_min: Bounded<1, 1_000_000> = 5,

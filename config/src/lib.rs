@@ -8,6 +8,7 @@
 //! and `config/lastmile.toml` is compared with the defaults by a test.
 
 mod acl;
+mod beam;
 mod boards;
 mod bounded;
 mod broker;
@@ -33,6 +34,7 @@ mod ussd;
 mod warn;
 
 pub use acl::TopicTemplate;
+pub use beam::Beam;
 pub use boards::{Boards, Imsi, InUseOn, ReadyOn, TimeZoneName, TopicName};
 pub use bounded::{Bounded, DAY, GIB, HOUR, KIB, MIB, MINUTE, Period, SECOND, Size, TIB};
 pub use broker::{Broker, ClientId, TopicPrefix};

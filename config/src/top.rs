@@ -1,5 +1,6 @@
 //! The whole file.
 
+use crate::beam::Beam;
 use crate::boards::Boards;
 use crate::broker::Broker;
 use crate::check;
@@ -61,6 +62,8 @@ section! {
         section mqtt: Mqtt = {},
         /// What becomes of boards.
         section boards: Boards = {},
+        /// Messages that SORACOM Beam brings.
+        section beam: Beam = {},
         /// What devices should be.
         section provisioning: Provisioning = {},
         /// What aggregators, providers and devices call over HTTP.

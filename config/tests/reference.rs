@@ -10,7 +10,7 @@ use std::path::Path;
 
 /// Values for keys that have no default, as an operator would write them. The lines are commented
 /// out in `lastmile.toml`.
-const EXAMPLES: [(&str, &str); 42] = [
+const EXAMPLES: [(&str, &str); 45] = [
     ("store.url", r#""sqlite:/var/lib/lastmile/store.db""#),
     ("store.key_file", r#""/run/credentials/lastmile.service/store.key""#),
     ("cwmp.tls_listen", r#""0.0.0.0:7548""#),
@@ -53,6 +53,9 @@ const EXAMPLES: [(&str, &str); 42] = [
     ("tls.key", r#""/etc/lastmile/tls.key""#),
     ("backend.url", r#""https://hub.example.net""#),
     ("backend.token_file", r#""/etc/lastmile/hub.token""#),
+    ("beam.secret_file", r#""/etc/lastmile/beam.secret""#),
+    ("beam.tcp_listen", r#""0.0.0.0:8023""#),
+    ("beam.udp_listen", r#""0.0.0.0:8024""#),
 ];
 
 fn example(path: &str) -> &'static str {

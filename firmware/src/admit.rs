@@ -7,6 +7,8 @@ use crate::{Image, Step, Version};
 pub struct Candidate<'a> {
     /// Its model, as it says it.
     pub model: Option<&'a str>,
+    /// The group that an operator has put it into.
+    pub group: Option<&'a str>,
     /// The version that it runs, as it says it.
     pub version: Option<&'a str>,
 }
@@ -45,8 +47,8 @@ pub enum Refusal {
     /// Nobody would know whether it runs: not even force helps.
     #[error("the image names no version, so that no device could confirm it")]
     NamesNoVersion,
-    /// Nobody said for which model it is.
-    #[error("the image does not say for which model it is")]
+    /// Nobody said for which model or group it is.
+    #[error("the image does not say for which model or group it is")]
     NamesNoModel,
     /// The device did not say its model.
     #[error("the device has not said its model")]
@@ -54,6 +56,9 @@ pub enum Refusal {
     /// It is for another model.
     #[error("the image is for another model")]
     WrongModel,
+    /// It is for another group.
+    #[error("the image is for another group")]
+    WrongGroup,
     /// The device runs that version.
     #[error("the device runs this version already")]
     AlreadyRuns,
@@ -79,6 +84,7 @@ impl Refusal {
             Self::NamesNoModel => "names_no_model",
             Self::ModelUnknown => "model_unknown",
             Self::WrongModel => "wrong_model",
+            Self::WrongGroup => "wrong_group",
             Self::AlreadyRuns => "already_runs",
             Self::Downgrade => "downgrade",
             Self::FailedElsewhere { .. } => "failed_elsewhere",
@@ -126,11 +132,7 @@ fn judge(
     record: Record,
     trust: Trust,
 ) -> Result<Option<Doubt>, Refusal> {
-    let wanted = image.model.as_ref().ok_or(Refusal::NamesNoModel)?;
-    let model = device.model.ok_or(Refusal::ModelUnknown)?;
-    if wanted.as_str().trim() != model.trim() {
-        return Err(Refusal::WrongModel);
-    }
+    is_for(image, device)?;
     let doubt = match device.version {
         None => Some(Doubt::VersionUnknown),
         Some(runs) => match Version::new(runs).step_to(&Version::new(version)) {
@@ -145,6 +147,24 @@ fn judge(
         return Err(Refusal::FailedElsewhere { failed, tried });
     }
     Ok(doubt)
+}
+
+/// Whether it is made for the device: for its model, its group, or both where it names both. A group
+/// is an operator's word for what no device says of itself.
+fn is_for(image: &Image, device: Candidate<'_>) -> Result<(), Refusal> {
+    if image.model.is_none() && image.group.is_none() {
+        return Err(Refusal::NamesNoModel);
+    }
+    if let Some(wanted) = &image.model {
+        let model = device.model.ok_or(Refusal::ModelUnknown)?;
+        if wanted.as_str().trim() != model.trim() {
+            return Err(Refusal::WrongModel);
+        }
+    }
+    match &image.group {
+        Some(group) if device.group != Some(group.as_str()) => Err(Refusal::WrongGroup),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -162,6 +182,7 @@ mod tests {
             tenant: Tenant::default(),
             name: ImageName::new("fw").unwrap(),
             model: label(model),
+            group: None,
             version: label(version),
             file_type: FileType::default(),
             bytes: 1,
@@ -177,7 +198,7 @@ mod tests {
         version: Option<&str>,
         record: Record,
     ) -> Result<Option<Doubt>, Refusal> {
-        admit(image, Candidate { model, version }, record, TRUST, false)
+        admit(image, Candidate { model, group: None, version }, record, TRUST, false)
     }
 
     #[test]
@@ -197,6 +218,21 @@ mod tests {
     }
 
     #[test]
+    fn a_group_stands_for_a_model_that_nobody_says() {
+        let label = |text: &str| Some(Label::new(text).unwrap());
+        let of = |model: Option<&str>, group| {
+            let given = Image { group: label("G"), ..image(model, Some("2")) };
+            let device = Candidate { model: Some("X"), group, version: Some("1") };
+            admit(&given, device, Record::default(), TRUST, false)
+        };
+        assert_eq!(of(None, Some("G")), Ok(None));
+        assert_eq!(of(None, Some("H")), Err(Refusal::WrongGroup));
+        assert_eq!(of(None, None), Err(Refusal::WrongGroup));
+        assert_eq!(of(Some("X"), Some("G")), Ok(None));
+        assert_eq!(of(Some("Y"), Some("G")), Err(Refusal::WrongModel), "both where both are named");
+    }
+
+    #[test]
     fn what_failed_elsewhere_stops() {
         let good = image(Some("X"), Some("2"));
         let after = |failed, tried| admitted(&good, Some("X"), Some("1"), Record { failed, tried });
@@ -209,7 +245,7 @@ mod tests {
     fn force_helps_against_all_but_one() {
         let lost = Record { failed: 9, tried: 9 };
         let force = |image: &Image, version| {
-            let device = Candidate { model: Some("X"), version: Some(version) };
+            let device = Candidate { model: Some("X"), group: None, version: Some(version) };
             admit(image, device, lost, TRUST, true)
         };
         let good = image(Some("X"), Some("2"));

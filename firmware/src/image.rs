@@ -191,6 +191,8 @@ pub struct Image {
     pub name: ImageName,
     /// The model that it is for; any when absent.
     pub model: Option<Label>,
+    /// The group that it is for, where its devices say no model; any when absent.
+    pub group: Option<Label>,
     /// The version that a device reports once it runs; not known when absent.
     pub version: Option<Label>,
     /// What a CPE is told it is.

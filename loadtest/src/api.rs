@@ -4,13 +4,13 @@ use crate::http::{Client, HttpError};
 use crate::world::World;
 use bytes::Bytes;
 use hyper::{Method, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Why the API is of no use. The texts are few.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 pub(crate) enum ApiError {
-    #[error("no operator.token in the data directory")]
+    #[error("no operator.token in the data directory, or no token in an answer")]
     NoToken,
     #[error(transparent)]
     Http(#[from] HttpError),
@@ -61,6 +61,24 @@ impl Api {
         } else {
             Err(ApiError::Status(answer.status.as_u16()))
         }
+    }
+
+    /// Makes a token for a program that may subscribe to all that boards send.
+    pub(crate) async fn program_token(&mut self, name: &str) -> Result<String, ApiError> {
+        let body = json!({
+            "name": name, "role": "program",
+            "publish": ["boards/+/down/#"], "subscribe": ["#"],
+        });
+        let headers =
+            [("authorization", self.authorization.as_str()), ("content-type", "application/json")];
+        let body = Bytes::from(body.to_string());
+        let answer = self.client.request(Method::POST, "/api/v1/tokens", &headers, body).await?;
+        if !answer.status.is_success() {
+            return Err(ApiError::Status(answer.status.as_u16()));
+        }
+        let made = serde_json::from_slice::<Value>(&answer.body).ok();
+        let token = made.and_then(|it| Some(it.get("token")?.as_str()?.to_owned()));
+        token.ok_or(ApiError::NoToken)
     }
 
     /// A metric without labels.

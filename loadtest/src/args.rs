@@ -1,5 +1,9 @@
 //! The command line.
 
+mod mqtt;
+
+pub(crate) use mqtt::{Boards, MqttConnects, MqttIdle, MqttQos1, MqttStuck, MqttWay};
+
 use clap::{Args as Group, Parser, Subcommand};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU16;
@@ -49,8 +53,22 @@ pub(crate) enum Scenario {
     /// some 200 more than there are routers, in both; where ours is less, the rest begins as soon as
     /// the first are through, and the report says so.
     CwmpStorm(CwmpStorm),
-    /// QoS 1 publishes, as many as fit; any MQTT 3.1.1 server will do.
+    /// Boards in the field: they sleep, wake, report, and are gone, not always with a goodbye.
+    ///
+    /// The run is good when nothing acknowledged is lost. What was cut off is sent again under its
+    /// packet identifier, with DUP, and may be there twice.
+    Boards(Boards),
+    /// Publishes, as many as fit; any MQTT server will do.
     MqttQos1(MqttQos1),
+    /// Connections a second: CONNECT, CONNACK, DISCONNECT, closed. With --once, all boards after a
+    /// restart.
+    MqttConnects(MqttConnects),
+    /// A program that stops reading what it subscribed to, and a board that reconnects without end,
+    /// beside ordinary boards, whose times are the report.
+    ///
+    /// In the end the program reads on: the run is good when it and the backend got everything that
+    /// was acknowledged.
+    MqttStuck(MqttStuck),
     /// Idle MQTT connections, for their memory.
     MqttIdle(MqttIdle),
     /// Hops of USSD dialogues, as many as fit.
@@ -315,52 +333,6 @@ pub(crate) struct CwmpStorm {
     pub(crate) common: Common,
 }
 
-/// Flags of `mqtt-qos1`.
-#[derive(Debug, Group)]
-pub(crate) struct MqttQos1 {
-    /// Connections.
-    #[arg(long, default_value_t = 1000)]
-    pub(crate) boards: u32,
-    /// Boards that are known but idle: connected once before measuring.
-    #[arg(long, default_value_t = 0)]
-    pub(crate) registered: u32,
-    /// Messages of one board that may wait for their PUBACK.
-    #[arg(long, default_value_t = 10)]
-    pub(crate) window: u16,
-    /// Bytes of a message.
-    #[arg(long, default_value_t = 200)]
-    pub(crate) payload: usize,
-    /// User name; `enrol` by default where there is a data directory, else none.
-    #[arg(long)]
-    pub(crate) user: Option<String>,
-    /// Password; the enrolment secret by default where there is a data directory.
-    #[arg(long)]
-    pub(crate) password: Option<String>,
-    /// Use rumqttc instead of the lean client.
-    #[arg(long)]
-    pub(crate) rumqttc: bool,
-    /// Also those of every scenario.
-    #[command(flatten)]
-    pub(crate) common: Common,
-}
-
-/// Flags of `mqtt-idle`.
-#[derive(Debug, Group)]
-pub(crate) struct MqttIdle {
-    /// Connections.
-    #[arg(long, default_value_t = 10_000)]
-    pub(crate) boards: u32,
-    /// User name, as in `mqtt-qos1`.
-    #[arg(long)]
-    pub(crate) user: Option<String>,
-    /// Password, as in `mqtt-qos1`.
-    #[arg(long)]
-    pub(crate) password: Option<String>,
-    /// Also those of every scenario.
-    #[command(flatten)]
-    pub(crate) common: Common,
-}
-
 /// Flags of `ussd-hops`.
 #[derive(Debug, Group)]
 pub(crate) struct UssdHops {
@@ -430,7 +402,7 @@ pub(crate) struct Config {
     /// Let devices in without credentials.
     #[arg(long)]
     pub(crate) open: bool,
-    /// Serve CWMP with TLS on a certificate of its own at `ports-from` + 5.
+    /// Serve CWMP and MQTT with TLS too, on a certificate of its own, at `ports-from` + 5 and + 6.
     #[arg(long)]
     pub(crate) tls: bool,
 }
@@ -444,6 +416,7 @@ pub(crate) enum Port {
     Operator = 3,
     Backend = 4,
     CwmpTls = 5,
+    MqttTls = 6,
 }
 
 impl Port {

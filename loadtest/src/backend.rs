@@ -22,6 +22,7 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -72,40 +73,48 @@ impl Backend {
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Cut> {
+        let (parts, body) = request.into_parts();
         let header = |name: &str| {
-            let value = request.headers().get(name).and_then(|value| value.to_str().ok());
-            value.map(ToOwned::to_owned).unwrap_or_default()
+            let value = parts.headers.get(name).and_then(|value| value.to_str().ok());
+            value.unwrap_or_default()
         };
         let id = header("webhook-id");
         let (timestamp, signature) = (header("webhook-timestamp"), header("webhook-signature"));
-        let Ok(body) = Limited::new(request.into_body(), BODY_BYTES_MAX).collect().await else {
+        let Ok(body) = Limited::new(body, BODY_BYTES_MAX).collect().await else {
             self.world.meter.error(Kind::Backend, "batch was cut off");
             return Ok(empty(StatusCode::BAD_REQUEST));
         };
         let body = body.to_bytes();
+        let began = Instant::now();
         if let Some(secret) = &self.secret
             && let Err(refusal) =
-                secret.verify(&id, &timestamp, &body, &signature, signature::unix_now())
+                secret.verify(id, timestamp, &body, signature, signature::unix_now())
         {
             self.world.meter.error(Kind::Backend, refusal.to_string());
             return Ok(empty(StatusCode::UNAUTHORIZED));
         }
-        self.check_retry(&id, &body);
+        self.check_retry(id, &body);
+        self.world.meter.judged(0, began.elapsed());
         self.faults.think().await;
-        match self.faults.mood() {
+        let answer = match self.faults.mood() {
             Mood::Busy(status) => Ok(empty(status)),
-            Mood::Keep => Ok(self.keep(&id, &body)),
+            Mood::Keep => Ok(self.keep(&body)),
             Mood::Forget => Ok(empty(StatusCode::NO_CONTENT)),
             Mood::KeepAndCut => {
-                self.keep(&id, &body);
+                self.keep(&body);
                 Err(Cut)
             }
+        };
+        if !answer.as_ref().is_ok_and(|answer| answer.status().is_success()) {
+            self.expect_retry(id, &body);
         }
+        answer
     }
 
     /// Puts a batch into the ledger, or refuses it for good.
-    fn keep(&self, id: &str, body: &[u8]) -> Response<Full<Bytes>> {
+    fn keep(&self, body: &[u8]) -> Response<Full<Bytes>> {
         let meter = &self.world.meter;
+        let began = Instant::now();
         let batch = match Batch::read(body) {
             Ok(batch) => batch,
             Err(error) => {
@@ -115,7 +124,9 @@ impl Backend {
             }
         };
         let poisonous = |tag| self.faults.is_poison(tag);
-        if let Some(tag) = batch.facts().filter_map(|(_, _, tag)| tag).find(|tag| poisonous(*tag)) {
+        if self.faults.has_poison()
+            && let Some(tag) = batch.facts().filter_map(|it| it.2).find(|tag| poisonous(*tag))
+        {
             if batch.len() == 1 {
                 self.world.ledger.park(tag);
             }
@@ -132,20 +143,30 @@ impl Backend {
                 None => self.world.ledger.arrive_untagged(),
             }
         }
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        meter.judged(batch.len(), began.elapsed());
         empty(StatusCode::NO_CONTENT)
     }
 
-    /// The same id must bring the same bytes.
+    /// The same id must bring the same bytes. Only what was not answered well is remembered: to hash
+    /// every batch would cost as much as to verify it.
     fn check_retry(&self, id: &str, body: &[u8]) {
-        let mut hasher = DefaultHasher::new();
-        body.hash(&mut hasher);
-        let hash = hasher.finish();
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if *open.entry(id.to_owned()).or_insert(hash) != hash {
+        let before = self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        if before.is_some_and(|before| before != hash(body)) {
             self.world.meter.error(Kind::Backend, "a retry brought other bytes under the same id");
         }
     }
+
+    /// A batch will come again.
+    fn expect_retry(&self, id: &str, body: &[u8]) {
+        let hash = hash(body);
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), hash);
+    }
+}
+
+fn hash(body: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    body.hash(&mut hasher);
+    hasher.finish()
 }
 
 async fn serve(backend: Arc<Backend>, stream: tokio::net::TcpStream) {

@@ -1,13 +1,23 @@
-//! Boards: QoS 1 telemetry, each message a fact of its own.
+//! Boards: telemetry, each message a fact of its own.
 //!
 //! Two clients with one behaviour: [`independent`] is rumqttc, which nobody here wrote; [`lean`] is
 //! our own, for scenarios where the client would cost more than the server. A message without its
-//! PUBACK when the connection ends is sent again, in order, on the next.
+//! PUBACK when the connection ends is sent again, in order, on the next. [`modem`] behaves like a
+//! board in the field, and [`program`] is at the other end: it reads what boards send.
 
 pub(crate) mod independent;
 pub(crate) mod lean;
+mod link;
+pub(crate) mod modem;
 mod packet;
+pub(crate) mod program;
+#[cfg(test)]
+mod stand_in;
+mod template;
 mod window;
+
+pub(crate) use link::{Caller, Link, LinkError, Pace, Way, connect};
+pub(crate) use packet::Version;
 
 use crate::ledger::Tag;
 use crate::world::World;
@@ -29,9 +39,13 @@ pub(crate) struct Spec {
     pub(crate) stream: u32,
     /// Its client id.
     pub(crate) client_id: String,
-    /// User name and password.
-    pub(crate) credentials: Option<(String, String)>,
-    /// Messages that may wait for their PUBACK.
+    /// Where it connects, and how.
+    pub(crate) way: Arc<Way>,
+    /// Quality of its messages.
+    pub(crate) qos: u8,
+    /// How long its session lasts without it, in seconds; 0 is a clean one.
+    pub(crate) expiry_s: u32,
+    /// Messages that may wait for their PUBACK, or that go at once at QoS 0.
     pub(crate) window: u16,
     /// Bytes of a message; a tag needs some 50.
     pub(crate) payload: usize,
@@ -48,7 +62,7 @@ impl Spec {
 }
 
 /// `{"fact":"<tag>","pad":"…"}` of about `size` bytes.
-fn payload(tag: Tag, size: usize) -> String {
+pub(crate) fn payload(tag: Tag, size: usize) -> String {
     const FRAME: usize = r#"{"fact":"","pad":""}"#.len() + Tag::LEN;
     format!(r#"{{"fact":"{tag}","pad":"{}"}}"#, "x".repeat(size.saturating_sub(FRAME)))
 }
@@ -59,7 +73,7 @@ pub(crate) async fn run(world: Arc<World>, spec: Spec, lean: bool) {
 }
 
 /// A little chance from what differs between boards.
-fn reconnect_after(stream: u32) -> Duration {
+pub(crate) fn reconnect_after(stream: u32) -> Duration {
     RECONNECT_AFTER + Duration::from_millis(u64::from(stream.wrapping_mul(2_654_435_761) >> 24))
 }
 

@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 mod trust;
 
@@ -217,6 +218,15 @@ where
 pub(crate) struct Tls(TlsConnector);
 
 impl Tls {
+    /// Shakes hands over a connection of any protocol.
+    pub(crate) async fn connect(
+        &self,
+        name: ServerName<'static>,
+        stream: TcpStream,
+    ) -> io::Result<TlsStream<TcpStream>> {
+        self.0.connect(name, stream).await
+    }
+
     /// TLS 1.2 and 1.3; sessions are not resumed, so that each handshake is a whole one.
     pub(crate) fn new() -> Result<Self, rustls::Error> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());

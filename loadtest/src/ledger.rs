@@ -7,10 +7,12 @@
 
 mod bits;
 mod file;
+mod receipts;
 mod stream;
 mod tag;
 
 pub(crate) use file::LedgerFile;
+pub(crate) use receipts::Receipts;
 pub(crate) use stream::Arrival;
 pub(crate) use tag::Tag;
 
@@ -193,6 +195,12 @@ impl Ledger {
             phantom: totals.phantom + self.mislabelled.load(Ordering::Relaxed),
             foreign: self.foreign.load(Ordering::Relaxed),
         }
+    }
+
+    /// Facts that the daemon acknowledged and that somebody beside the backend did not get.
+    pub(crate) fn missing_in(&self, receipts: &Receipts) -> u64 {
+        let streams = self.streams.iter().enumerate();
+        streams.map(|(at, (_, it))| lock(it).missing_in(receipts.of(self.run, at))).sum()
     }
 
     /// Some of what is lost, for a person who must look for it.

@@ -17,8 +17,12 @@ pub(crate) enum Kind {
     CwmpServed,
     /// TCP and CONNECT to CONNACK.
     MqttConnect,
-    /// QoS 1 PUBLISH to PUBACK.
+    /// PUBLISH to PUBACK or PUBCOMP; at QoS 0, until the socket took it.
     MqttPublish,
+    /// From the connection over CONNECT, CONNACK and DISCONNECT to its end.
+    MqttCycle,
+    /// From the beginning of a storm to the PUBACK that a board was waiting for.
+    MqttServed,
     /// Request to screen.
     UssdHop,
     /// An event's own time to its arrival at the backend.
@@ -29,12 +33,14 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::CwmpInform,
         Self::CwmpSession,
         Self::CwmpServed,
         Self::MqttConnect,
         Self::MqttPublish,
+        Self::MqttCycle,
+        Self::MqttServed,
         Self::UssdHop,
         Self::Delivery,
         Self::Backend,
@@ -47,7 +53,9 @@ impl Kind {
             Self::CwmpSession => "cwmp session",
             Self::CwmpServed => "cwmp served",
             Self::MqttConnect => "mqtt connect",
-            Self::MqttPublish => "mqtt qos 1",
+            Self::MqttPublish => "mqtt publish",
+            Self::MqttCycle => "mqtt cycle",
+            Self::MqttServed => "mqtt served",
             Self::UssdHop => "ussd hop",
             Self::Delivery => "delivery",
             Self::Backend => "backend",
@@ -56,7 +64,14 @@ impl Kind {
 
     /// Whether it counts as an operation of the daemon, by which its CPU time is divided.
     pub(crate) const fn is_operation(self) -> bool {
-        matches!(self, Self::CwmpSession | Self::MqttPublish | Self::UssdHop)
+        matches!(
+            self,
+            Self::CwmpSession
+                | Self::MqttPublish
+                | Self::MqttCycle
+                | Self::MqttServed
+                | Self::UssdHop
+        )
     }
 }
 
@@ -73,6 +88,8 @@ pub(crate) struct Meter {
     shards: Vec<Mutex<Shard>>,
     errors: Mutex<BTreeMap<(Kind, String), u64>>,
     operations: AtomicU64,
+    judged: AtomicU64,
+    judging_ns: AtomicU64,
 }
 
 type Shard = [Option<Histogram<u64>>; Kind::ALL.len()];
@@ -85,6 +102,8 @@ impl Meter {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             errors: Mutex::default(),
             operations: AtomicU64::new(0),
+            judged: AtomicU64::new(0),
+            judging_ns: AtomicU64::new(0),
         }
     }
 
@@ -129,6 +148,22 @@ impl Meter {
     /// Counts an error by its word; always, since a failed warm-up is news too.
     pub(crate) fn error(&self, kind: Kind, word: impl Into<String>) {
         *lock(&self.errors).entry((kind, word.into())).or_default() += 1;
+    }
+
+    /// The backend was busy with so many events for so long: what it costs beside the daemon.
+    pub(crate) fn judged(&self, events: usize, took: Duration) {
+        if self.is_measuring() {
+            let events = u64::try_from(events).unwrap_or(u64::MAX);
+            self.judged.fetch_add(events, Ordering::Relaxed);
+            let ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+            self.judging_ns.fetch_add(ns, Ordering::Relaxed);
+        }
+    }
+
+    /// Events that the backend took, and how long it was busy with them.
+    pub(crate) fn judging(&self) -> (u64, Duration) {
+        let ns = self.judging_ns.load(Ordering::Relaxed);
+        (self.judged.load(Ordering::Relaxed), Duration::from_nanos(ns))
     }
 
     /// Operations so far.
@@ -176,6 +211,8 @@ mod tests {
         meter.record(Kind::CwmpInform, 1, Duration::from_millis(2));
         meter.error(Kind::UssdHop, "503");
         meter.error(Kind::UssdHop, "503");
+        meter.judged(3, Duration::from_nanos(5));
+        assert_eq!(meter.judging(), (3, Duration::from_nanos(5)));
         let total = meter.total(Kind::UssdHop);
         assert_eq!((total.len(), meter.operations()), (2, 2), "an inform is part of a session");
         assert!(total.min() <= 2001 && total.max() >= LONGEST_US, "too long is kept as longest");

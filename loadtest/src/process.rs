@@ -127,6 +127,11 @@ impl Follower {
         self.pid.is_some() || self.file.is_some()
     }
 
+    /// How often it was another process, since `begin`.
+    pub(crate) fn restarts(&self) -> u32 {
+        self.restarts
+    }
+
     /// Counts from now on.
     pub(crate) fn begin(&mut self) {
         let sample = self.pid.and_then(Sample::take).unwrap_or_default();

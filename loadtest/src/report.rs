@@ -27,6 +27,9 @@ pub(crate) struct Report {
     pub(crate) cpu_us_per_operation: Option<f64>,
     /// What this program used itself, in CPU seconds.
     pub(crate) generator_cpu_s: f64,
+    /// The part of that with which the backend verified, read and noted an event, in µs: its own
+    /// work, without the sockets.
+    pub(crate) backend_us_per_event: Option<f64>,
     /// The account of all facts, where there is a backend.
     pub(crate) account: Option<Account>,
     /// Some of what is lost.
@@ -77,6 +80,7 @@ impl Report {
         let rows = Kind::ALL.iter().map(|kind| row(*kind, &meter.total(*kind), seconds));
         let errors = meter.errors().into_iter();
         let operations = meter.operations();
+        let (judged, judging) = meter.judging();
         Self {
             scenario: scenario.to_owned(),
             seconds,
@@ -90,6 +94,7 @@ impl Report {
             daemon,
             operations,
             generator_cpu_s: 0.0,
+            backend_us_per_event: (judged > 0).then(|| judging.as_secs_f64() * 1e6 / float(judged)),
             account: None,
             lost_examples: Vec::new(),
             remarks: Vec::new(),
@@ -175,7 +180,15 @@ impl Report {
                 daemon.restarts
             )?;
         }
-        writeln!(f, "generator: {:.2} s CPU", self.generator_cpu_s)
+        write!(f, "generator: {:.2} s CPU", self.generator_cpu_s)?;
+        if self.operations > 0 {
+            let us = self.generator_cpu_s * 1e6 / float(self.operations);
+            write!(f, ", {us:.2} µs per operation")?;
+        }
+        if let Some(us) = self.backend_us_per_event {
+            write!(f, "; its backend {us:.2} µs per event")?;
+        }
+        writeln!(f)
     }
 
     fn verdict(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,6 +1,7 @@
 //! What can be run, one file each, and what they share: build a world, let it run, judge it.
 
 mod bare_http;
+mod boards;
 mod build;
 mod conduct;
 mod config;
@@ -13,8 +14,11 @@ mod equipment;
 mod events;
 mod fleet;
 mod mixed;
+mod mqtt_connects;
 mod mqtt_idle;
 mod mqtt_qos1;
+mod mqtt_stuck;
+mod mqtt_wave;
 mod ussd_hops;
 
 use crate::args::Scenario;
@@ -70,6 +74,8 @@ pub(crate) enum Error {
     NotReady { ready: u32, wanted: u32, errors: String },
     #[error("the report cannot be written")]
     Report(#[source] io::Error),
+    #[error("the daemon was not started again: --pid-file names no other process")]
+    NoRestart,
     #[error("{0} must not be zero")]
     Zero(&'static str),
 }
@@ -83,6 +89,9 @@ pub(crate) async fn run(scenario: Scenario) -> Result<Verdict, Error> {
         Scenario::CwmpBootstrap(args) => cwmp_bootstrap::run(args).await,
         Scenario::CwmpProvision(args) => cwmp_provision::run(args).await,
         Scenario::CwmpStorm(args) => cwmp_storm::run(args).await,
+        Scenario::Boards(args) => boards::run(args).await,
+        Scenario::MqttConnects(args) => mqtt_connects::run(args).await,
+        Scenario::MqttStuck(args) => mqtt_stuck::run(args).await,
         Scenario::MqttQos1(args) => mqtt_qos1::run(args).await,
         Scenario::MqttIdle(args) => mqtt_idle::run(args).await,
         Scenario::UssdHops(args) => ussd_hops::run(args).await,

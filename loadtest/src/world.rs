@@ -6,7 +6,7 @@ use crate::meter::Meter;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::{fs, io};
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +23,8 @@ pub(crate) struct World {
     pub(crate) secrets: Secrets,
     /// Ends the load: nobody begins anything new.
     pub(crate) stop: CancellationToken,
+    /// The same, for those who look often: asking a token takes a lock that all share.
+    is_over: AtomicBool,
     /// How many clients are through their beginning: connected, or known.
     ready: AtomicU32,
 }
@@ -36,8 +38,45 @@ impl World {
             targets: Targets::of(common),
             secrets: Secrets::read(common.data_dir.as_deref()),
             stop: CancellationToken::new(),
+            is_over: AtomicBool::new(false),
             ready: AtomicU32::new(0),
         })
+    }
+
+    /// Ends the load.
+    pub(crate) fn end_load(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        self.stop.cancel();
+    }
+
+    /// Whether the load has ended.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed)
+    }
+
+    /// A world for the test of one client.
+    #[cfg(test)]
+    pub(crate) fn bare(ledger: Ledger) -> Self {
+        let nowhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+        let meter = Meter::new();
+        meter.measure(true);
+        Self {
+            ledger,
+            meter,
+            targets: Targets {
+                cwmp: nowhere,
+                cwmp_tls: nowhere,
+                mqtt: nowhere,
+                mqtt_tls: nowhere,
+                ussd: nowhere,
+                operator: nowhere,
+                backend: nowhere,
+            },
+            secrets: Secrets::default(),
+            stop: CancellationToken::new(),
+            is_over: AtomicBool::new(false),
+            ready: AtomicU32::new(0),
+        }
     }
 
     /// One more client is through its beginning.
@@ -57,6 +96,7 @@ pub(crate) struct Targets {
     pub(crate) cwmp: SocketAddr,
     pub(crate) cwmp_tls: SocketAddr,
     pub(crate) mqtt: SocketAddr,
+    pub(crate) mqtt_tls: SocketAddr,
     pub(crate) ussd: SocketAddr,
     pub(crate) operator: SocketAddr,
     /// Where we listen ourselves.
@@ -73,6 +113,7 @@ impl Targets {
             cwmp: at(common.cwmp, Port::Cwmp, 7547),
             cwmp_tls: at(common.cwmp, Port::CwmpTls, 7548),
             mqtt: at(common.mqtt, Port::Mqtt, 1883),
+            mqtt_tls: at(common.mqtt, Port::MqttTls, 8883),
             ussd: at(common.ussd, Port::Public, 8080),
             operator: at(common.operator, Port::Operator, 8081),
             backend: at(common.backend.backend_listen, Port::Backend, 9090),

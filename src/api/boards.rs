@@ -8,6 +8,7 @@ use super::problem::{Code, Problem};
 use crate::boards::BoardSettings;
 use crate::registry::Device;
 use crate::store::{BoardRow, BoardStep};
+use crate::upgrades::Versions;
 use axum::Json;
 use axum::extract::State;
 use jiff::Timestamp;
@@ -40,6 +41,15 @@ pub(super) struct BoardView {
     /// The version of its sketch, as it says it.
     #[serde(skip_serializing_if = "Option::is_none")]
     sketch_ver: Option<Box<str>>,
+    /// The version that it should come to run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target_ver: Option<Box<str>>,
+    /// The version that it was offered last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offered_ver: Option<Box<str>>,
+    /// The version that it was offered and has reported since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    confirmed_ver: Option<Box<str>>,
     /// Whether it ever had trouble.
     #[serde(skip_serializing_if = "Option::is_none")]
     trouble: Option<bool>,
@@ -60,9 +70,20 @@ impl From<BoardRow> for BoardView {
             imsi: shown(row.imsi),
             expected_imsi: shown(row.expected_imsi),
             sketch_ver: row.sketch_ver,
+            target_ver: None,
+            offered_ver: None,
+            confirmed_ver: None,
             trouble: Some(row.trouble),
             sim_status: row.sim_status.map(SimStatus::as_str),
         }
+    }
+}
+
+impl BoardView {
+    /// With the versions that must not be taken for one another.
+    pub(super) fn with(self, versions: Versions) -> Self {
+        let Versions { target, offered, confirmed } = versions;
+        Self { target_ver: target, offered_ver: offered, confirmed_ver: confirmed, ..self }
     }
 }
 

@@ -281,10 +281,13 @@ pub(super) async fn show(
         Protocol::Mqtt | Protocol::Ussd => None,
     };
     let board = match device.id.protocol() {
-        Protocol::Mqtt => state.boards.get(caller.tenant(), &device.id).await?,
-        Protocol::Cwmp | Protocol::Ussd => None,
+        Protocol::Mqtt => {
+            let row = state.boards.get(caller.tenant(), &device.id).await?;
+            let versions = state.upgrades.versions(&device).await?;
+            row.map(BoardView::from).unwrap_or_default().with(versions)
+        }
+        Protocol::Cwmp | Protocol::Ussd => BoardView::default(),
     };
-    let board = board.map(BoardView::from).unwrap_or_default();
     Ok(Json(DeviceView { connection_request: last, provisioning, board, ..device.into() }))
 }
 

@@ -34,6 +34,9 @@ pub(super) struct ImageView {
     /// The model that it is for.
     #[schema(value_type = Option<String>)]
     model: Option<Label>,
+    /// The group that it is for.
+    #[schema(value_type = Option<String>)]
+    group: Option<Label>,
     /// The version that a device reports once it runs.
     #[schema(value_type = Option<String>)]
     version: Option<Label>,
@@ -55,9 +58,9 @@ pub(super) struct ImageView {
 
 impl From<Image> for ImageView {
     fn from(image: Image) -> Self {
-        let Image { tenant: _, name, model, version, file_type, bytes, sha256, .. } = image;
+        let Image { tenant: _, name, model, group, version, file_type, bytes, sha256, .. } = image;
         let (created_at, signature) = (image.created_at, image.signature.map(|it| it.to_string()));
-        Self { name, model, version, file_type, bytes, sha256, signature, created_at }
+        Self { name, model, group, version, file_type, bytes, sha256, signature, created_at }
     }
 }
 
@@ -68,6 +71,9 @@ impl From<Image> for ImageView {
 pub(super) struct PutQuery {
     /// The model that it is for; any when absent.
     model: Option<String>,
+    /// The group that it is for: boards say no model. They fetch it under
+    /// `/firmware/ota/<group>/fw_<version>.bin`, too.
+    group: Option<String>,
     /// The version that a device reports once it runs.
     version: Option<String>,
     /// TR-069's FileType: `1 Firmware Upgrade Image` by default.
@@ -87,6 +93,7 @@ pub(super) struct PutQuery {
 /// What is said of an image, checked.
 struct Said {
     model: Option<Label>,
+    group: Option<Label>,
     version: Option<Label>,
     file_type: FileType,
     sha256: Option<Sha256>,
@@ -107,6 +114,7 @@ impl TryFrom<PutQuery> for Said {
         let signature = query.signature.as_deref().map(ImageSignature::parse).transpose();
         Ok(Self {
             model: label(query.model).map_err(refuse)?,
+            group: query.group.map(|it| group(&it)).transpose()?,
             version: label(query.version).map_err(refuse)?,
             file_type: file_type.map_err(refuse)?.unwrap_or_default(),
             sha256: sha256.map_err(refuse)?,
@@ -114,6 +122,16 @@ impl TryFrom<PutQuery> for Said {
             replace: query.replace,
         })
     }
+}
+
+/// A group that stands in a URL as it is.
+fn group(text: &str) -> Result<Label, Problem> {
+    let refuse = |why: String| Problem::new(Code::InvalidQuery, why);
+    if text.contains(['/', '?', '#', '%']) || text == "." || text == ".." {
+        return Err(refuse("a group with images has no `/`, `?`, `#` or `%` in its name".into()));
+    }
+    Label::new(text)
+        .map_err(|_| refuse("a group is 1 to 64 bytes without control characters".into()))
 }
 
 fn image_name(text: &str) -> Result<ImageName, Problem> {
@@ -178,6 +196,7 @@ pub(super) async fn put(
         tenant: caller.tenant().clone(),
         name,
         model: said.model,
+        group: said.group,
         version: said.version,
         file_type: said.file_type,
         bytes: received.bytes,
@@ -231,7 +250,7 @@ async fn keep(
     let known = state.transfers.image(caller.tenant(), &image.name);
     let status = if known.is_some() { StatusCode::OK } else { StatusCode::CREATED };
     let detail = json!({
-        "model": image.model, "version": image.version, "file_type": image.file_type,
+        "model": image.model, "group": image.group, "version": image.version, "file_type": image.file_type,
         "bytes": image.bytes, "sha256": image.sha256, "replace": may_replace,
         "signed": image.signature.is_some(),
     });

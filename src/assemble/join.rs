@@ -235,7 +235,9 @@ impl Ground {
             clock: self.clock,
         };
         let options = UpgradeOptions::new(&settings.config, settings.firmware_keys.clone());
-        Ok(Upgrades::new(parts, options, self.metrics.registry())?)
+        let upgrades = Upgrades::new(parts, options, self.metrics.registry())?;
+        pipeline.set_upgrades(&upgrades);
+        Ok(upgrades)
     }
 
     fn provisioner(

@@ -3,8 +3,11 @@
 use super::{Addresses, Core, StartError};
 use crate::deliver::GuardedResolver;
 use crate::household::{Backend, Household};
+use crate::listen::beam::{self, Beam, BeamOptions, BeamParts};
 use crate::listen::cwmp::{CwmpListener, CwmpOptions, CwmpParts};
-use crate::listen::http::{Files, Hops, HopsOptions, HopsParts, PublicListener, PublicOptions};
+use crate::listen::http::{
+    Files, Hops, HopsOptions, HopsParts, OfferParts, Offers, PublicListener, PublicOptions,
+};
 use crate::listen::mqtt::{MqttListener, MqttOptions, MqttParts};
 use crate::listen::stun::StunListener;
 use crate::listen::tls::{Certificate, ClientCertificates};
@@ -384,13 +387,56 @@ async fn public(
         transfers: Arc::clone(&core.transfers),
         pipeline: Arc::clone(&core.pipeline),
         desk: Arc::clone(&core.desk),
+        upgrades: Arc::clone(&core.upgrades),
         metrics: core.metrics.clone(),
     };
-    let listener = PublicListener::new(hops, files, core.metrics.clone(), options);
+    let offers = offers(config, core);
+    let beam = beam(settings, core, stage).await?;
+    let (metrics, files) = (core.metrics.clone(), (files, offers));
+    let listener = PublicListener::new(hops, files, beam, metrics, options);
     for port in ports.open {
         stage.spawn(Arc::clone(&listener).serve(port, stage.clone()));
     }
     Ok(address)
+}
+
+fn offers(config: &Config, core: &Core) -> Offers {
+    let parts = OfferParts {
+        pipeline: Arc::clone(&core.pipeline),
+        registry: Arc::clone(&core.registry),
+        credentials: Arc::clone(&core.credentials),
+        upgrades: Arc::clone(&core.upgrades),
+        transfers: Arc::clone(&core.transfers),
+        metrics: core.metrics.clone(),
+        clock: core.clock,
+    };
+    Offers::new(parts, &config.mqtt)
+}
+
+/// Opens Beam's own ports where any are wanted; `/beam` is always there.
+async fn beam(settings: &Settings, core: &Core, stage: &Stage) -> Result<Arc<Beam>, StartError> {
+    let config = &settings.config;
+    let parts = BeamParts {
+        pipeline: Arc::clone(&core.pipeline),
+        boards: Arc::clone(&core.boards),
+        registry: Arc::clone(&core.registry),
+        metrics: beam::Metrics::new(core.metrics.registry())?,
+        clock: core.clock,
+    };
+    let beam = Beam::new(parts, settings.beam_key.clone(), BeamOptions::from(config));
+    if let Some(listen) = config.beam.tcp_listen {
+        let mut ports = Ports::new(core, "beam", config.beam.connections_max.as_usize());
+        ports.open(listen, None, None).await?;
+        for port in ports.open {
+            stage.spawn(beam::serve_tcp(Arc::clone(&beam), port, stage.clone()));
+        }
+    }
+    if let Some(listen) = config.beam.udp_listen {
+        let socket = UdpSocket::bind(listen).await;
+        let socket = socket.map_err(|error| format!("cannot listen on {listen}/udp: {error}"))?;
+        stage.spawn(beam::serve_udp(Arc::clone(&beam), socket, stage.clone()));
+    }
+    Ok(beam)
 }
 
 /// How devices reach the public listener: as the operator says, else at the host at which they reach

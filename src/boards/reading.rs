@@ -1,7 +1,7 @@
 //! What one event tells of a board, and the data that it has in its final form.
 
 use super::happened::Note;
-use super::{Boards, Sender};
+use super::{Boards, Sender, question};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
@@ -84,6 +84,9 @@ impl Boards {
         let is_message = is_of(event, &self.opening, &self.options.topic);
         if let Some(sender) = sender {
             return self.read_beam(event, sender);
+        }
+        if question::is_one(event) {
+            return self.read_question(event);
         }
         if !is_message {
             let told = self.is_moving(event).then(|| data_alone(event));
@@ -176,7 +179,7 @@ impl Boards {
 
     /// What the connection itself says of a board: its modem's number, where it signed in by it or has
     /// it among its names.
-    fn of_connection(&self, event: &Event) -> Net {
+    pub(super) fn of_connection(&self, event: &Event) -> Net {
         let own = event.device.as_str().strip_prefix("imei:").map(Into::into);
         let imei = own.or_else(|| {
             let facts = self.parts.registry.facts(&event.tenant, &event.device)?;

@@ -3,13 +3,19 @@
 //! Plain hyper: a hop of a dialogue costs hardly more than the HTTP around it. Everything else that
 //! the world calls (payments, SMS) gets its route here.
 
+mod beam;
 mod files;
+mod offer;
 mod ussd;
 
 pub use self::files::Files;
 
+use self::offer::Found;
+
+pub use self::offer::{OfferParts, Offers};
 pub use self::ussd::{Hops, HopsOptions, HopsParts};
 
+use crate::listen::beam::Beam;
 use crate::listen::http1::{self, Answer};
 use crate::listen::{Connection, Port, accept, proxy};
 use crate::metrics::Metrics;
@@ -48,6 +54,8 @@ pub struct PublicOptions {
 pub struct PublicListener {
     hops: Arc<Hops>,
     files: Files,
+    offers: Offers,
+    beam: Arc<Beam>,
     metrics: Metrics,
     options: PublicOptions,
 }
@@ -56,11 +64,12 @@ impl PublicListener {
     /// A listener that serves nobody yet.
     pub fn new(
         hops: Arc<Hops>,
-        files: Files,
+        (files, offers): (Files, Offers),
+        beam: Arc<Beam>,
         metrics: Metrics,
         options: PublicOptions,
     ) -> Arc<Self> {
-        Arc::new(Self { hops, files, metrics, options })
+        Arc::new(Self { hops, files, offers, beam, metrics, options })
     }
 
     /// Accepts on `port` until the stage stops.
@@ -96,7 +105,21 @@ impl PublicListener {
         let (head, body) = request.into_parts();
         let mut path = head.uri.path().trim_start_matches('/').splitn(4, '/');
         let route = (path.next(), path.next(), path.next(), path.next());
+        let from = || proxy::client(peer, &head.headers, &self.options.trusted_proxies);
         match route {
+            (Some("beam"), None, None, None) => {
+                whole(beam::post(&self.beam, &head, body, from()).await)
+            }
+            (Some("firmware"), Some("offer"), None, None) => {
+                whole(self.offers.ask(&head, from()).await)
+            }
+            (Some("firmware"), Some("ota"), Some(group), Some(file)) => {
+                match self.offers.find(&head, from(), (group, file)).await {
+                    Found::Image(ticket, name) => self.files.fetch_own(&head, *ticket, &name).await,
+                    Found::Signed { token, name } => self.files.fetch(&head, &token, &name).await,
+                    Found::Refused(refusal) => whole(refusal),
+                }
+            }
             (Some("firmware"), Some(token), Some(name), None) => {
                 self.files.fetch(&head, token, name).await
             }
@@ -154,6 +177,15 @@ impl PublicListener {
         self.metrics.listener("public").refused(reason);
         answer(status, "text/plain; charset=utf-8", String::new())
     }
+}
+
+/// A refusal in the words of RFC 9457.
+fn problem(status: StatusCode, code: &str, detail: &str) -> Answer {
+    let title = status.canonical_reason().unwrap_or_default();
+    let body = serde_json::json!({
+        "type": "about:blank", "status": status.as_u16(), "title": title, "code": code, "detail": detail,
+    });
+    answer(status, "application/problem+json", body.to_string())
 }
 
 /// An answer that is whole.

@@ -68,7 +68,7 @@ pub struct FirmwarePlan {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct FirmwareObstacle {
     /// A stable word: `no_values`, `no_image`, `other_version`, `other_content`, `not_signed`,
-    /// `not_told`, `names_no_version`, `names_no_model`, `model_unknown`, `wrong_model`, `downgrade`,
+    /// `no_firmware`, `names_no_version`, `names_no_model`, `model_unknown`, `wrong_model`, `downgrade`,
     /// `failed_elsewhere`, `failed`, `window`, or the state of its rollout.
     pub code: Box<str>,
     /// The same in plain words.

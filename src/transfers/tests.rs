@@ -76,6 +76,7 @@ impl Scene {
         take(&mut incoming, content).await.unwrap();
         let received = incoming.finish().await.unwrap();
         let image = Image {
+            group: None,
             tenant: tenant(),
             name: ImageName::new(name).unwrap(),
             model: Some(Label::new("HG8245").unwrap()),

@@ -5,7 +5,7 @@ use super::orders::Head;
 use crate::store::RolloutRow;
 use dashmap::DashMap;
 use firmware::{ImageName, Policy, Record, Rollout, RolloutState, Stage, Tally};
-use model::{CommandId, DeviceId, Json, Tenant};
+use model::{CommandId, DeviceId, Json, Protocol, Tenant};
 use parking_lot::{Mutex, RwLock};
 use provisioning::Window;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -349,8 +349,16 @@ fn standing_key(entry: &Entry) -> StandingKey {
 }
 
 /// How attempts of a rollout are made.
-pub(super) fn policy(rollout: &Rollout, options: &super::UpgradeOptions) -> Policy {
-    rollout.order().policy(options.download_time, options.apply_grace)
+pub(super) fn policy(
+    rollout: &Rollout,
+    device: &DeviceId,
+    options: &super::UpgradeOptions,
+) -> Policy {
+    let (download_time, apply_grace) = match device.protocol() {
+        Protocol::Mqtt => (options.board_grace, options.board_grace),
+        Protocol::Cwmp | Protocol::Ussd => (options.download_time, options.apply_grace),
+    };
+    rollout.order().policy(download_time, apply_grace)
 }
 
 /// Whether a rollout gives images to devices.

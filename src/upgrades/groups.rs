@@ -127,17 +127,26 @@ impl Upgrades {
     pub(super) async fn join_group(&self, device: &Device) {
         let Some(group) = &device.group else { return };
         let Some(row) = self.group(&device.tenant, group) else { return };
-        let window: Option<Window> =
-            row.window.as_ref().and_then(|text| serde_json::from_str(text.as_str()).ok());
-        let wish = Wish {
-            source: Source::Group(group.clone()),
-            image: row.image.as_ref().map(ImageName::as_str),
-            version: row.version.as_deref(),
-            sha256: None,
-            size: None,
-            window: window.as_ref(),
-        };
+        let window = window_of(&row);
+        let wish = wish_of(&row, window.as_ref());
         // Who is not given it has his reason: it is told by the group's answer, device by device.
         let _ = self.join(device, &wish).await;
+    }
+}
+
+/// When a group's image may be given.
+fn window_of(row: &GroupFirmwareRow) -> Option<Window> {
+    row.window.as_ref().and_then(|text| serde_json::from_str(text.as_str()).ok())
+}
+
+/// What is wanted of a group.
+pub(super) fn wish_of<'a>(row: &'a GroupFirmwareRow, window: Option<&'a Window>) -> Wish<'a> {
+    Wish {
+        source: Source::Group(row.group.clone()),
+        image: row.image.as_ref().map(ImageName::as_str),
+        version: row.version.as_deref(),
+        sha256: None,
+        size: None,
+        window,
     }
 }

@@ -6,6 +6,7 @@ use crate::store::{
 };
 use firmware::{Rollout, Stage};
 use jiff::SignedDuration;
+use model::Protocol;
 use std::sync::Arc;
 use tracing::info;
 
@@ -120,6 +121,11 @@ impl Upgrades {
             return Ok(());
         }
         let (tenant, device) = key;
+        if device.protocol() == Protocol::Mqtt {
+            // Nobody told it: it asked, and goes on with what it was answered.
+            self.slots.restore(key, self.parts.clock.now().monotonic);
+            return Ok(());
+        }
         let name = entry.command_key(device, tries);
         match self.parts.store.command_of_key(tenant, &name).await? {
             Some(command) => {

@@ -11,6 +11,7 @@ pub(super) struct Metrics {
     attempts: IntGaugeVec,
     transitions: IntCounterVec,
     pub(super) wakes: IntCounter,
+    pub(super) answers: IntCounterVec,
 }
 
 impl Metrics {
@@ -31,6 +32,11 @@ impl Metrics {
                 "lastmile_firmware_transitions_total",
                 "Steps of devices on their way to an image, by where they came to",
                 &["stage"],
+            )?,
+            answers: make.counters(
+                "lastmile_firmware_answers_total",
+                "Boards that asked for firmware, by way and by what they were answered",
+                &["way", "answer"],
             )?,
             wakes: make.counter(
                 "lastmile_firmware_wakes_total",

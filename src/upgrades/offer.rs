@@ -111,7 +111,7 @@ impl Upgrades {
     }
 
     /// Takes over what a device says that it runs.
-    async fn report(&self, entry: &Arc<Entry>, device: &Device, is_booting: bool) {
+    pub(super) async fn report(&self, entry: &Arc<Entry>, device: &Device, is_booting: bool) {
         let Some(version) = device.facts.software_version.as_deref() else { return };
         let report = Report { version, is_booting };
         let id = &device.id;
@@ -188,6 +188,8 @@ impl Upgrades {
             number.is_some()
         });
         match (offered.await, number) {
+            // A board has asked: its answer is the offer.
+            (Ok(true), Some(_)) if device.id.protocol() == Protocol::Mqtt => Upgrade::UnderWay,
             (Ok(true), Some(number)) => self.tell(entry, device, number).await,
             (Ok(_), _) => {
                 self.slots.free(&key);
@@ -281,8 +283,8 @@ impl Upgrades {
         if !is_signed(&self.options.keys, image.sha256, image.signature.as_ref()) {
             return Err(Unfit::NotSigned);
         }
-        if device.id.protocol() != Protocol::Cwmp {
-            return Err(Unfit::NotTold);
+        if device.id.protocol() == Protocol::Ussd {
+            return Err(Unfit::NoFirmware);
         }
         let sha256 = image.sha256.to_string();
         let record = self.book.record(&device.tenant, &image.name, &sha256, own);
@@ -347,8 +349,8 @@ pub(super) enum Unfit {
     OtherVersion,
     #[error("the image's content is not what the business says: its SHA-256 or size is another")]
     OtherContent,
-    #[error("a device of this protocol is not told to download")]
-    NotTold,
+    #[error("a phone is given no firmware")]
+    NoFirmware,
 }
 
 impl Unfit {
@@ -360,7 +362,7 @@ impl Unfit {
             Self::NotSigned => "not_signed",
             Self::OtherVersion => "other_version",
             Self::OtherContent => "other_content",
-            Self::NotTold => "not_told",
+            Self::NoFirmware => "no_firmware",
         }
     }
 }
@@ -369,6 +371,7 @@ impl Unfit {
 pub(super) fn candidate(device: &Device) -> Candidate<'_> {
     Candidate {
         model: device.facts.model.as_deref(),
+        group: device.group.as_deref(),
         version: device.facts.software_version.as_deref(),
     }
 }

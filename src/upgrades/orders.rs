@@ -127,7 +127,7 @@ impl Upgrades {
         new.order.sha256 = image.sha256.to_string().into();
         new.order.check()?;
         let force = new.order.force;
-        if image.model.is_none() && !force {
+        if image.model.is_none() && image.group.is_none() && !force {
             return Err(OrderFault::Refused(Refusal::NamesNoModel));
         }
         let record = self.book.record(&new.tenant, &image.name, &new.order.sha256, None);
@@ -175,6 +175,9 @@ impl Upgrades {
                 let registry = &upgrades.parts.registry;
                 let part = registry.part(&tenant, &filter, after.as_ref(), LOOKS, LOOKS);
                 for device in part.devices {
+                    if device.id.protocol() == Protocol::Ussd {
+                        continue;
+                    }
                     // What failed elsewhere was asked before, once for all.
                     let none = firmware::Record::default();
                     let trust = upgrades.options.trust;
@@ -345,8 +348,8 @@ pub(super) struct Head {
     pub(super) window: Option<Json>,
 }
 
-/// Whom a target names: devices that are told to download.
+/// Whom a target names: devices that are told to download, and boards, which ask.
 pub(super) fn filter(target: Target) -> Filter {
     let Target { model, tag, group, customer, q } = target;
-    Filter { protocol: Some(Protocol::Cwmp), tag, model, q, customer, group, standing: None }
+    Filter { protocol: None, tag, model, q, customer, group, standing: None }
 }

@@ -204,11 +204,16 @@ impl Upgrades {
         }
     }
 
-    fn image_of(&self, device: &Device, wish: &Wish<'_>) -> Option<Arc<ImageRow>> {
+    pub(super) fn image_of(&self, device: &Device, wish: &Wish<'_>) -> Option<Arc<ImageRow>> {
         let transfers = &self.parts.transfers;
         match (wish.image, wish.version) {
             (Some(name), _) => transfers.image(&device.tenant, &ImageName::new(name).ok()?),
             (None, Some(version)) => {
+                if let Source::Group(group) = &wish.source
+                    && let Some(row) = transfers.image_of_group(&device.tenant, group, version)
+                {
+                    return Some(row);
+                }
                 let model = device.facts.model.as_deref()?;
                 transfers.image_for(&device.tenant, model, version, wish.sha256)
             }

@@ -29,7 +29,7 @@ impl Upgrades {
         let now = self.now();
         let taken = entry.with(|rollout| {
             let before = rollout.attempt(device)?.1.clone();
-            let policy = book::policy(rollout, &self.options);
+            let policy = book::policy(rollout, device, &self.options);
             let moved = edit(rollout, &mut Moment { now, policy, random: SystemRandom });
             let (wave, after) = rollout.attempt(device)?;
             moved.then(|| (before, wave, after.clone()))

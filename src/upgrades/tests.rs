@@ -1,5 +1,7 @@
 //! Rollouts over a real store and desk, with devices that are played by hand.
 
+mod pull;
+
 use super::*;
 use crate::api::Mirror as _;
 use crate::commands::Desk;
@@ -119,6 +121,7 @@ impl Scene {
 
     async fn put_image(&self, name: &str, version: &str) {
         let image = Image {
+            group: None,
             tenant: tenant(),
             name: ImageName::new(name).unwrap(),
             model: Some(Label::new("X").unwrap()),

@@ -32,6 +32,7 @@ mod router;
 mod tree;
 
 mod bad_input;
+mod beam;
 mod board_certificates;
 mod boards;
 mod broker;
@@ -48,6 +49,7 @@ mod full_store;
 mod identity;
 mod kills;
 mod limits;
+mod over_the_air;
 mod provisioning;
 mod recorded;
 mod refusals;
@@ -92,6 +94,8 @@ fn main() {
         sinks::trials(),
         boards::trials(),
         broker::trials(),
+        beam::trials(),
+        over_the_air::trials(),
         brokers::trials(),
         checks::trials(),
         tls::trials(),

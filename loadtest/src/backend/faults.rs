@@ -74,6 +74,11 @@ impl Faults {
         }
     }
 
+    /// Whether any fact is refused for good.
+    pub(super) fn has_poison(&self) -> bool {
+        self.poison > 0.0
+    }
+
     /// Whether this is the one fact of its device that is refused for good. Always the same answer.
     pub(super) fn is_poison(&self, tag: Tag) -> bool {
         /// Not the first, so that something stands before it.

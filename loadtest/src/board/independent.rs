@@ -20,7 +20,7 @@ pub(super) async fn run(world: &World, spec: &Spec) {
     while !world.stop.is_cancelled() {
         // Another client each time: rumqttc forgets what is unacknowledged where the server keeps
         // no session, so that sending again is ours.
-        let (client, mut events) = AsyncClient::new(options(world, spec), channel(spec));
+        let (client, mut events) = AsyncClient::new(options(spec), channel(spec));
         let began = Instant::now();
         match welcome(&mut events).await {
             Ok(()) => {
@@ -41,12 +41,12 @@ pub(super) async fn run(world: &World, spec: &Spec) {
     }
 }
 
-fn options(world: &World, spec: &Spec) -> MqttOptions {
-    let to = world.targets.mqtt;
+fn options(spec: &Spec) -> MqttOptions {
+    let to = spec.way.to;
     let mut options = MqttOptions::new(&spec.client_id, to.ip().to_string(), to.port());
     options.set_keep_alive(Duration::from_secs(60)).set_clean_session(true);
     options.set_inflight(spec.window.max(1));
-    if let Some((user, password)) = &spec.credentials {
+    if let Some((user, password)) = &spec.way.credentials {
         options.set_credentials(user, password);
     }
     options

@@ -1,39 +1,46 @@
 //! A board in a few hundred bytes: one socket, one window.
 
+use super::link::{Caller, Link, LinkError, connect};
 use super::packet::{self, Heard};
+use super::template::Template;
 use super::window::Waiting;
-use super::{FAREWELL, Spec, Window, payload, reconnect_after};
+use super::{FAREWELL, Spec, Window, reconnect_after};
 use crate::meter::Kind;
 use crate::world::World;
-use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::time::{sleep, sleep_until, timeout};
 
 /// How long we promise to be heard again.
 const KEEP_ALIVE_S: u16 = 60;
 
-/// How long an idle board is silent: a quarter of an hour, so that pings do not blur the memory.
-pub(crate) const IDLE_KEEP_ALIVE_S: u16 = 900;
-
-/// Longest wait for CONNACK.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// A board that waits for words looks up this often, for the end of the load.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// A board that connects, speaks, and comes back.
 pub(super) async fn run(world: &World, spec: &Spec) {
     let mut window = Window::new(spec.window, spec.interval, Instant::now() + spec.offset);
+    let tag = world.ledger.tag(spec.stream, 0);
+    let template = Template::new(spec.way.version, &spec.topic(), spec.qos, tag, spec.payload);
     let mut known = false;
-    while !world.stop.is_cancelled() {
-        match connect(world, spec, KEEP_ALIVE_S).await {
+    while !world.is_over() {
+        match sign_in(world, spec, KEEP_ALIVE_S).await {
             Ok(link) => {
                 if !known {
                     known = true;
                     world.is_ready();
                 }
-                let board = Board { world, spec, window: &mut window, link, topic: spec.topic() };
+                let board = Board {
+                    world,
+                    spec,
+                    window: &mut window,
+                    link,
+                    template: &template,
+                    out: Vec::new(),
+                    took: Vec::new(),
+                };
                 if let Err(error) = board.speak().await
-                    && !world.stop.is_cancelled()
+                    && !world.is_over()
                 {
                     world.meter.error(Kind::MqttPublish, error.to_string());
                 }
@@ -44,96 +51,23 @@ pub(super) async fn run(world: &World, spec: &Spec) {
     }
 }
 
-/// Why a connection ended. The texts are few: they are counted.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-pub(crate) enum LinkError {
-    #[error("connection refused")]
-    Refused,
-    #[error("connection failed")]
-    Connect,
-    #[error("CONNACK {0}")]
-    NotWelcome(u8),
-    #[error("connection lost")]
-    Lost,
-    #[error("timed out")]
-    Late,
-}
-
-/// A connection after its CONNACK.
-#[derive(Debug)]
-pub(crate) struct Link {
-    stream: TcpStream,
-    /// Heard and not yet understood.
-    heard: Vec<u8>,
-}
-
-/// Connects and signs in.
-pub(crate) async fn connect(
+/// Connects a board, and notes how long it took.
+pub(crate) async fn sign_in(
     world: &World,
     spec: &Spec,
     keep_alive_s: u16,
 ) -> Result<Link, LinkError> {
     let began = Instant::now();
-    let link = timeout(PATIENCE, sign_in(world.targets.mqtt, spec, keep_alive_s)).await;
-    let link = link.unwrap_or(Err(LinkError::Late))?;
+    let caller = Caller {
+        client_id: &spec.client_id,
+        keep_alive_s,
+        expiry_s: spec.expiry_s,
+        from: None,
+        pace: None,
+    };
+    let link = connect(&spec.way, &caller).await?;
     world.meter.record(Kind::MqttConnect, spec.stream, began.elapsed());
     Ok(link)
-}
-
-async fn sign_in(to: SocketAddr, spec: &Spec, keep_alive_s: u16) -> Result<Link, LinkError> {
-    let stream = TcpStream::connect(to).await.map_err(|error| match error.kind() {
-        std::io::ErrorKind::ConnectionRefused => LinkError::Refused,
-        _ => LinkError::Connect,
-    })?;
-    stream.set_nodelay(true).map_err(|_| LinkError::Connect)?;
-    let mut link = Link { stream, heard: Vec::new() };
-    let credentials = spec.credentials.as_ref().map(|(user, password)| (&**user, &**password));
-    let mut out = Vec::new();
-    packet::connect(&spec.client_id, credentials, keep_alive_s, &mut out);
-    link.write(&out).await?;
-    loop {
-        link.read().await?;
-        match link.next() {
-            Some(Heard::ConnAck(0)) => return Ok(link),
-            Some(Heard::ConnAck(code)) => return Err(LinkError::NotWelcome(code)),
-            Some(Heard::PubAck(_) | Heard::Other) => return Err(LinkError::Lost),
-            None => {}
-        }
-    }
-}
-
-impl Link {
-    async fn write(&mut self, bytes: &[u8]) -> Result<(), LinkError> {
-        self.stream.write_all(bytes).await.map_err(|_| LinkError::Lost)
-    }
-
-    /// Waits for more. Safe to give up: nothing is lost.
-    async fn read(&mut self) -> Result<(), LinkError> {
-        /// Room for a window of PUBACKs and some; a board that is silent keeps none.
-        const ROOM: usize = 512;
-        self.heard.reserve(ROOM);
-        match self.stream.read_buf(&mut self.heard).await {
-            Ok(0) | Err(_) => Err(LinkError::Lost),
-            Ok(_) => Ok(()),
-        }
-    }
-
-    fn next(&mut self) -> Option<Heard> {
-        let (heard, len) = packet::hear(&self.heard)?;
-        self.heard.drain(..len);
-        Some(heard)
-    }
-
-    /// Gives back what an idle connection does not need.
-    pub(crate) fn shrink(&mut self) {
-        self.heard = Vec::new();
-    }
-
-    /// Says goodbye.
-    pub(crate) async fn end(mut self) {
-        let _ = self.write(packet::DISCONNECT).await;
-        let _ = self.stream.shutdown().await;
-    }
 }
 
 struct Board<'a> {
@@ -141,75 +75,131 @@ struct Board<'a> {
     spec: &'a Spec,
     window: &'a mut Window,
     link: Link,
-    topic: String,
+    template: &'a Template,
+    /// Written and not yet sent.
+    out: Vec<u8>,
+    /// Times of one round, kept for their room.
+    took: Vec<Duration>,
 }
 
 impl Board<'_> {
     /// Speaks until the connection or the load ends.
     async fn speak(mut self) -> Result<(), LinkError> {
-        let mut out = Vec::new();
-        for waiting in self.window.again(&self.world.ledger, self.spec.stream) {
-            self.write(waiting, true, &mut out);
-        }
+        self.again();
         let ping_every = Duration::from_secs(u64::from(KEEP_ALIVE_S) / 2);
-        loop {
+        let mut spoke = Instant::now();
+        let mut timer = pin!(sleep_until((spoke + LOOK_EVERY).into()));
+        while !self.world.is_over() {
             let now = Instant::now();
-            while let Some(waiting) = self.take(now) {
-                self.write(waiting, false, &mut out);
+            self.fill(now);
+            if now.duration_since(spoke) >= ping_every {
+                self.out.extend(packet::PING);
             }
-            if !out.is_empty() {
-                self.link.write(&out).await?;
-                out.clear();
+            if !self.out.is_empty() {
+                spoke = now;
+                self.send(now).await?;
             }
-            let next = self.window.next_at().unwrap_or(now + ping_every).min(now + ping_every);
+            let next =
+                self.window.next_at().map_or(now + LOOK_EVERY, |at| at.min(now + LOOK_EVERY));
+            // A timer that is early only looks once more; one for each answer would cost as much as
+            // the answer.
+            if next < timer.deadline().into_std() || timer.is_elapsed() {
+                timer.as_mut().reset(next.into());
+            }
             tokio::select! {
-                () = self.world.stop.cancelled() => return self.farewell().await,
+                biased;
                 heard = self.link.read() => {
                     heard?;
-                    self.hear();
+                    self.hear()?;
                 }
-                () = sleep_until(next.into()) => {
-                    if next == now + ping_every {
-                        out.extend(packet::PING);
-                    }
-                }
+                () = timer.as_mut() => {}
+            }
+        }
+        self.farewell().await
+    }
+
+    /// What the connection before left open.
+    fn again(&mut self) {
+        let (ledger, stream) = (&self.world.ledger, self.spec.stream);
+        let waiting = if self.link.is_resumed {
+            self.window.resumed(ledger, stream, self.spec.qos)
+        } else {
+            self.window.again(ledger, stream)
+        };
+        for Waiting { packet_id, number, is_received, .. } in waiting {
+            if is_received {
+                packet::answer(packet::PUBREL, packet_id, &mut self.out);
+            } else {
+                self.template.write(packet_id, number, true, &mut self.out);
             }
         }
     }
 
-    fn take(&mut self, now: Instant) -> Option<Waiting> {
-        self.window.take(&self.world.ledger, self.spec.stream, now)
+    /// Writes what is due.
+    fn fill(&mut self, now: Instant) {
+        let (ledger, stream) = (&self.world.ledger, self.spec.stream);
+        for _ in 0..self.window.size() {
+            let next = match self.spec.qos {
+                0 => self.window.take_unheard(ledger, stream, now),
+                _ => self.window.take(ledger, stream, now),
+            };
+            let Some(next) = next else { return };
+            self.template.write(next.packet_id, next.number, false, &mut self.out);
+            if self.spec.qos == 0 {
+                self.took.push(now.saturating_duration_since(next.due));
+            }
+        }
     }
 
-    fn write(&self, waiting: Waiting, again: bool, out: &mut Vec<u8>) {
-        let tag = self.world.ledger.tag(self.spec.stream, waiting.number);
-        let payload = payload(tag, self.spec.payload);
-        packet::publish(&self.topic, waiting.packet_id, payload.as_bytes(), again, out);
+    async fn send(&mut self, began: Instant) -> Result<(), LinkError> {
+        self.link.write(&self.out).await?;
+        self.out.clear();
+        if self.spec.qos == 0 {
+            // All that can be known of QoS 0 is when the socket took it.
+            let wrote = began.elapsed();
+            let took = self.took.drain(..).map(|late| late + wrote);
+            self.world.meter.record_all(Kind::MqttPublish, self.spec.stream, took);
+        }
+        Ok(())
     }
 
-    fn hear(&mut self) {
-        let stream = self.spec.stream;
+    fn hear(&mut self) -> Result<(), LinkError> {
         let now = Instant::now();
-        let mut took = Vec::new();
         while let Some(heard) = self.link.next() {
-            let Heard::PubAck(packet_id) = heard else { continue };
-            match self.window.acknowledged(packet_id) {
-                Some(waiting) => {
-                    self.world.ledger.acknowledge(stream, waiting.number);
-                    took.push(now.saturating_duration_since(waiting.due));
+            let waiting = match heard {
+                Heard::PubAck(_, reason) | Heard::PubRec(_, reason) if reason >= 0x80 => {
+                    return Err(LinkError::NotTaken(reason));
                 }
-                None => self.world.meter.error(Kind::MqttPublish, "PUBACK for nothing"),
-            }
+                Heard::Disconnect(reason) => return Err(LinkError::Dismissed(reason)),
+                Heard::PubAck(packet_id, _) => self.window.acknowledged(packet_id),
+                Heard::PubRec(packet_id, _) => {
+                    packet::answer(packet::PUBREL, packet_id, &mut self.out);
+                    let Some(waiting) = self.window.received(packet_id) else { continue };
+                    self.world.ledger.acknowledge(self.spec.stream, waiting.number);
+                    continue;
+                }
+                Heard::PubComp(packet_id) => self.window.acknowledged(packet_id),
+                _ => continue,
+            };
+            let Some(waiting) = waiting else {
+                self.world.meter.error(Kind::MqttPublish, "an acknowledgement for nothing");
+                continue;
+            };
+            self.world.ledger.acknowledge(self.spec.stream, waiting.number);
+            self.took.push(now.saturating_duration_since(waiting.due));
         }
-        self.world.meter.record_all(Kind::MqttPublish, stream, took);
+        self.world.meter.record_all(Kind::MqttPublish, self.spec.stream, self.took.drain(..));
+        Ok(())
     }
 
-    /// Waits a little for the last PUBACKs.
+    /// Waits a little for the last acknowledgements.
     async fn farewell(mut self) -> Result<(), LinkError> {
         let all = async {
             while !self.window.is_empty() {
+                self.link.write(&self.out).await?;
+                self.out.clear();
                 self.link.read().await?;
-                self.hear();
+                self.hear()?;
             }
             Ok(())
         };

@@ -100,6 +100,14 @@ impl Stream {
         self.missing().filter(|number| !self.is_parked(*number)).take(most).collect()
     }
 
+    /// How many acknowledged facts are not among those.
+    pub(super) fn missing_in(&self, seen: Option<&Bits>) -> u64 {
+        seen.map_or_else(
+            || self.acknowledged.count(),
+            |seen| self.acknowledged.without(seen).map(|_| 1).sum(),
+        )
+    }
+
     pub(super) fn add_to(&self, totals: &mut Totals) {
         totals.offered += u64::from(self.offered);
         totals.acknowledged += self.acknowledged.count();

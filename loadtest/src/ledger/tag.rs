@@ -17,6 +17,15 @@ impl Tag {
     /// Bytes of a written tag.
     pub(crate) const LEN: usize = 29;
 
+    /// Bytes of its number, which is its end.
+    pub(crate) const NUMBER_LEN: usize = 8;
+
+    /// A number as it is written in a tag.
+    pub(crate) fn digits(number: u32) -> [u8; Self::NUMBER_LEN] {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        std::array::from_fn(|at| DIGITS[(number >> (28 - 4 * at) & 0xF) as usize])
+    }
+
     /// The first tag in a text.
     pub(crate) fn find(text: &str) -> Option<Self> {
         let mut rest = text;

@@ -1,17 +1,21 @@
 //! Fleets of clients from flags: who they are and where they stand in the ledger.
 
 use super::Error;
-use crate::args::Common;
+use crate::args::{Common, MqttWay};
 use crate::backend::{Backend, Faults, Secret};
+use crate::board::{Version, Way};
 use crate::cpe::{Device, Door, Doors};
+use crate::http::Tls;
 use crate::ledger::{Ledger, LedgerFile};
 use crate::tree::Model;
 use crate::world::{World, read_line};
 use model::DeviceId;
+use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 /// The subjects of a run, before its world exists: a client's place is where it was added.
@@ -101,6 +105,54 @@ pub(super) fn enrolment(world: &World) -> Option<(String, String)> {
     world.secrets.enrolment.clone().map(|secret| (String::from("enrol"), secret))
 }
 
+/// How boards connect that have nothing else to say: 3.1.1, no TLS, the enrolment secret.
+pub(super) fn plain_way(world: &World) -> Arc<Way> {
+    Arc::new(Way {
+        to: world.targets.mqtt,
+        tls: None,
+        version: Version::default(),
+        credentials: enrolment(world),
+    })
+}
+
+/// How boards connect, as the flags say; where these say nothing of credentials, with the enrolment
+/// secret, or none.
+pub(super) fn way(world: &World, args: &MqttWay) -> Result<Way, Error> {
+    let credentials = match (&args.user, &args.password) {
+        (None, None) => enrolment(world),
+        (user, password) => {
+            Some((user.clone().unwrap_or_default(), password.clone().unwrap_or_default()))
+        }
+    };
+    let targets = &world.targets;
+    Ok(Way {
+        to: if args.tls { targets.mqtt_tls } else { targets.mqtt },
+        tls: args.tls.then(Tls::new).transpose()?,
+        version: args.mqtt_version.unwrap_or_default(),
+        credentials,
+    })
+}
+
+/// Files that this program needs beside a socket for each client.
+const OTHER_FILES: usize = 200;
+
+/// Says that not all could be there at once.
+pub(super) fn few_sockets(room: usize, wanted: usize) -> String {
+    let needed = wanted + OTHER_FILES;
+    format!(
+        "only {room} at once: this program may open no more files (ulimit -n {needed} would do, for \
+         the daemon too)"
+    )
+}
+
+/// Sockets that this program may have open: what `ulimit -n` says, without what it needs beside.
+pub(super) fn sockets_max() -> usize {
+    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let files = line.and_then(|line| line.split_whitespace().next()?.parse::<usize>().ok());
+    files.map_or(Semaphore::MAX_PERMITS, |files| files.saturating_sub(OTHER_FILES).max(1))
+}
+
 /// Routers of several models in turn, with their doors; where there is none to be, they name no URL
 /// to be woken at.
 pub(super) async fn routers(
@@ -133,5 +185,16 @@ pub(super) fn model(name: &str) -> Result<Arc<Model>, Error> {
     match Model::named(name) {
         Ok(model) => Ok(Arc::new(model)),
         Err(source) => Err(Error::Model { name: name.to_owned(), source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_room_for_sockets() {
+        let room = sockets_max();
+        assert!((1..=Semaphore::MAX_PERMITS).contains(&room), "{room}");
     }
 }

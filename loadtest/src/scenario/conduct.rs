@@ -156,7 +156,7 @@ impl Conductor {
 
     /// Ends the load.
     pub(super) async fn stop(&mut self) {
-        self.world.stop.cancel();
+        self.world.end_load();
         let all = async { while self.clients.join_next().await.is_some() {} };
         if timeout(FAREWELL, all).await.is_err() {
             self.clients.abort_all();

@@ -25,18 +25,17 @@ fn text(args: &Config, data_dir: &Path, secret: &Path) -> String {
     let at = |port: Port| port.after(args.ports_from);
     let quoted = |path: &Path| format!("{:?}", path.display().to_string());
     let auth = if args.open { "open" } else { "required" };
-    let tls = if args.tls {
-        (format!("tls_listen = \"{}\"\n", at(Port::CwmpTls)), "\n[tls]\nself_signed = true\n")
-    } else {
-        (String::new(), "")
+    let tls_listen = |port: Port| {
+        if args.tls { format!("tls_listen = \"{}\"\n", at(port)) } else { String::new() }
     };
+    let tls = if args.tls { "\n[tls]\nself_signed = true\n" } else { "" };
     format!(
         "# For loadtest with --data-dir {data_dir} --ports-from {ports}.\n\
          data_dir = {quoted_dir}\n\n\
          [cwmp]\nlisten = \"{cwmp}\"\n{cwmp_tls}auth = \"{auth}\"\n\n\
          # The simulated CPEs are on this machine, which a device may not point us at by itself.\n\
          [cwmp.connection_request]\nnetworks = [\"127.0.0.0/8\"]\n\n\
-         [mqtt]\nlisten = \"{mqtt}\"\nauth = \"{auth}\"\n\n\
+         [mqtt]\nlisten = \"{mqtt}\"\n{mqtt_tls}auth = \"{auth}\"\n\n\
          [public]\nlisten = \"{public}\"\n\n\
          [operator]\nlisten = \"{operator}\"\n\n\
          # A simulated caller never rests.\n\
@@ -48,13 +47,13 @@ fn text(args: &Config, data_dir: &Path, secret: &Path) -> String {
         ports = args.ports_from,
         quoted_dir = quoted(data_dir),
         cwmp = at(Port::Cwmp),
-        cwmp_tls = tls.0,
+        cwmp_tls = tls_listen(Port::CwmpTls),
+        mqtt_tls = tls_listen(Port::MqttTls),
         mqtt = at(Port::Mqtt),
         public = at(Port::Public),
         operator = at(Port::Operator),
         backend = at(Port::Backend),
         secret = quoted(secret),
-        tls = tls.1,
     )
 }
 
@@ -92,7 +91,7 @@ mod tests {
     fn the_text_names_every_port() {
         let args = Config { data_dir: "d".into(), ports_from: 17_000, open: true, tls: true };
         let text = text(&args, Path::new("/d"), Path::new("/d/s"));
-        for port in 17_000..=17_005 {
+        for port in 17_000..=17_006 {
             assert!(text.contains(&port.to_string()), "{text}");
         }
         assert!(text.contains("auth = \"open\"") && text.contains("self_signed = true"));

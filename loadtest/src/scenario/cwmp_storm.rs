@@ -1,5 +1,6 @@
 //! Power comes back: every router at once, and none may be forgotten.
 
+use super::build;
 use super::conduct::Conductor;
 use super::fleet::{self, Wanted};
 use super::{Error, Verdict};
@@ -9,7 +10,6 @@ use crate::cpe::{Cpe, SessionError};
 use crate::meter::Kind;
 use crate::world::World;
 use std::collections::hash_map::RandomState;
-use std::fs;
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -17,9 +17,6 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Barrier, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
-
-/// Files that this program needs beside a socket for each router.
-const OTHER_FILES: usize = 200;
 
 /// Longest wait for the daemon to rest before the storm.
 const REST_MAX: Duration = Duration::from_secs(30);
@@ -70,10 +67,10 @@ pub(super) async fn run(args: CwmpStorm) -> Result<Verdict, Error> {
     let cpes = meet(&world, fleet.cpes, args.parallel).await;
     conductor.rest(REST_MAX).await;
 
-    let room = files_max().unwrap_or(usize::MAX).saturating_sub(OTHER_FILES).max(1);
+    let room = build::sockets_max();
     let storm = Arc::new(Storm {
         world: Arc::clone(&world),
-        sockets: Semaphore::new(room.min(Semaphore::MAX_PERMITS)),
+        sockets: Semaphore::new(room),
         begin: Barrier::new(cpes.len() + 1),
         chance: RandomState::new(),
         served: AtomicU32::new(0),
@@ -175,31 +172,10 @@ impl Storm {
         ));
         let sockets = usize::try_from(cpes).unwrap_or(usize::MAX);
         if room < sockets {
-            let needed = sockets + OTHER_FILES;
-            remarks.push(format!(
-                "only {room} at once: this program may open no more files (ulimit -n {needed} would \
-                 do, for the daemon too)"
-            ));
+            remarks.push(build::few_sockets(room, sockets));
         }
         if served < cpes {
             broken.push(format!("every router is served: {} were not", cpes - served));
         }
-    }
-}
-
-/// Most files that this program may have open, as Linux tells it.
-fn files_max() -> Option<usize> {
-    let limits = fs::read_to_string("/proc/self/limits").ok()?;
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
-    line.split_whitespace().next()?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_limit_of_files_is_known() {
-        assert!(files_max().is_some_and(|it| it > 10), "{:?}", files_max());
     }
 }

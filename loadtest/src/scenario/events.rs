@@ -52,11 +52,14 @@ pub(super) async fn run(args: Events) -> Result<Verdict, Error> {
         };
         conductor.add(Cpe::new(Arc::clone(&world), spec, device).run());
     }
+    let way = build::plain_way(&world);
     for ((stream, client_id), at) in boards.into_iter().zip(0..) {
         let spec = board::Spec {
             stream,
             client_id,
-            credentials: enrolment.clone(),
+            way: Arc::clone(&way),
+            qos: 1,
+            expiry_s: 0,
             window: WINDOW,
             payload: PAYLOAD_BYTES,
             interval: Some(shares.board_interval),

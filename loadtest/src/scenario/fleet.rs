@@ -75,7 +75,7 @@ pub(super) async fn muster(
 }
 
 /// One of the first addresses of this machine's own network.
-fn address(index: u32, of: u8) -> Option<IpAddr> {
+pub(super) fn address(index: u32, of: u8) -> Option<IpAddr> {
     let last = index.checked_rem(of.into())?;
     let last = u8::try_from(last).unwrap_or(0).saturating_add(1);
     Some(IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)))

@@ -2,20 +2,24 @@
 
 use super::build::{self, Roll};
 use super::conduct::{Conductor, finish};
-use super::{Error, Verdict};
+use super::{Error, Verdict, fleet};
 use crate::args::MqttIdle;
-use crate::board::{Spec, lean};
+use crate::board::{Caller, Link, LinkError, Way, connect};
 use crate::meter::Kind;
 use crate::world::World;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 /// Connections that are being made at once.
 const PARALLEL: u32 = 64;
+
+/// How long an idle board is silent, in seconds: a quarter of an hour, so that pings do not blur the
+/// memory.
+const IDLE_KEEP_ALIVE_S: u16 = 900;
 
 /// Rest before the memory is read, so that what was freed is counted as free.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -26,9 +30,9 @@ pub(super) async fn run(args: MqttIdle) -> Result<Verdict, Error> {
     let end = CancellationToken::new();
     let world = Roll::default().world(common)?;
     build::backend(common, &world, &end).await?;
-    let credentials = super::mqtt_qos1::credentials(&world, args.user, args.password);
+    let way = Arc::new(build::way(&world, &args.way)?);
     // First each board once: what is remembered of a device is not what its connection costs.
-    known_once(&world, &common.fleet, args.boards, credentials.as_ref()).await;
+    known_once(&world, &common.fleet, args.boards, args.addresses, &way).await;
     sleep(SETTLE).await;
 
     let mut conductor = Conductor::new("mqtt-idle", &world, end, common);
@@ -39,11 +43,8 @@ pub(super) async fn run(args: MqttIdle) -> Result<Verdict, Error> {
     world.meter.measure(true);
     for _ in 0..PARALLEL {
         let (world, next) = (Arc::clone(&world), Arc::clone(&next));
-        let (fleet, count) = (common.fleet.clone(), args.boards);
-        let credentials = credentials.clone();
-        conductor.clients.spawn(async move {
-            keep(&world, &next, &fleet, count, credentials.as_ref()).await;
-        });
+        let crowd = Crowd::new(&common.fleet, args.boards, args.addresses, &way);
+        conductor.clients.spawn(async move { keep(&world, &next, &crowd).await });
     }
     conductor.warm_up(common.warm_up).await?;
     sleep(SETTLE).await;
@@ -62,15 +63,38 @@ pub(super) async fn run(args: MqttIdle) -> Result<Verdict, Error> {
     finish(report, common)
 }
 
-fn spec(fleet: &str, index: u32, credentials: Option<&(String, String)>) -> Spec {
-    Spec {
-        stream: index,
-        client_id: format!("{fleet}B{index:07}"),
-        credentials: credentials.cloned(),
-        window: 1,
-        payload: 0,
-        interval: None,
-        offset: Duration::ZERO,
+/// Boards that do nothing but connect.
+struct Crowd {
+    fleet: String,
+    count: u32,
+    addresses: u8,
+    way: Arc<Way>,
+}
+
+impl Crowd {
+    fn new(fleet: &str, count: u32, addresses: u8, way: &Arc<Way>) -> Self {
+        Self { fleet: fleet.to_owned(), count, addresses, way: Arc::clone(way) }
+    }
+
+    /// The next one's place.
+    fn take(&self, next: &AtomicU32) -> Option<u32> {
+        let index = next.fetch_add(1, Ordering::Relaxed);
+        (index < self.count).then_some(index)
+    }
+
+    async fn connect(&self, world: &World, index: u32) -> Result<Link, LinkError> {
+        let began = Instant::now();
+        let client_id = format!("{}B{index:07}", self.fleet);
+        let caller = Caller {
+            client_id: &client_id,
+            keep_alive_s: IDLE_KEEP_ALIVE_S,
+            expiry_s: 0,
+            from: fleet::address(index, self.addresses),
+            pace: None,
+        };
+        let link = connect(&self.way, &caller).await?;
+        world.meter.record(Kind::MqttConnect, index, began.elapsed());
+        Ok(link)
     }
 }
 
@@ -79,19 +103,22 @@ pub(super) async fn known_once(
     world: &Arc<World>,
     fleet: &str,
     count: u32,
-    credentials: Option<&(String, String)>,
+    addresses: u8,
+    way: &Arc<Way>,
 ) {
     let next = Arc::new(AtomicU32::new(0));
     let mut workers = JoinSet::new();
     for _ in 0..PARALLEL {
         let (world, next) = (Arc::clone(world), Arc::clone(&next));
-        let (fleet, credentials) = (fleet.to_owned(), credentials.cloned());
+        let crowd = Crowd::new(fleet, count, addresses, way);
         workers.spawn(async move {
-            while let Some(index) = take(&next, count) {
-                let spec = spec(&fleet, index, credentials.as_ref());
-                match lean::connect(&world, &spec, lean::IDLE_KEEP_ALIVE_S).await {
-                    Ok(link) => link.end().await,
-                    Err(error) => world.meter.error(Kind::MqttConnect, error.to_string()),
+            while let Some(index) = crowd.take(&next) {
+                let done = match crowd.connect(&world, index).await {
+                    Ok(link) => link.end_and_wait().await,
+                    Err(error) => Err(error),
+                };
+                if let Err(error) = done {
+                    world.meter.error(Kind::MqttConnect, error.to_string());
                 }
             }
         });
@@ -100,17 +127,10 @@ pub(super) async fn known_once(
 }
 
 /// Connects boards in turn with others, and keeps them until the load ends.
-async fn keep(
-    world: &World,
-    next: &AtomicU32,
-    fleet: &str,
-    count: u32,
-    credentials: Option<&(String, String)>,
-) {
+async fn keep(world: &World, next: &AtomicU32, crowd: &Crowd) {
     let mut links = Vec::new();
-    while let Some(index) = take(next, count) {
-        let spec = spec(fleet, index, credentials);
-        match lean::connect(world, &spec, lean::IDLE_KEEP_ALIVE_S).await {
+    while let Some(index) = crowd.take(next) {
+        match crowd.connect(world, index).await {
             Ok(mut link) => {
                 link.shrink();
                 links.push(link);
@@ -123,9 +143,4 @@ async fn keep(
     for link in links {
         link.end().await;
     }
-}
-
-fn take(next: &AtomicU32, count: u32) -> Option<u32> {
-    let index = next.fetch_add(1, Ordering::Relaxed);
-    (index < count).then_some(index)
 }

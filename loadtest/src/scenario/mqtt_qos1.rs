@@ -1,4 +1,4 @@
-//! QoS 1 publishes as many as fit, against our daemon or any other server.
+//! Publishes, as many as fit, against our daemon or any other server.
 
 use super::build::{self, Roll};
 use super::conduct::Conductor;
@@ -10,6 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
+/// How long a session lasts without its board, where it does, in seconds.
+const SESSION_S: u32 = 3600;
+
 /// Runs it.
 pub(super) async fn run(args: MqttQos1) -> Result<Verdict, Error> {
     let common = &args.common;
@@ -18,10 +21,10 @@ pub(super) async fn run(args: MqttQos1) -> Result<Verdict, Error> {
     let boards: Vec<_> = (0..args.boards).map(|it| roll.add_board(&common.fleet, it)).collect();
     let world = roll.world(common)?;
     build::backend(common, &world, &end).await?;
-    let credentials = credentials(&world, args.user, args.password);
+    let way = Arc::new(build::way(&world, &args.way)?);
     if args.registered > 0 {
         let fleet = format!("{}X", common.fleet);
-        known_once(&world, &fleet, args.registered, credentials.as_ref()).await;
+        known_once(&world, &fleet, args.registered, 1, &way).await;
     }
 
     let mut conductor = Conductor::new("mqtt-qos1", &world, end, common);
@@ -29,7 +32,9 @@ pub(super) async fn run(args: MqttQos1) -> Result<Verdict, Error> {
         let spec = board::Spec {
             stream,
             client_id,
-            credentials: credentials.clone(),
+            way: Arc::clone(&way),
+            qos: args.qos,
+            expiry_s: if args.persistent { SESSION_S } else { 0 },
             window: args.window,
             payload: args.payload,
             interval: None,
@@ -38,16 +43,4 @@ pub(super) async fn run(args: MqttQos1) -> Result<Verdict, Error> {
         conductor.add(board::run(Arc::clone(&world), spec, !args.rumqttc));
     }
     conductor.run(common).await
-}
-
-/// What the flags say, else the enrolment secret, else nothing.
-pub(super) fn credentials(
-    world: &crate::world::World,
-    user: Option<String>,
-    password: Option<String>,
-) -> Option<(String, String)> {
-    match (user, password) {
-        (None, None) => build::enrolment(world),
-        (user, password) => Some((user.unwrap_or_default(), password.unwrap_or_default())),
-    }
 }

@@ -1,7 +1,8 @@
 //! Programs' places in the events.
 
 use super::*;
-use crate::deliver::FeedItem;
+use crate::deliver::{Feed, FeedItem};
+use crate::store::Position;
 
 async fn next(feed: &mut Feed) -> Option<(u64, String)> {
     let waited = tokio::time::timeout(Duration::from_millis(200), feed.next()).await;

@@ -3,7 +3,7 @@
 use super::*;
 use crate::exchange::index::UNLIMITED;
 use crate::exchange::peek::peek;
-use crate::store::{SqliteOptions, SqliteStore, StoredEvent, WriterOptions};
+use crate::store::{Position, SqliteOptions, SqliteStore, StoredEvent, WriterOptions};
 use std::path::Path;
 use tempfile::TempDir;
 

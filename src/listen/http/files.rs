@@ -8,12 +8,14 @@ use crate::commands::Desk;
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
 use crate::settings::chain;
+use crate::store::ImageRow;
 use crate::transfers::{
     Direction, FileBody, Incoming, Limits, ReceiveError, Received, Transfer, Transfers, receive,
 };
+use crate::upgrades::Upgrades;
 use firmware::{Selection, Ticket, TicketError};
-use futures_util::StreamExt as _;
-use http_body_util::{BodyDataStream, BodyExt as _, Either};
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use http_body_util::{BodyDataStream, BodyExt as _, Either, StreamBody};
 use hyper::body::Body as _;
 use hyper::header::{
     ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPECT,
@@ -21,6 +23,7 @@ use hyper::header::{
 };
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
+use model::Protocol;
 use multer::{Constraints, Multipart, SizeLimit};
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +48,8 @@ pub struct Files {
     pub pipeline: Arc<Pipeline>,
     /// Whether anything may be written to a device.
     pub desk: Arc<Desk>,
+    /// What becomes of images that boards asked for.
+    pub upgrades: Arc<Upgrades>,
     /// What is counted.
     pub metrics: Metrics,
 }
@@ -103,8 +108,30 @@ impl Files {
         }
     }
 
+    /// The same for a board that has signed in, which has the right to this image.
+    pub(super) async fn fetch_own(&self, head: &Parts, ticket: Ticket, name: &str) -> PublicAnswer {
+        if !matches!(head.method, Method::GET | Method::HEAD) {
+            return self.not_allowed(Direction::Download, "GET, HEAD");
+        }
+        let name = firmware::ImageName::new(name).ok();
+        let row = name.and_then(|name| self.transfers.image(&ticket.tenant, &name));
+        match self.send(head, ticket, row).await {
+            Ok(answer) => answer,
+            Err(refusal) => self.refuse(Direction::Download, &refusal),
+        }
+    }
+
     async fn image(&self, head: &Parts, token: &str, name: &str) -> Result<PublicAnswer, Refusal> {
         let (ticket, row) = self.transfers.open_image(token, name)?;
+        self.send(head, ticket, row).await
+    }
+
+    async fn send(
+        &self,
+        head: &Parts,
+        ticket: Ticket,
+        row: Option<Arc<ImageRow>>,
+    ) -> Result<PublicAnswer, Refusal> {
         let row = row.ok_or_else(|| {
             refusal(StatusCode::GONE, "gone", "the image was removed or replaced\n")
         })?;
@@ -145,7 +172,7 @@ impl Files {
     async fn download(
         &self,
         ticket: &Ticket,
-        row: &crate::store::ImageRow,
+        row: &ImageRow,
         span: (u64, u64),
     ) -> Result<FileBody, Refusal> {
         // A device that has an image half stays with what it has: it goes on when it may.
@@ -153,12 +180,37 @@ impl Files {
             return Err(busy("held"));
         }
         let transfer = self.transfers.begin_download(ticket).map_err(busy)?;
+        if !self.upgrades.fetching(ticket).await {
+            return Err(refusal(StatusCode::GONE, "offer_over", "the offer is over: ask again\n"));
+        }
         debug!(device = %ticket.device, image = %row.image.name, "device fetches");
-        self.transfers.download(row, span, transfer).await.map_err(|error| {
+        let body = self.transfers.download(row, span, transfer).await.map_err(|error| {
             error!(image = %row.image.name, error = chain(&error), "an image cannot be read");
             let text = "the image cannot be read\n";
             refusal(StatusCode::INTERNAL_SERVER_ERROR, "disk", text)
+        })?;
+        let is_end = span.0 + span.1 == row.image.bytes;
+        let is_asked_for = ticket.device.protocol() == Protocol::Mqtt;
+        Ok(if is_end && is_asked_for {
+            self.to_its_end(body, ticket.clone(), span.1)
+        } else {
+            body
         })
+    }
+
+    /// The same bytes, of which the last ends what a board fetches: it says nothing of it itself.
+    fn to_its_end(&self, body: FileBody, ticket: Ticket, length: u64) -> FileBody {
+        let (upgrades, mut left, mut ticket) = (Arc::clone(&self.upgrades), length, Some(ticket));
+        let watched = body.inspect_ok(move |frame| {
+            left -= frame.data_ref().map_or(0, |piece| piece.len() as u64).min(left);
+            if left == 0
+                && let Some(ticket) = ticket.take()
+            {
+                let upgrades = Arc::clone(&upgrades);
+                tokio::spawn(async move { upgrades.fetched(&ticket).await });
+            }
+        });
+        StreamBody::new(Box::pin(watched))
     }
 
     /// `PUT` or `POST /uploads/<ticket>`, perhaps with a name behind it.

@@ -46,16 +46,18 @@ async fn put_image(
         .fetch_optional(&mut *connection)
         .await?;
     let (model, version) = (label(image.model.as_ref()), label(image.version.as_ref()));
+    let group = label(image.group.as_ref());
     let signature = image.signature.as_ref().map(|it| it.as_bytes().as_slice());
     if let Some(kept) = kept {
         if sha256(&kept, 0)? == image.sha256 {
             // The same content: its file and its time stay, what is said of it is replaced.
             sqlx::query(
-                "UPDATE image SET model = ?, version = ?, file_type = ?, \
+                "UPDATE image SET model = ?, device_group = ?, version = ?, file_type = ?, \
                  signature = ifnull(?, signature) \
                  WHERE tenant = ? AND name = ?",
             )
             .bind(model)
+            .bind(group)
             .bind(version)
             .bind(image.file_type.as_str())
             .bind(signature)
@@ -72,7 +74,7 @@ async fn put_image(
     }
     sqlx::query(
         "INSERT OR REPLACE INTO image (tenant, name, model, version, file_type, bytes, sha256, \
-         created_at, file, signature) VALUES (?,?,?,?,?,?,?,?,?,?)",
+         created_at, file, signature, device_group) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
     )
     .bind(tenant)
     .bind(name)
@@ -84,6 +86,7 @@ async fn put_image(
     .bind(nanos(image.created_at))
     .bind(&**file)
     .bind(signature)
+    .bind(group)
     .execute(connection)
     .await?;
     Ok(())
@@ -132,7 +135,7 @@ async fn put_upload(connection: &mut SqliteConnection, row: &UploadRow) -> Resul
 pub(super) async fn images(pool: &SqlitePool) -> Result<Vec<ImageRow>, sqlx::Error> {
     let rows = sqlx::query(
         "SELECT tenant, name, model, version, file_type, bytes, sha256, created_at, file, \
-         signature FROM image ORDER BY tenant, name",
+         signature, device_group FROM image ORDER BY tenant, name",
     )
     .fetch_all(pool)
     .await?;
@@ -140,12 +143,13 @@ pub(super) async fn images(pool: &SqlitePool) -> Result<Vec<ImageRow>, sqlx::Err
         let label = |column| -> Result<Option<Label>, sqlx::Error> {
             let text = text_if_any(row, column)?;
             let label = text.map(|text| Label::new(&text)).transpose();
-            label.map_err(|_| undecodable("a model or version"))
+            label.map_err(|_| undecodable("a model, group or version"))
         };
         let image = Image {
             tenant: column::tenant(row, 0)?,
             name: ImageName::new(&text(row, 1)?).map_err(|_| undecodable("an image's name"))?,
             model: label(2)?,
+            group: label(10)?,
             version: label(3)?,
             file_type: file_type(row, 4)?,
             bytes: column::sequence(row, 5)?,
