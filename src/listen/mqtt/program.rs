@@ -156,10 +156,9 @@ impl Program {
 
     /// One that reads nothing is up to date: what was before a subscription is not sent by it.
     pub(super) async fn catch_up(&mut self, parts: &MqttParts, seat: &Seat) {
-        if self.follows && self.feed.is_none() && !self.progress.is_open() {
-            if let Ok(newest) = parts.exchange.newest().await {
-                self.progress = Progress::new(newest);
-            }
+        let is_idle = self.follows && self.feed.is_none() && !self.progress.is_open();
+        if is_idle && let Ok(newest) = parts.exchange.newest().await {
+            self.progress = Progress::new(newest);
         }
         parts.exchange.advance(seat, self.progress.position());
     }
@@ -190,7 +189,7 @@ impl Program {
     }
 
     /// Whether an event that was there before a new subscription was subscribed to all the same.
-    fn was_wanted(&mut self, at: Position, topic: &str, all: &[SubscriptionRecord]) -> bool {
+    fn was_wanted(&self, at: Position, topic: &str, all: &[SubscriptionRecord]) -> bool {
         let Ok(topic) = Topic::parse(topic, UNLIMITED) else { return false };
         let is_new = |filter: &str| {
             self.since.iter().any(|(new, since)| at <= *since && new.as_str() == filter)
