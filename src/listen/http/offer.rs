@@ -193,7 +193,7 @@ impl Offers {
         if !self.requires_sign_in {
             return said.map(known).ok_or_else(|| self.unauthorised("missing"));
         }
-        let claimant = self.prove(head, from)?;
+        let claimant = self.prove(head, from).map_err(|refusal| *refusal)?;
         match (claimant, said) {
             (Claimant::Own(own), said) => {
                 let is_other = said.as_ref().is_some_and(|it| it != own.device());
@@ -223,22 +223,22 @@ impl Offers {
     }
 
     /// Looks at the credentials.
-    fn prove(&self, head: &Parts, from: IpAddr) -> Result<Claimant, Answer> {
+    fn prove(&self, head: &Parts, from: IpAddr) -> Result<Claimant, Box<Answer>> {
         let now = self.parts.clock.now().monotonic;
         if self.failed.is_spent(from, now) {
-            return Err(self.too_many());
+            return Err(self.too_many().into());
         }
         let header = head.headers.get(AUTHORIZATION).and_then(|it| it.to_str().ok());
-        let Some(header) = header else { return Err(self.unauthorised("missing")) };
+        let Some(header) = header else { return Err(self.unauthorised("missing").into()) };
         let Ok(Authorization::Basic { username, password }) = Authorization::parse(header) else {
-            return Err(self.unauthorised("unreadable"));
+            return Err(self.unauthorised("unreadable").into());
         };
         let is_common = self.parts.credentials.is_common(&username);
         if !is_common
             && self.failed_names.is_spent(&username, now)
             && !self.is_where_it_was(&username, from)
         {
-            return Err(self.too_many());
+            return Err(self.too_many().into());
         }
         let proved = self.parts.credentials.mqtt(&username, password.expose().as_bytes());
         proved.ok_or_else(|| {
@@ -246,7 +246,7 @@ impl Offers {
                 self.failed_names.count(&username, now);
             }
             self.failed.count(from, now);
-            self.unauthorised("wrong")
+            self.unauthorised("wrong").into()
         })
     }
 
