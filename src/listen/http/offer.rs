@@ -193,7 +193,7 @@ impl Offers {
         if !self.requires_sign_in {
             return said.map(known).ok_or_else(|| self.unauthorised("missing"));
         }
-        let claimant = self.prove(head, from).map_err(|answer| *answer)?;
+        let claimant = self.prove(head, from).map_err(|refusal| *refusal)?;
         match (claimant, said) {
             (Claimant::Own(own), said) => {
                 let is_other = said.as_ref().is_some_and(|it| it != own.device());
