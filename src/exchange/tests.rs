@@ -10,4 +10,5 @@ mod sessions;
 
 use super::*;
 use ::mqtt::message_of;
+use model::{Event, EventType};
 use scene::{Scene, board, event, keys, program, record, state};
