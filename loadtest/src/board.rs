@@ -12,6 +12,7 @@ pub(crate) mod modem;
 mod packet;
 pub(crate) mod program;
 #[cfg(test)]
+#[path = "board/tests/stand_in.rs"]
 mod stand_in;
 mod template;
 mod window;
