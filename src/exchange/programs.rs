@@ -27,7 +27,7 @@ impl Exchange {
         Ok(self.store.head().await?.into_iter().next().unwrap_or_default())
     }
 
-    /// Where a program's session is: what its [`Progress`] begins with.
+    /// Where a program's session is: what its [`Progress`](super::Progress) begins with.
     #[must_use]
     pub fn position(&self, seat: &Seat) -> Position {
         seat.session.lock().reading.map(|reading| reading.done).unwrap_or_default()

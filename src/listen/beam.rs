@@ -1,7 +1,7 @@
 //! Messages that SORACOM Beam brings, by HTTP, TCP and UDP: whoever sends is known by Beam's
 //! signature alone, and is answered well only once the message is on disk.
 //!
-//! Here is what the three ways have in common; [`tcp`] and [`udp`] own their sockets, and HTTP comes
+//! Here is what the three ways have in common; `tcp` and `udp` own their sockets, and HTTP comes
 //! through the public listener.
 
 mod metrics;
