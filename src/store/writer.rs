@@ -142,22 +142,8 @@ impl Writer {
         }
         let (settled, outcome) = oneshot::channel();
         self.jobs.send(Job { write, settled }).await.map_err(|_| WriteError::Closed)?;
-        self.settled(outcome).await
-    }
-
-    /// Waits for a job's outcome, or for the end of the writer. A job that is put into the queue
-    /// while the writer drops its end stays in it for as long as there are handles, this one
-    /// among them: its outcome alone would be waited for for ever.
-    async fn settled(
-        &self,
-        mut outcome: oneshot::Receiver<Result<(), WriteError>>,
-    ) -> Result<(), WriteError> {
-        tokio::select! {
-            biased;
-            settled = &mut outcome => settled.unwrap_or(Err(WriteError::Closed)),
-            // What was committed was also told before the queue went.
-            () = self.jobs.closed() => outcome.try_recv().unwrap_or(Err(WriteError::Closed)),
-        }
+        // A job that the writer did not come to is dropped by it, see `Task::turn_away`.
+        outcome.await.unwrap_or(Err(WriteError::Closed))
     }
 }
 
@@ -192,7 +178,16 @@ impl Task {
             // Told before the queue is dropped, so that nobody is told "closed" and then asks.
             self.set_room(Room::Failed);
         }
+        self.turn_away().await;
         outcome
+    }
+
+    /// Drops what is in the queue, and what is still put into it by those who were let in. Left in
+    /// there, a job would stay for as long as there are handles, and its outcome be waited for for
+    /// ever by one of them.
+    async fn turn_away(&mut self) {
+        self.queue.close();
+        while self.queue.recv().await.is_some() {}
     }
 
     async fn serve(&mut self) -> Result<(), CommitError> {
