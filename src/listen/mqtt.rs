@@ -29,16 +29,19 @@ use crate::sign_ins::{FailedNames, FailedSignIns};
 use ::mqtt::{Acl, CloseReason, Session, SessionState};
 use model::{DeviceId, Protocol, Tenant};
 use program::{News, Program};
+use prometheus::{Histogram, IntCounter};
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use tracing::{debug, warn};
 
 /// How long a client that must go may take to read what we write.
 const LAST_WRITE: Duration = Duration::from_secs(1);
+/// How exactly the registry knows when a client was last heard.
+const SEEN_STEP: Duration = Duration::from_secs(1);
 /// Longest wait for the connection that is taken over to say its last word.
 const TAKE_OVER_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -103,6 +106,14 @@ pub struct MqttListener {
     publishes: Tenants,
     acl: Arc<Acl>,
     tenant: Tenant,
+    counted: Counted,
+}
+
+/// What is counted at every message: looked up by its label once.
+#[derive(Debug)]
+struct Counted {
+    up: IntCounter,
+    ack_seconds: Histogram,
 }
 
 /// A client that has been let in.
@@ -113,6 +124,8 @@ struct Client {
     seat: Seat,
     /// Whether the registry knows that it is connected.
     is_marked: bool,
+    /// When the registry was last told that it was heard.
+    seen_at: jiff::Timestamp,
     /// What was kept of its session, until it is welcome: if it is not, that stays so.
     resumed: Option<Box<SessionState>>,
     /// Keys in flight of an earlier connection that are not handed in again yet.
@@ -155,6 +168,10 @@ impl MqttListener {
         let failed = FailedSignIns::new(options.failed_sign_ins_per_minute);
         let failed_names = FailedNames::new(options.failed_sign_ins_per_minute);
         let slowed = parts.metrics.mqtt_slowed.with_label_values(&["publish_rate_tenant"]);
+        let counted = Counted {
+            up: parts.metrics.mqtt_messages.with_label_values(&["up"]),
+            ack_seconds: parts.metrics.ack_seconds.with_label_values(&["mqtt"]),
+        };
         let acl =
             Arc::new(if options.requires_sign_in { options.acl.clone() } else { Acl::open() });
         Arc::new(Self {
@@ -166,6 +183,7 @@ impl MqttListener {
             publishes: Tenants::new(options.publish_rate_tenant_max, slowed),
             acl,
             tenant: Tenant::default(),
+            counted,
             parts,
             options,
         })
@@ -180,7 +198,9 @@ impl MqttListener {
             async move {
                 let peer = connection.peer.ip().to_canonical();
                 let (stream, _place) = connection.into_parts();
-                Driver::new(listener, stream, peer, stop).run().await;
+                // On the heap, and its future the size of a pointer more: a future that takes its driver
+                // by value has room for it twice.
+                Box::new(Driver::new(listener, stream, peer, stop)).run().await;
             }
         };
         accept(port, stage, serve).await;
@@ -228,10 +248,13 @@ impl Driver {
         Self { listener, stream, peer, session, rest, pace, unwritten, client, closed, stop }
     }
 
-    async fn run(mut self) {
+    async fn run(mut self: Box<Self>) {
         let mut timer = pin!(tokio::time::sleep_until(self.deadline()));
+        // Waited for once and not at every packet: all connections would meet at its lock.
+        let stop = self.stop.clone();
+        let mut stop = pin!(stop.cancelled());
         while self.closed.is_none() {
-            let wake = self.wait(timer.as_mut()).await;
+            let wake = self.wait(timer.as_mut(), stop.as_mut()).await;
             let now = self.listener.parts.clock.now();
             match wake {
                 Wake::Bytes => self.mark_seen(now.wall),
@@ -258,7 +281,7 @@ impl Driver {
                 timer.as_mut().reset(self.deadline());
             }
         }
-        self.finish().await;
+        Box::pin(self.finish()).await;
     }
 
     fn deadline(&self) -> tokio::time::Instant {
@@ -272,14 +295,18 @@ impl Driver {
     }
 
     /// Waits for whatever comes first. What is read goes straight into the session.
-    async fn wait(&mut self, timer: Pin<&mut tokio::time::Sleep>) -> Wake {
+    async fn wait(
+        &mut self,
+        timer: Pin<&mut tokio::time::Sleep>,
+        stop: Pin<&mut WaitForCancellationFuture<'_>>,
+    ) -> Wake {
         let clock = self.listener.parts.clock;
         let is_paused = |pace: &Pace| pace.until().is_some_and(|it| clock.now().monotonic < it);
         let wants_input = self.session.wants_input() && !is_paused(&self.pace);
         if !self.rest.is_empty() && wants_input && self.take_rest() {
             return Wake::Bytes;
         }
-        let Self { stream, session, rest, pace, client, stop, .. } = self;
+        let Self { stream, session, rest, pace, client, .. } = self;
         let wants_input = session.wants_input() && !is_paused(pace);
         let (line, seat, program) = match client.as_deref_mut() {
             Some(Client { line, seat, program, .. }) => (Some(&*line), Some(&*seat), program),
@@ -300,7 +327,7 @@ impl Driver {
         };
         tokio::select! {
             biased;
-            () = stop.cancelled() => Wake::Stop,
+            () = stop => Wake::Stop,
             () = rung => Wake::Rung,
             // While the session wants nothing (it sends too fast, or does not read what we write),
             // the socket is left alone.
@@ -312,16 +339,20 @@ impl Driver {
         }
     }
 
-    /// Heard of: by any packet, a ping as well as a publish.
-    fn mark_seen(&self, now: jiff::Timestamp) {
-        if let Some(client) = self.client.as_deref().filter(|client| client.program.is_none()) {
+    /// Heard of: by any packet, a ping as well as a publish. The registry need not know it by less than
+    /// a second.
+    fn mark_seen(&mut self, now: jiff::Timestamp) {
+        let Some(client) = self.client.as_deref_mut() else { return };
+        let is_news = now.duration_since(client.seen_at).unsigned_abs() >= SEEN_STEP;
+        if is_news && client.is_marked && client.program.is_none() {
+            client.seen_at = now;
             let registry = &self.listener.parts.registry;
             registry.seen(&client.tenant, &client.device, now, Some(self.peer));
         }
     }
 
     /// After the session's last word: what waits to be written is written, then the client is gone.
-    async fn finish(mut self) {
+    async fn finish(mut self: Box<Self>) {
         self.write_last().await;
         let parts = &self.listener.parts;
         if let Some(client) = self.client.as_deref_mut() {

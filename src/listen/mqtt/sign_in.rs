@@ -304,6 +304,7 @@ impl Driver {
             line,
             seat,
             is_marked,
+            seen_at: jiff::Timestamp::MIN,
             resumed: resumed.map(Box::new),
             remembered,
             waiting: VecDeque::new(),

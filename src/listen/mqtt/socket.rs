@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Poll, ready};
-use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
+use tokio::io::{AsyncRead as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf};
 use tokio::time::timeout;
 
 /// What is read at once. One buffer for each worker thread, not for each connection.
@@ -73,14 +73,31 @@ impl Driver {
         while self.session.has_output() {
             let bytes = self.session.take_output();
             let mut at = 0;
-            if let Err(reason) = self.write_all(&bytes, &mut at).await {
-                self.unwritten = bytes[at..].to_vec();
-                return Err(reason);
+            if !self.write_at_once(&bytes, &mut at).await {
+                // On the heap: what waits for slow clients is not to be in every connection.
+                if let Err(reason) = Box::pin(self.write_all(&bytes, &mut at)).await {
+                    self.unwritten = bytes[at..].to_vec();
+                    return Err(reason);
+                }
             }
             // There may be room for what waited.
             self.drain().await;
         }
         Ok(())
+    }
+
+    /// Writes what the socket takes without waiting; says whether that was all.
+    async fn write_at_once(&mut self, bytes: &[u8], at: &mut usize) -> bool {
+        poll_fn(|cx| {
+            let mut stream = Pin::new(&mut self.stream);
+            if let Poll::Ready(Ok(count)) = stream.as_mut().poll_write(cx, bytes) {
+                *at = count;
+            }
+            let is_done =
+                *at == bytes.len() && matches!(stream.poll_flush(cx), Poll::Ready(Ok(())));
+            Poll::Ready(is_done)
+        })
+        .await
     }
 
     async fn write_all(&mut self, bytes: &[u8], at: &mut usize) -> Result<(), CloseReason> {

@@ -43,7 +43,8 @@ impl Driver {
                 return;
             }
             if batch.last.is_some() {
-                self.record(batch).await;
+                // On the heap for as long as it lasts: an idle connection has no room for it.
+                Box::pin(self.record(batch)).await;
             }
             match asked {
                 Some(Output::Authenticate(introduction)) => {
@@ -92,10 +93,10 @@ impl Driver {
         let parts = &self.listener.parts;
         let (count, facts) = (batch.len(), mem::take(&mut batch.facts));
         let up = facts.len() as u64;
-        let timer = parts.metrics.ack_seconds.with_label_values(&["mqtt"]).start_timer();
+        let timer = self.listener.counted.ack_seconds.start_timer();
         let recorded = parts.pipeline.record_with(facts, operations).await;
         timer.observe_duration();
-        parts.metrics.mqtt_messages.with_label_values(&["up"]).inc_by(up);
+        self.listener.counted.up.inc_by(up);
         let now = parts.clock.now();
         let Some(last) = batch.last else { return };
         match recorded {
