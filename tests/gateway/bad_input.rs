@@ -16,6 +16,7 @@ use crate::http::PATIENCE;
 use crate::phone::Call;
 use libtest_mimic::Trial;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Short waits, so that slow peers are cut off while the test looks; failed sign-ins are not what
@@ -58,6 +59,54 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
+/// Why a connection of MQTT ends, in the metrics' words.
+#[derive(Clone, Copy, Debug)]
+enum Why {
+    /// The client broke the protocol, in that way.
+    Fault(&'static str),
+    /// It is not let in, or not allowed what it does.
+    Refused(&'static str),
+}
+
+/// All connections of MQTT that have ended, and all faults of clients: series and value.
+struct Ends(BTreeMap<String, u64>);
+
+const ENDED: &str = "lastmile_mqtt_disconnects_total";
+const FAULTS: &str = "lastmile_listen_faults_total";
+
+impl Ends {
+    fn of(daemon: &Daemon) -> Self {
+        let metrics = daemon.metrics();
+        let is_one = |line: &&str| {
+            line.starts_with(ENDED) || (line.starts_with(FAULTS) && line.contains("\"mqtt\""))
+        };
+        let series = metrics.lines().filter(is_one).map(|line| line.rsplit_once(' ').unwrap());
+        Self(series.map(|(name, value)| (name.to_owned(), value.parse().unwrap())).collect())
+    }
+
+    /// What has grown since, and by how much.
+    fn since(&self, before: &Self) -> Vec<(String, u64)> {
+        let grown = self.0.iter().map(|(series, value)| {
+            (series.clone(), value - before.0.get(series).copied().unwrap_or(0))
+        });
+        grown.filter(|(_, by)| *by > 0).collect()
+    }
+}
+
+impl Why {
+    /// What it adds to [`Ends`].
+    fn series(self) -> Vec<(String, u64)> {
+        let ended = |reason: &str| (format!("{ENDED}{{reason=\"{reason}\"}}"), 1);
+        match self {
+            Self::Fault(code) => {
+                let fault = format!("{FAULTS}{{code=\"{code}\",protocol=\"mqtt\"}}");
+                vec![(fault, 1), ended(code)]
+            }
+            Self::Refused(reason) => vec![ended(reason)],
+        }
+    }
+}
+
 /// A daemon with a healthy peer on each port, looked after until the end.
 struct Scene {
     daemon: Daemon,
@@ -98,10 +147,6 @@ impl Scene {
         let label = format!("protocol=\"{protocol}\"");
         let mut faults = self.daemon.counted("lastmile_listen_faults_total", &[&label]);
         faults += self.daemon.counted("lastmile_auth_failures_total", &[&label]);
-        if protocol == "mqtt" {
-            // How each connection ended: nobody but the bad ones leaves while they are counted.
-            faults += self.daemon.counted("lastmile_mqtt_disconnects_total", &[]);
-        }
         if protocol == "ussd" {
             faults += self.daemon.counted("lastmile_listen_refused_total", &["\"public\""]);
         }
@@ -114,6 +159,18 @@ impl Scene {
         bad(&self.daemon);
         let is_counted = until(CUT_OFF, || self.faults(protocol) > before);
         assert!(is_counted, "{what} is not counted:\n{}", self.daemon.metrics());
+        self.all_is_well();
+    }
+
+    /// Does something bad over MQTT, which must end one connection, be counted as that and nothing
+    /// else, and must not be felt by the others.
+    fn ended(&mut self, why: Why, what: &str, bad: impl FnOnce(&Daemon)) {
+        let before = Ends::of(&self.daemon);
+        bad(&self.daemon);
+        let ended = || Ends::of(&self.daemon).since(&before);
+        if !until(CUT_OFF, || ended() == why.series()) {
+            assert_eq!(ended(), why.series(), "{what}");
+        }
         self.all_is_well();
     }
 

@@ -59,9 +59,19 @@ impl Board {
         Self::connect(port, client_id, "enrol", secret).unwrap().unwrap()
     }
 
+    /// The same connection once more: for a thread that writes while another reads.
+    pub(crate) fn twin(&self) -> Self {
+        Self { stream: self.stream.try_clone().unwrap(), next_id: self.next_id }
+    }
+
     /// Sends bytes as they are.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
+    }
+
+    /// Waits for just these bytes.
+    pub(crate) fn read(&mut self, bytes: &mut [u8]) -> io::Result<()> {
+        self.stream.read_exact(bytes)
     }
 
     /// Sends `bytes` again and again, reading nothing, until the gateway has taken none for a second:

@@ -7,7 +7,7 @@ use crate::daemon::{Daemon, free_port, until};
 use crate::http::PATIENCE;
 use crate::programs::{self, run};
 use libtest_mimic::Trial;
-use rcgen::{CertificateParams, DnType, SanType};
+use rcgen::{CertificateParams, DistinguishedName, DnType, SanType};
 use serde_json::Value;
 use std::fs;
 use std::net::TcpStream;
@@ -20,6 +20,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         needs("board_certificates::one_is_proof_of_its_board", proof_of_its_board),
         needs("board_certificates::every_name_of_a_board_will_do", every_name),
+        needs("board_certificates::one_without_a_name_is_nobodys", unnamed),
         needs("board_certificates::nobody_without_where_required", required),
         needs("board_certificates::sighup_takes_some_back", taken_back),
         needs("board_certificates::who_never_says_hello_holds_nobody_up", silent_handshakes),
@@ -128,6 +129,21 @@ fn every_name() {
     let by_alias = scene.signed("8981100005819480000", 5);
     assert!(scene.publishes("board-1.example", Some(&by_alias), &[]));
     assert!(!scene.publishes("a product", Some(&by_dns), &[]));
+}
+
+fn unnamed() {
+    let scene = Scene::start(None, "allowed");
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::OrganizationName, "a factory");
+    let nobodys = scene.authority.sign_as(scene.dir.path(), params, 1);
+    let secret = scene.daemon.enrolment();
+    for password in [&[][..], &["-u", "enrol", "-P", &secret]] {
+        assert!(!scene.publishes("plain", Some(&nobodys), password));
+    }
+    let reason = ["protocol=\"mqtt\"", "reason=\"unnamed\""];
+    assert_eq!(scene.daemon.counted("lastmile_auth_failures_total", &reason), 2.0);
+    assert_eq!(scene.daemon.counted("lastmile_auth_failures_total", &["\"mqtt\""]), 2.0);
 }
 
 fn required() {

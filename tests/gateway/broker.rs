@@ -36,7 +36,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 /// Makes a program's token.
-fn token(daemon: &Daemon, name: &str, publish: &[&str], subscribe: &[&str]) -> String {
+pub(crate) fn token(daemon: &Daemon, name: &str, publish: &[&str], subscribe: &[&str]) -> String {
     let body = json!({"name": name, "role": "program", "publish": publish, "subscribe": subscribe});
     let made = daemon.call("POST", "/api/v1/tokens", &body);
     assert_eq!(made["publish"], json!(publish), "{made}");

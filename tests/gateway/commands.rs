@@ -16,6 +16,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         crate::trial("commands::a_caller_restarts_his_router", a_caller_restarts_his_router),
         crate::trial("commands::parameters_are_read_and_set", parameters_are_read_and_set),
         crate::trial("commands::a_publish_waits_for_its_board", a_publish_waits_for_its_board),
+        crate::trial("commands::a_board_that_stays_away_misses_it", stays_away),
         crate::trial("commands::a_command_survives_a_crash", a_command_survives_a_crash),
         crate::trial("commands::a_crash_before_the_answer", a_crash_before_the_answer),
         crate::trial("commands::a_crash_before_the_puback", a_crash_before_the_puback),
@@ -154,6 +155,47 @@ fn a_publish_waits_for_its_board() {
         let ids: Vec<_> = ids.map(|it| it.data["id"].clone()).collect();
         ids == [queued["id"].clone(), now["id"].clone()]
     });
+}
+
+/// What it did not come for in time fails, and is not sent to it after all.
+fn stays_away() {
+    let backend = Backend::start();
+    let mut daemon = Daemon::start(Some(&backend), &[]);
+    let secret = daemon.enrolment();
+    Board::enrol(daemon.ports.mqtt, "away", &secret).disconnect();
+    let path = "/api/v1/devices/mqtt:away/commands";
+    let command = |payload: &str, expires: &str| {
+        json!({"kind": "publish", "topic": "boards/away/down/x", "payload": payload,
+            "expires": expires})
+    };
+    let short = daemon.call("POST", path, &command("short", "1s"));
+    let crossing = daemon.call("POST", path, &command("crossing", "2s"));
+    let long = daemon.call("POST", path, &command("long", "1h"));
+    let state = |daemon: &Daemon, command: &Value| {
+        let path = format!("/api/v1/commands/{}", command["id"].as_str().unwrap());
+        daemon.call("GET", &path, &Value::Null)["state"].clone()
+    };
+    assert!(until(PATIENCE, || state(&daemon, &short) == "expired"));
+    // One that comes due while the daemon is away, too.
+    daemon.kill();
+    daemon.start_again();
+    assert!(until(PATIENCE, || state(&daemon, &crossing) == "expired"));
+    for command in [&short, &crossing] {
+        let is_it = |accepted: &[crate::backend::Received]| {
+            let mut failed = accepted.iter().filter(|it| it.kind == "lastmile.command.failed");
+            failed.any(|it| it.data["id"] == command["id"] && it.data["state"] == "expired")
+        };
+        backend.wait("the failure", PATIENCE, is_it);
+    }
+    let mut board = Board::enrol(daemon.ports.mqtt, "away", &secret);
+    board.subscribe("boards/away/down/#").unwrap();
+    let Packet::Publish { payload, id, .. } = board.receive().unwrap() else { panic!("publish") };
+    assert_eq!(payload, b"long");
+    board.puback(id).unwrap();
+    assert!(until(PATIENCE, || state(&daemon, &long) == "delivered"));
+    // Were there another, it would be before the answer.
+    board.write(&[0xC0, 0]).unwrap();
+    assert_eq!(board.receive().unwrap(), Packet::Pingresp);
 }
 
 fn a_command_survives_a_crash() {

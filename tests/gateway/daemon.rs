@@ -196,8 +196,17 @@ impl Daemon {
 
     /// Most memory it has held so far, in bytes.
     pub(crate) fn memory_peak(&self) -> u64 {
+        self.status("VmHWM:")
+    }
+
+    /// The memory that it holds now, in bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        self.status("VmRSS:")
+    }
+
+    fn status(&self, field: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
         line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() * 1024
     }
 

@@ -1,9 +1,13 @@
 //! `kill -9` under load: what was acknowledged arrives, whatever is left of the process.
 
-use crate::backend::{Backend, Mood};
+use crate::backend::{Backend, Mood, Received};
 use crate::daemon::Daemon;
+use crate::five::{Five, Hello};
+use crate::http::PATIENCE;
 use crate::load::Load;
 use libtest_mimic::Trial;
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::Packet;
 use std::thread;
 use std::time::Duration;
 
@@ -14,6 +18,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         crate::trial("kills::nothing_acknowledged_is_lost", nothing_acknowledged_is_lost),
         crate::trial("kills::nor_while_the_backend_refuses", nor_while_the_backend_refuses),
+        crate::trial("kills::exactly_once_is_once", exactly_once_is_once),
     ]
 }
 
@@ -67,4 +72,47 @@ fn nor_while_the_backend_refuses() {
     backend.be(Mood::Accepts);
     load.stop().assert_arrived(&backend);
     assert!(backend.refused() > 0, "the backend never had a chance to refuse");
+}
+
+/// A board's messages at QoS 2, with the daemon killed at each step of each: a board that finishes
+/// what it began as the standard says has each kept once.
+fn exactly_once_is_once() {
+    let backend = Backend::start();
+    let mut daemon = Daemon::start(Some(&backend), &[]);
+    let hello = Hello::board(&daemon, "exact");
+    let mut board = Five::connect(&daemon, &hello);
+    let topic = "boards/exact/up/a";
+    for round in 0..6_u32 {
+        let (step, payload) = (round % 3, format!("{{\"n\":{round}}}"));
+        // The same identifier each time: whose message it is must be kept apart all the same.
+        board.publish((topic, QoS::ExactlyOnce), &*payload, |message, _| message.pkid = 7);
+        if step > 0 {
+            board.wait(|packet| matches!(packet, Packet::PubRec(it) if it.pkid == 7));
+        }
+        if step > 1 {
+            board.release(7).unwrap();
+        }
+        thread::sleep(jitter(round.into()) / 20);
+        daemon.kill();
+        daemon.start_again();
+        board = Five::connect(&daemon, &hello);
+        assert!(board.connack.session_present);
+        if step == 0 {
+            board.publish((topic, QoS::ExactlyOnce), &*payload, |message, _| {
+                (message.pkid, message.dup) = (7, true);
+            });
+            board.wait(|packet| matches!(packet, Packet::PubRec(it) if it.pkid == 7));
+        }
+        board.release(7).unwrap();
+        board.wait(|packet| matches!(packet, Packet::PubComp(it) if it.pkid == 7));
+    }
+    board.publish_and_wait(topic, "\"end\"", |_, _| {});
+    let numbers = |accepted: &[Received]| -> Vec<serde_json::Value> {
+        let telemetry = accepted.iter().filter(|it| it.kind == "lastmile.telemetry.received");
+        telemetry.map(|it| it.data["payload"]["n"].clone()).collect()
+    };
+    let told = backend
+        .wait("the end", PATIENCE, |it| it.last().is_some_and(|it| it.data["payload"] == "end"));
+    assert_eq!(numbers(&told)[..6], (0..6).map(serde_json::Value::from).collect::<Vec<_>>());
+    assert_eq!(numbers(&told).len(), 7);
 }

@@ -19,6 +19,7 @@ mod configuration;
 mod cpe;
 mod daemon;
 mod documents;
+mod five;
 mod http;
 mod hub;
 mod ledger;
@@ -34,9 +35,12 @@ mod tree;
 mod bad_input;
 mod beam;
 mod board_certificates;
+mod board_sign_ins;
 mod boards;
+mod bounds;
 mod broker;
 mod brokers;
+mod causes;
 mod certificates;
 mod checks;
 mod clients;
@@ -59,6 +63,7 @@ mod scrape;
 mod secrets;
 mod sign_in;
 mod sinks;
+mod stalls;
 mod steering;
 mod stopping;
 mod store_files;
@@ -67,6 +72,7 @@ mod tls;
 mod tolerance;
 mod trace;
 mod upgrades;
+mod version_5;
 mod wake;
 mod websocket;
 
@@ -101,9 +107,14 @@ fn main() {
         tls::trials(),
         certificates::trials(),
         board_certificates::trials(),
+        board_sign_ins::trials(),
         websocket::trials(),
         clients::trials(),
         limits::trials(),
+        bounds::trials(),
+        causes::trials(),
+        stalls::trials(),
+        version_5::trials(),
         trace::trials(),
         wake::trials(),
         bad_input::trials(),

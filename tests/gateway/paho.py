@@ -1,9 +1,10 @@
-"""A client of paho-mqtt that knows nothing of us: it publishes once at QoS 1, waits for one message,
-writes it out, and leaves.
+"""A client of paho-mqtt that knows nothing of us: it publishes at each QoS, waits for as many messages,
+writes them out, and leaves.
 
 Arguments: transport (tcp, websockets), version (3, 4, 5), port, client id, password, topic, payload;
 a file of authorities for TLS may follow."""
 
+import queue
 import sys
 import threading
 
@@ -11,18 +12,19 @@ import paho.mqtt.client as mqtt
 
 transport, version, port, client_id, password, topic, payload = sys.argv[1:8]
 authorities = sys.argv[8] if len(sys.argv) > 8 else None
-subscribed, received, closed = threading.Event(), threading.Event(), threading.Event()
+subscribed, received, closed = threading.Event(), queue.Queue(), threading.Event()
+LEVELS = (0, 1, 2)
 
 
 def on_connect(client, _data, _flags, reason, _properties):
     if reason.is_failure:
         sys.exit(f"refused: {reason}")
-    client.subscribe(f"boards/{client_id}/down/#", 1)
+    client.subscribe(f"boards/{client_id}/down/#", 2)
 
 
 def on_message(_client, _data, message):
     print(message.topic, message.qos, message.payload.decode(), flush=True)
-    received.set()
+    received.put(message)
 
 
 client = mqtt.Client(
@@ -38,9 +40,11 @@ if authorities:
 client.connect("localhost", int(port), keepalive=20)
 client.loop_start()
 assert subscribed.wait(20), "no SUBACK"
-published = client.publish(topic, payload.encode(), qos=1)
-published.wait_for_publish(20)
-assert published.is_published(), "no PUBACK"
-assert received.wait(20), "no message"
+for qos in LEVELS:
+    published = client.publish(topic, payload.encode(), qos=qos)
+    published.wait_for_publish(20)
+    assert published.is_published(), f"not published at {qos}"
+for _ in LEVELS:
+    received.get(timeout=20)
 client.disconnect()
 assert closed.wait(20), "no end"

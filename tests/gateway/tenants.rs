@@ -2,14 +2,18 @@
 
 use crate::board::Board;
 use crate::daemon::Daemon;
+use crate::five::{Five, Hello};
 use crate::programs;
 use libtest_mimic::Trial;
+use rumqttc::v5::mqttbytes::QoS;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         crate::trial("tenants::neither_sees_the_other", neither_sees_the_other),
         programs::trial("tenants::streams_are_apart", &["curl"], streams_are_apart),
+        crate::trial("tenants::programs_hear_their_own_alone", programs_hear_their_own_alone),
         crate::trial("tenants::roles_are_held_to", roles_are_held_to),
     ]
 }
@@ -77,6 +81,67 @@ fn streams_are_apart() {
     assert!(read(&daemon.token()).contains("lastmile.telemetry.received"));
     let theirs = token(&daemon, "acme-reader", "reader", Some("acme"));
     assert!(!read(&theirs).contains("lastmile."));
+}
+
+/// A program of each tenant, alike in all but that: what each publishes, leaves to stay and shares
+/// reaches its own.
+fn programs_hear_their_own_alone() {
+    let mut daemon = Daemon::start(None, &[("", "tenants = [\"acme\"]")]);
+    let program = |tenant: &str| {
+        let topics = json!(["#"]);
+        let body = json!({"name": "all", "role": "program", "tenant": tenant,
+            "publish": topics, "subscribe": topics});
+        daemon.call("POST", "/api/v1/tokens", &body)["token"].as_str().unwrap().to_owned()
+    };
+    let tokens = ["default", "acme"].map(program);
+    let hellos = [0, 1].map(|tenant| Hello::program("same", &tokens[tenant]));
+    let mut clients = [0, 1].map(|tenant| {
+        let mut client = Five::connect(&daemon, &hellos[tenant]);
+        client.subscribe("#", QoS::AtLeastOnce, None);
+        client.subscribe("$share/workers/#", QoS::AtLeastOnce, None);
+        client
+    });
+    let heard = |client: &mut Five| {
+        let mut heard = Vec::new();
+        while let Some(message) = client.next_within(Duration::from_millis(400)) {
+            heard.push(String::from_utf8(message.payload.to_vec()).unwrap());
+        }
+        heard.sort_unstable();
+        heard
+    };
+    for (client, name) in clients.iter_mut().zip(["ours", "theirs"]) {
+        client.publish_and_wait("x/y", name, |message, _| message.retain = true);
+    }
+    let mut board = Board::enrol(daemon.ports.mqtt, "ours", &daemon.enrolment());
+    board.publish_and_wait("boards/ours/up/a", b"board").unwrap();
+    // Once for each subscription.
+    let [ours, theirs] = &mut clients;
+    assert_eq!(heard(ours), ["board", "board", "ours", "ours"]);
+    assert_eq!(heard(theirs), ["theirs", "theirs"]);
+    // What they missed, and what was left to stay, over a crash.
+    drop(clients);
+    board.publish_and_wait("boards/ours/up/a", b"later").unwrap();
+    daemon.kill();
+    daemon.start_again();
+    let mut clients = hellos.map(|hello| Five::connect(&daemon, &hello));
+    let retained = |client: &mut Five| {
+        assert!(client.connack.session_present);
+        let mut heard = heard(client);
+        client.subscribe("x/+", QoS::AtLeastOnce, None);
+        heard.extend(client.next_within(Duration::from_secs(5)).map(|message| {
+            assert!(message.retain);
+            String::from_utf8(message.payload.to_vec()).unwrap()
+        }));
+        assert!(client.is_quiet_for(Duration::from_millis(200)));
+        heard.dedup();
+        heard
+    };
+    let [ours, theirs] = &mut clients;
+    let (ours, theirs) = (retained(ours), retained(theirs));
+    assert!(ours.ends_with(&["later".to_owned(), "ours".to_owned()]), "{ours:?}");
+    assert_eq!(theirs.last().unwrap(), "theirs");
+    assert!(!ours.contains(&"theirs".to_owned()), "{ours:?}");
+    assert!(theirs.iter().all(|heard| heard == "theirs"), "{theirs:?}");
 }
 
 fn roles_are_held_to() {

@@ -1,6 +1,6 @@
 //! MQTT through WebSocket: with Paho's Python client, and by hand what no client does.
 
-use crate::backend::Backend;
+use crate::backend::{Backend, Received};
 use crate::bad_input::versions::{VERSIONS, Version};
 use crate::daemon::{Daemon, free_port, until};
 use crate::http::PATIENCE;
@@ -21,7 +21,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-/// Runs Paho's client over `transport`; it publishes, and is sent a command.
+/// Runs Paho's client over `transport`; it publishes, and is sent commands, at each QoS.
 pub(crate) fn paho_talks(
     (daemon, backend): (&Daemon, &Backend),
     (transport, port): (&str, u16),
@@ -42,14 +42,24 @@ pub(crate) fn paho_talks(
     thread::scope(|scope| {
         let said = scope.spawn(|| programs::python(include_str!("paho.py"), &arguments));
         let subject = format!("mqtt:{id}");
-        let told = backend.wait_for("lastmile.telemetry.received", &subject);
-        assert_eq!(told.data["payload"]["n"], number);
+        let telemetry =
+            |it: &&Received| it.kind == "lastmile.telemetry.received" && it.subject == subject;
+        let told = backend.wait("one of each", PATIENCE, |accepted| {
+            accepted.iter().filter(telemetry).count() == 3
+        });
+        let told: Vec<_> = told.iter().filter(telemetry).map(|it| &it.data).collect();
+        assert!(told.iter().all(|data| data["payload"]["n"] == number));
+        let levels: Vec<_> = told.iter().map(|data| data["qos"].as_u64().unwrap()).collect();
+        assert_eq!(levels, [0, 1, 2]);
         let topic = format!("boards/{id}/down/do");
         let pad = "y".repeat(100_000);
-        let command = json!({"kind": "publish", "topic": topic, "payload": pad});
-        daemon.call("POST", &format!("/api/v1/devices/{subject}/commands"), &command);
+        for qos in levels {
+            let command = json!({"kind": "publish", "topic": topic, "payload": pad, "qos": qos});
+            daemon.call("POST", &format!("/api/v1/devices/{subject}/commands"), &command);
+        }
         let said = said.join().unwrap();
-        assert_eq!(said.trim(), format!("{topic} 1 {pad}"));
+        let wanted = [0, 1, 2].map(|qos| format!("{topic} {qos} {pad}"));
+        assert_eq!(said.lines().collect::<Vec<_>>(), wanted);
         let left = backend.wait_for("lastmile.device.disconnected", &subject);
         assert_eq!(left.data["cause"], "normal");
     });

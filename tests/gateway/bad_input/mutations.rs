@@ -5,7 +5,6 @@ use crate::backend::Backend;
 use crate::board::Board;
 use crate::daemon::{Daemon, until};
 use crate::http::PATIENCE;
-use std::fs;
 use std::time::{Duration, Instant};
 
 const MUTATIONS: u32 = 10_000;
@@ -71,12 +70,6 @@ fn mutate(bytes: &mut Vec<u8>, chance: &mut Chance) {
     }
 }
 
-fn memory(daemon: &Daemon) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() * 1024
-}
-
 pub(super) fn ten_thousand() {
     let backend = Backend::start();
     let mqtt = "failed_sign_ins_per_minute = 100000\nreconnects_per_minute_max = 1000000\n\
@@ -112,13 +105,13 @@ pub(super) fn ten_thousand() {
             assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
         }
         if round == WARM_UP {
-            before = memory(&daemon);
+            before = daemon.memory();
         }
     }
     drop(open);
     healthy.publish_and_wait("boards/healthy/up/a", b"{\"n\":\"last\"}").unwrap();
-    let is_flat = || memory(&daemon) < before + GROWTH_MAX;
-    assert!(until(PATIENCE, is_flat), "{} MiB, now {} MiB", before >> 20, memory(&daemon) >> 20);
+    let is_flat = || daemon.memory() < before + GROWTH_MAX;
+    assert!(until(PATIENCE, is_flat), "{} MiB, now {} MiB", before >> 20, daemon.memory() >> 20);
     assert!(!daemon.log().contains("panicked"), "{}", daemon.log());
     backend.wait("the healthy board's last", PATIENCE, |accepted| {
         accepted.iter().any(|it| it.data["payload"]["n"] == "last")

@@ -1,6 +1,6 @@
 //! Everything a client can do wrong in MQTT, in each of its versions, and what it hears of it.
 
-use super::{CUT_OFF, Scene};
+use super::{CUT_OFF, Scene, Why};
 use crate::board::packet;
 use crate::daemon::Daemon;
 use std::io::{self, Read as _, Write as _};
@@ -130,8 +130,8 @@ impl Raw {
     }
 }
 
-/// What is wrong, the bytes, and what 5.0 is told of it.
-type Bad = (&'static str, Vec<u8>, u8);
+/// What is wrong, the bytes, what 5.0 is told of it, and as what it is counted.
+type Bad = (&'static str, Vec<u8>, u8, &'static str);
 
 /// What is wrong in every version.
 fn bad(version: Version) -> Vec<Bad> {
@@ -139,40 +139,88 @@ fn bad(version: Version) -> Vec<Bad> {
     let subscribe = |filter: &[u8]| version.subscribe(filter, 1);
     let huge = [&[0x32, 0xFF, 0xFF, 0xFF, 0x7F][..], &[b'x'; 1000]].concat();
     let invalid = if version == Version::V5 { PROTOCOL_ERROR } else { TOPIC_INVALID };
+    let empty = if version == Version::V5 { "no_topic" } else { "bad_topic" };
+    // In 5.0 it is AUTH.
+    let type_15 = if version == Version::V5 { "reserved_flags" } else { "reserved_type" };
     let unsubscribe = [&[0, 1], version.properties(), &string(b"a/#/b")].concat();
     vec![
-        ("a second CONNECT", version.connect("bad", "enrol", "x"), PROTOCOL_ERROR),
-        ("a packet of 256 MiB", huge, TOO_LARGE),
-        ("a length of five bytes", vec![0x32, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F], MALFORMED),
-        ("QoS 3", version.publish(0b110, b"boards/bad/up/a", 1, b""), MALFORMED),
-        ("DUP at QoS 0", version.publish(0b1000, b"boards/bad/up/a", 1, b""), MALFORMED),
-        ("+ in a topic", publish(b"boards/bad/up/+"), TOPIC_INVALID),
-        ("# in a topic", publish(b"boards/bad/up/#"), TOPIC_INVALID),
-        ("a NUL in a topic", publish(b"boards/bad/up/\0"), MALFORMED),
-        ("no UTF-8 in a topic", publish(b"boards/bad/up/\xFF"), MALFORMED),
-        ("a surrogate in a topic", publish(b"boards/bad/up/\xED\xA0\x80"), MALFORMED),
-        ("an empty topic", publish(b""), invalid),
-        ("a topic of 33 levels", publish(["x"; 33].join("/").as_bytes()), TOPIC_INVALID),
-        ("a topic of 1,025 bytes", publish(&[b'x'; 1025]), TOPIC_INVALID),
-        ("packet id 0", version.publish(2, b"boards/bad/up/a", 0, b""), PROTOCOL_ERROR),
-        ("a cut PUBLISH", packet(0x32, b"\0\x0fboards"), MALFORMED),
-        ("a/#/b", subscribe(b"a/#/b"), FILTER_INVALID),
-        ("a#", subscribe(b"a#"), FILTER_INVALID),
-        ("a/b+", subscribe(b"a/b+"), FILTER_INVALID),
-        ("an empty filter", subscribe(b""), FILTER_INVALID),
-        ("a NUL in a filter", subscribe(b"a\0"), MALFORMED),
-        ("no UTF-8 in a filter", subscribe(b"\xFF"), MALFORMED),
-        ("no filter", packet(0x82, &[&[0, 1], version.properties()].concat()), PROTOCOL_ERROR),
-        ("unsubscribing from a/#/b", packet(0xA2, &unsubscribe), FILTER_INVALID),
-        ("reserved flags of SUBSCRIBE", packet(0x80, &[0, 1, 0, 1, b'a', 0]), MALFORMED),
-        ("reserved flags of PUBREL", packet(0x60, &[0, 1]), MALFORMED),
-        ("reserved flags of PINGREQ", packet(0xC1, &[]), MALFORMED),
-        ("a PINGREQ with a body", packet(0xC0, &[0]), MALFORMED),
-        ("packet type 0", packet(0x00, &[]), MALFORMED),
-        ("packet type 15", packet(0xF1, &[]), MALFORMED),
-        ("a CONNACK from a client", packet(0x20, &[0, 0, 0]), PROTOCOL_ERROR),
-        ("a SUBACK from a client", packet(0x90, &[0, 1, 0, 0]), PROTOCOL_ERROR),
-        ("a PINGRESP from a client", packet(0xD0, &[]), PROTOCOL_ERROR),
+        (
+            "a second CONNECT",
+            version.connect("bad", "enrol", "x"),
+            PROTOCOL_ERROR,
+            "second_connect",
+        ),
+        ("a packet of 256 MiB", huge, TOO_LARGE, "packet_too_long"),
+        (
+            "a length of five bytes",
+            vec![0x32, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F],
+            MALFORMED,
+            "bad_length",
+        ),
+        ("QoS 3", version.publish(0b110, b"boards/bad/up/a", 1, b""), MALFORMED, "reserved_qos"),
+        (
+            "DUP at QoS 0",
+            version.publish(0b1000, b"boards/bad/up/a", 1, b""),
+            MALFORMED,
+            "duplicate_qos0",
+        ),
+        ("+ in a topic", publish(b"boards/bad/up/+"), TOPIC_INVALID, "bad_topic"),
+        ("# in a topic", publish(b"boards/bad/up/#"), TOPIC_INVALID, "bad_topic"),
+        ("a NUL in a topic", publish(b"boards/bad/up/\0"), MALFORMED, "nul_in_string"),
+        ("no UTF-8 in a topic", publish(b"boards/bad/up/\xFF"), MALFORMED, "not_utf8"),
+        ("a surrogate in a topic", publish(b"boards/bad/up/\xED\xA0\x80"), MALFORMED, "not_utf8"),
+        ("an empty topic", publish(b""), invalid, empty),
+        (
+            "a topic of 33 levels",
+            publish(["x"; 33].join("/").as_bytes()),
+            TOPIC_INVALID,
+            "bad_topic",
+        ),
+        ("a topic of 1,025 bytes", publish(&[b'x'; 1025]), TOPIC_INVALID, "bad_topic"),
+        (
+            "packet id 0",
+            version.publish(2, b"boards/bad/up/a", 0, b""),
+            PROTOCOL_ERROR,
+            "zero_packet_id",
+        ),
+        ("a cut PUBLISH", packet(0x32, b"\0\x0fboards"), MALFORMED, "truncated"),
+        ("a/#/b", subscribe(b"a/#/b"), FILTER_INVALID, "bad_filter"),
+        ("a#", subscribe(b"a#"), FILTER_INVALID, "bad_filter"),
+        ("a/b+", subscribe(b"a/b+"), FILTER_INVALID, "bad_filter"),
+        ("an empty filter", subscribe(b""), FILTER_INVALID, "bad_filter"),
+        ("a NUL in a filter", subscribe(b"a\0"), MALFORMED, "nul_in_string"),
+        ("no UTF-8 in a filter", subscribe(b"\xFF"), MALFORMED, "not_utf8"),
+        (
+            "no filter",
+            packet(0x82, &[&[0, 1], version.properties()].concat()),
+            PROTOCOL_ERROR,
+            "no_filter",
+        ),
+        ("unsubscribing from a/#/b", packet(0xA2, &unsubscribe), FILTER_INVALID, "bad_filter"),
+        (
+            "reserved flags of SUBSCRIBE",
+            packet(0x80, &[0, 1, 0, 1, b'a', 0]),
+            MALFORMED,
+            "reserved_flags",
+        ),
+        ("reserved flags of PUBREL", packet(0x60, &[0, 1]), MALFORMED, "reserved_flags"),
+        ("reserved flags of PINGREQ", packet(0xC1, &[]), MALFORMED, "reserved_flags"),
+        ("a PINGREQ with a body", packet(0xC0, &[0]), MALFORMED, "trailing_bytes"),
+        ("packet type 0", packet(0x00, &[]), MALFORMED, "reserved_type"),
+        ("packet type 15", packet(0xF1, &[]), MALFORMED, type_15),
+        (
+            "a CONNACK from a client",
+            packet(0x20, &[&[0, 0], version.properties()].concat()),
+            PROTOCOL_ERROR,
+            "server_packet",
+        ),
+        (
+            "a SUBACK from a client",
+            packet(0x90, &[&[0, 1], version.properties(), &[0]].concat()),
+            PROTOCOL_ERROR,
+            "server_packet",
+        ),
+        ("a PINGRESP from a client", packet(0xD0, &[]), PROTOCOL_ERROR, "server_packet"),
     ]
 }
 
@@ -184,22 +232,62 @@ fn bad_of_5() -> Vec<Bad> {
         packet(0x32, &body)
     };
     vec![
-        ("a property that there is not", with(&[0x7F, 0]), MALFORMED),
-        ("a property of another packet", with(&[0x21, 0, 9]), MALFORMED),
-        ("a property twice", with(&[0x01, 0, 0x01, 0]), PROTOCOL_ERROR),
-        ("a payload format of 2", with(&[0x01, 2]), PROTOCOL_ERROR),
-        ("topic alias 0", with(&[0x23, 0, 0]), ALIAS_INVALID),
-        ("topic alias 60000", with(&[0x23, 0xEA, 0x60]), ALIAS_INVALID),
-        ("a subscription identifier", with(&[0x0B, 1]), MALFORMED),
-        ("a wildcard as response topic", with(&[0x08, 0, 1, b'#']), TOPIC_INVALID),
-        ("properties that end too late", with(&[0x03, 0xFF, 0xFF, b'x']), MALFORMED),
-        ("retain handling 3", Version::V5.subscribe(b"a", 0b0011_0000), PROTOCOL_ERROR),
-        ("reserved options", Version::V5.subscribe(b"a", 0b0100_0000), MALFORMED),
-        ("no local on a shared one", Version::V5.subscribe(b"$share/g/a", 0b101), PROTOCOL_ERROR),
-        ("$share without a filter", Version::V5.subscribe(b"$share/g", 1), FILTER_INVALID),
-        ("an AUTH without a method", packet(0xF0, &[0x19, 0]), PROTOCOL_ERROR),
-        ("an AUTH of no method of ours", packet(0xF0, b"\x19\x05\x15\0\x02xy"), BAD_METHOD),
-        ("a reason that PUBACK has not", packet(0x40, &[0, 1, 0x8E, 0]), PROTOCOL_ERROR),
+        ("a property that there is not", with(&[0x7F, 0]), MALFORMED, "unknown_property"),
+        ("a property of another packet", with(&[0x21, 0, 9]), MALFORMED, "misplaced_property"),
+        ("a property twice", with(&[0x01, 0, 0x01, 0]), PROTOCOL_ERROR, "repeated_property"),
+        ("a payload format of 2", with(&[0x01, 2]), PROTOCOL_ERROR, "bad_property_value"),
+        ("topic alias 0", with(&[0x23, 0, 0]), ALIAS_INVALID, "bad_topic_alias"),
+        ("topic alias 60000", with(&[0x23, 0xEA, 0x60]), ALIAS_INVALID, "bad_topic_alias"),
+        ("a subscription identifier", with(&[0x0B, 1]), MALFORMED, "misplaced_property"),
+        (
+            "a wildcard as response topic",
+            with(&[0x08, 0, 1, b'#']),
+            TOPIC_INVALID,
+            "bad_response_topic",
+        ),
+        ("properties that end too late", with(&[0x03, 0xFF, 0xFF, b'x']), MALFORMED, "truncated"),
+        (
+            "retain handling 3",
+            Version::V5.subscribe(b"a", 0b0011_0000),
+            PROTOCOL_ERROR,
+            "bad_subscription_option",
+        ),
+        (
+            "reserved options",
+            Version::V5.subscribe(b"a", 0b0100_0000),
+            MALFORMED,
+            "reserved_subscription_option",
+        ),
+        (
+            "no local on a shared one",
+            Version::V5.subscribe(b"$share/g/a", 0b101),
+            PROTOCOL_ERROR,
+            "shared_no_local",
+        ),
+        (
+            "$share without a filter",
+            Version::V5.subscribe(b"$share/g", 1),
+            FILTER_INVALID,
+            "bad_filter",
+        ),
+        (
+            "an AUTH without a method",
+            packet(0xF0, &[0x19, 0]),
+            PROTOCOL_ERROR,
+            "no_authentication_method",
+        ),
+        (
+            "an AUTH of no method of ours",
+            packet(0xF0, b"\x19\x05\x15\0\x02xy"),
+            BAD_METHOD,
+            "not_authenticating",
+        ),
+        (
+            "a reason that PUBACK has not",
+            packet(0x40, &[0, 1, 0x8E, 0]),
+            PROTOCOL_ERROR,
+            "bad_reason_code",
+        ),
     ]
 }
 
@@ -210,9 +298,9 @@ pub(super) fn every_version() {
         if version == Version::V5 {
             all.extend(bad_of_5());
         }
-        for (what, bytes, reason) in all {
+        for (what, bytes, reason, code) in all {
             let what = format!("{version:?}: {what}");
-            scene.counted("mqtt", &what, |daemon| {
+            scene.ended(Why::Fault(code), &what, |daemon| {
                 let mut raw = Raw::connect(daemon, version, "bad");
                 raw.write(&bytes);
                 let packets = raw.rest().unwrap_or_else(|| panic!("{what} is suffered"));
@@ -222,9 +310,9 @@ pub(super) fn every_version() {
                 assert_eq!(told, wanted, "{what}: {packets:02x?}");
             });
         }
-        for (what, bytes) in before_connect(version) {
+        for (what, bytes, why) in before_connect(version) {
             let what = format!("{version:?}: {what}");
-            scene.counted("mqtt", &what, |daemon| {
+            scene.ended(why, &what, |daemon| {
                 let mut raw = Raw::open(daemon.ports.mqtt);
                 raw.write(&bytes);
                 let packets = raw.rest().unwrap_or_else(|| panic!("{what} is suffered"));
@@ -236,7 +324,7 @@ pub(super) fn every_version() {
 }
 
 /// What is no CONNECT, or one that is wrong.
-fn before_connect(version: Version) -> Vec<(&'static str, Vec<u8>)> {
+fn before_connect(version: Version) -> Vec<(&'static str, Vec<u8>, Why)> {
     let good = version.connect("bad", "enrol", "x");
     let with = |at: usize, byte: u8| {
         let mut changed = good.clone();
@@ -246,19 +334,39 @@ fn before_connect(version: Version) -> Vec<(&'static str, Vec<u8>)> {
     // Where the flags are: behind the header, the protocol's name and its level.
     let flags = if version == Version::V31 { 11 } else { 9 };
     vec![
-        ("a PUBLISH first", version.publish(2, b"boards/bad/up/a", 1, b"")),
-        ("a SUBSCRIBE first", version.subscribe(b"a", 0)),
-        ("a PINGREQ first", packet(0xC0, &[])),
-        ("reserved flags of CONNECT", with(0, 0x11)),
-        ("the reserved bit of its flags", with(flags, 0b1100_0011)),
-        ("a will of QoS 3", with(flags, 0b1101_1110)),
-        ("a will's QoS without a will", with(flags, 0b1100_1010)),
-        ("a level that is not spoken", with(flags - 1, 9)),
-        ("another protocol's name", with(flags - 2, b'X')),
-        ("a cut CONNECT", packet(0x10, &good[2..good.len() - 3])),
-        ("more than a CONNECT", packet(0x10, &[&good[2..], b"x"].concat())),
-        ("a NUL in a client id", version.connect("a\0b", "enrol", "x")),
-        ("a length of five bytes", vec![0x10, 0xFF, 0xFF, 0xFF, 0xFF, 0x01]),
+        (
+            "a PUBLISH first",
+            version.publish(2, b"boards/bad/up/a", 1, b""),
+            Why::Fault("not_connected"),
+        ),
+        ("a SUBSCRIBE first", version.subscribe(b"a", 0), Why::Fault("not_connected")),
+        ("a PINGREQ first", packet(0xC0, &[]), Why::Fault("not_connected")),
+        ("reserved flags of CONNECT", with(0, 0x11), Why::Fault("reserved_flags")),
+        (
+            "the reserved bit of its flags",
+            with(flags, 0b1100_0011),
+            Why::Fault("reserved_connect_flag"),
+        ),
+        ("a will of QoS 3", with(flags, 0b1101_1110), Why::Fault("reserved_qos")),
+        ("a will's QoS without a will", with(flags, 0b1100_1010), Why::Fault("will_contradicts")),
+        ("a level that is not spoken", with(flags - 1, 9), Why::Refused("unacceptable_version")),
+        ("another protocol's name", with(flags - 2, b'X'), Why::Fault("bad_protocol_name")),
+        ("a cut CONNECT", packet(0x10, &good[2..good.len() - 3]), Why::Fault("truncated")),
+        (
+            "more than a CONNECT",
+            packet(0x10, &[&good[2..], b"x"].concat()),
+            Why::Fault("trailing_bytes"),
+        ),
+        (
+            "a NUL in a client id",
+            version.connect("a\0b", "enrol", "x"),
+            Why::Fault("nul_in_string"),
+        ),
+        (
+            "a length of five bytes",
+            vec![0x10, 0xFF, 0xFF, 0xFF, 0xFF, 0x01],
+            Why::Fault("bad_length"),
+        ),
     ]
 }
 

@@ -14,6 +14,7 @@ use std::time::Duration;
 pub(super) fn trials() -> Vec<Trial> {
     vec![
         crate::trial("broker::exactly_once_with_rumqttc", exactly_once_with_rumqttc),
+        crate::trial("broker::rumqttc_of_3_1_1_is_sent_to", rumqttc_of_3_1_1_is_sent_to),
         crate::trial("broker::who_is_taken_over_is_told", who_is_taken_over_is_told),
         crate::trial("broker::one_who_does_not_read_goes", one_who_does_not_read_goes),
     ]
@@ -89,6 +90,47 @@ fn exactly_once_with_rumqttc() {
     assert_eq!(seen.count(|packet| matches!(packet, Packet5::PubRel(_))), 50);
 }
 
+/// At each guarantee that it asks for, of what is published at each.
+fn rumqttc_of_3_1_1_is_sent_to() {
+    let daemon = Daemon::start(None, &[]);
+    let both = token(&daemon, "both", &["a/#"], &["a/#"]);
+    let (five, _) = connect(&daemon, &both, "five");
+    for asked in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
+        let mut options =
+            MqttOptions::new(format!("four-{asked:?}"), "127.0.0.1", daemon.ports.mqtt);
+        options.set_credentials("token", &both);
+        let (four, mut connection) = rumqttc::Client::new(options, 100);
+        four.subscribe("a/+", asked).unwrap();
+        let (mut got, mut released) = (Vec::new(), 0);
+        // QoS 2 is over once it is released.
+        let wanted_releases = usize::from(asked == QoS::ExactlyOnce);
+        for event in connection.iter() {
+            let rumqttc::Event::Incoming(packet) = event.unwrap() else { continue };
+            #[allow(clippy::wildcard_enum_match_arm, reason = "the others are not looked at")]
+            match packet {
+                Packet::SubAck(_) => {
+                    for qos in [QoS5::AtMostOnce, QoS5::AtLeastOnce, QoS5::ExactlyOnce] {
+                        five.publish("a/b", qos, false, format!("{qos:?}")).unwrap();
+                    }
+                }
+                Packet::Publish(it) => {
+                    got.push((String::from_utf8(it.payload.to_vec()).unwrap(), it.qos));
+                }
+                Packet::PubRel(_) => released += 1,
+                _ => {}
+            }
+            if got.len() == 3 && released == wanted_releases {
+                break;
+            }
+        }
+        let sent = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce];
+        // The lower of what is asked for and what is sent.
+        let wanted =
+            sent.map(|qos| (format!("{qos:?}"), if qos as u8 > asked as u8 { asked } else { qos }));
+        assert_eq!(got, wanted);
+    }
+}
+
 fn who_is_taken_over_is_told() {
     let daemon = Daemon::start(None, &[]);
     let both = token(&daemon, "both", &["a/#"], &["a/#"]);
@@ -107,7 +149,7 @@ fn who_is_taken_over_is_told() {
     drop((first, second));
 }
 
-/// It is let go with its session kept, and nobody else notices.
+/// It is let go, and nobody else notices.
 fn one_who_does_not_read_goes() {
     let daemon = Daemon::start(None, &[("mqtt", "slow_reader_timeout = \"1s\"")]);
     let both = token(&daemon, "both", &["a/#"], &["a/#"]);

@@ -317,7 +317,8 @@ impl Session {
                 let cause = "the connection ended before the board acknowledged";
                 self.emit(step(command, CommandState::Queued, Some(cause)), Reply::Record);
             }
-            if self.persists && known.stage != Stage::Unsent {
+            // One that is a duplicate was sent by an earlier connection, if not by this one.
+            if self.persists && (known.stage != Stage::Unsent || known.duplicate) {
                 remembered.push_back(known);
             }
         }

@@ -287,7 +287,12 @@ fn a_command_at_qos_2_keeps_its_identifier() {
     let state = desk.states.pop().unwrap();
     let record =
         InflightRecord { key: 0, packet_id: 1, is_received: false, command: CommandId::new("c1") };
-    assert_eq!(state.inflight, [record]);
+    assert_eq!(state.inflight, std::slice::from_ref(&record));
+
+    // Nor does a connection lose it that breaks before it is sent again.
+    let mut desk = Desk::persistent(Some(state.clone()));
+    deliver(&mut desk);
+    assert_eq!(desk.broken().inflight, [record]);
 
     let mut desk = Desk::persistent(Some(state));
     deliver(&mut desk);
