@@ -35,7 +35,7 @@ fn checked(kind: Value) -> Checked {
         actor: "op".into(),
         key: None,
     };
-    request(&asked, Some(&device))
+    request(&asked, Some(&device), &Limits::default())
 }
 
 /// Each of those that are refused breaks one rule.
@@ -222,7 +222,11 @@ fn a_pause_before_another_try_has_bounds_and_is_for_cpes() {
         key: None,
     };
     for (retry, fits) in [(0, false), (1, true), (86_400, true), (86_401, false)] {
-        assert_eq!(request(&asked(retry), Some(&device)).is_ok(), fits, "{retry}");
+        assert_eq!(
+            request(&asked(retry), Some(&device), &Limits::default()).is_ok(),
+            fits,
+            "{retry}"
+        );
     }
     let board = Device { id: DeviceId::mqtt("b").unwrap(), ..cpe() };
     let publish = json!({"kind": "publish", "topic": "boards/b/down/x", "payload": "x"});
@@ -231,8 +235,8 @@ fn a_pause_before_another_try_has_bounds_and_is_for_cpes() {
         kind: serde_json::from_value(publish).unwrap(),
         ..asked(10)
     };
-    assert!(request(&asked, Some(&board)).is_err());
+    assert!(request(&asked, Some(&board), &Limits::default()).is_err());
     asked.retry = None;
-    assert_eq!(request(&asked, Some(&board)), Ok(()));
-    assert_eq!(request(&asked, None), Err(SubmitError::NoSuchDevice));
+    assert_eq!(request(&asked, Some(&board), &Limits::default()), Ok(()));
+    assert_eq!(request(&asked, None, &Limits::default()), Err(SubmitError::NoSuchDevice));
 }

@@ -24,6 +24,7 @@ fn deliver_to(
         qos,
         duplicate: name == "again",
         answer_topic: None,
+        correlation: None,
     };
     let delivered = desk.session.deliver(delivery);
     desk.drain();
@@ -175,6 +176,7 @@ fn undeliverable_says_why() {
         qos: model::QoS::AtLeastOnce,
         duplicate: false,
         answer_topic: None,
+        correlation: None,
     };
     assert_eq!(desk.session.deliver(delivery), Err(Undeliverable::TooLong));
     assert!(desk.facts.is_empty());

@@ -156,6 +156,7 @@ fn room_to_write_lets_deliveries_go_on() {
         qos: model::QoS::AtMostOnce,
         duplicate: false,
         answer_topic: None,
+        correlation: None,
     };
     desk.session.deliver(delivery("c1")).unwrap();
     desk.drain();

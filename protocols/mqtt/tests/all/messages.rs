@@ -146,7 +146,8 @@ fn a_command_has_its_subscriptions_identifiers_and_where_to_answer() {
         payload: Bytes::from_static(b"on"),
         qos: model::QoS::ExactlyOnce,
         duplicate: false,
-        answer_topic: Some(&answer),
+        answer_topic: Some(answer.clone()),
+        correlation: None,
     };
     desk.session.deliver(delivery).unwrap();
     desk.drain();
@@ -177,6 +178,7 @@ fn a_command_that_the_board_refuses_has_failed() {
         qos: model::QoS::AtLeastOnce,
         duplicate: false,
         answer_topic: None,
+        correlation: None,
     };
     desk.session.deliver(delivery).unwrap();
     desk.drain();
