@@ -1,5 +1,7 @@
 //! The desk without sessions.
 
+mod answers;
+
 use super::*;
 use crate::pipeline::Pipeline;
 use crate::store::{SqliteOptions, SqliteStore, WriterOptions};

@@ -183,6 +183,34 @@ fn undeliverable_says_why() {
 }
 
 #[test]
+fn what_cannot_be_answered_is_not_sent() {
+    let answered_on = |answer_topic: String| {
+        let mut desk = Desk::subscribed(QoS::AtLeastOnce);
+        let delivery = Delivery {
+            command: CommandId::new("c").unwrap(),
+            topic: &format!("boards/{IMEI}/down/led"),
+            payload: Bytes::from_static(b"on"),
+            qos: model::QoS::AtLeastOnce,
+            duplicate: false,
+            answer_topic: Some(answer_topic),
+            correlation: None,
+        };
+        let delivered = desk.session.deliver(delivery);
+        desk.drain();
+        desk.commit();
+        delivered.map(|()| desk.written())
+    };
+    let own = answered_on(format!("boards/{IMEI}/up/answers/c"));
+    assert_eq!(own, Ok(on_the_wire(0x32, Some(1))), "3.1.1 has no place to say it");
+    let long = format!("boards/{IMEI}/up/{}", "x".repeat(1024));
+    for topic in ["boards/999/up/answers/c", &long] {
+        let refused = answered_on(topic.to_owned());
+        assert_eq!(refused, Err(Undeliverable::NotAnswerable), "{topic}");
+    }
+    assert!(!Undeliverable::NotAnswerable.is_transient());
+}
+
+#[test]
 fn a_wide_subscription_is_cut_to_what_may_be_read() {
     let mut desk = Desk::connected();
     desk.send(&subscribe(1, vec![("#", QoS::AtLeastOnce)]));
