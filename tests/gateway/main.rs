@@ -11,6 +11,7 @@
     reason = "a panic is how a test reports; it stands outside, where clocks and sockets are"
 )]
 
+mod answers;
 mod architecture;
 mod backend;
 mod board;
@@ -83,6 +84,7 @@ fn main() {
         documents::trials(),
         configuration::trials(),
         end_to_end::trials(),
+        answers::trials(),
         commands::trials(),
         rpcs::trials(),
         rpc_crashes::trials(),
