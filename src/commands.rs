@@ -6,7 +6,10 @@
 //! transfer ended, does not hold up those behind it: an operator's other work must not wait for
 //! hours because of it.
 
+mod answers;
 mod check;
+mod limits;
+mod metrics;
 mod names;
 mod open;
 mod retry;
@@ -18,23 +21,22 @@ use crate::holds::Holds;
 use crate::lines::Lines;
 use crate::registry::Registry;
 use crate::store::{Operation, OperationError, ReadError, Store, WriteError, Writer};
+pub(crate) use answers::answer_topic;
 use dashmap::DashMap;
 use jiff::{SignedDuration, Timestamp};
+pub use limits::Limits;
+pub(crate) use metrics::Answered;
+pub use metrics::Metrics;
 use model::{Command, CommandChange, CommandId, CommandKind, CommandState, DeviceId, Json, Tenant};
 use names::Names;
 use open::Open;
-pub(crate) use retry::settled;
 use seats::Seats;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 use timers::Timers;
 use tokio::sync::mpsc;
 
-/// Most commands that may wait for one device: what an operator has in mind at once, many times.
-const OPEN_PER_DEVICE_MAX: usize = 100;
-/// Most commands that may wait in all, some 1 KB of memory each with what they carry: one for every
-/// other device of the largest fleet.
-const OPEN_MAX: usize = 1_000_000;
 /// How long a command waits for its device when the caller does not say.
 const EXPIRES_DEFAULT: Duration = Duration::from_secs(7 * 86_400);
 /// How long a command may wait at most: a year.
@@ -51,8 +53,8 @@ pub struct NewCommand {
     pub kind: CommandKind,
     /// How long it may wait; a week when not said, a year at most.
     pub expires: Option<Duration>,
-    /// The first pause before another try where a failure may pass: a second to a day. When not said,
-    /// such a failure is the end.
+    /// The first pause before another try where a failure may pass, or a board does not answer: a
+    /// second to a day. When not said, such a failure is the end, and a message goes once.
     pub retry: Option<Duration>,
     /// Who asks.
     pub actor: Box<str>,
@@ -76,7 +78,10 @@ pub enum SubmitError {
     #[error("the command is under way or at its end")]
     AtItsEnd,
     /// The device has as many open commands as it may, or all devices together have.
-    #[error("the device has {OPEN_PER_DEVICE_MAX} open commands, or all devices {OPEN_MAX}")]
+    #[error(
+        "the device has as many open commands as it may (`commands.open_per_device_max`), or all \
+         devices have (`commands.open_max`)"
+    )]
     TooMany,
     /// Its content cannot be carried out.
     #[error("{0}")]
@@ -103,10 +108,16 @@ pub struct Desk {
     store: StoreRef,
     open: DashMap<Key, Vec<Open>>,
     devices: DashMap<CommandId, Key>,
+    limits: Limits,
     seats: Seats,
     expiries: Timers,
     /// When commands that wait for their next try may be sent.
     retries: Timers,
+    /// Until when boards that have a command are given to answer.
+    unanswered: Timers,
+    /// How many open commands want an answer.
+    awaited: AtomicUsize,
+    metrics: Metrics,
     wake: mpsc::Sender<Key>,
     names: Names,
 }
@@ -130,6 +141,7 @@ impl Desk {
         clock: Clock,
         wake: mpsc::Sender<Key>,
     ) -> Self {
+        let limits = Limits::default();
         Self {
             writer,
             registry,
@@ -139,9 +151,13 @@ impl Desk {
             store: StoreRef(store),
             open: DashMap::new(),
             devices: DashMap::new(),
-            seats: Seats::default(),
+            limits,
+            seats: Seats::new(&limits),
             expiries: Timers::default(),
             retries: Timers::default(),
+            unanswered: Timers::default(),
+            awaited: AtomicUsize::new(0),
+            metrics: Metrics::unregistered(),
             wake,
             names: Names::default(),
         }
@@ -151,6 +167,12 @@ impl Desk {
     #[must_use]
     pub fn with_holds(self, holds: Arc<Holds>) -> Self {
         Self { holds, ..self }
+    }
+
+    /// The same with other bounds than by default; counts in `metrics`. Before anything is on it.
+    #[must_use]
+    pub fn with_limits(self, limits: Limits, metrics: Metrics) -> Self {
+        Self { limits, seats: Seats::new(&limits), metrics, ..self }
     }
 
     /// What must not be written to.
@@ -189,7 +211,7 @@ impl Desk {
             return Ok(made);
         }
         let device = self.registry.get(&request.tenant, &request.device);
-        check::request(&request, device.as_ref())?;
+        check::request(&request, device.as_ref(), &self.limits)?;
         self.check_cancelled(&request)?;
         let desk = Arc::clone(self);
         to_its_end(async move { desk.make(request).await }).await

@@ -59,6 +59,7 @@ impl Housekeeping {
                 () = stage.stop().cancelled() => break,
             }
             self.expire().await;
+            self.ask_again().await;
             self.desk.ring_due(self.clock.now().wall);
             self.notice_silence(&mut silent).await;
             self.pipeline.tell_absences().await;
@@ -84,6 +85,15 @@ impl Housekeeping {
         for change in self.desk.expired(self.clock.now().wall) {
             if let Err(error) = self.pipeline.change(change).await {
                 return debug!(%error, "expiry not kept; tried again");
+            }
+        }
+    }
+
+    /// What boards have not answered is queued, and rung for with what else is due.
+    async fn ask_again(&self) {
+        for change in self.desk.unanswered(self.clock.now().wall) {
+            if let Err(error) = self.pipeline.change(change).await {
+                return debug!(%error, "a command is not sent again yet; tried again");
             }
         }
     }

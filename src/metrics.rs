@@ -144,13 +144,15 @@ impl Metrics {
             )?,
             mqtt_messages: make.counters(
                 "lastmile_mqtt_messages_total",
-                "MQTT messages, by direction.",
+                "MQTT messages, by direction: up is what clients published and may publish, down what \
+                 they were sent.",
                 &["direction"],
             )?,
             mqtt_slowed: make.counters(
                 "lastmile_mqtt_slowed_total",
-                "MQTT clients made to wait, by reason: the tenant's rate of publishes, or connecting \
-                 again and again.",
+                "MQTT clients made to wait, by reason: publish_rate, their own; publish_rate_tenant; \
+                 unsettled, as much of theirs as may waits for its commit; reconnect_rate, they \
+                 connect again and again.",
                 &["reason"],
             )?,
             ussd_dialogues: make.gauge("lastmile_ussd_dialogues", "USSD dialogues in progress.")?,

@@ -5,7 +5,7 @@
 
 use crate::boards::{self, Boards, Received, Sender, TRIES_MAX};
 use crate::clock::Clock;
-use crate::commands::{self, Desk};
+use crate::commands::{Answered, Desk};
 use crate::exchange::Exchange;
 use crate::presence::Presence;
 use crate::provisioner;
@@ -216,8 +216,10 @@ impl Pipeline {
     }
 
     async fn events(&self, events: Vec<Event>, kept: Vec<Operation>) -> Settlement {
+        let answers = self.desk.answered(&events);
         let of_boards = self.boards.as_ref();
-        match of_boards.filter(|it| events.iter().any(|event| it.concerns(event))) {
+        let settlement = match of_boards.filter(|it| events.iter().any(|event| it.concerns(event)))
+        {
             Some(boards) => {
                 let asking = events.iter().filter(|it| boards::awaits_answer(it));
                 let asking: Vec<Event> = asking.cloned().collect();
@@ -230,7 +232,25 @@ impl Pipeline {
                 let is_kept = self.keep(events, kept).await;
                 is_kept.map_or(Settlement::Refused, |()| Settlement::Committed)
             }
+        };
+        if settlement == Settlement::Committed && !answers.is_empty() {
+            return Box::pin(self.answered(answers)).await;
         }
+        settlement
+    }
+
+    /// Ends commands that boards answered: an answer is acknowledged once that is on disk, so that a
+    /// board which is not heard answers again.
+    async fn answered(&self, answers: Vec<CommandChange>) -> Settlement {
+        for change in answers {
+            let outcome = match self.change(change).await {
+                Ok(Settlement::Committed) => Answered::Done,
+                Ok(Settlement::Overtaken) => Answered::Late,
+                Ok(Settlement::Refused) | Err(_) => return Settlement::Refused,
+            };
+            self.desk.count_answer(outcome);
+        }
+        Settlement::Committed
     }
 
     /// Keeps events with what follows from them in the life of boards, computed anew where another
@@ -370,7 +390,7 @@ impl Pipeline {
             return Ok(Settlement::Overtaken);
         }
         let at = self.clock.now().wall;
-        let change = commands::settled(&command, change, at);
+        let change = self.desk.settled(&command, change, at);
         let events = command_ended(&command, &change, at).into_iter().collect();
         let operation = Operation::ChangeCommand { change: change.clone(), at };
         match self.writer.append(events, vec![operation]).await {

@@ -257,6 +257,10 @@ fn limits(config: &Config, reader: &mut Reader) {
             ["mqtt.topic_bytes_max", "mqtt.packet_max"],
         ),
         (
+            config.commands.open_per_device_max.get() > config.commands.open_max.get(),
+            ["commands.open_per_device_max", "commands.open_max"],
+        ),
+        (
             ussd.ask_deadline.get() > ussd.dialogue_idle.get(),
             ["ussd.ask_deadline", "ussd.dialogue_idle"],
         ),

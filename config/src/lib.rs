@@ -15,6 +15,7 @@ mod broker;
 mod check;
 mod checks;
 mod cidr;
+mod commands;
 mod cwmp;
 mod fault;
 mod files;
@@ -40,6 +41,7 @@ pub use bounded::{Bounded, DAY, GIB, HOUR, KIB, MIB, MINUTE, Period, SECOND, Siz
 pub use broker::{Broker, ClientId, TopicPrefix};
 pub use checks::{Checks, Dbm};
 pub use cidr::{Cidr, CidrError};
+pub use commands::Commands;
 pub use cwmp::{ClientCertificates, ConnectionRequest, Credential, Cwmp, Discovery};
 pub use fault::{Cause, Fault, Faults, Warning};
 pub use files::{Files, Firmware};

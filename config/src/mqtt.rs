@@ -60,6 +60,10 @@ section! {
         /// Largest packet. Telemetry is hundreds of bytes; the limit is what one peer can make us
         /// buffer before anything of it is judged.
         restart packet_max: Size<KIB, { 16 * MIB }> = "256 KiB",
+        /// Largest CONNECT, client id, name, password and will together: what a stranger can make us hold
+        /// before it has said who it is. They are some hundreds of bytes; a certificate is not among
+        /// them.
+        restart connect_max: Size<KIB, MIB> = "16 KiB",
         /// Most levels of a topic or filter: matching costs time for each.
         restart topic_levels_max: Bounded<4, 128> = 32,
         /// Longest topic or filter. The protocol allows 65,535 bytes, which nobody means.
@@ -69,6 +73,16 @@ section! {
         /// Most messages of one board that wait for their commit. Beyond it the socket is not read,
         /// which slows that board alone. A window of 10 is usual; 512 fill a group commit.
         restart unsettled_max: Bounded<1, 65_535> = 512,
+        /// Most bytes of such messages, counted as the events that they become. Beyond it the socket is
+        /// not read either; one packet may go beyond it.
+        restart unsettled_bytes_max: Size<KIB, { 64 * MIB }> = "512 KiB",
+        /// Most publishes above QoS 0 that a client of MQTT 5.0 may send before the first of them is
+        /// answered (its Receive Maximum), and at QoS 2 in older versions; one that sends more is
+        /// disconnected (0x93). Each costs 16 bytes, and a commit takes milliseconds.
+        restart receive_max: Bounded<1, 65_535> = 100,
+        /// Most topics that a client of MQTT 5.0 and we may each name by a number. They are kept as text
+        /// as long as the connection; 0 allows none.
+        restart topic_alias_max: Bounded<0, 65_535> = 16,
         /// Most messages sent to one board that wait for its PUBACK; the others wait in the store. A
         /// board's modem has few buffers.
         restart inflight_max: Bounded<1, 65_535> = 20,
@@ -113,6 +127,9 @@ section! {
         /// What was not acknowledged waits for it where its session is kept. A board in a tunnel is
         /// back within a minute.
         restart slow_reader_timeout: Period<SECOND, DAY> = "60s",
+        /// Most bytes that wait to be written to one client before it is not read, nor sent anything new:
+        /// who does not read its answers may not make us keep more.
+        restart output_bytes_max: Size<KIB, { 16 * MIB }> = "64 KiB",
         /// Most sessions that are kept; one more lives only as long as its connection. Each is some
         /// 1 KiB of memory and of the store.
         restart sessions_max: Bounded<0, 10_000_000> = 500_000,

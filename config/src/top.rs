@@ -6,6 +6,7 @@ use crate::broker::Broker;
 use crate::check;
 use crate::checks::Checks;
 use crate::cidr::Cidr;
+use crate::commands::Commands;
 use crate::cwmp::Cwmp;
 use crate::fault::{Cause, Fault, Faults, Warning};
 use crate::files::{Files, Firmware};
@@ -58,6 +59,8 @@ section! {
         section events: Events = {},
         /// Routers and ONTs.
         section cwmp: Cwmp = {},
+        /// What devices are told to do.
+        section commands: Commands = {},
         /// Boards.
         section mqtt: Mqtt = {},
         /// What becomes of boards.

@@ -66,12 +66,14 @@ pub(super) struct CommandView {
     expires_at: Option<Timestamp>,
     /// Who asked.
     actor: Box<str>,
-    /// The first pause before another try, where a failure that may pass is tried again.
+    /// The first pause before another try, where a failure that may pass, or a message without an
+    /// answer, is tried again.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry: Option<String>,
     /// How often it was sent.
     attempts: u32,
-    /// When it is tried again, of one that failed and is queued for that.
+    /// When it is tried again, of one that failed and is queued for that, or that a board has and has
+    /// not answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     retry_at: Option<Timestamp>,
@@ -156,8 +158,10 @@ pub(super) struct CommandRequest {
     /// most.
     expires: Option<String>,
     /// The first pause before another try, where a failure may pass (the CPE has no resources, is
-    /// silent, cannot fetch a file …): a duration of `1s` to `1d`. It doubles with each try, up to a
-    /// day; there are ten tries at most, none after `expires`. Without it such a failure is the end.
+    /// silent, cannot fetch a file …), or a board took a message and did not answer it: a duration of
+    /// `1s` to `1d`. It doubles with each try, up to a day; there are `commands.attempts_max` tries at
+    /// most, ten by default, none after `expires`. Without it such a failure is the end, and a message
+    /// goes once.
     retry: Option<String>,
 }
 

@@ -5,7 +5,7 @@ use super::{Core, StartError, first_start};
 use crate::api::Access;
 use crate::boards::{self, BoardOptions, Boards};
 use crate::clock::Clock;
-use crate::commands::Desk;
+use crate::commands::{self, Desk};
 use crate::credentials::Credentials;
 use crate::data_models::{self, DataModels};
 use crate::equipment::{self, Equipments, HttpCarrier, HubOptions};
@@ -53,7 +53,7 @@ pub(super) fn join(
     let changes_max = config.provisioning.changes_per_hour_max.get();
     let counted = holds::Metrics::new(ground.metrics.registry())?;
     let holds = Arc::new(Holds::new(changes_max, counted));
-    let desk = ground.desk(&lines, &holds, wake);
+    let desk = ground.desk(settings, &lines, &holds, wake)?;
     let exchange = ground.exchange(settings, &lines)?;
     let boards = ground.boards(settings)?;
     let debounce = config.mqtt.presence_debounce.get();
@@ -113,14 +113,17 @@ pub(super) fn join(
 impl Ground {
     fn desk(
         &self,
+        settings: &Settings,
         lines: &Arc<Lines>,
         holds: &Arc<Holds>,
         wake: mpsc::Sender<(model::Tenant, model::DeviceId)>,
-    ) -> Arc<Desk> {
+    ) -> Result<Arc<Desk>, StartError> {
         let (store, registry) = (Arc::clone(&self.store), Arc::clone(&self.registry));
         let writer = self.writer.clone();
         let desk = Desk::new(store, writer, registry, Arc::clone(lines), self.clock, wake);
-        Arc::new(desk.with_holds(Arc::clone(holds)))
+        let counted = commands::Metrics::new(self.metrics.registry())?;
+        let desk = desk.with_limits(commands::Limits::from(&settings.config), counted);
+        Ok(Arc::new(desk.with_holds(Arc::clone(holds))))
     }
 
     fn exchange(

@@ -308,9 +308,13 @@ fn mqtt_options(config: &Config) -> Result<MqttOptions, StartError> {
             unsettled_max: settings.unsettled_max.as_usize(),
             publish_rate_max: settings.publish_rate_max.get(),
             inflight_max: settings.inflight_max.as_usize(),
+            connect_len_max: settings.connect_max.as_usize(),
+            unsettled_bytes_max: settings.unsettled_bytes_max.as_usize(),
+            output_bytes_max: settings.output_bytes_max.as_usize(),
+            receive_max: u16::try_from(settings.receive_max.get()).unwrap_or(u16::MAX),
+            topic_alias_max: u16::try_from(settings.topic_alias_max.get()).unwrap_or(u16::MAX),
             session_expiry_3x: settings.session_expiry_3x.get(),
             presence: config.events.presence,
-            ..mqtt::Options::default()
         },
     })
 }

@@ -19,8 +19,12 @@ pub struct Question {
     pub tenant: Tenant,
     /// Which board, as its connection says.
     pub device: DeviceId,
-    /// Where it waits for the answer.
+    /// Where it waits for the answer, unless it says so.
     pub topic: String,
+    /// Where it says that it does, in MQTT 5.0 [3.3.2.3.5]: any topic.
+    pub response_topic: Option<String>,
+    /// By what it will know the answer, in MQTT 5.0 [3.3.2.3.6], in base64.
+    pub correlation_data_base64: Option<String>,
     /// With which guarantee it asked, and is answered.
     pub qos: QoS,
     /// Whether it says the number of another board's modem: then it is nobody that we know.
@@ -83,10 +87,14 @@ impl Boards {
         let topic = head.value("topic")?;
         let topic = topic.as_str()?.strip_suffix(SUFFIX)?;
         let qos = head.value("qos").and_then(|it| it.as_u64());
+        let properties = head.value("properties");
+        let said = |name| properties.as_ref()?.get(name)?.as_str().map(str::to_owned);
         Some(Question {
             tenant: event.tenant.clone(),
             device: event.device.clone(),
             topic: format!("{topic}/down/firmware"),
+            response_topic: said("response_topic"),
+            correlation_data_base64: said("correlation_data_base64"),
             qos: if qos == Some(0) { QoS::AtMostOnce } else { QoS::AtLeastOnce },
             names_other: self.names_other(event, &Report::of(&message.fields)),
         })

@@ -1,10 +1,10 @@
 //! Whether a command can be carried out at all: refused here, before it is kept.
 
-mod board;
+pub(super) mod board;
 mod transfer;
 
-use super::retry::{PAUSE_MAX, PAUSE_MIN};
-use super::{NewCommand, SubmitError};
+use super::retry::{PAUSE_MAX, PAUSE_MIN, awaits_answer};
+use super::{Limits, NewCommand, SubmitError};
 use crate::registry::Device;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -43,7 +43,7 @@ fn demand(holds: bool, why: &'static str) -> Checked {
 }
 
 /// Checks what is asked for against the device it is for.
-pub(super) fn request(request: &NewCommand, device: Option<&Device>) -> Checked {
+pub(super) fn request(request: &NewCommand, device: Option<&Device>, limits: &Limits) -> Checked {
     let device = device.ok_or(SubmitError::NoSuchDevice)?;
     let speaks = match request.kind {
         CommandKind::Publish { .. } => Protocol::Mqtt,
@@ -55,8 +55,10 @@ pub(super) fn request(request: &NewCommand, device: Option<&Device>) -> Checked 
     if let Some(pause) = request.retry {
         let fits = (PAUSE_MIN..=PAUSE_MAX).contains(&pause);
         demand(fits, "`retry` is a pause of one second to one day")?;
-        let is_cpes = speaks == Protocol::Cwmp;
-        demand(is_cpes, "a message to a board is sent until it is taken: it has no `retry`")?;
+        let may_fail = speaks == Protocol::Cwmp || awaits_answer(&request.kind);
+        let told =
+            "a message to a board is sent until it is taken: without `answer` it has no `retry`";
+        demand(may_fail, told)?;
     }
     match &request.kind {
         CommandKind::GetParameters { names } => paths(names.len(), names.iter()),
@@ -97,9 +99,7 @@ pub(super) fn request(request: &NewCommand, device: Option<&Device>) -> Checked 
         | CommandKind::CancelTransfer { .. }
         | CommandKind::ScheduleInform { .. }
         | CommandKind::ChangeDuState { .. } => transfer::check(request),
-        CommandKind::Publish { topic, payload, .. } => {
-            board::check(topic, payload, &request.device, device)
-        }
+        kind @ CommandKind::Publish { .. } => board::check(kind, &request.device, device, limits),
     }
 }
 

@@ -1,13 +1,20 @@
 //! What is on the desk: found, handed out, moved on, taken off.
 
+use super::check::board;
+use super::retry::{self, awaits_answer};
+use super::timers::Timers;
 use super::{Desk, Key, amend, interrupted};
 use crate::holds;
 use jiff::Timestamp;
 use model::{
     Command, CommandChange, CommandId, CommandKind, CommandState, DeviceId, Protocol, Tenant,
 };
+use std::sync::atomic::Ordering;
 use tokio::sync::watch;
 use tracing::debug;
+
+/// Why a command is sent again, or given up, that a board was to answer.
+const UNANSWERED: &str = "the board did not answer in time";
 
 /// A command that is not at its end, and who waits for that.
 #[derive(Debug)]
@@ -145,15 +152,19 @@ impl Desk {
         let Some(place) = self.devices.get(id).map(|place| place.clone()) else { return };
         let Some(mut open) = self.open.get_mut(&place) else { return };
         let Some(index) = open.iter().position(|open| open.command.id == *id) else { return };
-        let waited_until = open[index].command.retry_at;
+        let waited = &open[index].command;
+        self.timers_of(waited).clear(waited.retry_at, id);
         amend(&mut open[index].command);
         let command = open[index].command.clone();
         let ended = command.state.is_final(&command.kind);
-        let (expires_at, retry_at) = (command.expires_at, command.retry_at);
-        open[index].changes.send_replace(command);
-        self.retries.clear(waited_until, id);
+        let expires_at = command.expires_at;
+        let is_awaited = awaits_answer(&command.kind);
         if !ended {
-            return self.retries.set(retry_at, id);
+            self.timers_of(&command).set(command.retry_at, id);
+        }
+        open[index].changes.send_replace(command);
+        if !ended {
+            return;
         }
         open.remove(index);
         let empty = open.is_empty();
@@ -163,13 +174,50 @@ impl Desk {
         }
         if self.devices.remove(id).is_some() {
             self.seats.free();
+            if is_awaited {
+                self.awaited.fetch_sub(1, Ordering::Relaxed);
+            }
         }
         self.expiries.clear(expires_at, id);
+    }
+
+    /// Where it stands until when a command waits: for its next try, or for its answer.
+    fn timers_of(&self, command: &Command) -> &Timers {
+        if command.state == CommandState::Delivered { &self.unanswered } else { &self.retries }
+    }
+
+    /// What becomes of a command by `change`: what is to be sent again is, as often as it may be.
+    pub(crate) fn settled(
+        &self,
+        command: &Command,
+        change: CommandChange,
+        now: Timestamp,
+    ) -> CommandChange {
+        retry::settled(command, change, self.limits.attempts_max, now)
+    }
+
+    /// Commands which a board has and has not answered in time, with the change that has them sent
+    /// again. To be made durable before [`Desk::ring_due`].
+    pub fn unanswered(&self, now: Timestamp) -> Vec<CommandChange> {
+        let again = |id| CommandChange::new(id, CommandState::Queued).because(UNANSWERED);
+        let due = self.unanswered.due(now).into_iter();
+        due.map(|id| again(id).not_before(now)).collect()
+    }
+
+    /// Whether a message may be sent to a device on that topic.
+    pub(crate) fn takes_topic(&self, tenant: &Tenant, device: &DeviceId, topic: &str) -> bool {
+        let known = self.registry.get(tenant, device);
+        known.is_some_and(|it| board::is_below(topic, device, &it, &self.limits))
     }
 
     /// Commands whose time is over, with the change that ends them.
     pub fn expired(&self, now: Timestamp) -> Vec<CommandChange> {
         let cause = |command: Command| match command.state {
+            CommandState::Queued | CommandState::Delivered
+                if awaits_answer(&command.kind) && command.attempts > 0 =>
+            {
+                UNANSWERED
+            }
             CommandState::Queued if command.attempts > 0 => "no try succeeded in time",
             CommandState::Queued => "the device did not come for it in time",
             _ => "the device did not say what became of it in time",
@@ -211,7 +259,10 @@ impl Desk {
         let place: Key = (command.tenant.clone(), command.device.clone());
         self.devices.insert(command.id.clone(), place.clone());
         self.expiries.set(command.expires_at, &command.id);
-        self.retries.set(command.retry_at, &command.id);
+        self.timers_of(&command).set(command.retry_at, &command.id);
+        if awaits_answer(&command.kind) {
+            self.awaited.fetch_add(1, Ordering::Relaxed);
+        }
         let (changes, _) = watch::channel(command.clone());
         self.open.entry(place).or_default().push(Open { command, changes });
     }

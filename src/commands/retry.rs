@@ -1,27 +1,39 @@
-//! Whether a command that failed is tried again, and when.
+//! Whether a command that failed, or that a board has and does not answer, is sent again, and when.
 
 use jiff::{SignedDuration, Timestamp};
-use model::{Command, CommandChange, CommandState};
+use model::{Command, CommandChange, CommandKind, CommandState};
 use std::time::Duration;
 
-/// Most times that a command is sent: with a first pause of 5 minutes, the last try is 2 days later.
-const ATTEMPTS_MAX: u32 = 10;
 /// Longest pause between two tries, and longest first pause.
 pub(super) const PAUSE_MAX: Duration = Duration::from_secs(86_400);
 /// Shortest first pause: the device is woken for each try.
 pub(super) const PAUSE_MIN: Duration = Duration::from_secs(1);
 
-/// What becomes of a command by `change`: a failure that may pass puts it back into the queue, to
-/// be sent after a pause that doubles with each try, where the command says so and neither its tries
-/// nor its time are over.
-pub(crate) fn settled(command: &Command, change: CommandChange, now: Timestamp) -> CommandChange {
+/// What becomes of a command by `change`, where the command says that it may be sent again and
+/// neither its `attempts_max` tries nor its time are over: a failure that may pass puts it back into
+/// the queue, to be sent after a pause that doubles with each try; one that a board has and is to
+/// answer is given as long for the answer.
+pub(super) fn settled(
+    command: &Command,
+    change: CommandChange,
+    attempts_max: u32,
+    now: Timestamp,
+) -> CommandChange {
+    let Some(first) = command.retry else { return change };
+    if change.state == CommandState::Delivered && awaits_answer(&command.kind) {
+        let next = at(first, command.attempts, now).filter(|_| command.attempts < attempts_max);
+        let in_time = |at: &Timestamp| command.expires_at.is_none_or(|end| *at < end);
+        return match next.filter(in_time) {
+            Some(at) => change.not_before(at),
+            None => change,
+        };
+    }
     if change.state != CommandState::Failed || !change.may_pass {
         return change;
     }
-    let Some(first) = command.retry else { return change };
-    if command.attempts >= ATTEMPTS_MAX {
+    if command.attempts >= attempts_max {
         let cause = change.cause.as_deref().unwrap_or("failed");
-        let cause = format!("{cause}; given up after {ATTEMPTS_MAX} tries");
+        let cause = format!("{cause}; given up after {attempts_max} tries");
         return change.because(cause);
     }
     match at(first, command.attempts, now) {
@@ -37,6 +49,11 @@ pub(crate) fn settled(command: &Command, change: CommandChange, now: Timestamp) 
     }
 }
 
+/// Whether a command ends with a board's answer.
+pub(super) const fn awaits_answer(kind: &CommandKind) -> bool {
+    matches!(kind, CommandKind::Publish { answer: true, .. })
+}
+
 /// When the next try is after `attempts` of them.
 fn at(first: Duration, attempts: u32, now: Timestamp) -> Option<Timestamp> {
     let doubled = 1_u32.checked_shl(attempts.saturating_sub(1)).unwrap_or(u32::MAX);
@@ -47,9 +64,14 @@ fn at(first: Duration, attempts: u32, now: Timestamp) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::{CommandId, CommandKind, DeviceId, Json, Tenant};
+    use model::{CommandId, DeviceId, Json, Tenant};
 
     const NOW: i64 = 1_000_000;
+    const ATTEMPTS_MAX: u32 = 10;
+
+    fn settled(command: &Command, change: CommandChange, now: Timestamp) -> CommandChange {
+        super::settled(command, change, ATTEMPTS_MAX, now)
+    }
 
     fn time(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
@@ -118,5 +140,34 @@ mod tests {
         assert_eq!(settled(&command(Some(1), 1), lasting, time(NOW)).state, CommandState::Failed);
         let expired = CommandChange { state: CommandState::Expired, ..failed() };
         assert_eq!(settled(&command(Some(1), 1), expired, time(NOW)).state, CommandState::Expired);
+    }
+
+    #[test]
+    fn who_has_it_is_given_as_long_to_answer() {
+        let delivered =
+            || CommandChange::new(CommandId::new("A1").unwrap(), CommandState::Delivered);
+        let publish = |answer: bool| {
+            let text = format!(r#"{{"kind":"publish","topic":"a","payload":1,"answer":{answer}}}"#);
+            serde_json::from_str::<CommandKind>(&text).unwrap()
+        };
+        let asks = |retry: Option<u64>, attempts: u32| Command {
+            kind: publish(true),
+            ..command(retry, attempts)
+        };
+        let now = time(NOW);
+        let waits = |it: &Command, now| {
+            let change = settled(it, delivered(), now);
+            assert_eq!(change.state, CommandState::Delivered);
+            change.retry_at
+        };
+        assert_eq!(waits(&asks(Some(300), 1), now), Some(time(NOW + 300)));
+        assert_eq!(waits(&asks(Some(300), 2), now), Some(time(NOW + 600)));
+        assert_eq!(waits(&asks(Some(1), ATTEMPTS_MAX), now), None, "it was sent often enough");
+        assert_eq!(waits(&asks(None, 1), now), None);
+        let late = time(NOW + 7 * 86_400 - 10);
+        assert_eq!(waits(&asks(Some(9), 1), late), Some(time(NOW + 7 * 86_400 - 1)));
+        assert_eq!(waits(&asks(Some(10), 1), late), None, "it expires before");
+        let mute = Command { kind: publish(false), ..asks(Some(300), 1) };
+        assert_eq!(waits(&mute, now), None);
     }
 }

@@ -1,7 +1,7 @@
 //! Places for open commands: taken before a command is made durable, so that however many ask at
 //! once no bound is passed.
 
-use super::{Key, OPEN_MAX, OPEN_PER_DEVICE_MAX};
+use super::{Key, Limits};
 use dashmap::DashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,6 +11,7 @@ pub(super) struct Seats {
     /// Of all devices: open commands and those about to be.
     taken: AtomicUsize,
     max: usize,
+    of_one_max: usize,
     /// Of one device: only those about to be.
     asked: DashMap<Key, usize>,
 }
@@ -25,8 +26,9 @@ pub(super) struct Seat<'a> {
 }
 
 impl Seats {
-    pub(super) fn new(max: usize) -> Self {
-        Self { taken: AtomicUsize::new(0), max, asked: DashMap::new() }
+    pub(super) fn new(limits: &Limits) -> Self {
+        let Limits { open_max: max, open_per_device_max: of_one_max, .. } = *limits;
+        Self { taken: AtomicUsize::new(0), max, of_one_max, asked: DashMap::new() }
     }
 
     /// Takes a place beside the `open` commands of the device, which are counted while nobody else
@@ -37,7 +39,7 @@ impl Seats {
         let mut asked = self.asked.entry(place.clone()).or_insert(0);
         *asked += 1;
         // From here on dropping the seat gives both counts back; it needs the entry for that.
-        let has_room = open() + *asked <= OPEN_PER_DEVICE_MAX;
+        let has_room = open() + *asked <= self.of_one_max;
         drop(asked);
         let seat = Seat { seats: self, place: place.clone(), is_kept: false };
         has_room.then_some(seat)
@@ -51,12 +53,6 @@ impl Seats {
     /// Frees the place of a command that is no longer open.
     pub(super) fn free(&self) {
         self.taken.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-impl Default for Seats {
-    fn default() -> Self {
-        Self::new(OPEN_MAX)
     }
 }
 

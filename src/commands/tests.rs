@@ -1,5 +1,7 @@
 //! The desk without sessions.
 
+mod answers;
+
 use super::*;
 use crate::pipeline::Pipeline;
 use crate::store::{SqliteOptions, SqliteStore, WriterOptions};
@@ -33,7 +35,7 @@ impl Scene {
         let (wake, wakes) = mpsc::channel(8);
         let (of_writer, of_registry) = (writer.clone(), Arc::clone(&registry));
         let mut desk = Desk::new(store, writer, registry, Arc::default(), clock, wake);
-        desk.seats = Seats::new(open_max);
+        desk = desk.with_limits(Limits { open_max, ..Limits::default() }, Metrics::unregistered());
         let desk = Arc::new(desk);
         let pipeline = Pipeline::new(of_writer, of_registry, Arc::clone(&desk), clock);
         Self { desk, device, wakes, pipeline, _folder: folder }
@@ -99,9 +101,9 @@ impl Scene {
 
 #[tokio::test]
 async fn many_who_ask_at_once_do_not_pass_the_bound_of_a_device() {
-    let scene = Scene::new(OPEN_MAX).await;
-    assert_eq!(scene.submit_at_once(OPEN_PER_DEVICE_MAX + 30).await, OPEN_PER_DEVICE_MAX);
-    assert_eq!(scene.desk.len(), OPEN_PER_DEVICE_MAX);
+    let scene = Scene::new(1_000).await;
+    assert_eq!(scene.submit_at_once(130).await, 100);
+    assert_eq!(scene.desk.len(), 100);
     let first = scene.desk.queued(&Tenant::default(), &scene.device).remove(0);
     scene.desk.cancel(&Tenant::default(), &first.id, "op").await.unwrap();
     assert_eq!(scene.submit_at_once(3).await, 1, "one went, one may come");
@@ -147,7 +149,7 @@ async fn who_gives_up_asking_has_made_his_command_all_the_same() {
 
 #[tokio::test]
 async fn what_failed_and_may_pass_waits_for_its_next_try_and_holds_nobody_up() {
-    let mut scene = Scene::new(OPEN_MAX).await;
+    let mut scene = Scene::new(1_000).await;
     let first = scene.submit_retried(60).await;
     let second = scene.submit(None).await.unwrap();
     while scene.wakes.try_recv().is_ok() {}
@@ -183,7 +185,7 @@ async fn what_failed_and_may_pass_waits_for_its_next_try_and_holds_nobody_up() {
 
 #[tokio::test]
 async fn what_waits_for_its_next_try_can_be_withdrawn_and_expires() {
-    let mut scene = Scene::new(OPEN_MAX).await;
+    let mut scene = Scene::new(1_000).await;
     let passing = |id: &CommandId| CommandChange::new(id.clone(), CommandState::Failed).passing();
     let [withdrawn, late] = [scene.submit_retried(60).await, scene.submit_retried(60).await];
     for id in [&withdrawn.id, &late.id] {
@@ -206,7 +208,7 @@ async fn what_waits_for_its_next_try_can_be_withdrawn_and_expires() {
 
 #[tokio::test]
 async fn what_is_at_its_end_in_the_store_leaves_the_desk() {
-    let scene = Scene::new(OPEN_MAX).await;
+    let scene = Scene::new(1_000).await;
     let command = scene.submit(None).await.unwrap();
     let waiter = scene.desk.wait(&command, Duration::from_secs(60));
     let behind = async {
@@ -227,7 +229,7 @@ async fn what_is_at_its_end_in_the_store_leaves_the_desk() {
 
 #[tokio::test]
 async fn what_left_and_was_not_answered_is_outstanding_and_unknown_after_a_crash() {
-    let scene = Scene::new(OPEN_MAX).await;
+    let scene = Scene::new(1_000).await;
     let reboot = scene.submit(None).await.unwrap();
     let read = CommandKind::GetParameters { names: vec!["A.".to_owned()] };
     let read = scene.submit_kind(read, None).await.unwrap();
@@ -247,7 +249,7 @@ async fn what_left_and_was_not_answered_is_outstanding_and_unknown_after_a_crash
 
 #[tokio::test]
 async fn only_a_transfer_that_is_under_way_is_withdrawn_by_a_command() {
-    let scene = Scene::new(OPEN_MAX).await;
+    let scene = Scene::new(1_000).await;
     let download = CommandKind::Download { image: "a.bin".to_owned(), delay_s: 0 };
     let download = scene.submit_kind(download, None).await.unwrap();
     let withdraw = |command: &CommandId| {

@@ -127,7 +127,10 @@ impl Upgrades {
     ///
     /// When it cannot be kept.
     pub async fn reply(self: &Arc<Self>, question: Question) -> Result<(), WriteError> {
-        let Question { tenant, device, topic, qos, names_other } = question;
+        let Question { tenant, device, topic, qos, names_other, .. } = question;
+        // Nowhere but below its own `down/`: that is where it may read.
+        let is_its_own = |topic: &String| self.parts.desk.takes_topic(&tenant, &device, topic);
+        let topic = question.response_topic.filter(is_its_own).unwrap_or(topic);
         let answer = if names_other {
             Answer::UnknownBoard
         } else {
@@ -135,7 +138,13 @@ impl Upgrades {
         };
         let payload = serde_json::to_value(&answer).expect("an answer is representable in JSON");
         let request = NewCommand {
-            kind: CommandKind::Publish { topic, payload: Payload::Json(Redacted(payload)), qos },
+            kind: CommandKind::Publish {
+                topic,
+                payload: Payload::Json(Redacted(payload)),
+                qos,
+                answer: false,
+                correlation_data_base64: question.correlation_data_base64,
+            },
             expires: Some(ANSWER_VALID),
             retry: None,
             actor: "firmware".into(),

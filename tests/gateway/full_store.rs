@@ -96,6 +96,8 @@ fn assert_refused(daemon: &Daemon) {
     assert!(answer.header("retry-after").is_some(), "a CPE is told when to come back");
     let board = Board::connect(daemon.ports.mqtt, "known", "enrol", &secret).unwrap();
     assert_eq!(board.unwrap_err(), SERVER_UNAVAILABLE);
+    let counted = daemon.counted("lastmile_listen_faults_total", &["mqtt", "\"store_full\""]);
+    assert!(counted >= 1.0, "{counted}");
     let mut call =
         Call::begin(daemon.ports.public, &daemon.home(), "s-1", "+254711000008").unwrap();
     let said = call.dial().unwrap();

@@ -5,7 +5,7 @@ use crate::board::{Board, Packet, SERVER_UNAVAILABLE};
 use crate::daemon::{Daemon, until};
 use crate::http::{Connection, PATIENCE};
 use libtest_mimic::Trial;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,9 @@ pub(crate) fn trials() -> Vec<Trial> {
         crate::trial("limits::an_address_has_so_many_connections", addresses),
         crate::trial("limits::who_is_back_in_time_was_never_away", back_in_time),
         crate::trial("limits::a_kill_loses_no_absence", killed_while_away),
+        crate::trial("limits::a_boards_publishes_are_slowed_and_counted", board_rate),
+        crate::trial("limits::a_device_more_than_may_be_is_told_apart", devices),
+        crate::trial("limits::a_device_has_so_many_commands", commands),
     ]
 }
 
@@ -220,4 +223,48 @@ fn killed_while_away() {
     };
     assert_eq!(of("mqtt:gone"), ["connected", "lost"], "once, and with its cause");
     assert_eq!(of("mqtt:back"), ["connected"]);
+}
+
+fn board_rate() {
+    let daemon = Daemon::start(None, &[("mqtt", "publish_rate_max = 5")]);
+    let mut board = Board::enrol(daemon.ports.mqtt, "fast", &daemon.enrolment());
+    for _ in 0..12 {
+        board.publish("boards/fast/up/x", b"{}").unwrap();
+    }
+    for wanted in 1..=12 {
+        assert_eq!(board.receive().unwrap(), Packet::Puback(wanted));
+    }
+    assert!(daemon.counted("lastmile_mqtt_slowed_total", &["reason=\"publish_rate\""]) >= 2.0);
+    let up = || daemon.counted("lastmile_mqtt_messages_total", &["direction=\"up\""]);
+    assert_eq!(up(), 12.0, "coming and going are no messages");
+    // What is said in one breath with goodbye is one.
+    let mut last = Board::enrol(daemon.ports.mqtt, "brief", &daemon.enrolment());
+    last.write(b"\x30\x13\0\x11boards/brief/up/x\xE0\0").unwrap();
+    assert!(last.is_closed_within(PATIENCE));
+    assert_eq!(up(), 13.0);
+}
+
+fn devices() {
+    let daemon = Daemon::start(None, &[("store", "devices_max = 1")]);
+    let (secret, port) = (daemon.enrolment(), daemon.ports.mqtt);
+    let mut first = Board::enrol(port, "first", &secret);
+    first.publish_and_wait("boards/first/up/x", b"{}").unwrap();
+    let second = Board::connect(port, "second", "enrol", &secret).unwrap();
+    assert_eq!(second.unwrap_err(), SERVER_UNAVAILABLE);
+    let faults = |code: &str| daemon.counted("lastmile_listen_faults_total", &["mqtt", code]);
+    assert_eq!((faults("\"devices_max\""), faults("\"store_full\"")), (1.0, 0.0));
+    let ended = || daemon.counted("lastmile_mqtt_disconnects_total", &["quota_exceeded"]);
+    assert!(until(PATIENCE, || ended() >= 1.0));
+    first.ping().unwrap();
+}
+
+fn commands() {
+    let daemon = Daemon::start(None, &[("commands", "open_per_device_max = 2")]);
+    Board::enrol(daemon.ports.mqtt, "busy", &daemon.enrolment()).disconnect();
+    let command = json!({"kind": "publish", "topic": "boards/busy/down/x", "payload": "x"});
+    let submit = || daemon.api("POST", "/api/v1/devices/mqtt:busy/commands", &command);
+    let all: Vec<_> = (0..3).map(|_| submit()).collect();
+    let codes: Vec<_> = all.iter().map(|it| it.status).collect();
+    assert_eq!(codes, [202, 202, 429], "{}", all[2].text());
+    assert!(all[2].text().contains("commands.open_per_device_max"), "{}", all[2].text());
 }

@@ -11,6 +11,7 @@
     reason = "a panic is how a test reports; it stands outside, where clocks and sockets are"
 )]
 
+mod answers;
 mod architecture;
 mod backend;
 mod board;
@@ -89,6 +90,7 @@ fn main() {
         documents::trials(),
         configuration::trials(),
         end_to_end::trials(),
+        answers::trials(),
         commands::trials(),
         rpcs::trials(),
         rpc_crashes::trials(),

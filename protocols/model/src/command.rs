@@ -165,6 +165,10 @@ mod tests {
         )
         .unwrap();
         assert!(CommandState::Sent.is_final(&publish));
+        assert_eq!(
+            serde_json::to_string(&publish).unwrap(),
+            r#"{"kind":"publish","topic":"boards/1/down/a","payload":{"on":true},"qos":0}"#
+        );
         let set: CommandKind = serde_json::from_str(
             r#"{"kind":"set_parameters","values":{"A.B":"x","A.C":{"value":1,"type":"xsd:int"}}}"#,
         )
@@ -181,5 +185,33 @@ mod tests {
             )
             .is_err()
         );
+    }
+
+    #[test]
+    fn a_publish_ends_with_its_arrival_or_with_its_answer() {
+        let publish = |qos: u8, answer: bool| -> CommandKind {
+            let text = format!(
+                r#"{{"kind":"publish","topic":"a","payload":1,"qos":{qos},"answer":{answer}}}"#
+            );
+            serde_json::from_str(&text).unwrap()
+        };
+        let ends = |kind: &CommandKind| {
+            CommandState::ALL.into_iter().filter(|it| it.is_final(kind)).collect::<Vec<_>>()
+        };
+        let always = [
+            CommandState::Done,
+            CommandState::Failed,
+            CommandState::Expired,
+            CommandState::Cancelled,
+        ];
+        for qos in 0..=2 {
+            assert_eq!(ends(&publish(qos, true)), always, "{qos}");
+            let mut alone = always.to_vec();
+            alone.insert(0, CommandState::Delivered);
+            if qos == 0 {
+                alone.insert(0, CommandState::Sent);
+            }
+            assert_eq!(ends(&publish(qos, false)), alone, "{qos}");
+        }
     }
 }

@@ -120,6 +120,9 @@ pub enum ProtocolError {
     /// Authentication without a method [MQTT 5.0, 3.1.2.11.10, 3.15.2.2.2].
     #[error("authentication without a method")]
     NoAuthenticationMethod,
+    /// What it asks for has an answer longer than it takes [MQTT 5.0, MQTT-3.1.2-24].
+    #[error("the answer is longer than the client takes")]
+    AnswerTooLong,
 }
 
 impl ProtocolError {
@@ -163,6 +166,7 @@ impl ProtocolError {
             Self::NotAuthenticating => "not_authenticating",
             Self::SessionExpiryRaised => "session_expiry_raised",
             Self::NoAuthenticationMethod => "no_authentication_method",
+            Self::AnswerTooLong => "answer_too_long",
         }
     }
 
@@ -198,7 +202,7 @@ impl ProtocolError {
             | Self::SessionExpiryRaised
             | Self::NoAuthenticationMethod => ReasonCode::ProtocolError,
             Self::NotAuthenticating => ReasonCode::BadAuthenticationMethod,
-            Self::PacketTooLong => ReasonCode::PacketTooLarge,
+            Self::PacketTooLong | Self::AnswerTooLong => ReasonCode::PacketTooLarge,
             Self::BadProtocolName | Self::UnsupportedVersion => {
                 ReasonCode::UnsupportedProtocolVersion
             }
@@ -378,7 +382,7 @@ pub enum ConnackCode {
     NotAuthorised,
     /// It wants to authenticate in a way that we do not know.
     BadAuthenticationMethod,
-    /// Too many are connected already.
+    /// As many devices are known as may be, and it is another.
     QuotaExceeded,
     /// It connects, or fails to sign in, too often.
     ConnectionRateExceeded,
@@ -476,6 +480,9 @@ pub enum Undeliverable {
     /// The client may not read the topic, or it is no topic name: no later try will do better.
     #[error("not a topic of this client")]
     NotAllowed,
+    /// The client may not publish where it is to answer: no later try will do better.
+    #[error("the client may not publish where it is to answer")]
+    NotAnswerable,
     /// The packet would be longer than allowed, by us or by the client: no later try over this
     /// connection will do better.
     #[error("payload is too long")]
@@ -496,6 +503,7 @@ impl Undeliverable {
             Self::NotConnected => "not_connected",
             Self::NotSubscribed => "not_subscribed",
             Self::NotAllowed => "not_allowed",
+            Self::NotAnswerable => "not_answerable",
             Self::TooLong => "too_long",
             Self::WindowFull => "window_full",
             Self::Expired => "expired",
@@ -506,7 +514,7 @@ impl Undeliverable {
     pub const fn is_transient(self) -> bool {
         match self {
             Self::NotConnected | Self::NotSubscribed | Self::WindowFull => true,
-            Self::NotAllowed | Self::TooLong | Self::Expired => false,
+            Self::NotAllowed | Self::NotAnswerable | Self::TooLong | Self::Expired => false,
         }
     }
 }

@@ -34,7 +34,7 @@ pub use property::{Place, Properties, Property};
 pub use reason::ReasonCode;
 pub use session::{
     Delivery, Grant, InflightRecord, Introduction, Message, NewSubscription, Output, Session,
-    SessionState, SubscriptionRecord, Through,
+    SessionState, Slowed, SubscriptionRecord, Through,
 };
 pub use topic::{Filter, Topic, TopicError, TopicLimits, split_shared};
 pub use translate::{message_of, topic_of};

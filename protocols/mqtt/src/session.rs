@@ -17,7 +17,7 @@ mod upstream;
 
 pub use connecting::{Grant, Introduction};
 pub use downstream::Delivery;
-pub use output::{NewSubscription, Output};
+pub use output::{NewSubscription, Output, Slowed};
 pub use sending::{Message, Through};
 pub use state::{InflightRecord, SessionState, SubscriptionRecord};
 
@@ -87,6 +87,7 @@ use upstream::Unreleased;
 ///                 Output::Unsubscribed { filters } => world.route_no_more(&filters),
 ///                 Output::Ready => world.offer(session, &[]),
 ///                 Output::Refused(refusal) => drop(refusal.code()), // count it
+///                 Output::Slowed(slowed) => drop(slowed.code()), // and this
 ///                 Output::Close(_) => goes_on = false,
 ///             }
 ///         }
@@ -140,6 +141,8 @@ pub struct Session {
     expiry_s: u32,
     /// Most that may become.
     expiry_max_s: u32,
+    /// Longest packet that the client takes, in bytes.
+    their_packet_len_max: u32,
     /// Up to which ticket the driver was told to keep the state.
     told: u64,
     version: Version,
@@ -191,6 +194,7 @@ impl Session {
             answers: VecDeque::new(),
             expiry_s: 0,
             expiry_max_s: 0,
+            their_packet_len_max: u32::MAX,
             told: 0,
             version: Version::V3_1_1,
             persists: false,
@@ -371,6 +375,11 @@ impl Session {
         self.published_in_second >= self.options.publish_rate_max
     }
 
+    /// Whether the client takes a packet with a body that long [MQTT 5.0, MQTT-3.1.2-24].
+    fn takes(&self, body_len: usize) -> bool {
+        1 + frame::length_size(body_len) + body_len <= self.their_packet_len_max as usize
+    }
+
     /// Forgets the publishes of a second that is over.
     fn count_anew(&mut self, now: Now) {
         if now.monotonic.since(self.second_began) >= SECOND {
@@ -451,6 +460,14 @@ impl Session {
         self.ticket_next += 1;
         self.pending_bytes += bytes as usize;
         self.pending.push_back(Pending { reply, bytes });
+        if self.owes_us() {
+            let options = &self.options;
+            let was_under = self.pending.len() <= options.unsettled_max
+                && self.pending_bytes - (bytes as usize) < options.unsettled_bytes_max;
+            if was_under {
+                self.outputs.push_back(Output::Slowed(Slowed::Unsettled));
+            }
+        }
         ticket
     }
 

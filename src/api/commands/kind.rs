@@ -126,8 +126,16 @@ pub(in crate::api) enum KindDescription {
         payload: Option<Value>,
         /// Bytes, in place of `payload`.
         payload_base64: Option<String>,
-        /// 0 or 1; 1 by default.
+        /// 0, 1 or 2; 1 by default. At 0 it ends with `sent`: nobody hears whether it arrived.
         qos: Option<u8>,
+        /// Whether the board is to answer; `qos` is 1 or 2 then. It is `done` when the board publishes
+        /// to `boards/<id>/up/answers/<command>`, which a board of MQTT 5.0 is told as the response
+        /// topic, or anywhere below its `up/` with the correlation data that it was sent. The result
+        /// is `{topic, payload}`, with `text` or `data_base64` in place of a payload that is no JSON.
+        answer: Option<bool>,
+        /// Correlation data for a board of MQTT 5.0: what it asked with, where this answers it. Not
+        /// with `answer`.
+        correlation_data_base64: Option<String>,
     },
 }
 
@@ -216,6 +224,8 @@ pub(super) const fn fields(kind: &CommandKind) -> &'static [&'static str] {
         CommandKind::ChangeDuState { .. } => &["operations"],
         CommandKind::GetOptions { .. } => &["option"],
         CommandKind::SetVouchers { .. } => &["vouchers"],
-        CommandKind::Publish { .. } => &["topic", "payload", "payload_base64", "qos"],
+        CommandKind::Publish { .. } => {
+            &["topic", "payload", "payload_base64", "qos", "answer", "correlation_data_base64"]
+        }
     }
 }

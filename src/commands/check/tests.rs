@@ -35,7 +35,7 @@ fn checked(kind: Value) -> Checked {
         actor: "op".into(),
         key: None,
     };
-    request(&asked, Some(&device))
+    request(&asked, Some(&device), &Limits::default())
 }
 
 /// Each of those that are refused breaks one rule.
@@ -222,7 +222,11 @@ fn a_pause_before_another_try_has_bounds_and_is_for_cpes() {
         key: None,
     };
     for (retry, fits) in [(0, false), (1, true), (86_400, true), (86_401, false)] {
-        assert_eq!(request(&asked(retry), Some(&device)).is_ok(), fits, "{retry}");
+        assert_eq!(
+            request(&asked(retry), Some(&device), &Limits::default()).is_ok(),
+            fits,
+            "{retry}"
+        );
     }
     let board = Device { id: DeviceId::mqtt("b").unwrap(), ..cpe() };
     let publish = json!({"kind": "publish", "topic": "boards/b/down/x", "payload": "x"});
@@ -231,8 +235,75 @@ fn a_pause_before_another_try_has_bounds_and_is_for_cpes() {
         kind: serde_json::from_value(publish).unwrap(),
         ..asked(10)
     };
-    assert!(request(&asked, Some(&board)).is_err());
+    assert!(request(&asked, Some(&board), &Limits::default()).is_err());
     asked.retry = None;
-    assert_eq!(request(&asked, Some(&board)), Ok(()));
-    assert_eq!(request(&asked, None), Err(SubmitError::NoSuchDevice));
+    assert_eq!(request(&asked, Some(&board), &Limits::default()), Ok(()));
+    assert_eq!(request(&asked, None, &Limits::default()), Err(SubmitError::NoSuchDevice));
+}
+
+fn board() -> Device {
+    Device { id: DeviceId::mqtt("b").unwrap(), ..cpe() }
+}
+
+fn told_to_board(kind: Value, retry: Option<u64>, limits: &Limits) -> Checked {
+    let device = board();
+    let asked = NewCommand {
+        tenant: device.tenant.clone(),
+        device: device.id.clone(),
+        kind: serde_json::from_value(kind).unwrap(),
+        expires: None,
+        retry: retry.map(Duration::from_secs),
+        actor: "op".into(),
+        key: None,
+    };
+    request(&asked, Some(&device), limits)
+}
+
+#[test]
+fn a_message_that_wants_an_answer() {
+    let publish = |more: Value| {
+        let mut kind = json!({"kind": "publish", "topic": "boards/b/down/x", "payload": "x"});
+        kind.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        kind
+    };
+    let limits = Limits::default();
+    for (more, retry, fits) in [
+        (json!({"answer": true}), None, true),
+        (json!({"answer": true, "qos": 2}), Some(1), true),
+        (json!({"answer": true, "qos": 0}), None, false),
+        (json!({"answer": false}), Some(1), false),
+        (json!({"answer": true}), Some(86_401), false),
+        (json!({"answer": true, "correlation_data_base64": "MzM0"}), None, false),
+        (json!({"correlation_data_base64": "MzM0"}), None, true),
+        (json!({"correlation_data_base64": "not base64!"}), None, false),
+    ] {
+        let told = told_to_board(publish(more.clone()), retry, &limits);
+        assert_eq!(told.is_ok(), fits, "{more} {retry:?}: {told:?}");
+    }
+    // boards/b/up/answers/ and 26 letters and digits.
+    for (topic_len_max, fits) in [(46, true), (45, false)] {
+        let limits = Limits { topic_len_max, ..limits };
+        assert_eq!(told_to_board(publish(json!({"answer": true})), None, &limits).is_ok(), fits);
+        assert_eq!(told_to_board(publish(json!({})), None, &limits), Ok(()));
+    }
+}
+
+#[test]
+fn a_message_is_as_long_as_a_packet_may_be() {
+    let limits = Limits { packet_len_max: 1_024, topic_len_max: 64, ..Limits::default() };
+    let topic = "boards/b/down/x";
+    let room = 1_024 - 64 - topic.len();
+    let publish = |len: usize, more: Value| {
+        let mut kind = json!({"kind": "publish", "topic": topic, "payload": "x".repeat(len)});
+        kind.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        told_to_board(kind, None, &limits).is_ok()
+    };
+    assert_eq!((publish(room, json!({})), publish(room + 1, json!({}))), (true, false));
+    let asks = json!({"answer": true});
+    assert_eq!((publish(room - 46, asks.clone()), publish(room - 45, asks)), (true, false));
+    let says = json!({"correlation_data_base64": "MzM0"});
+    assert_eq!((publish(room - 3, says.clone()), publish(room - 2, says)), (true, false));
+    let long = format!("boards/b/down/{}", "x".repeat(51));
+    let kind = json!({"kind": "publish", "topic": long, "payload": "x"});
+    assert!(matches!(told_to_board(kind, None, &limits), Err(SubmitError::Invalid(_))));
 }

@@ -1,6 +1,7 @@
 //! What a client is sent: commands, what it has subscribed to, and what is retained.
 
 use super::{Client, Driver};
+use crate::commands::answer_topic;
 use crate::exchange::Queued;
 use ::mqtt::{CloseReason, Delivery, Message, NewSubscription, Through, Undeliverable};
 use base64::Engine as _;
@@ -43,17 +44,8 @@ impl Driver {
         let Some(client) = &self.client else { return };
         let desk = &self.listener.parts.desk;
         for command in desk.queued(&client.tenant, &client.device) {
-            let Some((topic, payload, qos)) = message(&command) else { continue };
-            let duplicate = command.updated_at > command.created_at;
-            let id = command.id.clone();
-            let delivery = Delivery {
-                command: id.clone(),
-                topic,
-                payload,
-                qos,
-                duplicate,
-                answer_topic: None,
-            };
+            let Some(delivery) = delivery(&command) else { continue };
+            let id = delivery.command.clone();
             match self.session.deliver(delivery) {
                 Ok(()) => self.count_down(),
                 Err(Undeliverable::WindowFull | Undeliverable::NotConnected) => return,
@@ -61,6 +53,7 @@ impl Driver {
                 Err(Undeliverable::NotSubscribed) => {}
                 Err(
                     error @ (Undeliverable::NotAllowed
+                    | Undeliverable::NotAnswerable
                     | Undeliverable::TooLong
                     | Undeliverable::Expired),
                 ) => {
@@ -194,15 +187,30 @@ impl Client {
 }
 
 /// The message that a command is.
-fn message(command: &Command) -> Option<(&str, Bytes, model::QoS)> {
-    let CommandKind::Publish { topic, payload, qos } = &command.kind else { return None };
+fn delivery(command: &Command) -> Option<Delivery<'_>> {
+    let CommandKind::Publish { topic, payload, qos, answer, correlation_data_base64 } =
+        &command.kind
+    else {
+        return None;
+    };
     let payload = match payload {
         Payload::Json(value) => match value.expose() {
             serde_json::Value::String(text) => Bytes::copy_from_slice(text.as_bytes()),
             other => other.to_string().into(),
         },
-        // Checked when the command was taken.
+        // Checked when the command was taken, as the correlation data was.
         Payload::Base64(text) => STANDARD.decode(text.expose()).ok()?.into(),
     };
-    Some((topic, payload, *qos))
+    let correlation = correlation_data_base64.as_deref().map(|base64| STANDARD.decode(base64));
+    // What is sent again because it was not answered was acknowledged: it is another message.
+    let duplicate = command.updated_at > command.created_at && command.retry_at.is_none();
+    Some(Delivery {
+        command: command.id.clone(),
+        topic,
+        payload,
+        qos: *qos,
+        duplicate,
+        answer_topic: answer.then(|| answer_topic(topic, command.id.as_str())).flatten(),
+        correlation: correlation.transpose().ok()?.map(Bytes::from),
+    })
 }

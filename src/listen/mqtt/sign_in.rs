@@ -64,10 +64,12 @@ impl Driver {
         let device = self.device_of(introduction.client_id.expose())?;
         let registry = &listener.parts.registry;
         let is_known = registry.knows(&listener.tenant, &device);
-        if !listener.parts.pipeline.has_room()
-            || (!is_known && registry.len() >= listener.options.devices_max)
-        {
-            return Err(ConnackCode::ServerUnavailable);
+        if !listener.parts.pipeline.has_room() {
+            return Err(self.store_full());
+        }
+        if !is_known && registry.len() >= listener.options.devices_max {
+            listener.parts.metrics.fault(Protocol::Mqtt, "devices_max");
+            return Err(ConnackCode::QuotaExceeded);
         }
         if !listener.options.requires_sign_in {
             return Ok(Admitted::Board(device));
@@ -153,14 +155,20 @@ impl Driver {
             return Err(self.failed("no_topics", ConnackCode::NotAuthorised));
         };
         if !pipeline.has_room() {
-            return Err(ConnackCode::ServerUnavailable);
+            return Err(self.store_full());
         }
         Ok(Admitted::Program { token, device, acl })
     }
 
     fn too_many(&self) -> ConnackCode {
         self.listener.parts.metrics.auth_failure(Protocol::Mqtt, "too_many");
-        ConnackCode::NotAuthorised
+        ConnackCode::ConnectionRateExceeded
+    }
+
+    /// Nothing that a client says could be kept.
+    fn store_full(&self) -> ConnackCode {
+        self.listener.parts.metrics.fault(Protocol::Mqtt, "store_full");
+        ConnackCode::ServerUnavailable
     }
 
     /// Whether the board of that user name was last heard from there: it must not be shut out by

@@ -4,7 +4,7 @@ use super::Driver;
 use crate::pipeline::Recorded;
 use crate::store::Operation;
 use ::mqtt::{CloseReason, NewSubscription, Output};
-use model::{Fact, Json, Protocol, Settlement, Ticket};
+use model::{EventType, Fact, Json, Protocol, Settlement, Ticket};
 use std::mem;
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ struct Batch {
     facts: Vec<Fact>,
     /// Which of the tickets are the state's, counted from the first.
     keeps: Vec<usize>,
+    /// How many of the facts are what the client published.
+    published: u64,
     last: Option<Ticket>,
     will: Option<(Duration, Json)>,
     /// Keys of messages that are needed no more.
@@ -66,6 +68,7 @@ impl Driver {
         loop {
             match self.session.poll()? {
                 Output::Emit { fact, ticket } => {
+                    batch.published += u64::from(is_publish(&fact));
                     batch.facts.push(fact);
                     batch.last = Some(ticket);
                 }
@@ -77,6 +80,10 @@ impl Driver {
                 Output::WillLater { delay, will } => batch.will = Some((delay, will.data)),
                 Output::Refused(refusal) => {
                     self.listener.parts.metrics.fault(Protocol::Mqtt, refusal.code());
+                }
+                Output::Slowed(slowed) => {
+                    let slow = &self.listener.parts.metrics.mqtt_slowed;
+                    slow.with_label_values(&[slowed.code()]).inc();
                 }
                 other @ (Output::Authenticate(_)
                 | Output::Subscribed { .. }
@@ -92,12 +99,13 @@ impl Driver {
             if batch.keeps.is_empty() { Vec::new() } else { Box::pin(self.state_to_keep()).await };
         let parts = &self.listener.parts;
         let (count, facts) = (batch.len(), mem::take(&mut batch.facts));
-        let up = facts.len() as u64;
+        let began = parts.clock.now().monotonic;
         let timer = self.listener.counted.ack_seconds.start_timer();
         let recorded = parts.pipeline.record_with(facts, operations).await;
         timer.observe_duration();
-        self.listener.counted.up.inc_by(up);
+        self.listener.counted.up.inc_by(batch.published);
         let now = parts.clock.now();
+        self.session.unread_for(now.monotonic.since(began));
         let Some(last) = batch.last else { return };
         match recorded {
             Recorded::Alike(settlement) => self.session.settle_up_to(last, settlement, now),
@@ -191,8 +199,15 @@ impl Driver {
             operations = parts.exchange.closed(&client.seat, &state, batch.will);
             client.waiting.clear();
         }
+        parts.metrics.mqtt_messages.with_label_values(&["up"]).inc_by(batch.published);
         if !batch.facts.is_empty() || !operations.is_empty() {
             parts.pipeline.record_with(batch.facts, operations).await;
         }
     }
+}
+
+/// Whether a fact is what a client published, and not its coming and going or a command's step.
+fn is_publish(fact: &Fact) -> bool {
+    let of = [EventType::TELEMETRY_RECEIVED, EventType::MESSAGE_PUBLISHED];
+    matches!(fact, Fact::Event(event) if of.contains(&event.kind))
 }

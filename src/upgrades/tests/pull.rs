@@ -196,26 +196,37 @@ async fn an_offer_outlives_a_kill() {
 async fn a_question_by_mqtt_is_answered_by_a_message_that_is_kept() {
     let scene = Scene::of_boards(2, options()).await;
     scene.order_sketch(None).await;
-    let question = |names_other| Question {
+    let question = |names_other, response_topic: Option<&str>| Question {
         tenant: tenant(),
         device: board(0),
         topic: "boards/board0/down/firmware".into(),
+        response_topic: response_topic.map(str::to_owned),
+        correlation_data_base64: response_topic.map(|_| "MzM0".to_owned()),
         qos: QoS::AtMostOnce,
         names_other,
     };
     let said = |scene: &Scene| {
         let last = scene.pipeline.decide(&tenant(), &board(0)).pop().unwrap();
-        let CommandKind::Publish { topic, payload: Payload::Json(payload), qos } = last.kind else {
+        let CommandKind::Publish { topic, payload, qos, answer, correlation_data_base64 } =
+            last.kind
+        else {
             panic!("{:?}", last.kind)
         };
-        assert_eq!((&*topic, qos), ("boards/board0/down/firmware", QoS::AtMostOnce));
-        assert_eq!(&*last.actor, "firmware");
-        payload.expose()["answer"].as_str().unwrap().to_owned()
+        let Payload::Json(payload) = payload else { panic!("{payload:?}") };
+        assert_eq!((qos, answer, &*last.actor), (QoS::AtMostOnce, false, "firmware"));
+        let answer = payload.expose()["answer"].as_str().unwrap().to_owned();
+        (answer, topic, correlation_data_base64)
     };
-    scene.upgrades.reply(question(true)).await.unwrap();
-    assert_eq!(said(&scene), "unknown_board");
-    scene.upgrades.reply(question(false)).await.unwrap();
-    assert_eq!(said(&scene), "update");
+    let usual = "boards/board0/down/firmware";
+    scene.upgrades.reply(question(true, None)).await.unwrap();
+    assert_eq!(said(&scene), ("unknown_board".into(), usual.into(), None));
+    scene.upgrades.reply(question(false, None)).await.unwrap();
+    assert_eq!(said(&scene), ("update".into(), usual.into(), None));
+    let own = "boards/board0/down/answers/7";
+    for (asked, told) in [(own, own), ("boards/board1/down/x", usual), ("#", usual)] {
+        scene.upgrades.reply(question(false, Some(asked))).await.unwrap();
+        assert_eq!(said(&scene), ("update".into(), told.into(), Some("MzM0".into())), "{asked}");
+    }
 }
 
 #[tokio::test]

@@ -134,6 +134,13 @@ pub enum CommandKind {
         /// Delivery guarantee.
         #[serde(default)]
         qos: QoS,
+        /// Whether the board is to answer: the command ends with the answer, not with its arrival.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        answer: bool,
+        /// Correlation data for a board of MQTT 5.0 [3.3.2.3.6]: what it asked with, where this is
+        /// what it is told. Base64.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        correlation_data_base64: Option<String>,
     },
 }
 

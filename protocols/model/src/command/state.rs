@@ -59,12 +59,15 @@ impl CommandState {
 
     /// Whether nothing more will happen, for a command of `kind`.
     ///
-    /// A publish ends when the board has it; everything else when the device has done it.
+    /// A publish that wants no answer ends when the board has it; everything else when the device
+    /// has done it.
     pub const fn is_final(self, kind: &CommandKind) -> bool {
         match self {
             Self::Done | Self::Failed | Self::Expired | Self::Cancelled => true,
-            Self::Delivered => matches!(kind, CommandKind::Publish { .. }),
-            Self::Sent => matches!(kind, CommandKind::Publish { qos: QoS::AtMostOnce, .. }),
+            Self::Delivered => matches!(kind, CommandKind::Publish { answer: false, .. }),
+            Self::Sent => {
+                matches!(kind, CommandKind::Publish { qos: QoS::AtMostOnce, answer: false, .. })
+            }
             Self::Queued | Self::Unknown => false,
         }
     }

@@ -120,9 +120,8 @@ impl Session {
         text: &str,
         write: impl Fn(Properties<'_>, &mut Vec<u8>),
     ) {
-        let peer = self.peer.as_ref();
-        let wants_it = peer.is_none_or(|peer| peer.wants_problem_information);
-        let packet_len_max = peer.map_or(u32::MAX, |peer| peer.packet_len_max) as usize;
+        let wants_it = self.peer.as_ref().is_none_or(|peer| peer.wants_problem_information);
+        let packet_len_max = self.their_packet_len_max as usize;
         let start = self.out.len();
         if wants_it {
             let mut properties = Vec::new();

@@ -84,7 +84,6 @@ impl fmt::Debug for Waiting {
 struct Asked {
     session_expiry_s: u32,
     receive_max: u16,
-    packet_len_max: u32,
     alias_max: u16,
     wants_response_information: bool,
     wants_problem_information: bool,
@@ -99,8 +98,6 @@ pub(super) struct Peer {
     pub(super) names: Box<[Box<str>]>,
     pub(super) is_program: bool,
     pub(super) will: Option<Box<LastWill>>,
-    /// Longest packet that it takes, in bytes.
-    pub(super) packet_len_max: u32,
     /// Most that it takes above QoS 0 without having acknowledged.
     pub(super) receive_max: u16,
     /// Most topics that we may name by a number.
@@ -209,7 +206,6 @@ impl Session {
                 Version::V3_1 | Version::V3_1_1 | Version::V5 => 0,
             },
             receive_max: u16::MAX,
-            packet_len_max: u32::MAX,
             alias_max: 0,
             wants_response_information: false,
             wants_problem_information: true,
@@ -219,7 +215,7 @@ impl Session {
             match property {
                 Property::SessionExpiry(seconds) => asked.session_expiry_s = seconds,
                 Property::ReceiveMaximum(count) => asked.receive_max = count.get(),
-                Property::MaximumPacketSize(len) => asked.packet_len_max = len.get(),
+                Property::MaximumPacketSize(len) => self.their_packet_len_max = len.get(),
                 Property::TopicAliasMaximum(count) => asked.alias_max = count,
                 Property::RequestResponseInformation(is_wanted) => {
                     asked.wants_response_information = is_wanted;

@@ -26,9 +26,11 @@ pub struct Delivery<'a> {
     pub qos: model::QoS,
     /// Whether it may have been sent before [MQTT-3.3.1-1]. Ignored at QoS 0.
     pub duplicate: bool,
-    /// Where an answer is awaited: in 5.0 the response topic, with the command's name as
-    /// correlation data; in 3.x the board knows by itself.
-    pub answer_topic: Option<&'a str>,
+    /// Where an answer is awaited, and the board must be allowed to publish: in 5.0 the response
+    /// topic, with the command's name as correlation data; in 3.x the board knows by itself.
+    pub answer_topic: Option<String>,
+    /// Correlation data of 5.0, where no answer is awaited: of an answer to what the board asked.
+    pub correlation: Option<Bytes>,
 }
 
 /// A command or a message between being handed in and being acknowledged.
@@ -86,6 +88,12 @@ impl Session {
             return Err(Undeliverable::NotConnected);
         };
         let topic = self.readable(peer, delivery.topic)?;
+        if let Some(answer_topic) = &delivery.answer_topic {
+            let topic = Topic::parse(answer_topic, self.options.topic).ok();
+            topic
+                .filter(|topic| peer.acl.may_publish(*topic, &peer.names))
+                .ok_or(Undeliverable::NotAnswerable)?;
+        }
         let asked = match delivery.qos {
             model::QoS::AtMostOnce => QoS::AtMostOnce,
             model::QoS::AtLeastOnce => QoS::AtLeastOnce,
@@ -93,9 +101,11 @@ impl Session {
         };
         let mut properties = Vec::new();
         if self.version == Version::V5 {
-            if let Some(answer_topic) = delivery.answer_topic {
+            if let Some(answer_topic) = &delivery.answer_topic {
                 Property::ResponseTopic(answer_topic).encode(&mut properties);
                 let correlation = delivery.command.as_str().as_bytes();
+                Property::CorrelationData(correlation).encode(&mut properties);
+            } else if let Some(correlation) = &delivery.correlation {
                 Property::CorrelationData(correlation).encode(&mut properties);
             }
             self.identify(topic, false, &mut properties);

@@ -55,9 +55,31 @@ pub enum Output {
     },
     /// Something was refused without ending the session: count it.
     Refused(Refusal),
+    /// The client is not read for a while: count it.
+    Slowed(Slowed),
     /// Keep what came before, write what [`crate::Session::take_output`] returns, close the socket.
     /// The last output.
     Close(CloseReason),
+}
+
+/// Why a client is not read for a while.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Slowed {
+    /// It has published as often as it may in this second ([`crate::Options::publish_rate_max`]).
+    PublishRate,
+    /// As much of it as may awaits its settlement: what keeps facts is behind
+    /// ([`crate::Options::unsettled_max`], [`crate::Options::unsettled_bytes_max`]).
+    Unsettled,
+}
+
+impl Slowed {
+    /// A stable word for metrics.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::PublishRate => "publish_rate",
+            Self::Unsettled => "unsettled",
+        }
+    }
 }
 
 /// A filter that was granted.

@@ -209,9 +209,7 @@ impl Session {
     /// Whether a publish is within our limit and the client's.
     pub(super) fn fits(&self, outgoing: &Outgoing, qos: QoS) -> bool {
         let body_len = self.body_len(outgoing, &outgoing.topic, &outgoing.properties, qos);
-        let packet_len = 1 + crate::frame::length_size(body_len) + body_len;
-        let theirs = self.peer.as_ref().map_or(u32::MAX, |peer| peer.packet_len_max);
-        body_len <= self.options.packet_len_max && packet_len <= theirs as usize
+        body_len <= self.options.packet_len_max && self.takes(body_len)
     }
 
     fn body_len(&self, outgoing: &Outgoing, topic: &str, properties: &[u8], qos: QoS) -> usize {
@@ -263,7 +261,7 @@ impl Session {
         }
         // A number that is new comes beside the topic: it must fit too.
         let longer_by = ALIAS_LEN + 1;
-        let theirs = self.peer.as_ref().map_or(0, |peer| peer.packet_len_max) as usize;
+        let theirs = self.their_packet_len_max as usize;
         let body_len = self.body_len(outgoing, &outgoing.topic, &outgoing.properties, qos);
         let has_room = body_len + longer_by + crate::frame::HEADER_LEN_MAX <= theirs;
         let known = &mut self.peer.as_mut()?.aliases.get_or_insert_default().ours;

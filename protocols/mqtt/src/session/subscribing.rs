@@ -41,6 +41,7 @@ impl Session {
         filters: &[(&str, SubscriptionOptions)],
         properties: Properties<'_>,
     ) -> Result<State, CloseReason> {
+        self.check_answer(filters.len())?;
         let identifier = properties.iter().find_map(|property| {
             if let Property::SubscriptionIdentifier(it) = property { Some(it) } else { None }
         });
@@ -115,6 +116,7 @@ impl Session {
         packet_id: PacketId,
         filters: &[&str],
     ) -> Result<State, CloseReason> {
+        self.check_answer(filters.len())?;
         let mut codes = Vec::with_capacity(filters.len());
         let mut removed = Vec::new();
         for text in filters {
@@ -133,6 +135,13 @@ impl Session {
             message::unsuback(packet_id, &codes, properties, version, out);
         });
         Ok(State::ExpectPacket)
+    }
+
+    /// Whether the client takes an answer with that many codes: it must have one [MQTT-3.8.4-1],
+    /// and none longer than it takes [MQTT 5.0, MQTT-3.1.2-24].
+    fn check_answer(&self, codes: usize) -> Result<(), CloseReason> {
+        // A packet identifier and no properties.
+        if self.takes(2 + 1 + codes) { Ok(()) } else { Err(ProtocolError::AnswerTooLong.into()) }
     }
 
     /// Writes an answer, and says so to the driver, once the state is kept where it outlives the

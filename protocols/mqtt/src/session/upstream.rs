@@ -1,6 +1,6 @@
 //! What the client sends: publishes become events, acknowledged when they are on disk.
 
-use super::{Output, Reply, Session, State};
+use super::{Output, Reply, Session, Slowed, State};
 use crate::error::{CloseReason, ProtocolError, Refusal};
 use crate::message::{self, Acknowledgement, PacketId, Publish, PublishDelivery, Version};
 use crate::property::{Properties, Property};
@@ -35,6 +35,9 @@ impl Session {
         now: Now,
     ) -> Result<State, CloseReason> {
         self.published_in_second = self.published_in_second.saturating_add(1);
+        if self.is_too_fast() {
+            self.outputs.push_back(Output::Slowed(Slowed::PublishRate));
+        }
         if self.version == Version::V5 {
             self.count_unanswered(publish.delivery)?;
             if let Some(alias) = alias_of(publish.properties) {

@@ -24,6 +24,7 @@ fn deliver_to(
         qos,
         duplicate: name == "again",
         answer_topic: None,
+        correlation: None,
     };
     let delivered = desk.session.deliver(delivery);
     desk.drain();
@@ -175,9 +176,38 @@ fn undeliverable_says_why() {
         qos: model::QoS::AtLeastOnce,
         duplicate: false,
         answer_topic: None,
+        correlation: None,
     };
     assert_eq!(desk.session.deliver(delivery), Err(Undeliverable::TooLong));
     assert!(desk.facts.is_empty());
+}
+
+#[test]
+fn what_cannot_be_answered_is_not_sent() {
+    let answered_on = |answer_topic: String| {
+        let mut desk = Desk::subscribed(QoS::AtLeastOnce);
+        let delivery = Delivery {
+            command: CommandId::new("c").unwrap(),
+            topic: &format!("boards/{IMEI}/down/led"),
+            payload: Bytes::from_static(b"on"),
+            qos: model::QoS::AtLeastOnce,
+            duplicate: false,
+            answer_topic: Some(answer_topic),
+            correlation: None,
+        };
+        let delivered = desk.session.deliver(delivery);
+        desk.drain();
+        desk.commit();
+        delivered.map(|()| desk.written())
+    };
+    let own = answered_on(format!("boards/{IMEI}/up/answers/c"));
+    assert_eq!(own, Ok(on_the_wire(0x32, Some(1))), "3.1.1 has no place to say it");
+    let long = format!("boards/{IMEI}/up/{}", "x".repeat(1024));
+    for topic in ["boards/999/up/answers/c", &long] {
+        let refused = answered_on(topic.to_owned());
+        assert_eq!(refused, Err(Undeliverable::NotAnswerable), "{topic}");
+    }
+    assert!(!Undeliverable::NotAnswerable.is_transient());
 }
 
 #[test]

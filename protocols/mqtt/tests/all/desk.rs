@@ -8,7 +8,7 @@ use mqtt::message::{
 };
 use mqtt::{
     Acl, CloseReason, Grant, Introduction, NewSubscription, Options, Output, Properties, Property,
-    Refusal, Session, SessionState,
+    Refusal, Session, SessionState, Slowed,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +35,7 @@ pub(crate) struct Desk {
     pub(crate) granted: Vec<NewSubscription>,
     pub(crate) ungranted: Vec<Box<str>>,
     pub(crate) refusals: Vec<Refusal>,
+    pub(crate) slowed: Vec<Slowed>,
     pub(crate) closed: Option<CloseReason>,
     pub(crate) subscribed: usize,
     pub(crate) ready: usize,
@@ -60,6 +61,7 @@ impl Desk {
             granted: Vec::new(),
             ungranted: Vec::new(),
             refusals: Vec::new(),
+            slowed: Vec::new(),
             closed: None,
             subscribed: 0,
             ready: 0,
@@ -213,6 +215,7 @@ impl Desk {
                 Output::Unsubscribed { filters } => self.ungranted.extend(filters),
                 Output::Ready => self.ready += 1,
                 Output::Refused(refusal) => self.refusals.push(refusal),
+                Output::Slowed(slowed) => self.slowed.push(slowed),
                 Output::Close(reason) => self.closed = Some(reason),
             }
         }

@@ -272,6 +272,7 @@ fn a_command_at_qos_2_keeps_its_identifier() {
             qos: model::QoS::ExactlyOnce,
             duplicate: false,
             answer_topic: None,
+            correlation: None,
         };
         desk.session.deliver(delivery).unwrap();
         desk.drain();

@@ -5,8 +5,8 @@ use bytes::Bytes;
 use model::{CommandId, Monotonic, Settlement};
 use mqtt::message::{Connect, Packet, PublishDelivery, QoS};
 use mqtt::{
-    CloseReason, ConnackCode, Delivery, Options, ProtocolError, Refusal, Session, TopicLimits,
-    Undeliverable,
+    CloseReason, ConnackCode, Delivery, Options, ProtocolError, Refusal, Session, Slowed,
+    TopicLimits, Undeliverable,
 };
 use std::time::Duration;
 
@@ -102,6 +102,7 @@ fn reading_stops_while_too_many_facts_wait_and_the_silence_is_forgiven() {
     let three = [&*one, &one, &one].concat();
     assert_eq!(desk.bytes(&three), 2 * one.len(), "the third stays with the driver");
     assert!(!desk.session.wants_input());
+    assert_eq!(desk.slowed, [Slowed::Unsettled], "said once");
     assert_eq!(desk.session.deadline(), Monotonic::NEVER);
     desk.wait(Duration::from_secs(1_000));
     assert_eq!(desk.closed, None, "we would not listen");
@@ -121,8 +122,10 @@ fn reading_stops_while_too_many_bytes_wait() {
     let mut desk = Desk::connected_with(options);
     desk.publish(1, &[b'x'; 500]);
     assert!(desk.session.wants_input());
+    assert!(desk.slowed.is_empty());
     desk.publish(2, &[b'x'; 500]);
     assert!(!desk.session.wants_input());
+    assert_eq!(desk.slowed, [Slowed::Unsettled]);
     let first = desk.facts.remove(0).0;
     desk.session.settle_up_to(first, Settlement::Committed, desk.now);
     assert!(desk.session.wants_input());
@@ -156,6 +159,7 @@ fn room_to_write_lets_deliveries_go_on() {
         qos: model::QoS::AtMostOnce,
         duplicate: false,
         answer_topic: None,
+        correlation: None,
     };
     desk.session.deliver(delivery("c1")).unwrap();
     desk.drain();
@@ -183,6 +187,7 @@ fn a_board_that_is_too_fast_is_read_on_when_the_second_is_over() {
     desk.wait(Duration::from_millis(1));
     assert!(desk.session.wants_input());
     assert_eq!(desk.bytes(&five), 2 * one.len());
+    assert_eq!(desk.slowed, [Slowed::PublishRate; 1]);
     // What is not a publish does not count, but waits behind those that do.
     desk.now = desk.now.after(Duration::from_secs(1));
     assert_eq!(desk.bytes(&[&[0xC0, 0].repeat(9)[..], &one].concat()), 18 + one.len());

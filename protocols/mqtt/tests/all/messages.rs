@@ -8,8 +8,8 @@ use mqtt::message::{
     SubscriptionOptions, Version, decode,
 };
 use mqtt::{
-    CloseReason, Delivery, Message, Options, Place, Properties, Property, ReasonCode, Refusal,
-    Through, Undeliverable, frame,
+    CloseReason, ConnackCode, Delivery, Message, Options, Place, Properties, Property,
+    ProtocolError, ReasonCode, Refusal, Through, Undeliverable, frame,
 };
 use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Duration;
@@ -146,7 +146,8 @@ fn a_command_has_its_subscriptions_identifiers_and_where_to_answer() {
         payload: Bytes::from_static(b"on"),
         qos: model::QoS::ExactlyOnce,
         duplicate: false,
-        answer_topic: Some(&answer),
+        answer_topic: Some(answer.clone()),
+        correlation: None,
     };
     desk.session.deliver(delivery).unwrap();
     desk.drain();
@@ -164,6 +165,23 @@ fn a_command_has_its_subscriptions_identifiers_and_where_to_answer() {
     desk.send(&Packet::Pubrec(ack(1)));
     assert_eq!(desk.happened(), ["c1 delivered"]);
     assert_eq!(desk.written(), [0x62, 2, 0, 1]);
+
+    let reply = Delivery {
+        command: model::CommandId::new("c2").unwrap(),
+        topic: &topic,
+        payload: Bytes::from_static(b"on"),
+        qos: model::QoS::AtMostOnce,
+        duplicate: false,
+        answer_topic: None,
+        correlation: Some(Bytes::from_static(b"\x00 334")),
+    };
+    desk.session.deliver(reply).unwrap();
+    desk.drain();
+    desk.commit();
+    let written = desk.written();
+    let said: Vec<_> = published(&written).properties.iter().collect();
+    let expected = [Property::CorrelationData(b"\x00 334"), Property::SubscriptionIdentifier(7)];
+    assert_eq!(said, expected);
 }
 
 #[test]
@@ -177,6 +195,7 @@ fn a_command_that_the_board_refuses_has_failed() {
         qos: model::QoS::AtLeastOnce,
         duplicate: false,
         answer_topic: None,
+        correlation: None,
     };
     desk.session.deliver(delivery).unwrap();
     desk.drain();
@@ -276,6 +295,70 @@ fn a_packet_longer_than_the_client_takes_is_passed_over() {
             assert_eq!(result, if fits { Ok(()) } else { Err(Undeliverable::TooLong) }, "{len}");
             assert_eq!(desk.written().len(), if fits { 64 } else { 0 });
         }
+    }
+}
+
+/// [MQTT-3.1.2-24]: no packet at all.
+#[test]
+fn a_client_is_welcomed_within_what_it_takes() {
+    let welcome = |len_max: u32| {
+        let said = properties(&[
+            Property::MaximumPacketSize(NonZeroU32::new(len_max).unwrap()),
+            Property::RequestResponseInformation(true),
+        ]);
+        let said = Properties::parse(&said, Place::Connect).unwrap();
+        let mut desk = Desk::v5(&Connect { properties: said, ..connect(IMEI) }, grant());
+        (desk.written(), desk.closed)
+    };
+    let too_long = Some(CloseReason::Protocol(ProtocolError::AnswerTooLong));
+    let (whole, _) = welcome(1_000);
+    let len = u32::try_from(whole.len()).unwrap();
+    assert_eq!(welcome(len), (whole.clone(), None));
+    // Receive Maximum and Maximum Packet Size are what it must know.
+    let needed = [&[0x20, 11, 0, 0, 8], &whole[5..13]].concat();
+    assert_eq!(welcome(len - 1), (needed.clone(), None));
+    assert_eq!(welcome(13), (needed, None));
+    assert_eq!(welcome(12), (vec![0x20, 3, 0, 0x95, 0], too_long));
+    assert_eq!(welcome(4), (Vec::new(), too_long), "not even that it is not");
+}
+
+#[test]
+fn a_client_that_takes_little_is_turned_away_in_silence() {
+    for (len_max, written) in [(5, vec![0x20, 3, 0, 0x87, 0]), (4, Vec::new())] {
+        let said = properties(&[Property::MaximumPacketSize(NonZeroU32::new(len_max).unwrap())]);
+        let said = Properties::parse(&said, Place::Connect).unwrap();
+        let packet = Connect { version: Version::V5, properties: said, ..connect(IMEI) };
+        let mut desk = Desk::new();
+        desk.version = Version::V5;
+        desk.send(&Packet::Connect(Box::new(packet)));
+        desk.session.refused(ConnackCode::NotAuthorised, desk.now);
+        desk.drain();
+        assert_eq!(desk.written(), written);
+        assert_eq!(desk.closed, Some(CloseReason::Refused(ConnackCode::NotAuthorised)));
+    }
+}
+
+#[test]
+fn nothing_is_subscribed_to_with_an_answer_longer_than_the_client_takes() {
+    let len_max = NonZeroU32::new(64).unwrap();
+    for (count, fits) in [(59, true), (60, false)] {
+        let names: Vec<String> = (0..count).map(|it| format!("a/{it}")).collect();
+        let mut desk = listener(&[Property::MaximumPacketSize(len_max)]);
+        let filters = names.iter().map(|it| (&**it, qos(QoS::AtMostOnce))).collect();
+        let properties = Properties::EMPTY;
+        desk.send(&Packet::Subscribe { packet_id: id(1), filters, properties });
+        desk.commit();
+        let too_long = Some(CloseReason::Protocol(ProtocolError::AnswerTooLong));
+        assert_eq!(desk.closed, if fits { None } else { too_long });
+        assert_eq!(desk.granted.len(), if fits { count } else { 0 });
+        let written = desk.written();
+        assert_eq!((written[0], written.len() <= 64), (if fits { 0x90 } else { 0xE0 }, true));
+
+        let mut desk = listener(&[Property::MaximumPacketSize(len_max)]);
+        let filters = names.iter().map(|it| &**it).collect();
+        desk.send(&Packet::Unsubscribe { packet_id: id(1), filters, properties });
+        desk.commit();
+        assert_eq!(desk.closed, if fits { None } else { too_long });
     }
 }
 

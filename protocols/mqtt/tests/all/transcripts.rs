@@ -124,6 +124,7 @@ impl Stage {
                     qos: model::QoS::AtLeastOnce,
                     duplicate: false,
                     answer_topic: None,
+                    correlation: None,
                 });
                 if let Err(error) = delivered {
                     writeln!(self.written, "* {}", error.code()).unwrap();
@@ -202,6 +203,7 @@ impl Stage {
             Output::Unsubscribed { .. } => writeln!(self.written, "* unsubscribed"),
             Output::Ready => writeln!(self.written, "* ready"),
             Output::Refused(refusal) => writeln!(self.written, "* {}", refusal.code()),
+            Output::Slowed(slowed) => writeln!(self.written, "* slowed: {}", slowed.code()),
             Output::Close(reason) => {
                 writeln!(self.written, ". {} ({})", reason.code(), reason.cause().as_str())
             }

@@ -1,7 +1,8 @@
 //! CONNACK: with what a client is welcomed, and how one is turned away.
 
 use super::{Asked, Grant, Peer, Waiting, whole_seconds};
-use crate::error::{CloseReason, ConnackCode};
+use crate::error::{CloseReason, ConnackCode, ProtocolError};
+use crate::frame;
 use crate::message::{self, Version};
 use crate::property::{Properties, Property};
 use crate::session::output::Answer;
@@ -50,6 +51,20 @@ impl Session {
         self.silence_max = one_and_a_half(held_s);
         self.expiry_max_s = whole_seconds(grant.session_expiry_max);
         self.expiry_s = asked.session_expiry_s.min(self.expiry_max_s);
+        let assigned = grant.assigned_client_id.as_deref().filter(|_| client_id.is_empty());
+        let told = Told {
+            assigned,
+            keep_alive_s: (held_s != keep_alive_s).then_some(held_s),
+            response_prefix: asked
+                .wants_response_information
+                .then(|| grant.acl.response_prefix(&names))
+                .flatten(),
+        };
+        let Some(connack) = self.connack_properties(asked, told) else {
+            // Nothing of it is kept.
+            self.expiry_s = 0;
+            return self.close(ProtocolError::AnswerTooLong.into(), now);
+        };
         let resumed = grant.resumed.filter(|_| !clean_start);
         let is_resumed = resumed.is_some();
         let must_keep = resumed.as_ref().map_or(0, |it| it.expiry_s) != self.expiry_s;
@@ -59,12 +74,6 @@ impl Session {
         }
         let Grant { device, tenant, acl, is_program, assigned_client_id, facts, .. } = grant;
         let assigned = assigned_client_id.filter(|_| client_id.is_empty());
-        let connack = self.connack_properties(
-            asked,
-            assigned.as_deref(),
-            (held_s != keep_alive_s).then_some(held_s),
-            asked.wants_response_information.then(|| acl.response_prefix(&names)).flatten(),
-        );
         let aliases_max = self.options.topic_alias_max;
         let peer = Peer {
             device,
@@ -73,7 +82,6 @@ impl Session {
             names,
             is_program,
             will,
-            packet_len_max: asked.packet_len_max,
             receive_max: asked.receive_max,
             alias_max: asked.alias_max.min(aliases_max),
             wants_problem_information: asked.wants_problem_information,
@@ -127,42 +135,53 @@ impl Session {
     }
 
     /// What 5.0 is told beside the welcome [MQTT 5.0, 3.2.2.3]: all that differs from what it
-    /// asked for, or from what the standard takes for granted.
-    fn connack_properties(
-        &self,
-        asked: Asked,
-        assigned_client_id: Option<&str>,
-        keep_alive_s: Option<u16>,
-        response_prefix: Option<String>,
-    ) -> Vec<u8> {
-        let options = &self.options;
+    /// asked for, or from what the standard takes for granted. Where the client does not take a
+    /// packet that long [MQTT-3.1.2-24], without what it can do without; `None` where that is too
+    /// long as well.
+    fn connack_properties(&self, asked: Asked, told: Told<'_>) -> Option<Vec<u8>> {
         let mut out = Vec::new();
         if self.version != Version::V5 {
-            return out;
+            return Some(out);
         }
+        let fits = |properties: &[u8]| {
+            let len = properties.len();
+            self.takes(CONNACK_HEAD_LEN + frame::length_size(len) + len)
+        };
+        for is_whole in [true, false] {
+            out.clear();
+            self.write_told(asked, &told, is_whole, &mut out);
+            if fits(&out) {
+                return Some(out);
+            }
+        }
+        None
+    }
+
+    /// Without what `is_whole` stands for a client does nothing that we would not take.
+    fn write_told(&self, asked: Asked, told: &Told<'_>, is_whole: bool, out: &mut Vec<u8>) {
+        let options = &self.options;
         if self.expiry_s != asked.session_expiry_s {
-            Property::SessionExpiry(self.expiry_s).encode(&mut out);
+            Property::SessionExpiry(self.expiry_s).encode(out);
         }
         if let Some(count) = NonZeroU16::new(options.receive_max) {
-            Property::ReceiveMaximum(count).encode(&mut out);
+            Property::ReceiveMaximum(count).encode(out);
         }
         let packet_len_max = u32::try_from(options.packet_len_max).unwrap_or(u32::MAX);
         if let Some(len) = NonZeroU32::new(packet_len_max) {
-            Property::MaximumPacketSize(len).encode(&mut out);
+            Property::MaximumPacketSize(len).encode(out);
         }
-        if options.topic_alias_max > 0 {
-            Property::TopicAliasMaximum(options.topic_alias_max).encode(&mut out);
+        if options.topic_alias_max > 0 && is_whole {
+            Property::TopicAliasMaximum(options.topic_alias_max).encode(out);
         }
-        if let Some(name) = assigned_client_id {
-            Property::AssignedClientId(name).encode(&mut out);
+        if let Some(name) = told.assigned {
+            Property::AssignedClientId(name).encode(out);
         }
-        if let Some(seconds) = keep_alive_s {
-            Property::ServerKeepAlive(seconds).encode(&mut out);
+        if let Some(seconds) = told.keep_alive_s {
+            Property::ServerKeepAlive(seconds).encode(out);
         }
-        if let Some(prefix) = &response_prefix {
-            Property::ResponseInformation(prefix).encode(&mut out);
+        if let Some(prefix) = told.response_prefix.as_deref().filter(|_| is_whole) {
+            Property::ResponseInformation(prefix).encode(out);
         }
-        out
     }
 
     /// Turns the client away that [`Output::Authenticate`] asked about.
@@ -207,10 +226,27 @@ impl Session {
             Version::V3_1 | Version::V3_1_1 => code.return_code(),
             Version::V5 => code.reason().byte(),
         };
+        let start = self.out.len();
         message::connack(false, byte, Properties::EMPTY, self.version, &mut self.out);
+        if self.out.len() - start > self.their_packet_len_max as usize {
+            self.out.truncate(start);
+        }
         CloseReason::Refused(code)
     }
 }
+
+/// What a client is told in CONNACK that it could not know.
+struct Told<'a> {
+    /// The name that it was given.
+    assigned: Option<&'a str>,
+    /// The keep-alive, where it is another than it asked for.
+    keep_alive_s: Option<u16>,
+    /// Below which topics it may be answered, where it asked for that.
+    response_prefix: Option<String>,
+}
+
+/// Flags and reason code [3.2.2].
+const CONNACK_HEAD_LEN: usize = 2;
 
 /// The client id first, unless it has none.
 fn names(client_id: Box<str>, aliases: &[Box<str>]) -> Box<[Box<str>]> {
