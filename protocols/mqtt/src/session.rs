@@ -326,6 +326,11 @@ impl Session {
         }
     }
 
+    /// For so long the driver did not read, for a reason of ours: no silence of the client's.
+    pub fn unread_for(&mut self, time: Duration) {
+        self.heard = self.heard + time;
+    }
+
     /// Does what is due at [`Session::deadline`]: gives up on a board that has been silent, or
     /// lets one go on that was too fast. Hand in again what [`Session::receive`] left.
     pub fn expire(&mut self, now: Now) {
