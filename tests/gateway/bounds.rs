@@ -89,7 +89,7 @@ fn so_many_sessions_are_kept() {
     assert!(!Five::connect(&daemon, &second).connack.session_present);
     assert!(Five::connect(&daemon, &first).connack.session_present);
     // A place that is given up is free.
-    let mut over = first.clone();
+    let mut over = first;
     over.connect.clean_start = true;
     drop(Five::connect(&daemon, &over.with(|asked| asked.session_expiry_interval = None)));
     let is_kept = || {

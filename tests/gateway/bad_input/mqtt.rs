@@ -15,18 +15,22 @@ fn mqtt_closed(daemon: &Daemon, is_connected: bool, bytes: &[u8]) {
     assert!(board.is_closed_within(CUT_OFF), "{:02x?} was suffered", &bytes[..bytes.len().min(20)]);
 }
 
-pub(super) fn mqtt() {
-    let mut scene = Scene::new();
-    let publish = |topic: &[u8], flags: u8| {
-        let mut body = u16::try_from(topic.len()).unwrap().to_be_bytes().to_vec();
-        body.extend_from_slice(topic);
-        if flags & 0b110 != 0 {
-            body.extend_from_slice(&[0, 1]);
-        }
-        board::packet(0x30 | flags, &body)
-    };
+/// A PUBLISH with those flags.
+fn publish(topic: &[u8], flags: u8) -> Vec<u8> {
+    let mut body = u16::try_from(topic.len()).unwrap().to_be_bytes().to_vec();
+    body.extend_from_slice(topic);
+    if flags & 0b110 != 0 {
+        body.extend_from_slice(&[0, 1]);
+    }
+    board::packet(0x30 | flags, &body)
+}
+
+/// What is wrong, its bytes, and as what it is counted.
+type Bad = (&'static str, Vec<u8>, Why);
+
+fn after_connect() -> Vec<Bad> {
     let large = [&[0x32, 0xFF, 0xFF, 0xFF, 0x7F][..], &[b'x'; 1000]].concat();
-    let after: [(&str, Vec<u8>, Why); 15] = [
+    vec![
         (
             "a second CONNECT",
             board::connect_packet("bad", "enrol", "x"),
@@ -62,11 +66,11 @@ pub(super) fn mqtt() {
             board::packet(0x32, b"\0\x0fboards/bad/up/a\0\0"),
             Why::Fault("zero_packet_id"),
         ),
-    ];
-    for (what, bytes, why) in after {
-        scene.ended(why, what, |daemon| mqtt_closed(daemon, true, &bytes));
-    }
-    let before: [(&str, Vec<u8>, Why); 5] = [
+    ]
+}
+
+fn before_connect() -> Vec<Bad> {
+    vec![
         ("PUBLISH before CONNECT", publish(b"boards/bad/up/a", 0), Why::Fault("not_connected")),
         ("HTTP", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(), Why::Fault("not_connected")),
         (
@@ -80,8 +84,15 @@ pub(super) fn mqtt() {
             Why::Fault("bad_protocol_name"),
         ),
         ("a long length", vec![0x10, 0xFF, 0xFF, 0xFF, 0xFF, 0x01], Why::Fault("bad_length")),
-    ];
-    for (what, bytes, why) in before {
+    ]
+}
+
+pub(super) fn mqtt() {
+    let mut scene = Scene::new();
+    for (what, bytes, why) in after_connect() {
+        scene.ended(why, what, |daemon| mqtt_closed(daemon, true, &bytes));
+    }
+    for (what, bytes, why) in before_connect() {
         scene.ended(why, what, |daemon| mqtt_closed(daemon, false, &bytes));
     }
     // [MQTT-3.1.2-2]: said in the words of 3.1.1 to what came before it, of 5.0 to what comes after.

@@ -133,16 +133,12 @@ impl Raw {
 /// What is wrong, the bytes, what 5.0 is told of it, and as what it is counted.
 type Bad = (&'static str, Vec<u8>, u8, &'static str);
 
-/// What is wrong in every version.
-fn bad(version: Version) -> Vec<Bad> {
+/// What is wrong with a publish, and with any packet, in every version.
+fn bad_publishes(version: Version) -> Vec<Bad> {
     let publish = |topic: &[u8]| version.publish(2, topic, 1, b"{}");
-    let subscribe = |filter: &[u8]| version.subscribe(filter, 1);
     let huge = [&[0x32, 0xFF, 0xFF, 0xFF, 0x7F][..], &[b'x'; 1000]].concat();
     let invalid = if version == Version::V5 { PROTOCOL_ERROR } else { TOPIC_INVALID };
     let empty = if version == Version::V5 { "no_topic" } else { "bad_topic" };
-    // In 5.0 it is AUTH.
-    let type_15 = if version == Version::V5 { "reserved_flags" } else { "reserved_type" };
-    let unsubscribe = [&[0, 1], version.properties(), &string(b"a/#/b")].concat();
     vec![
         (
             "a second CONNECT",
@@ -184,6 +180,16 @@ fn bad(version: Version) -> Vec<Bad> {
             "zero_packet_id",
         ),
         ("a cut PUBLISH", packet(0x32, b"\0\x0fboards"), MALFORMED, "truncated"),
+    ]
+}
+
+/// What is wrong with what asks for something, and with what a client does not say, in every version.
+fn bad_requests(version: Version) -> Vec<Bad> {
+    let subscribe = |filter: &[u8]| version.subscribe(filter, 1);
+    let unsubscribe = [&[0, 1], version.properties(), &string(b"a/#/b")].concat();
+    // In 5.0 it is AUTH.
+    let type_15 = if version == Version::V5 { "reserved_flags" } else { "reserved_type" };
+    vec![
         ("a/#/b", subscribe(b"a/#/b"), FILTER_INVALID, "bad_filter"),
         ("a#", subscribe(b"a#"), FILTER_INVALID, "bad_filter"),
         ("a/b+", subscribe(b"a/b+"), FILTER_INVALID, "bad_filter"),
@@ -294,7 +300,8 @@ fn bad_of_5() -> Vec<Bad> {
 pub(super) fn every_version() {
     let mut scene = Scene::new();
     for version in VERSIONS {
-        let mut all = bad(version);
+        let mut all = bad_publishes(version);
+        all.extend(bad_requests(version));
         if version == Version::V5 {
             all.extend(bad_of_5());
         }

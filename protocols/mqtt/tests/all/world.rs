@@ -142,7 +142,7 @@ impl World {
             11 => self.command(level),
             12 => self.say(|client| client.stray(which)),
             13 => self.wait(Duration::from_secs(which.into())),
-            14 if which % 4 == 0 => self.settle(Settlement::Refused),
+            14 if which.is_multiple_of(4) => self.settle(Settlement::Refused),
             14 => self.say(Client::ping),
             _ => self.break_off(which),
         }

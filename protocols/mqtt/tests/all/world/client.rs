@@ -122,7 +122,7 @@ impl Client {
         self.message(number, delivery, false)
     }
 
-    pub(super) fn subscribe(&mut self, qos: QoS) -> Vec<u8> {
+    pub(super) fn subscribe(&self, qos: QoS) -> Vec<u8> {
         let filters = vec![("#", SubscriptionOptions::new(qos))];
         let packet_id = PacketId::new(STRAYS - 1).expect("not 0");
         self.bytes(&Packet::Subscribe { packet_id, filters, properties: Properties::EMPTY })
@@ -138,7 +138,7 @@ impl Client {
     }
 
     /// Acknowledges what nobody sent.
-    pub(super) fn stray(&mut self, which: u8) -> Vec<u8> {
+    pub(super) fn stray(&self, which: u8) -> Vec<u8> {
         let id = PacketId::new(STRAYS + u16::from(which)).expect("not 0");
         let answer = Acknowledgement::success(id);
         self.bytes(&match which % 3 {
@@ -230,7 +230,7 @@ impl Client {
     }
 
     /// After a resume: all that it began, in its order [MQTT-4.4.0-1].
-    fn resend(&mut self) -> Vec<u8> {
+    fn resend(&self) -> Vec<u8> {
         let mut said = Vec::new();
         for (&id, begun) in &self.begun {
             said.extend(match (begun.qos, begun.is_received) {
@@ -286,7 +286,8 @@ impl Client {
     fn assert_identified(&self, id: PacketId, what: &str, disk: &Disk) {
         let mut known = disk.state.iter().flat_map(|state| &state.inflight);
         let is_it = known.any(|it| {
-            let name = it.command.as_ref().map_or(format!("m{}", it.key), |id| id.to_string());
+            let name =
+                it.command.as_ref().map_or_else(|| format!("m{}", it.key), |id| id.to_string());
             it.packet_id == id.get() && name == what
         });
         assert!(is_it || !self.persists, "{what} under {id} would be another's after a crash");
