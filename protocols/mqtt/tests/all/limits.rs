@@ -187,7 +187,7 @@ fn a_board_that_is_too_fast_is_read_on_when_the_second_is_over() {
     desk.wait(Duration::from_millis(1));
     assert!(desk.session.wants_input());
     assert_eq!(desk.bytes(&five), 2 * one.len());
-    assert_eq!(desk.slowed, [Slowed::PublishRate; 1]);
+    assert_eq!(desk.slowed, [Slowed::PublishRate; 2], "once a second");
     // What is not a publish does not count, but waits behind those that do.
     desk.now = desk.now.after(Duration::from_secs(1));
     assert_eq!(desk.bytes(&[&[0xC0, 0].repeat(9)[..], &one].concat()), 18 + one.len());
