@@ -18,7 +18,7 @@ use model::{
 use mqtt::message::{Connect, Packet, QoS, Version};
 use mqtt::{
     Acl, CloseReason, Delivery, Grant, Message, Options, Output, Place, Properties, Property,
-    Refusal, Session, SessionState, Through, Undeliverable,
+    Refusal, Session, SessionState, Slowed, Through, Undeliverable,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroU16;
@@ -289,6 +289,7 @@ impl World {
                     panic!("{output:?}, which nobody asked for")
                 }
                 Output::Refused(refusal) => assert_eq!(refusal, Refusal::StrayAcknowledgement),
+                Output::Slowed(slowed) => assert_eq!(slowed, Slowed::Unsettled),
                 Output::Close(reason) => {
                     assert!(!matches!(reason, CloseReason::Protocol(_)), "{reason:?}");
                     (self.closed, batch.closes) = (true, true);
@@ -474,6 +475,7 @@ impl World {
                 qos,
                 duplicate: false,
                 answer_topic: None,
+                correlation: None,
             };
             match self.session.deliver(delivery) {
                 Ok(()) => _ = self.offered.insert(id),
