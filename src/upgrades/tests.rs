@@ -790,6 +790,7 @@ async fn a_profile_that_changes_its_mind_takes_its_devices_along() {
 /// With `LASTMILE_TEST_FLEET=100000`, `--release` and `--nocapture` it shows how long a large fleet
 /// takes.
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::disallowed_methods, reason = "how large the fleet is, for who measures")]
 async fn a_fleet_is_taken_up_whole_after_a_kill() {
     let scene = Scene::new(0, options()).await;
     let clock = scene.upgrades.parts.clock;
