@@ -206,7 +206,8 @@ impl Exchange {
         let changes = if inner.state.is_some() && !is_to_end {
             // Its groups stay with it.
             self.stay_unwritten(&session, &mut inner, leaving, will)
-        } else if let Some((_, data)) = leaving.will.or(will.map(|data| (leaving.at, data))) {
+        } else if let Some((_, data)) = leaving.will.or_else(|| will.map(|data| (leaving.at, data)))
+        {
             let mut changes = self.wait_with_will(&session, &mut inner, (leaving.at, data));
             changes.extend(dropped);
             changes
@@ -235,7 +236,7 @@ impl Exchange {
         let mut changes = Vec::new();
         if leaving.is_welcome {
             inner.left_at = Some(leaving.at);
-            inner.will = leaving.will.or(will.map(|data| (leaving.at, data)));
+            inner.will = leaving.will.or_else(|| will.map(|data| (leaving.at, data)));
             let number = session.number;
             changes.extend(match (&mut inner.words, &inner.will) {
                 (None, _) => None,
@@ -248,7 +249,7 @@ impl Exchange {
                     Some(MqttChange::RemoveConnection { number })
                 }
             });
-            let kept = inner.state.as_ref().and_then(|state| KeptState::read(state));
+            let kept = inner.state.as_ref().and_then(KeptState::read);
             let records = kept.map(|kept| kept.session.subscriptions).unwrap_or_default();
             changes.extend(self.resubscribe(session, inner, &records));
         }

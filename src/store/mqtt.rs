@@ -244,7 +244,8 @@ impl MqttChange {
         match self {
             Self::PutSession(row) => row.state.as_str().len(),
             Self::PutConnection(row) => {
-                row.words.will.as_ref().map_or(0, |(_, data)| data.as_str().len())
+                let will = row.words.will.as_ref().map_or(0, |(_, data)| data.as_str().len());
+                row.owner.as_str().len() + row.client_id.len() + will
             }
             Self::Queue(rows) => rows.iter().map(|row| bytes_of(&row.message)).sum(),
             Self::PutRetained(row) => bytes_of(&row.message),

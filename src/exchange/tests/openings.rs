@@ -63,7 +63,7 @@ async fn who_takes_over_says_the_last_words_of_one_that_is_held_up() {
         scene.arrive(&old, Some(&state(&["d"])), words).await;
         let opening = scene.opening(&board("1"), clean_start);
         let new = scene.exchange.open(opening).await.unwrap();
-        let mut said: Vec<_> = new.unsaid.events.iter().map(|event| event.kind.clone()).collect();
+        let mut said: Vec<_> = new.unsaid.events.iter().map(|event| event.kind).collect();
         let left = new.unsaid.events.last().unwrap();
         assert_eq!(left.data, LastWords::gone(CloseReason::TakenOver));
         assert_eq!(said.pop(), Some(EventType::DEVICE_DISCONNECTED));

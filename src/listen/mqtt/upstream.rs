@@ -103,7 +103,7 @@ impl Driver {
         let keeping = if is_plain {
             Ok(Keeping::default())
         } else {
-            Box::pin(self.to_keep(!batch.keeps.is_empty())).await
+            Box::pin(self.keeping(!batch.keeps.is_empty())).await
         };
         let parts = &self.listener.parts;
         let (count, facts) = (batch.len(), mem::take(&mut batch.facts));
@@ -157,7 +157,7 @@ impl Driver {
 
     /// What is to be on disk of the session as it is now: its state, where that is asked for, and
     /// with its arrival its last words.
-    async fn to_keep(&mut self, is_asked: bool) -> Result<Keeping, Gone> {
+    async fn keeping(&mut self, is_asked: bool) -> Result<Keeping, Gone> {
         let parts = &self.listener.parts;
         let Some(client) = self.client.as_deref_mut() else { return Ok(Keeping::default()) };
         let state = is_asked.then(|| self.session.state());
@@ -179,7 +179,7 @@ impl Driver {
         if self.session.state().expiry_s > 0 {
             return true;
         }
-        let Ok(mut keeping) = self.to_keep(true).await else { return false };
+        let Ok(mut keeping) = self.keeping(true).await else { return false };
         let operations = keeping.take_operations();
         let parts = &self.listener.parts;
         let is_kept = operations.is_empty()

@@ -369,10 +369,10 @@ async fn shift(
          will_at = min(will_at + ?3, 9223372036854775807) WHERE left_at BETWEEN ?1 AND ?2",
         "UPDATE mqtt_queue SET queued_at = queued_at + ?3 WHERE queued_at BETWEEN ?1 AND ?2",
     ];
-    let by =
-        i64::try_from(by.as_nanos()).unwrap_or(if by.is_negative() { i64::MIN } else { i64::MAX });
+    let nanos_by = by.as_secs().saturating_mul(1_000_000_000);
+    let nanos_by = nanos_by.saturating_add(by.subsec_nanos().into());
     for step in STEPS {
-        let query = sqlx::query(step).bind(nanos(from)).bind(nanos(to)).bind(by);
+        let query = sqlx::query(step).bind(nanos(from)).bind(nanos(to)).bind(nanos_by);
         query.execute(&mut *connection).await?;
     }
     Ok(())
