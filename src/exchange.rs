@@ -10,10 +10,15 @@
 //!
 //! ```text
 //! let opened = exchange.open(Opening { tenant, owner, client_id, .. }).await?;  // at Authenticate
+//! // opened.unsaid: what the connection before did not live to say, is recorded first
 //! grant.resumed = opened.resumed;                     // and opened.session_expiry_max
 //! let seat = opened.seat;
+//! // its arrival: `state` where there is an Output::Keep
+//! let mut keeping = exchange.arrive(&seat, state, session.last_words(now))?;
 //! // Output::Keep { .. }: what is to be on disk before the answer, with the facts of the drain
-//! pipeline.record_with(facts, exchange.keep(&seat, &session.state())).await;
+//! let mut keeping = exchange.keep(&seat, &session.state())?;
+//! let recorded = pipeline.record_with(facts, keeping.take_operations()).await;
+//! exchange.settle(keeping, is_committed);             // only now it counts
 //! // Output::Subscribed: `keep` as above (also where nothing is kept: it is how subscriptions
 //! // are known), then for each new one what retain handling asks for
 //! for message in exchange.retained(&tenant, filter) { session.send(&message, exchange.next_key(), Through::Filter(filter), now) }
@@ -30,7 +35,9 @@
 //! // Output::Acknowledged(key)
 //! exchange.acknowledged(&seat, &[key]);
 //! // the end: with the last facts; `will` is the delay and the event's data of Output::WillLater
-//! pipeline.record_with(facts, exchange.closed(&seat, &session.state(), will)).await;
+//! let mut keeping = exchange.closing(&seat, session.was_welcome().then_some(&state), will);
+//! let recorded = pipeline.record_with(facts, keeping.take_operations()).await;
+//! exchange.settle(keeping, true);                     // or `left_unwritten`, where it is not
 //! ```
 //!
 //! A program's driver reads the events in the place of `take`. It reads on only while the session's
@@ -63,12 +70,15 @@
 //!
 //! Never parses a packet, never holds a socket; order is kept for each board and each publisher.
 
+mod clock_steps;
 mod ending;
 mod groups;
 mod house;
 mod index;
+mod keeping;
 mod load;
 mod metrics;
+mod opening;
 mod options;
 mod peek;
 mod programs;
@@ -79,8 +89,10 @@ mod route;
 mod session;
 
 pub use groups::{Dealt, JoinError, Membership, SHARED_KEYS};
+pub use keeping::{Gone, Keeping};
 pub use load::LoadError;
 pub use metrics::Metrics;
+pub use opening::{OpenSessionError, Opened, Opening, Unsaid};
 pub use options::{ExchangeOptions, QueueFull};
 pub use peek::message_of_stored;
 pub use progress::Progress;
@@ -89,23 +101,21 @@ pub use route::Routed;
 
 use crate::clock::Clock;
 use crate::lines::Lines;
-use crate::store::{MqttChange, Operation, ReadError, Store, WriteError, Writer};
-use ::mqtt::{Filter, Message, SessionState, SubscriptionRecord};
+use crate::store::{MqttChange, ReadError, Store, Writer};
+use ::mqtt::{Message, SessionState, SubscriptionRecord};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as Place;
 use groups::Groups;
 use index::Index;
-use jiff::{SignedDuration, Timestamp};
-use model::{DeviceId, Json, Tenant};
+use jiff::Timestamp;
+use model::Tenant;
 use parking_lot::{Mutex, RwLock};
 use retained::Retained;
 use serde::{Deserialize, Serialize};
-use session::{Inner, Key, NEVER_S, Reading, Session};
-
-use std::collections::{BTreeSet, HashMap};
+use session::{Inner, Key, Session};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// What the exchange works with.
@@ -145,35 +155,9 @@ pub struct Exchange {
     /// Sessions of which something is to be written behind.
     dirty: Mutex<BTreeSet<u64>>,
     lags: tokio::sync::Mutex<house::Lags>,
-}
-
-/// Who connects.
-#[derive(Clone, Debug)]
-pub struct Opening {
-    /// Whose.
-    pub tenant: Tenant,
-    /// The board, or the program (`program:<name>`).
-    pub owner: DeviceId,
-    /// The client id that it keeps a session under.
-    pub client_id: Box<str>,
-    /// Whether it reads the events itself.
-    pub is_program: bool,
-    /// Whether what was kept is to be forgotten.
-    pub clean_start: bool,
-    /// What a board may read, in filters: its subscriptions are cut to it. The narrower, the fewer
-    /// filters a message is compared with.
-    pub readable: Vec<Filter>,
-}
-
-/// What a connection begins with.
-#[derive(Debug)]
-pub struct Opened {
-    /// For all further calls.
-    pub seat: Seat,
-    /// What was kept of the session, where it goes on.
-    pub resumed: Option<SessionState>,
-    /// How long the session may outlive the connection; zero when no more are kept.
-    pub session_expiry_max: Duration,
+    /// Readers of the events that nobody was known to be when it was last looked.
+    strays: Mutex<HashSet<Box<str>>>,
+    times: Mutex<clock_steps::Times>,
 }
 
 /// A connection's hold on its session.
@@ -205,17 +189,6 @@ struct KeptState {
     readable: Vec<Box<str>>,
 }
 
-/// Why a connection's session could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenSessionError {
-    /// What was kept could not be forgotten.
-    #[error(transparent)]
-    Write(#[from] WriteError),
-    /// Where the events stand could not be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-}
-
 impl Exchange {
     /// An exchange that knows nobody; [`Exchange::load`] follows.
     #[must_use]
@@ -240,147 +213,9 @@ impl Exchange {
             timers: Mutex::default(),
             dirty: Mutex::default(),
             lags: tokio::sync::Mutex::default(),
+            strays: Mutex::default(),
+            times: Mutex::new(clock_steps::Times::since(clock.now())),
         })
-    }
-
-    /// Takes a connection's session up, or begins one. What was kept and is not wanted any more is
-    /// forgotten on disk, and its will published, before this returns.
-    ///
-    /// # Errors
-    ///
-    /// When that could not be written, or the events not be read; then there is no session.
-    pub async fn open(&self, opening: Opening) -> Result<Opened, OpenSessionError> {
-        let key = (opening.tenant.clone(), opening.owner.clone(), opening.client_id.clone());
-        let found = self.sessions.get(&key).map(|found| Arc::clone(&found));
-        if let Some(session) = found {
-            if !opening.clean_start && session.lock().is_kept {
-                return Ok(self.resume(&session, &opening));
-            }
-            self.end(&session, "clean_start", None).await?;
-        }
-        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        let session = Session::new(number, key.clone(), opening.is_program);
-        if opening.is_program {
-            let heads = self.store.head().await?;
-            let done = heads.into_iter().next().unwrap_or_default();
-            session.lock().reading = Some(Reading { done, stored: None });
-        }
-        self.by_number.insert(number, Arc::clone(&session));
-        self.sessions.insert(key, Arc::clone(&session));
-        let has_room = self.kept.load(Ordering::Relaxed) < self.options.sessions_max;
-        if !has_room {
-            self.metrics.sessions_refused.with_label_values(&["sessions_max"]).inc();
-        }
-        let session_expiry_max =
-            if has_room { self.options.session_expiry_max } else { Duration::ZERO };
-        Ok(Opened { seat: self.sit(&session, &opening), resumed: None, session_expiry_max })
-    }
-
-    fn resume(&self, session: &Arc<Session>, opening: &Opening) -> Opened {
-        let seat = self.sit(session, opening);
-        let state = session.lock().state.clone();
-        let kept = state.and_then(|state| serde_json::from_str::<KeptState>(state.as_str()).ok());
-        let resumed = Some(kept.map(|kept| kept.session).unwrap_or_default());
-        Opened { seat, resumed, session_expiry_max: self.options.session_expiry_max }
-    }
-
-    /// The connection is the session's present one from now on.
-    fn sit(&self, session: &Arc<Session>, opening: &Opening) -> Seat {
-        let readable: Arc<[Filter]> = opening.readable.clone().into();
-        let mut inner = session.lock();
-        self.timers.lock().retain_not(inner.due_at(), session.number);
-        inner.generation += 1;
-        inner.is_live = true;
-        (inner.left_at, inner.will) = (None, None);
-        inner.queue.detach();
-        if *inner.readable != *readable {
-            let records = std::mem::take(&mut inner.subscribed);
-            self.unsubscribe(session, &inner, &records);
-            inner.readable = readable;
-            self.subscribe(session, &inner, &records);
-            inner.subscribed = records;
-        }
-        let (generation, ended) = (inner.generation, inner.ended.clone());
-        Seat { session: Arc::clone(session), generation, ended }
-    }
-
-    /// What is to be on disk of a session as it now is, for the transaction of the facts of the same
-    /// drain; its subscriptions take messages from here on. Call it for a session that is not to be
-    /// kept, too.
-    pub fn keep(&self, seat: &Seat, state: &SessionState) -> Vec<Operation> {
-        let session = &seat.session;
-        let mut inner = session.lock();
-        if !is_present(&inner, seat) {
-            return Vec::new();
-        }
-        let mut changes = self.take_over(session, &mut inner, state);
-        if inner.is_kept {
-            changes.extend(progress(session, &mut inner));
-        }
-        changes.into_iter().map(Operation::Mqtt).collect()
-    }
-
-    /// The connection is over: what is to be on disk of it, with its last facts. The session ends, or
-    /// waits for its client; `will` is the data of the event that tells of it and what is left of its
-    /// delay.
-    pub fn closed(
-        &self,
-        seat: &Seat,
-        state: &SessionState,
-        will: Option<(Duration, Json)>,
-    ) -> Vec<Operation> {
-        let session = &seat.session;
-        let mut inner = session.lock();
-        if !is_present(&inner, seat) {
-            return Vec::new();
-        }
-        let now = self.clock.now().wall;
-        let after = |delay| now.checked_add(SignedDuration::try_from(delay).ok()?).ok();
-        inner.is_live = false;
-        inner.left_at = Some(now);
-        inner.will = will.map(|(delay, data)| (after(delay).unwrap_or(Timestamp::MAX), data));
-        inner.queue.detach();
-        let mut changes = self.take_over(session, &mut inner, state);
-        if inner.is_kept {
-            changes.extend(progress(session, &mut inner));
-            if let Some(at) = inner.due_at() {
-                self.timers.lock().insert((at, session.number));
-            }
-        } else {
-            changes.extend(self.forget(session, &mut inner));
-        }
-        changes.into_iter().map(Operation::Mqtt).collect()
-    }
-
-    /// Takes a session's state over into memory; what of it is to be on disk.
-    fn take_over(
-        &self,
-        session: &Arc<Session>,
-        inner: &mut Inner,
-        state: &SessionState,
-    ) -> Vec<MqttChange> {
-        let mut changes = Vec::new();
-        let expiry_s = state.expiry_s.min(self.expiry_max_s());
-        inner.expiry_s = expiry_s;
-        let was_kept = inner.is_kept;
-        inner.is_kept = expiry_s > 0 && (was_kept || self.claim());
-        if inner.is_kept {
-            let readable = inner.readable.iter().map(|filter| filter.as_str().into()).collect();
-            inner.state = Some(Json::of(&KeptState { session: state.clone(), readable }));
-            changes.push(MqttChange::PutSession(session.row(inner)));
-            if let Some(reading) = inner.reading.as_mut().filter(|it| it.stored.is_none()) {
-                reading.stored = Some(reading.done);
-                let (name, at) = (session.reader(), reading.done);
-                changes.push(MqttChange::StartReader { name, at });
-            }
-        } else if was_kept {
-            changes.push(MqttChange::RemoveSession { number: session.number });
-            self.release("not_kept");
-            inner.state = None;
-            inner.queue = queue::Queue::default();
-        }
-        changes.extend(self.resubscribe(session, inner, &state.subscriptions));
-        changes
     }
 
     /// Has the index and the groups know what is subscribed to now.
@@ -525,44 +360,6 @@ impl Exchange {
             self.lines.ring(&session.tenant, &session.owner);
         }
     }
-
-    fn expiry_max_s(&self) -> u32 {
-        u32::try_from(self.options.session_expiry_max.as_secs()).unwrap_or(NEVER_S)
-    }
-
-    /// Takes one of the places of sessions that are kept.
-    fn claim(&self) -> bool {
-        let max = self.options.sessions_max;
-        let more = |kept| (kept < max).then_some(kept + 1);
-        let claimed = self.kept.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok();
-        if claimed {
-            self.metrics.sessions.inc();
-        }
-        claimed
-    }
-
-    fn release(&self, reason: &str) {
-        self.kept.fetch_sub(1, Ordering::Relaxed);
-        self.metrics.sessions.dec();
-        self.metrics.sessions_ended.with_label_values(&[reason]).inc();
-    }
-}
-
-/// What is written of acknowledgements and of a program's place. Acknowledgements stay noted: they
-/// are written once more behind, lest this transaction is refused.
-fn progress(session: &Session, inner: &mut Inner) -> Vec<MqttChange> {
-    let mut changes = Vec::new();
-    if !inner.queue.acknowledged.is_empty() {
-        let keys = inner.queue.acknowledged.iter().map(|key| (session.number, *key));
-        changes.push(MqttChange::Unqueue(keys.collect()));
-    }
-    if let Some(reading) = inner.reading.as_mut()
-        && reading.stored.is_some_and(|stored| stored < reading.done)
-    {
-        let (name, to) = (session.reader(), reading.done);
-        changes.push(MqttChange::AdvanceReader { name, to });
-    }
-    changes
 }
 
 /// Whether the connection is the one that its session has now.

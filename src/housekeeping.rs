@@ -63,6 +63,7 @@ impl Housekeeping {
             self.desk.ring_due(self.clock.now().wall);
             self.notice_silence(&mut silent).await;
             self.pipeline.tell_absences().await;
+            self.exchange.follow_clock(self.clock.now()).await;
             self.exchange.look(self.clock.now().wall).await;
             if count.is_multiple_of(WRITE_BEHIND_TICKS) {
                 self.write_behind().await;

@@ -10,7 +10,9 @@ use crate::exchange::Exchange;
 use crate::presence::Presence;
 use crate::provisioner;
 use crate::registry::Registry;
-use crate::store::{Kept, Operation, OperationError, Room, WriteError, Writer};
+use crate::store::{
+    Kept, MqttAbsenceRow, MqttChange, Operation, OperationError, Room, WriteError, Writer,
+};
 use crate::upgrades::Upgrades;
 use model::{
     Command, CommandChange, CommandState, DeviceFacts, DeviceId, Event, EventType, Fact, Json,
@@ -55,6 +57,16 @@ impl Recorded {
             Self::Each(each) => each.get(place).copied().unwrap_or(Settlement::Refused),
         }
     }
+
+    /// Whether what was recorded with operations is there with them.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        let of_operations = match self {
+            Self::Alike(settlement) => Some(settlement),
+            Self::Each(each) => each.last(),
+        };
+        of_operations == Some(&Settlement::Committed)
+    }
 }
 
 impl Pipeline {
@@ -95,6 +107,22 @@ impl Pipeline {
                 return debug!(%error, "boards that left are not told of; tried again");
             }
             self.presence.told();
+        }
+    }
+
+    /// Keeps of boards that left what a full store refused: they are told of by
+    /// [`Pipeline::tell_absences`], once there is room. With it what else of their connections' ends
+    /// a full store must take ([`Operation::frees_space`]).
+    pub async fn put_off(&self, gone: Vec<Event>, mut operations: Vec<Operation>) {
+        let rows: Vec<_> = gone.into_iter().map(MqttAbsenceRow::from).collect();
+        let absent = |row: &MqttAbsenceRow| Operation::Mqtt(MqttChange::PutAbsence(row.clone()));
+        operations.extend(rows.iter().map(absent));
+        if operations.is_empty() {
+            return;
+        }
+        match self.writer.transact(operations).await {
+            Ok(()) => self.presence.load(rows),
+            Err(error) => debug!(%error, "a connection's end is not kept before the next start"),
         }
     }
 

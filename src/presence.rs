@@ -2,7 +2,8 @@
 //!
 //! What would be told is kept on disk in the place of the event, in the same write, and is taken
 //! away in the same write in which the board's return is noted or its absence told. So a crash at
-//! any moment loses no absence and tells none twice.
+//! any moment loses no absence and tells none twice. Who was connected at a crash is away from the
+//! next start on ([`MqttChange::Interrupted`]); who leaves while the store is full, from then on.
 
 use crate::store::{MqttAbsenceRow, MqttChange, Operation};
 use jiff::Timestamp;
@@ -64,12 +65,7 @@ impl Presence {
         let mut told = Vec::with_capacity(events.len());
         for event in events.drain(..) {
             if leaves(&event) && !self.debounce.is_zero() {
-                let row = MqttAbsenceRow {
-                    tenant: event.tenant,
-                    device: event.device,
-                    left_at: event.time,
-                    data: event.data,
-                };
+                let row = MqttAbsenceRow::from(event);
                 operations.push(Operation::Mqtt(MqttChange::PutAbsence(row.clone())));
                 changed.left.push(row);
             } else if comes(&event)

@@ -29,8 +29,8 @@ pub use firmware::{
 };
 pub use metrics::Metrics;
 pub use mqtt::{
-    MqttAbsenceRow, MqttChange, MqttQueuedMark, MqttQueuedRow, MqttRetainedRow, MqttSessionRow,
-    session_reader,
+    MqttAbsenceRow, MqttChange, MqttConnectionRow, MqttQueuedMark, MqttQueuedRow, MqttRetainedRow,
+    MqttSessionRow, session_of, session_reader,
 };
 pub use operation::{Operation, OperationError};
 pub use provision::{ProvisionMark, ProvisionRow};

@@ -3,44 +3,92 @@
 use super::session::{Inner, Session};
 use super::{Exchange, Place, RetainNot, queue};
 use crate::store::{MqttChange, Operation, WriteError};
+use jiff::Timestamp;
 use model::{Event, EventType, Json};
 use std::sync::Arc;
 
 impl Exchange {
-    /// Ends a session on disk, with its will and an event that tells of it, and then here.
+    /// Ends a session on disk, with its will and an event that tells of it, and then here. What its
+    /// connection has on its way to the disk comes before.
     pub(super) async fn end(
         &self,
         session: &Arc<Session>,
         reason: &str,
         told: Option<Event>,
     ) -> Result<(), WriteError> {
-        let (will, was_kept) = {
-            let mut inner = session.lock();
-            if std::mem::replace(&mut inner.is_over, true) {
-                return Ok(());
+        let (will, was_kept, has_row, busy) = loop {
+            let settled = session.settled();
+            {
+                let mut inner = session.lock();
+                if inner.is_over && !session.is_busy() {
+                    return Ok(());
+                }
+                if !session.is_busy() {
+                    inner.is_over = true;
+                    // The last words of a connection that is there are its own to say.
+                    let has_row = inner.words.is_some() && !inner.is_live;
+                    break (inner.will.clone(), inner.is_kept, has_row, session.busy());
+                }
             }
-            (inner.will.clone(), inner.is_kept)
+            settled.await;
         };
         if was_kept {
-            let event = will.map(|(_, data)| self.will_event(session, data));
-            let events = event.into_iter().chain(told).collect();
-            let change = MqttChange::RemoveSession { number: session.number };
-            let operations = vec![Operation::Mqtt(change)];
-            let mut ended = self.publish(events, operations.clone()).await;
-            if matches!(ended, Err(WriteError::Full)) {
-                ended = self.writer.transact(operations).await;
+            let number = session.number;
+            let mut operations = vec![Operation::Mqtt(MqttChange::RemoveSession { number })];
+            if has_row {
+                operations.push(Operation::Mqtt(MqttChange::RemoveConnection { number }));
             }
-            if let Err(error) = ended {
+            if let Err(error) = self.write_end(session, will, told, operations).await {
                 session.lock().is_over = false;
                 return Err(error);
             }
             self.release(reason);
         }
-        let changes = self.forget(session, &mut session.lock());
+        let (changes, was_live) = {
+            let mut inner = session.lock();
+            let was_live = inner.is_live;
+            (self.forget(session, &mut inner), was_live)
+        };
+        drop(busy);
+        // A program's connection waits for it, a board's looks when it is rung.
+        self.ring(session, was_live && !session.is_program);
         if changes.is_empty() {
             return Ok(());
         }
         self.writer.transact(changes.into_iter().map(Operation::Mqtt).collect()).await
+    }
+
+    /// Without room, the session goes without a word of it; one with a will stays for that, and holds
+    /// nothing back.
+    async fn write_end(
+        &self,
+        session: &Session,
+        will: Option<(Timestamp, Json)>,
+        told: Option<Event>,
+        operations: Vec<Operation>,
+    ) -> Result<(), WriteError> {
+        let has_will = will.is_some();
+        let event = will.map(|(_, data)| self.will_event(session, data));
+        let events = event.into_iter().chain(told).collect();
+        let ended = self.publish(events, operations.clone()).await;
+        match ended {
+            Ok(()) if has_will => self.metrics.wills.inc(),
+            Err(WriteError::Full) if !has_will => return self.writer.transact(operations).await,
+            Err(WriteError::Full) => {
+                let stored = session.lock().reading.as_mut().and_then(|it| it.stored.take());
+                if stored.is_some() {
+                    let drop = MqttChange::DropReader { name: session.reader() };
+                    self.writer.transact(vec![Operation::Mqtt(drop)]).await?;
+                }
+            }
+            Ok(()) | Err(_) => {}
+        }
+        ended
+    }
+
+    /// What goes from the disk with a program's part in groups.
+    pub(super) fn ungroup(&self, session: &Session, inner: &Inner) -> Vec<MqttChange> {
+        if session.is_program { self.groups.regroup(session, inner, &[]) } else { Vec::new() }
     }
 
     /// Takes a session out of memory.
@@ -52,8 +100,7 @@ impl Exchange {
         let records = std::mem::take(&mut inner.subscribed);
         self.unsubscribe(session, inner, &records);
         inner.queue = queue::Queue::default();
-        let changes =
-            if session.is_program { self.groups.regroup(session, inner, &[]) } else { Vec::new() };
+        let changes = self.ungroup(session, inner);
         self.by_number.remove(&session.number);
         if let Place::Occupied(entry) = self.sessions.entry(session.key())
             && Arc::ptr_eq(entry.get(), session)

@@ -4,13 +4,13 @@
 use super::Exchange;
 use super::retained::Step;
 use super::route::seconds;
-use super::session::Session;
+use super::session::{Inner, Session};
 use crate::deliver::Lag;
-use crate::store::{MqttChange, Operation, Position, ReadError, WriteError};
+use crate::store::{MqttChange, Operation, Position, ReadError, WriteError, session_of};
 use jiff::{SignedDuration, Timestamp};
 use model::{DeviceId, Event, EventType, Json, Tenant};
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tracing::{debug, warn};
 
@@ -23,6 +23,9 @@ const DUE_STEP_MAX: usize = 500;
 const RETAINED_STEP_MAX: usize = 1_000;
 /// Most messages that are given up for their age in one transaction.
 const AGED_STEP_MAX: usize = 5_000;
+
+/// How the names of groups' readers of the events begin.
+pub(super) const GROUP_READERS: &str = "share:";
 
 /// What became of a program's place in the events: the data of `lastmile.session.dropped`.
 #[derive(Serialize)]
@@ -54,6 +57,9 @@ impl Exchange {
         self.expire_retained(now).await;
         if let Err(error) = self.drop_laggards().await {
             warn!(%error, "how far programs are behind could not be counted");
+        }
+        if let Err(error) = self.drop_strays().await {
+            warn!(%error, "readers of the events could not be looked through");
         }
     }
 
@@ -88,7 +94,8 @@ impl Exchange {
         debug!(%error, "acknowledgements are not written; tried again");
         // A reader's place is written with its next step; it is at most so far behind.
         for (number, key) in keys {
-            if let Some(session) = self.by_number.get(&number) {
+            let session = self.by_number.get(&number).map(|found| Arc::clone(&found));
+            if let Some(session) = session {
                 session.lock().queue.acknowledged.push(key);
                 self.dirty.lock().insert(number);
             }
@@ -108,52 +115,58 @@ impl Exchange {
     }
 
     async fn do_due(&self, session: &Arc<Session>, now: Timestamp) -> Result<(), WriteError> {
-        let (is_expired, will, told) = {
+        let (told, will, busy) = {
             let mut inner = session.lock();
             if inner.is_live || inner.is_over {
                 return Ok(());
             }
-            let is_expired = inner.expires_at().is_some_and(|at| at <= now);
-            let will = inner.will.clone().filter(|(at, _)| *at <= now);
-            let waiting = inner.queue.len();
-            let told = match (is_expired, session.is_program) {
-                (false, _) => None,
-                (true, true) => {
-                    let done = inner.reading.map(|reading| reading.done).unwrap_or_default();
-                    Some(self.session_dropped(session, "expired", done))
-                }
-                (true, false) if waiting > 0 => {
-                    self.note_loss(session, &mut inner, "session_ended", waiting)
-                }
-                (true, false) => None,
-            };
-            (is_expired, will, told)
-        };
-        if is_expired {
-            if session.lock().will.is_some() {
-                self.metrics.wills.inc();
+            if session.is_busy() {
+                self.timers.lock().insert((now, session.number));
+                return Ok(());
             }
+            if inner.expires_at().is_none_or(|at| at > now) {
+                let Some(will) = inner.will.clone().filter(|(at, _)| *at <= now) else {
+                    return Ok(());
+                };
+                (None, Some((will, inner.words.is_some())), Some(session.busy()))
+            } else {
+                (self.expired(session, &mut inner), None, None)
+            }
+        };
+        let Some(((at, data), has_row)) = will else {
             return self.end(session, "expired", told).await;
-        }
-        let Some((_, data)) = will else { return Ok(()) };
-        let row = {
-            let inner = session.lock();
-            let mut row = session.row(&inner);
-            row.will = None;
-            row
         };
-        let event = self.will_event(session, data);
-        let change = MqttChange::PutSession(row);
-        self.publish(vec![event], vec![Operation::Mqtt(change)]).await?;
+        let number = session.number;
+        let mut changes = vec![MqttChange::ForgetWill { number, due: at }];
+        if has_row {
+            changes.push(MqttChange::RemoveConnection { number });
+        }
+        let operations = changes.into_iter().map(Operation::Mqtt).collect();
+        self.publish(vec![self.will_event(session, data)], operations).await?;
         self.metrics.wills.inc();
-        let mut inner = session.lock();
-        if !inner.is_live && !inner.is_over {
-            inner.will = None;
+        {
+            let mut inner = session.lock();
+            (inner.will, inner.words) = (None, None);
             if let Some(at) = inner.due_at() {
-                self.timers.lock().insert((at, session.number));
+                self.timers.lock().insert((at, number));
             }
         }
+        drop(busy);
         Ok(())
+    }
+
+    /// What tells of a session's end, where anything goes with it.
+    fn expired(&self, session: &Session, inner: &mut Inner) -> Option<Event> {
+        let waiting = inner.queue.len();
+        if session.is_program {
+            let done = inner.reading.map(|reading| reading.done).unwrap_or_default();
+            // One that was to end with its connection only waited with its will.
+            (inner.expiry_s > 0).then(|| self.session_dropped(session, "expired", done))
+        } else if waiting > 0 {
+            self.note_loss(session, inner, "session_ended", waiting)
+        } else {
+            None
+        }
     }
 
     async fn give_up_aged(&self, now: Timestamp) {
@@ -225,6 +238,26 @@ impl Exchange {
         Ok(())
     }
 
+    /// Forgets readers of the events that no session and no group has: whatever became of the write
+    /// that was to take them away, nothing waits for them. Those alone that were there at the last
+    /// look, too: what is being written is not looked at.
+    async fn drop_strays(&self) -> Result<(), ReadError> {
+        let mut names: Vec<_> = self.store.cursors().await?.into_iter().map(|it| it.name).collect();
+        let groups: HashSet<_> = self.groups.readers().into_iter().map(|it| it.name).collect();
+        names.retain(|name| match session_of(name) {
+            Some(number) => !self.by_number.contains_key(&number),
+            None => name.starts_with(GROUP_READERS) && !groups.contains(name),
+        });
+        let before = std::mem::replace(&mut *self.strays.lock(), names.iter().cloned().collect());
+        names.retain(|name| before.contains(name));
+        if names.is_empty() {
+            return Ok(());
+        }
+        let drop = |name| Operation::Mqtt(MqttChange::DropReader { name });
+        self.write(Vec::new(), names.into_iter().map(drop).collect()).await;
+        Ok(())
+    }
+
     async fn is_behind(
         &self,
         lags: &mut Lags,
@@ -243,8 +276,10 @@ impl Exchange {
     }
 
     fn kept_programs(&self) -> Vec<Arc<Session>> {
-        let all = self.by_number.iter().map(|found| Arc::clone(&found));
-        all.filter(|session| session.is_program && session.lock().is_kept).collect()
+        // Whoever locks a session may want the map: never the other way round.
+        let all: Vec<_> = self.by_number.iter().map(|found| Arc::clone(&found)).collect();
+        let is_kept = |session: &Arc<Session>| session.is_program && session.lock().is_kept;
+        all.into_iter().filter(is_kept).collect()
     }
 
     fn session_dropped(&self, session: &Session, cause: &'static str, done: Position) -> Event {

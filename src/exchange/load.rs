@@ -1,11 +1,14 @@
 //! What was kept, read at start.
 
+use super::house::GROUP_READERS;
 use super::queue::{At, Row};
 use super::route::seconds;
 use super::session::{Reading, Session};
 use super::{Exchange, KeptState, SHARED_KEYS, index};
-use crate::store::{MqttChange, MqttSessionRow, Operation, Position, ReadError, WriteError};
-use ::mqtt::Filter;
+use crate::store::{
+    MqttChange, MqttSessionRow, Operation, Position, ReadError, WriteError, session_of,
+};
+use ::mqtt::{CloseReason, Filter, LastWords};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -33,14 +36,15 @@ struct Taken {
 
 impl Exchange {
     /// Takes up sessions, queues, retained messages and programs' places as they are on disk.
-    /// Sessions that were connected when the daemon ended count as left now.
+    /// Who was connected when the daemon ended counts as left now: boards are away, wills are due.
     ///
     /// # Errors
     ///
     /// When the store cannot be read, or not be written to.
     pub async fn load(&self) -> Result<(), LoadError> {
         let now = self.clock.now().wall;
-        let interrupted = Operation::Mqtt(MqttChange::Interrupted { at: now });
+        let told = LastWords::gone(CloseReason::Lost);
+        let interrupted = Operation::Mqtt(MqttChange::Interrupted { at: now, told });
         self.writer.transact(vec![interrupted]).await?;
         let (mut readers, groups) = self.readers().await?;
         self.groups.place(groups);
@@ -75,8 +79,8 @@ impl Exchange {
         let cursors = self.store.cursors().await?.into_iter();
         let cursors = cursors.map(|cursor| (cursor.name, cursor.done));
         let (shared, rest): (HashMap<_, _>, HashMap<_, _>) =
-            cursors.partition(|(name, _)| name.starts_with("share:"));
-        let own = rest.into_iter().filter(|(name, _)| name.starts_with("mqtt:")).collect();
+            cursors.partition(|(name, _)| name.starts_with(GROUP_READERS));
+        let own = rest.into_iter().filter(|(name, _)| session_of(name).is_some()).collect();
         Ok((own, shared))
     }
 
@@ -90,7 +94,7 @@ impl Exchange {
         let is_program = row.owner.is_program();
         let key = (row.tenant.clone(), row.owner.clone(), row.client_id.clone());
         let session = Session::new(row.number, key.clone(), is_program);
-        let kept = serde_json::from_str::<KeptState>(row.state.as_str());
+        let kept = KeptState::read(&row.state);
         let mut inner = session.lock();
         inner.is_kept = true;
         (inner.expiry_s, inner.left_at, inner.will) = (row.expiry_s, row.left_at, row.will);
@@ -100,7 +104,7 @@ impl Exchange {
             inner.reading = Some(reading);
         }
         let mut changes = Vec::new();
-        if let Ok(kept) = kept {
+        if let Some(kept) = kept {
             let readable = kept.readable.iter();
             let readable = readable.filter_map(|it| Filter::parse(it, index::UNLIMITED).ok());
             inner.readable = readable.collect();

@@ -1,8 +1,11 @@
 //! What waits for one board: what of it is in the store is known here by its mark, what is about to
 //! be sent as it is.
 
+use super::route::seconds;
 use ::mqtt::{Message, Through};
+use jiff::{SignedDuration, Timestamp};
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 /// Most messages that are on disk and held in memory too, so that a board that keeps up is served
@@ -227,6 +230,15 @@ impl Queue {
         let old = self.rows.iter().take_while(|row| row.queued_at_s < before_s);
         let loose = old.filter(|row| matches!(row.at, At::Stored | At::Ready));
         loose.map(|row| row.key).collect()
+    }
+
+    /// Moves the times of those that were queued in that time.
+    pub(super) fn shift(&mut self, when: &RangeInclusive<Timestamp>, by: SignedDuration) {
+        let (first, last) = (seconds(*when.start()), seconds(*when.end()));
+        for row in self.rows.iter_mut().filter(|row| (first..=last).contains(&row.queued_at_s)) {
+            let moved = i64::from(row.queued_at_s).saturating_add(by.as_secs());
+            row.queued_at_s = u32::try_from(moved).unwrap_or(0);
+        }
     }
 
     /// How many wait on disk.

@@ -2,12 +2,15 @@
 
 use super::index::Entry;
 use super::queue::Queue;
-use crate::store::{MqttSessionRow, Position, session_reader};
-use ::mqtt::{Filter, SubscriptionRecord};
+use crate::store::{MqttConnectionRow, MqttSessionRow, Position, session_reader};
+use ::mqtt::{Filter, LastWords, SubscriptionRecord};
 use jiff::{SignedDuration, Timestamp};
 use model::{DeviceId, Json, Tenant};
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 use tokio_util::sync::CancellationToken;
 
 /// Expiries that never come.
@@ -25,6 +28,20 @@ pub(super) struct Session {
     pub(super) client_id: Box<str>,
     pub(super) is_program: bool,
     inner: Mutex<Inner>,
+    /// How many are writing of it: who would take it up waits.
+    busy: AtomicUsize,
+    settled: Notify,
+}
+
+/// Something of a session is on its way to the disk, and not known of until it is there.
+#[derive(Debug)]
+pub(super) struct Busy(Arc<Session>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.busy.fetch_sub(1, Ordering::AcqRel);
+        self.0.settled.notify_waiters();
+    }
 }
 
 /// What changes of it.
@@ -33,6 +50,10 @@ pub(super) struct Inner {
     /// Counts connections, so that what an earlier one says late is not taken for the present one's.
     pub(super) generation: u64,
     pub(super) is_live: bool,
+    /// The last connection whose last words another has said.
+    pub(super) said: u64,
+    /// Last words that are on disk.
+    pub(super) words: Option<LastWords>,
     /// Whether it is over, and only an old connection still speaks of it.
     pub(super) is_over: bool,
     /// Ends the connection when the session is ended from here.
@@ -40,9 +61,10 @@ pub(super) struct Inner {
     /// Whether it outlives its connection.
     pub(super) is_kept: bool,
     pub(super) expiry_s: u32,
+    /// As it is on disk: while it has a connection that is not welcome yet, too.
     pub(super) left_at: Option<Timestamp>,
     pub(super) will: Option<(Timestamp, Json)>,
-    /// What is kept of it, as JSON.
+    /// What is on disk of it, as JSON; none while nothing is.
     pub(super) state: Option<Json>,
     pub(super) readable: Arc<[Filter]>,
     pub(super) subscribed: Vec<SubscriptionRecord>,
@@ -60,8 +82,23 @@ pub(super) struct Reading {
 
 impl Session {
     pub(super) fn new(number: u64, (tenant, owner, client_id): Key, is_program: bool) -> Arc<Self> {
-        let inner = Mutex::default();
-        Arc::new(Self { number, tenant, owner, client_id, is_program, inner })
+        let (inner, busy, settled) = (Mutex::default(), AtomicUsize::new(0), Notify::new());
+        Arc::new(Self { number, tenant, owner, client_id, is_program, inner, busy, settled })
+    }
+
+    /// Whoever else would write of it waits until this is dropped. Call it with the lock held.
+    pub(super) fn busy(self: &Arc<Self>) -> Busy {
+        self.busy.fetch_add(1, Ordering::AcqRel);
+        Busy(Arc::clone(self))
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Acquire) > 0
+    }
+
+    /// Resolves when somebody has written of it, from now on.
+    pub(super) fn settled(&self) -> Notified<'_> {
+        self.settled.notified()
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -86,19 +123,33 @@ impl Session {
     }
 
     /// What is to be on disk of it.
-    pub(super) fn row(&self, inner: &Inner) -> MqttSessionRow {
+    pub(super) fn row(&self, inner: &Inner, state: Json, left: Left<'_>) -> MqttSessionRow {
         MqttSessionRow {
             number: self.number,
             tenant: self.tenant.clone(),
             owner: self.owner.clone(),
             client_id: self.client_id.clone(),
-            state: inner.state.clone().unwrap_or_else(Json::empty_object),
+            state,
             expiry_s: inner.expiry_s,
-            left_at: inner.left_at,
-            will: inner.will.clone(),
+            left_at: left.map(|(at, _)| at),
+            will: left.and_then(|(_, will)| will.cloned()),
+        }
+    }
+
+    /// What is to be on disk of its connection.
+    pub(super) fn connection(&self, words: &LastWords) -> MqttConnectionRow {
+        MqttConnectionRow {
+            number: self.number,
+            tenant: self.tenant.clone(),
+            owner: self.owner.clone(),
+            client_id: self.client_id.clone(),
+            words: words.clone(),
         }
     }
 }
+
+/// When its connection ended, and the will that waits.
+pub(super) type Left<'a> = Option<(Timestamp, Option<&'a (Timestamp, Json)>)>;
 
 impl Inner {
     /// When it ends, where it has no connection and will end.

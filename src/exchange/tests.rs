@@ -1,14 +1,20 @@
 //! The exchange over a store on disk.
 
 mod boards;
+mod crashes;
+mod full_store;
 mod groups;
 mod index;
+mod openings;
 mod programs;
 mod retained;
 mod scene;
 mod sessions;
 
 use super::*;
-use ::mqtt::message_of;
-use model::{Event, EventType};
+use crate::store::Operation;
+use ::mqtt::{Filter, LastWords, message_of};
+use jiff::SignedDuration;
+use model::{DeviceId, Event, EventType, Json};
 use scene::{Scene, board, event, keys, program, record, state};
+use std::time::Duration;

@@ -26,7 +26,7 @@ use crate::pipeline::Pipeline;
 use crate::registry::Registry;
 use crate::shutdown::Stage;
 use crate::sign_ins::{FailedNames, FailedSignIns};
-use ::mqtt::{Acl, CloseReason, Session, SessionState};
+use ::mqtt::{Acl, CloseReason, Session};
 use model::{DeviceId, Protocol, Tenant};
 use program::{News, Program};
 use prometheus::{Histogram, IntCounter};
@@ -126,8 +126,6 @@ struct Client {
     is_marked: bool,
     /// When the registry was last told that it was heard.
     seen_at: jiff::Timestamp,
-    /// What was kept of its session, until it is welcome: if it is not, that stays so.
-    resumed: Option<Box<SessionState>>,
     /// Keys in flight of an earlier connection that are not handed in again yet.
     remembered: Vec<u64>,
     /// Messages of a board that wait for room.

@@ -2,8 +2,8 @@
 
 use super::Position;
 use crate::exchange::len;
-use ::mqtt::Message;
-use jiff::Timestamp;
+use ::mqtt::{LastWords, Message};
+use jiff::{SignedDuration, Timestamp};
 use model::{DeviceId, Event, EventType, Json, Tenant};
 use std::sync::Arc;
 
@@ -69,6 +69,21 @@ pub struct MqttRetainedRow {
     pub message: Arc<Message>,
 }
 
+/// A connection whose client has last words.
+#[derive(Clone, Debug)]
+pub struct MqttConnectionRow {
+    /// The number of its session, kept or not.
+    pub number: u64,
+    /// Whose.
+    pub tenant: Tenant,
+    /// Which board, or which program.
+    pub owner: DeviceId,
+    /// Its client id.
+    pub client_id: Box<str>,
+    /// What is said of it if its end is not seen.
+    pub words: LastWords,
+}
+
 /// A board that left, of which nobody was told yet.
 #[derive(Clone, Debug)]
 pub struct MqttAbsenceRow {
@@ -80,6 +95,13 @@ pub struct MqttAbsenceRow {
     pub left_at: Timestamp,
     /// The data of the event that will tell of it.
     pub data: Json,
+}
+
+impl From<Event> for MqttAbsenceRow {
+    /// What is kept in the place of the event that tells of it.
+    fn from(event: Event) -> Self {
+        Self { tenant: event.tenant, device: event.device, left_at: event.time, data: event.data }
+    }
 }
 
 impl MqttAbsenceRow {
@@ -107,10 +129,49 @@ pub enum MqttChange {
         /// Which.
         number: u64,
     },
-    /// Says of every session that has no end of its connection that it ended then.
+    /// Says of a session that its client is back: it does not wait for its end any more, nor does
+    /// its will for its time.
+    Resumed {
+        /// Which.
+        number: u64,
+    },
+    /// Takes away a session's will that was due by then.
+    ForgetWill {
+        /// Which.
+        number: u64,
+        /// By when.
+        due: Timestamp,
+    },
+    /// Keeps the last words of a connection, in place of its predecessor's.
+    PutConnection(MqttConnectionRow),
+    /// Forgets a connection: its last words are said.
+    RemoveConnection {
+        /// Which.
+        number: u64,
+    },
+    /// Forgets of a connection all but its will: that the board left is kept elsewhere.
+    KeepWillAlone {
+        /// Which.
+        number: u64,
+    },
+    /// Says of every connection that is known, and of every session without an end of its connection,
+    /// that it ended then. Boards that are told of are away from then on. Wills become those of their
+    /// sessions, which are made, and over at once, where there was none.
     Interrupted {
         /// When.
         at: Timestamp,
+        /// The data of the events that will tell of the boards.
+        told: Json,
+    },
+    /// Moves times of sessions and queues that lie between two, and were taken from a clock that was
+    /// wrong.
+    Shift {
+        /// The first.
+        from: Timestamp,
+        /// The last.
+        to: Timestamp,
+        /// By how much.
+        by: SignedDuration,
     },
     /// Puts messages into queues.
     Queue(Vec<MqttQueuedRow>),
@@ -158,12 +219,18 @@ pub enum MqttChange {
 }
 
 impl MqttChange {
-    /// Whether it only frees space, or moves a reader.
+    /// Whether it only frees space, or moves a reader; or is of the ends of connections, which come
+    /// about whether there is room or not, and take little: one short row for each board.
     pub(super) fn frees_space(&self) -> bool {
         matches!(
             self,
             Self::RemoveSession { .. }
                 | Self::Interrupted { .. }
+                | Self::ForgetWill { .. }
+                | Self::RemoveConnection { .. }
+                | Self::KeepWillAlone { .. }
+                | Self::Shift { .. }
+                | Self::PutAbsence(_)
                 | Self::Unqueue(_)
                 | Self::RemoveRetained { .. }
                 | Self::RemoveAbsence { .. }
@@ -176,6 +243,10 @@ impl MqttChange {
     pub(super) fn body_bytes(&self) -> usize {
         match self {
             Self::PutSession(row) => row.state.as_str().len(),
+            Self::PutConnection(row) => {
+                let will = row.words.will.as_ref().map_or(0, |(_, data)| data.as_str().len());
+                row.owner.as_str().len() + row.client_id.len() + will
+            }
             Self::Queue(rows) => rows.iter().map(|row| bytes_of(&row.message)).sum(),
             Self::PutRetained(row) => bytes_of(&row.message),
             _ => 0,
@@ -186,8 +257,17 @@ impl MqttChange {
 /// The name of a program's session as a reader of the events.
 #[must_use]
 pub fn session_reader(number: u64) -> Box<str> {
-    format!("mqtt:{number}").into_boxed_str()
+    format!("{SESSION_READERS}{number}").into_boxed_str()
 }
+
+/// The session whose reader has that name, if it is one's.
+#[must_use]
+pub fn session_of(reader: &str) -> Option<u64> {
+    reader.strip_prefix(SESSION_READERS)?.parse().ok()
+}
+
+/// How the names of sessions' readers begin.
+const SESSION_READERS: &str = "mqtt:";
 
 fn bytes_of(message: &Message) -> usize {
     usize::try_from(len(message)).unwrap_or(usize::MAX)

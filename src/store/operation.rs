@@ -304,6 +304,11 @@ impl Operation {
         })
     }
 
+    /// Whether its row comes behind all others, and shares its page with those of its neighbours.
+    pub(super) fn is_appended(&self) -> bool {
+        matches!(self, Self::Mqtt(MqttChange::PutConnection(_)))
+    }
+
     /// Whether a full store must still take it: it moves a cursor or frees space, or has the outbox
     /// no longer wait for a reader.
     pub fn frees_space(&self) -> bool {

@@ -212,6 +212,17 @@ pub(crate) fn connect_packet(client_id: &str, username: &str, password: &str) ->
     packet(0x10, &body)
 }
 
+/// The same with a will: `gone`, on its board's `up/w`.
+pub(crate) fn with_will(client_id: &str, username: &str, password: &str) -> Vec<u8> {
+    let mut body = string("MQTT");
+    body.extend_from_slice(&[4, 0b1100_0110, 0, 60]);
+    let topic = format!("boards/{client_id}/up/w");
+    for text in [client_id, &topic, "gone", username, password] {
+        body.extend(string(text));
+    }
+    packet(0x10, &body)
+}
+
 /// A packet of that first byte.
 pub(crate) fn packet(first: u8, body: &[u8]) -> Vec<u8> {
     let mut bytes = vec![first];

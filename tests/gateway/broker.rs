@@ -2,7 +2,7 @@
 //! clients: what is published reaches whoever subscribed, over absences and crashes.
 
 use crate::backend::Backend;
-use crate::board::Board;
+use crate::board::{Board, Packet, packet};
 use crate::daemon::{Daemon, until};
 use crate::http::PATIENCE;
 use crate::programs;
@@ -30,6 +30,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a_shared_subscription_is_split", a_shared_subscription_is_split),
         trial("a_program_has_its_topics_alone", a_program_has_its_topics_alone),
         trial("a_revoked_token_is_out", a_revoked_token_is_out),
+        trial("a_session_ends_at_a_goodbye", a_session_ends_at_a_goodbye),
     ];
     trials.extend(rust_clients::trials());
     trials
@@ -378,4 +379,28 @@ fn a_revoked_token_is_out() {
     let refused = command.args(["-V", "5", "-q", "1", "-t", "x", "-m", "x"]).output().unwrap();
     assert!(!refused.status.success());
     assert!(daemon.counted("lastmile_mqtt_disconnects_total", &["administrative"]) >= 1.0);
+}
+
+/// A program of 5.0 that comes back, does nothing, and says that its session is to end.
+fn a_session_ends_at_a_goodbye() {
+    let daemon = Daemon::start(None, &[]);
+    let token = token(&daemon, "both", &["a/#"], &["a/#"]);
+    let string = |text: &str| [&[0, u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
+    let expiry = |seconds: u8| [5, 0x11, 0, 0, 0, seconds];
+    let connect = || {
+        let head = [string("MQTT"), vec![5, 0b1100_0000, 0, 60], expiry(60).to_vec()].concat();
+        let body = [head, string("one"), string("token"), string(&token)].concat();
+        let mut program = Board::open(daemon.ports.mqtt).unwrap();
+        program.write(&packet(0x10, &body)).unwrap();
+        assert_eq!(program.receive().unwrap(), Packet::Connack(0));
+        program
+    };
+    let mut program = connect();
+    program.write(&packet(0xE0, &[])).unwrap();
+    assert!(program.is_closed_within(PATIENCE));
+    let mut program = connect();
+    program.write(&packet(0xE0, &[&[0][..], &expiry(0)].concat())).unwrap();
+    assert!(program.is_closed_within(PATIENCE));
+    let ended = || daemon.counted("lastmile_mqtt_sessions_ended_total", &["not_kept"]) > 0.0;
+    assert!(until(PATIENCE, ended), "{}", daemon.metrics());
 }

@@ -205,18 +205,7 @@ fn a_will_is_published() {
     let backend = Backend::start();
     let daemon = Daemon::start(Some(&backend), &[]);
     let secret = daemon.enrolment();
-    let with_will = |id: &str| {
-        let plain = connect_packet(id, "enrol", &secret);
-        let will = [b"\0\x0eboards/".as_slice(), id.as_bytes(), b"/up/w\0\x04gone"].concat();
-        // Header, protocol, level; then the flags, the keep-alive, and the client id.
-        let (length, body) = (2, plain[2..].to_vec());
-        assert!(plain[1] < 0x80, "a length of one byte");
-        let (start, rest) = body.split_at(10 + 2 + id.len());
-        let mut start = start.to_vec();
-        start[7] |= 0b0000_0100;
-        let _ = length;
-        crate::board::packet(0x10, &[&start[..], &will[..], rest].concat())
-    };
+    let with_will = |id: &str| crate::board::with_will(id, "enrol", &secret);
     let mut dying = Board::open(daemon.ports.mqtt).unwrap();
     dying.write(&with_will("d1")).unwrap();
     dying.ping().unwrap();

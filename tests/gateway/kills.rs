@@ -1,6 +1,7 @@
 //! `kill -9` under load: what was acknowledged arrives, whatever is left of the process.
 
 use crate::backend::{Backend, Mood, Received};
+use crate::board::{Board, with_will};
 use crate::daemon::Daemon;
 use crate::five::{Five, Hello};
 use crate::http::PATIENCE;
@@ -19,6 +20,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         crate::trial("kills::nothing_acknowledged_is_lost", nothing_acknowledged_is_lost),
         crate::trial("kills::nor_while_the_backend_refuses", nor_while_the_backend_refuses),
         crate::trial("kills::exactly_once_is_once", exactly_once_is_once),
+        crate::trial("kills::who_was_connected_is_told_of", who_was_connected_is_told_of),
     ]
 }
 
@@ -115,4 +117,33 @@ fn exactly_once_is_once() {
         .wait("the end", PATIENCE, |it| it.last().is_some_and(|it| it.data["payload"] == "end"));
     assert_eq!(numbers(&told)[..6], (0..6).map(serde_json::Value::from).collect::<Vec<_>>());
     assert_eq!(numbers(&told).len(), 7);
+}
+
+/// Who was connected when the daemon vanished has left, and its will is published; once each.
+fn who_was_connected_is_told_of() {
+    let backend = Backend::start();
+    let mut daemon = Daemon::start(Some(&backend), &[]);
+    let secret = daemon.enrolment();
+    let mut dying = Board::open(daemon.ports.mqtt).unwrap();
+    dying.write(&with_will("d1", "enrol", &secret)).unwrap();
+    dying.ping().unwrap();
+    let _plain = Board::enrol(daemon.ports.mqtt, "d2", &secret);
+    Board::enrol(daemon.ports.mqtt, "d3", &secret).disconnect();
+    backend.wait_for("lastmile.device.disconnected", "mqtt:d3");
+    for _ in 0..2 {
+        daemon.kill();
+        daemon.start_again();
+    }
+    let will = backend.wait_for("lastmile.will.published", "mqtt:d1");
+    assert_eq!((&will.data["text"], &will.data["cause"]), (&"gone".into(), &"lost".into()));
+    for subject in ["mqtt:d1", "mqtt:d2"] {
+        let left = backend.wait_for("lastmile.device.disconnected", subject);
+        assert_eq!(left.data["cause"], "lost");
+    }
+    let _back = Board::enrol(daemon.ports.mqtt, "d2", &secret);
+    let count = |all: &[Received], kind: &str| all.iter().filter(|it| it.kind == kind).count();
+    let all =
+        backend.wait("d2's return", PATIENCE, |all| count(all, "lastmile.device.connected") == 4);
+    assert_eq!(count(&all, "lastmile.device.disconnected"), 3, "{all:?}");
+    assert_eq!(count(&all, "lastmile.will.published"), 1, "{all:?}");
 }

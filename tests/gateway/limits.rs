@@ -213,8 +213,11 @@ fn killed_while_away() {
     let mut back = Board::enrol(port, "back", &secret);
     backend.wait_for("lastmile.device.disconnected", "mqtt:gone");
     back.ping().unwrap();
+    let _lost = Board::enrol(port, "lost", &secret);
+    // Connected when it vanishes: one of them is back in time, again.
     daemon.kill();
     daemon.start_again();
+    let _back = Board::enrol(port, "back", &secret);
     thread::sleep(Duration::from_secs(5));
     let told = backend.accepted();
     let of = |id: &str| {
@@ -223,6 +226,7 @@ fn killed_while_away() {
     };
     assert_eq!(of("mqtt:gone"), ["connected", "lost"], "once, and with its cause");
     assert_eq!(of("mqtt:back"), ["connected"]);
+    assert_eq!(of("mqtt:lost"), ["connected", "lost"]);
 }
 
 fn board_rate() {

@@ -33,8 +33,8 @@ pub use options::Options;
 pub use property::{Place, Properties, Property};
 pub use reason::ReasonCode;
 pub use session::{
-    Delivery, Grant, InflightRecord, Introduction, Message, NewSubscription, Output, Session,
-    SessionState, Slowed, SubscriptionRecord, Through,
+    Delivery, Grant, InflightRecord, Introduction, LastWords, Message, NewSubscription, Output,
+    Session, SessionState, Slowed, SubscriptionRecord, Through,
 };
 pub use topic::{Filter, Topic, TopicError, TopicLimits, split_shared};
 pub use translate::{message_of, topic_of};

@@ -19,7 +19,7 @@ pub use connecting::{Grant, Introduction};
 pub use downstream::Delivery;
 pub use output::{NewSubscription, Output, Slowed};
 pub use sending::{Message, Through};
-pub use state::{InflightRecord, SessionState, SubscriptionRecord};
+pub use state::{InflightRecord, LastWords, SessionState, SubscriptionRecord};
 
 use crate::error::{CloseReason, ProtocolError};
 use crate::frame::{self, Frame};
@@ -359,6 +359,11 @@ impl Session {
     /// Whether CONNECT was answered with a welcome and the session goes on.
     pub fn is_connected(&self) -> bool {
         matches!(self.state, State::ExpectPacket)
+    }
+
+    /// Whether CONNECT was answered with a welcome, be the session at its end by now.
+    pub fn was_welcome(&self) -> bool {
+        self.is_welcome
     }
 
     fn body_len_max(&self) -> usize {

@@ -114,8 +114,12 @@ pub(crate) fn connected(
 
 /// `lastmile.device.disconnected`: `{cause}`.
 pub(crate) fn disconnected(origin: Origin<'_>, cause: Cause) -> Event {
-    let data = format!(r#"{{"cause":"{}"}}"#, cause.as_str());
-    origin.event(EventType::DEVICE_DISCONNECTED, data)
+    origin.event(EventType::DEVICE_DISCONNECTED, gone(cause))
+}
+
+/// What `lastmile.device.disconnected` says.
+pub(crate) fn gone(cause: Cause) -> String {
+    format!(r#"{{"cause":"{}"}}"#, cause.as_str())
 }
 
 /// Writes the object; `more` are further fields, each after its comma.

@@ -85,7 +85,7 @@ async fn a_program_that_is_too_far_behind_loses_its_session() {
     assert!(!quick.is_ended());
     assert_eq!(scene.store.cursors().await.unwrap().len(), 1);
     assert_eq!(scene.connect(&program("away")).await.resumed, None);
-    assert!(scene.exchange.keep(&slow, &state(&["#"])).is_empty());
+    assert_eq!(scene.exchange.keep(&slow, &state(&["#"])).unwrap_err(), Gone);
 }
 
 #[tokio::test]

@@ -3,9 +3,14 @@
 use super::*;
 use crate::exchange::index::UNLIMITED;
 use crate::exchange::peek::peek;
-use crate::store::{Position, SqliteOptions, SqliteStore, StoredEvent, WriterOptions};
+use crate::store::{
+    MqttSessionRow, Position, Room, SqliteOptions, SqliteStore, StoredEvent, WriterOptions,
+};
 use std::path::Path;
 use tempfile::TempDir;
+
+/// The smallest store that has a ballast worth the name.
+const SMALL: u64 = 4 << 20;
 
 pub(super) struct Scene {
     pub(super) folder: TempDir,
@@ -20,8 +25,17 @@ impl Scene {
         Self::open(TempDir::new().unwrap(), options).await
     }
 
+    /// With a store that [`Scene::fill`] fills in no time.
+    pub(super) async fn small() -> Self {
+        Self::open_sized(TempDir::new().unwrap(), ExchangeOptions::default(), SMALL).await
+    }
+
     async fn open(folder: TempDir, options: ExchangeOptions) -> Self {
-        let sqlite = SqliteOptions::new(folder.path().join("store.db"), 64 << 20);
+        Self::open_sized(folder, options, 64 << 20).await
+    }
+
+    async fn open_sized(folder: TempDir, options: ExchangeOptions, quota: u64) -> Self {
+        let sqlite = SqliteOptions::new(folder.path().join("store.db"), quota);
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(sqlite).await.unwrap());
         let (writer, task) = Writer::new(Arc::clone(&store), WriterOptions::default());
         tokio::spawn(task);
@@ -76,18 +90,64 @@ impl Scene {
     /// Connects, subscribes, and keeps what must be.
     pub(super) async fn subscribe(&self, owner: &DeviceId, state: &SessionState) -> Seat {
         let seat = self.connect(owner).await.seat;
-        self.keep(&seat, state).await;
+        self.arrive(&seat, Some(state), LastWords::default()).await;
         seat
     }
 
+    /// The client is welcome: with a state that is kept, or as one that is back.
+    pub(super) async fn arrive(&self, seat: &Seat, state: Option<&SessionState>, words: LastWords) {
+        let keeping = self.exchange.arrive(seat, state, words).unwrap();
+        assert!(self.write(keeping).await);
+    }
+
     pub(super) async fn keep(&self, seat: &Seat, state: &SessionState) {
-        let operations = self.exchange.keep(seat, state);
-        self.writer.append(Vec::new(), operations).await.unwrap();
+        let keeping = self.exchange.keep(seat, state).unwrap();
+        assert!(self.write(keeping).await);
     }
 
     pub(super) async fn leave(&self, seat: &Seat, state: &SessionState) {
-        let operations = self.exchange.closed(seat, state, None);
-        self.writer.append(Vec::new(), operations).await.unwrap();
+        self.leave_with(seat, state, None).await;
+    }
+
+    pub(super) async fn leave_with(
+        &self,
+        seat: &Seat,
+        state: &SessionState,
+        will: Option<(Duration, Json)>,
+    ) {
+        let keeping = self.exchange.closing(seat, Some(state), will);
+        assert!(self.write(keeping).await);
+    }
+
+    /// Appends until the store takes no more.
+    pub(super) async fn fill(&self) {
+        let text = "x".repeat(64 << 10);
+        while self.writer.room() == Room::Free {
+            let event = event(&format!("fill={text}"));
+            let _ = self.writer.append(vec![event], Vec::new()).await;
+        }
+    }
+
+    /// Trims all events, and waits until the store takes more.
+    pub(super) async fn make_room(&self) {
+        let head = self.store.head().await.unwrap()[0];
+        while self.store.trim(head, Timestamp::MAX, 10_000).await.unwrap() > 0 {}
+        let mut room = self.writer.room_changes();
+        let free = room.wait_for(|room| *room == Room::Free);
+        tokio::time::timeout(Duration::from_secs(10), free).await.unwrap().unwrap();
+    }
+
+    /// What is on disk of the one session that there is.
+    pub(super) async fn session(&self) -> Option<MqttSessionRow> {
+        let mut rows = self.store.mqtt_sessions(0, 2).await.unwrap();
+        assert!(rows.len() < 2, "{rows:?}");
+        rows.pop()
+    }
+
+    async fn write(&self, mut keeping: Keeping) -> bool {
+        let is_kept = self.writer.append(Vec::new(), keeping.take_operations()).await.is_ok();
+        self.exchange.settle(keeping, is_kept);
+        is_kept
     }
 
     /// Publishes as a board does, with a pipeline's words.
@@ -121,6 +181,16 @@ impl Scene {
     pub(super) async fn rows(&self) -> usize {
         self.store.mqtt_queue_marks((0, 0), 10_000).await.unwrap().len()
     }
+}
+
+/// So long from now.
+pub(super) fn in_s(scene: &Scene, seconds: i64) -> Timestamp {
+    scene.exchange.clock.now().wall + SignedDuration::from_secs(seconds)
+}
+
+/// The data of a will's event.
+pub(super) fn will(text: &str) -> Json {
+    Json::from_stored(format!(r#"{{"topic":"w","qos":1,"cause":"lost","text":"{text}"}}"#))
 }
 
 /// `topic=text`, `topic!=text` when it is to stay, `topic?=text` at QoS 0.

@@ -1,19 +1,11 @@
 //! Sessions begin, are taken over, wait, expire; their wills with them.
 
+use super::scene::{in_s, will};
 use super::*;
-
-fn will(text: &str) -> Json {
-    Json::from_stored(format!(r#"{{"topic":"w","qos":1,"cause":"lost","text":"{text}"}}"#))
-}
 
 async fn leave_with_will(scene: &Scene, seat: &Seat, delay_s: u64) {
     let will = Some((Duration::from_secs(delay_s), will("gone")));
-    let operations = scene.exchange.closed(seat, &state(&["d"]), will);
-    scene.writer.append(Vec::new(), operations).await.unwrap();
-}
-
-fn in_s(scene: &Scene, seconds: i64) -> Timestamp {
-    scene.exchange.clock.now().wall + SignedDuration::from_secs(seconds)
+    scene.leave_with(seat, &state(&["d"]), will).await;
 }
 
 #[tokio::test]
@@ -40,8 +32,9 @@ async fn late_words_of_a_connection_that_was_taken_over_change_nothing() {
     let new = scene.connect(&board("1")).await;
     assert_eq!(new.resumed, Some(state(&["d"])));
     scene.exchange.acknowledged(&old, &keys(&taken));
-    assert!(scene.exchange.keep(&old, &state(&[])).is_empty());
-    assert!(scene.exchange.closed(&old, &state(&[]), None).is_empty());
+    assert_eq!(scene.exchange.keep(&old, &state(&[])).unwrap_err(), Gone);
+    let mut late = scene.exchange.closing(&old, Some(&state(&[])), None);
+    assert!(late.take_operations().is_empty());
     assert!(scene.take(&old).await.is_empty());
     assert_eq!(keys(&scene.take(&new.seat).await), keys(&taken), "handed out anew");
     scene.publish("d=2").await;

@@ -4,12 +4,12 @@ use super::program::Program;
 use super::{Client, Driver, MqttParts, TAKE_OVER_TIMEOUT};
 use crate::api::Grant as Token;
 use crate::credentials::{Claimant, Enrolled, TOKEN_USER};
-use crate::exchange::{Opening, SHARED_KEYS, Seat};
+use crate::exchange::{Opening, SHARED_KEYS, Seat, Unsaid};
 use crate::lines::Line;
 use crate::secrets;
 use ::mqtt::{Acl, ConnackCode, Grant, Introduction, SessionState};
 use config::Permission;
-use model::{Alias, DeviceId, EventType, Monotonic, Protocol, Settlement, Tenant};
+use model::{Alias, DeviceId, Event, EventType, Fact, Monotonic, Protocol, Settlement, Tenant};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -241,6 +241,12 @@ impl Driver {
                 return Err(ConnackCode::ServerUnavailable);
             }
         };
+        if !say(parts, opened.unsaid).await {
+            let keeping = parts.exchange.closing(&opened.seat, None, None);
+            parts.exchange.settle(keeping, true);
+            owner.close_line(parts, &line);
+            return Err(ConnackCode::ServerUnavailable);
+        }
         let now = parts.clock.now();
         // A board that is met for the first time is known once its first fact is kept.
         let is_marked = is_program || parts.registry.knows(&owner.tenant, &owner.device);
@@ -313,7 +319,6 @@ impl Driver {
             seat,
             is_marked,
             seen_at: jiff::Timestamp::MIN,
-            resumed: resumed.map(Box::new),
             remembered,
             waiting: VecDeque::new(),
             program,
@@ -374,10 +379,27 @@ impl Owner {
         let (tenant, device) = (&self.tenant, &self.device);
         if self.token.is_some() {
             parts.lines.close_program(tenant, device, &self.client_id, line);
-        } else {
-            parts.lines.close(tenant, device, line);
+        } else if parts.lines.close(tenant, device, line) {
+            // The connection before left that to this one.
+            parts.registry.set_connected(tenant, device, false, parts.clock.now().wall);
         }
     }
+}
+
+/// Says a predecessor's last words; false when they are not kept, but put off.
+async fn say(parts: &MqttParts, unsaid: Unsaid) -> bool {
+    let Unsaid { events, operations } = unsaid;
+    if events.is_empty() && operations.is_empty() {
+        return true;
+    }
+    let facts = events.iter().cloned().map(Fact::Event).collect();
+    if parts.pipeline.record_with(facts, operations).await.is_kept() {
+        return true;
+    }
+    let is_gone = |event: &Event| event.kind == EventType::DEVICE_DISCONNECTED;
+    let gone = events.into_iter().filter(is_gone).collect();
+    parts.pipeline.put_off(gone, Vec::new()).await;
+    false
 }
 
 /// Takes the place of an older connection once that has said its last word.

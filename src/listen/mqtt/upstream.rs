@@ -1,10 +1,10 @@
 //! What a session asks for: facts and its state to the store, and what follows once they are there.
 
 use super::Driver;
+use crate::exchange::{Gone, Keeping};
 use crate::pipeline::Recorded;
-use crate::store::Operation;
 use ::mqtt::{CloseReason, NewSubscription, Output};
-use model::{EventType, Fact, Json, Protocol, Settlement, Ticket};
+use model::{CommandState, Event, EventType, Fact, Json, Protocol, Settlement, Ticket};
 use std::mem;
 use std::time::Duration;
 
@@ -33,6 +33,10 @@ impl Driver {
     /// Does all that the session asks for. What is asked for beside facts and state is done after
     /// those that came before it are kept.
     pub(super) async fn drain(&mut self) {
+        if self.client.as_deref().is_some_and(|client| client.seat.is_ended()) {
+            let now = self.listener.parts.clock.now();
+            self.session.close(CloseReason::Administrative, now);
+        }
         loop {
             let mut batch = Batch::default();
             let asked = self.gather(&mut batch);
@@ -95,13 +99,26 @@ impl Driver {
     }
 
     async fn record(&mut self, mut batch: Batch) {
-        let operations =
-            if batch.keeps.is_empty() { Vec::new() } else { Box::pin(self.state_to_keep()).await };
+        let is_plain = batch.keeps.is_empty() && self.session.was_welcome();
+        let keeping = if is_plain {
+            Ok(Keeping::default())
+        } else {
+            Box::pin(self.keeping(!batch.keeps.is_empty())).await
+        };
         let parts = &self.listener.parts;
         let (count, facts) = (batch.len(), mem::take(&mut batch.facts));
         let began = parts.clock.now().monotonic;
         let timer = self.listener.counted.ack_seconds.start_timer();
-        let recorded = parts.pipeline.record_with(facts, operations).await;
+        let recorded = match keeping {
+            Ok(mut keeping) => {
+                let operations = keeping.take_operations();
+                let recorded = parts.pipeline.record_with(facts, operations).await;
+                parts.exchange.settle(keeping, recorded.is_kept());
+                recorded
+            }
+            // Another connection has the session: what is kept with it is that one's to say.
+            Err(Gone) => Recorded::Alike(Settlement::Refused),
+        };
         timer.observe_duration();
         self.listener.counted.up.inc_by(batch.published);
         let now = parts.clock.now();
@@ -128,11 +145,7 @@ impl Driver {
 
     /// Something of the client is on disk.
     fn has_arrived(&mut self, now: jiff::Timestamp) {
-        let is_welcome = self.session.is_connected();
         if let Some(client) = self.client.as_deref_mut() {
-            if is_welcome && client.resumed.is_some() {
-                client.resumed = None;
-            }
             // Once its arrival is kept: that is what makes an unknown board known.
             if !mem::replace(&mut client.is_marked, true) && client.program.is_none() {
                 let registry = &self.listener.parts.registry;
@@ -142,15 +155,22 @@ impl Driver {
         self.mark_seen(now);
     }
 
-    /// What is to be on disk of the session as it is now.
-    async fn state_to_keep(&mut self) -> Vec<Operation> {
+    /// What is to be on disk of the session as it is now: its state, where that is asked for, and
+    /// with its arrival its last words.
+    async fn keeping(&mut self, is_asked: bool) -> Result<Keeping, Gone> {
         let parts = &self.listener.parts;
-        let Some(client) = self.client.as_deref_mut() else { return Vec::new() };
-        let state = self.session.state();
-        if let Some(program) = client.program.as_deref_mut() {
+        let Some(client) = self.client.as_deref_mut() else { return Ok(Keeping::default()) };
+        let state = is_asked.then(|| self.session.state());
+        if let (Some(program), true) = (client.program.as_deref_mut(), is_asked) {
             program.catch_up(parts, &client.seat).await;
         }
-        parts.exchange.keep(&client.seat, &state)
+        match &state {
+            Some(state) if self.session.was_welcome() => parts.exchange.keep(&client.seat, state),
+            state => {
+                let words = self.session.last_words(parts.clock.now());
+                parts.exchange.arrive(&client.seat, state.as_ref(), words)
+            }
+        }
     }
 
     /// Has the exchange know what is subscribed to, where nothing is kept: what is kept came with
@@ -159,12 +179,13 @@ impl Driver {
         if self.session.state().expiry_s > 0 {
             return true;
         }
-        let operations = self.state_to_keep().await;
-        if operations.is_empty() {
-            return true;
-        }
-        let kept = self.listener.parts.pipeline.record_with(Vec::new(), operations).await;
-        kept.of(0) == Settlement::Committed
+        let Ok(mut keeping) = self.keeping(true).await else { return false };
+        let operations = keeping.take_operations();
+        let parts = &self.listener.parts;
+        let is_kept = operations.is_empty()
+            || parts.pipeline.record_with(Vec::new(), operations).await.is_kept();
+        parts.exchange.settle(keeping, is_kept);
+        is_kept
     }
 
     async fn subscribed(&mut self, filters: &[NewSubscription]) {
@@ -183,26 +204,33 @@ impl Driver {
     }
 
     /// The session's last words: its last facts, and what is kept of it without a connection.
-    async fn end(&mut self, batch: Batch, reason: CloseReason) {
+    async fn end(&mut self, mut batch: Batch, reason: CloseReason) {
         self.closed = Some(reason);
         let parts = &self.listener.parts;
-        let mut operations = Vec::new();
+        let mut keeping = Keeping::default();
         if let Some(client) = self.client.as_deref_mut() {
             if let Some(program) = client.program.as_deref_mut() {
                 program.leave(parts, &client.seat).await;
             }
-            let state = match client.resumed.take() {
-                // It was not welcome: all stays as it was.
-                Some(resumed) => *resumed,
-                None => self.session.state(),
-            };
-            operations = parts.exchange.closed(&client.seat, &state, batch.will);
+            // Where it was not welcome, all stays as it was.
+            let state = self.session.was_welcome().then(|| self.session.state());
+            keeping = parts.exchange.closing(&client.seat, state.as_ref(), batch.will);
+            if keeping.is_said() {
+                batch.facts.retain(is_no_last_word);
+            }
             client.waiting.clear();
         }
         parts.metrics.mqtt_messages.with_label_values(&["up"]).inc_by(batch.published);
-        if !batch.facts.is_empty() || !operations.is_empty() {
-            parts.pipeline.record_with(batch.facts, operations).await;
+        let operations = keeping.take_operations();
+        if batch.facts.is_empty() && operations.is_empty() {
+            return parts.exchange.settle(keeping, true);
         }
+        let (gone, will) = last_words(&batch.facts);
+        if parts.pipeline.record_with(batch.facts, operations).await.is_kept() {
+            return parts.exchange.settle(keeping, true);
+        }
+        let operations = parts.exchange.left_unwritten(keeping, will);
+        parts.pipeline.put_off(gone, operations).await;
     }
 }
 
@@ -210,4 +238,28 @@ impl Driver {
 fn is_publish(fact: &Fact) -> bool {
     let of = [EventType::TELEMETRY_RECEIVED, EventType::MESSAGE_PUBLISHED];
     matches!(fact, Fact::Event(event) if of.contains(&event.kind))
+}
+
+/// Whether a fact of a connection's end is one that only it knows: that the client left, its will,
+/// and that it has no commands any more is said by who took its place.
+fn is_no_last_word(fact: &Fact) -> bool {
+    match fact {
+        Fact::Event(event) => {
+            event.kind != EventType::DEVICE_DISCONNECTED && event.kind != EventType::WILL_PUBLISHED
+        }
+        Fact::Command(change) => change.state != CommandState::Queued,
+    }
+}
+
+/// That the board left, and its will, where they are among the facts.
+fn last_words(facts: &[Fact]) -> (Vec<Event>, Option<Json>) {
+    let of_kind = |kind: EventType| {
+        facts.iter().filter_map(move |fact| match fact {
+            Fact::Event(event) if event.kind == kind => Some(event),
+            Fact::Event(_) | Fact::Command(_) => None,
+        })
+    };
+    let gone = of_kind(EventType::DEVICE_DISCONNECTED).cloned().collect();
+    let will = of_kind(EventType::WILL_PUBLISHED).next().map(|event| event.data.clone());
+    (gone, will)
 }

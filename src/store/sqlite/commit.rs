@@ -61,7 +61,8 @@ async fn try_commit(
             }
         }
         let bodies = run.iter().flat_map(operations).map(Operation::body_bytes);
-        pages += PAGES_PER_CHANGE * run.iter().flat_map(operations).count() as u64;
+        let scattered = run.iter().flat_map(operations).filter(|it| !it.is_appended());
+        pages += PAGES_PER_CHANGE * scattered.count() as u64;
         pages += bodies.sum::<usize>() as u64 / room::PAGE_BYTES;
     }
     let first = connection.head() + 1;

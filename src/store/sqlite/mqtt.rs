@@ -9,6 +9,7 @@ use crate::store::{
 use ::mqtt::Message;
 use ::mqtt::message::QoS;
 use bytes::Bytes;
+use jiff::{SignedDuration, Timestamp};
 use model::Tenant;
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
@@ -21,6 +22,28 @@ static PUT_SESSIONS: LazyLock<MultiRow> = LazyLock::new(|| {
          (number, tenant, owner, client_id, state, expiry_s, left_at, will, will_at) VALUES ",
         "(?,?,?,?,?,?,?,?,?)",
         "",
+    )
+});
+
+static PUT_CONNECTIONS: LazyLock<MultiRow> = LazyLock::new(|| {
+    MultiRow::new(
+        "INSERT OR REPLACE INTO mqtt_connection \
+         (number, tenant, owner, client_id, is_told, will, will_delay_s) VALUES ",
+        "(?,?,?,?,?,?,?)",
+        "",
+    )
+});
+
+static REMOVE_CONNECTIONS: LazyLock<MultiRow> = LazyLock::new(|| {
+    MultiRow::new("DELETE FROM mqtt_connection WHERE number IN (VALUES ", "(?)", ")")
+});
+
+static RESUMED: LazyLock<MultiRow> = LazyLock::new(|| {
+    MultiRow::new(
+        "UPDATE mqtt_session SET left_at = NULL, will = NULL, will_at = NULL \
+         WHERE number IN (VALUES ",
+        "(?)",
+        ")",
     )
 });
 
@@ -54,8 +77,27 @@ static PUT_RETAINED: LazyLock<MultiRow> = LazyLock::new(|| {
     )
 });
 
-/// Applies changes in their order; neighbours of one kind together.
+/// Applies changes in their order; neighbours of one kind together. Those of connections come last:
+/// in their order too, and with more neighbours.
 pub(super) async fn apply(
+    connection: &mut SqliteConnection,
+    changes: &[&MqttChange],
+) -> Result<(), sqlx::Error> {
+    let is_of_connection = |change: &&MqttChange| {
+        matches!(
+            change,
+            MqttChange::PutConnection(_)
+                | MqttChange::RemoveConnection { .. }
+                | MqttChange::KeepWillAlone { .. }
+        )
+    };
+    let (of_connections, others): (Vec<_>, Vec<_>) =
+        changes.iter().copied().partition(is_of_connection);
+    apply_all(connection, &others).await?;
+    apply_all(connection, &of_connections).await
+}
+
+async fn apply_all(
     connection: &mut SqliteConnection,
     changes: &[&MqttChange],
 ) -> Result<(), sqlx::Error> {
@@ -65,6 +107,11 @@ pub(super) async fn apply(
             MqttChange::Queue(_) => queue_all(connection, alike).await?,
             MqttChange::Unqueue(_) => unqueue(connection, alike).await?,
             MqttChange::PutRetained(_) => put_retained(connection, alike).await?,
+            MqttChange::PutConnection(_) => put_connections(connection, alike).await?,
+            MqttChange::RemoveConnection { .. } => {
+                of_numbers(connection, &REMOVE_CONNECTIONS, alike).await?;
+            }
+            MqttChange::Resumed { .. } => of_numbers(connection, &RESUMED, alike).await?,
             _ => {
                 for change in alike {
                     apply_one(connection, change).await?;
@@ -97,6 +144,42 @@ async fn put_sessions(
             values.push(row.will.as_ref().map(|(at, _)| nanos(*at)));
         })
         .await
+}
+
+async fn put_connections(
+    connection: &mut SqliteConnection,
+    changes: &[&MqttChange],
+) -> Result<(), sqlx::Error> {
+    let row = |change: &&MqttChange| match change {
+        MqttChange::PutConnection(row) => Some(row.clone()),
+        _ => None,
+    };
+    let rows: Vec<_> = changes.iter().filter_map(row).collect();
+    PUT_CONNECTIONS
+        .execute(connection, &rows, |row, values| {
+            values.push(number(row.number));
+            values.push(shared(row.tenant.as_str()));
+            values.push(shared(row.owner.as_str()));
+            values.push(shared(&row.client_id));
+            values.push(row.words.is_told);
+            values.push(row.words.will.as_ref().map(|(_, data)| shared(data.as_str())));
+            values.push(row.words.will.as_ref().map(|(delay_s, _)| i64::from(*delay_s)));
+        })
+        .await
+}
+
+/// Runs a statement over the numbers of sessions.
+async fn of_numbers(
+    connection: &mut SqliteConnection,
+    statement: &'static MultiRow,
+    changes: &[&MqttChange],
+) -> Result<(), sqlx::Error> {
+    let of = |change: &&MqttChange| match change {
+        MqttChange::Resumed { number } | MqttChange::RemoveConnection { number } => Some(*number),
+        _ => None,
+    };
+    let numbers: Vec<_> = changes.iter().filter_map(of).collect();
+    statement.execute_padded(connection, &numbers, |of, values| values.push(number(*of))).await
 }
 
 async fn queue_all(
@@ -172,10 +255,24 @@ async fn apply_one(
 ) -> Result<(), sqlx::Error> {
     match change {
         MqttChange::RemoveSession { number } => remove_session(connection, *number).await,
-        MqttChange::Interrupted { at } => {
-            let sql = "UPDATE mqtt_session SET left_at = ? WHERE left_at IS NULL";
-            sqlx::query(sql).bind(nanos(*at)).execute(connection).await.map(drop)
+        MqttChange::Interrupted { at, told } => interrupted(connection, *at, told.as_str()).await,
+        MqttChange::ForgetWill { number: of, due } => sqlx::query(
+            "UPDATE mqtt_session SET will = NULL, will_at = NULL \
+                 WHERE number = ? AND will_at <= ?",
+        )
+        .bind(number(*of))
+        .bind(nanos(*due))
+        .execute(connection)
+        .await
+        .map(drop),
+        MqttChange::KeepWillAlone { number: of } => {
+            sqlx::query("UPDATE mqtt_connection SET is_told = 0 WHERE number = ?")
+                .bind(number(*of))
+                .execute(connection)
+                .await
+                .map(drop)
         }
+        MqttChange::Shift { from, to, by } => shift(connection, (*from, *to), *by).await,
         MqttChange::RemoveRetained { tenant, topic, key } => {
             sqlx::query("DELETE FROM mqtt_retained WHERE tenant = ? AND topic = ? AND key <= ?")
                 .bind(tenant.as_str())
@@ -220,8 +317,65 @@ async fn apply_one(
         MqttChange::PutSession(_)
         | MqttChange::Queue(_)
         | MqttChange::Unqueue(_)
-        | MqttChange::PutRetained(_) => Ok(()),
+        | MqttChange::PutRetained(_)
+        | MqttChange::PutConnection(_)
+        | MqttChange::RemoveConnection { .. }
+        | MqttChange::Resumed { .. } => Ok(()),
     }
+}
+
+/// The rows of connections become what is kept of their ends.
+async fn interrupted(
+    connection: &mut SqliteConnection,
+    at: Timestamp,
+    told: &str,
+) -> Result<(), sqlx::Error> {
+    const STEPS: [&str; 5] = [
+        "INSERT OR REPLACE INTO mqtt_absence (tenant, device, left_at, data) \
+         SELECT tenant, owner, ?1, ?2 FROM mqtt_connection WHERE is_told",
+        "UPDATE mqtt_session SET left_at = ?1, will = c.will, \
+         will_at = ?1 + min(c.will_delay_s, expiry_s) * 1000000000 FROM mqtt_connection AS c \
+         WHERE c.number = mqtt_session.number AND c.will IS NOT NULL",
+        // It would have ended with its connection: its will is all that there is of it.
+        "INSERT OR IGNORE INTO mqtt_session \
+         (number, tenant, owner, client_id, state, expiry_s, left_at, will, will_at) \
+         SELECT number, tenant, owner, client_id, '{}', 0, ?1, will, ?1 FROM mqtt_connection AS c \
+         WHERE will IS NOT NULL AND NOT EXISTS \
+         (SELECT 1 FROM mqtt_session AS s WHERE s.number = c.number)",
+        "UPDATE mqtt_session SET left_at = ?1 WHERE left_at IS NULL",
+        "DELETE FROM mqtt_connection",
+    ];
+    for step in STEPS {
+        let mut query = sqlx::query(step);
+        if step.contains("?1") {
+            query = query.bind(nanos(at));
+        }
+        if step.contains("?2") {
+            query = query.bind(told);
+        }
+        query.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+async fn shift(
+    connection: &mut SqliteConnection,
+    (from, to): (Timestamp, Timestamp),
+    by: SignedDuration,
+) -> Result<(), sqlx::Error> {
+    // Times that are for ever stay so.
+    const STEPS: [&str; 2] = [
+        "UPDATE mqtt_session SET left_at = left_at + ?3, \
+         will_at = min(will_at + ?3, 9223372036854775807) WHERE left_at BETWEEN ?1 AND ?2",
+        "UPDATE mqtt_queue SET queued_at = queued_at + ?3 WHERE queued_at BETWEEN ?1 AND ?2",
+    ];
+    let nanos_by = by.as_secs().saturating_mul(1_000_000_000);
+    let nanos_by = nanos_by.saturating_add(by.subsec_nanos().into());
+    for step in STEPS {
+        let query = sqlx::query(step).bind(nanos(from)).bind(nanos(to)).bind(nanos_by);
+        query.execute(&mut *connection).await?;
+    }
+    Ok(())
 }
 
 async fn remove_session(

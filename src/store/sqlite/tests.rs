@@ -8,6 +8,7 @@ use model::{
 };
 use tempfile::TempDir;
 
+mod connections;
 mod data_models;
 mod equipment;
 mod presence;

@@ -5,7 +5,7 @@ use crate::error::{CloseReason, ProtocolError};
 use crate::message::{self, Version};
 use crate::property::{Properties, Property};
 use crate::reason::ReasonCode;
-use crate::translate::{self, Content};
+use crate::translate;
 use model::{Event, Fact, Now};
 use std::collections::VecDeque;
 use std::mem;
@@ -30,14 +30,7 @@ impl Session {
         if let Some(mut peer) = self.peer.take() {
             let will = peer.will.take().filter(|_| reason.publishes_will());
             if let Some(will) = will {
-                let content = Content {
-                    topic: &will.topic,
-                    qos: will.qos,
-                    retain: will.retain,
-                    payload: &will.payload,
-                    properties: Properties::trusted(&will.properties),
-                    client_id: peer.said_client_id(),
-                };
+                let content = peer.content(&will);
                 let event = translate::will(peer.origin(now), content, reason.cause());
                 self.publish_will(event, will.delay_s);
             }

@@ -8,9 +8,9 @@ use crate::acl::Acl;
 use crate::error::{CloseReason, ConnackCode, ProtocolError};
 use crate::frame::Frame;
 use crate::message::{Connect, QoS, Version, Will, version_of};
-use crate::property::Property;
+use crate::property::{Properties, Property};
 use crate::topic::Topic;
-use crate::translate::Origin;
+use crate::translate::{Content, Origin};
 use model::{DeviceFacts, DeviceId, Now, Redacted, Tenant};
 use std::fmt;
 use std::sync::Arc;
@@ -118,6 +118,18 @@ pub(super) struct Aliases {
 impl Peer {
     pub(super) fn origin(&self, now: Now) -> Origin<'_> {
         Origin { tenant: &self.tenant, device: &self.device, time: now.wall }
+    }
+
+    /// The will as the message that it will be.
+    pub(super) fn content<'a>(&'a self, will: &'a LastWill) -> Content<'a> {
+        Content {
+            topic: &will.topic,
+            qos: will.qos,
+            retain: will.retain,
+            payload: &will.payload,
+            properties: Properties::trusted(&will.properties),
+            client_id: self.said_client_id(),
+        }
     }
 
     /// The client id where events say it: a program's.

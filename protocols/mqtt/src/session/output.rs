@@ -22,7 +22,8 @@ pub enum Output {
     },
     /// Keep [`crate::Session::state`] in one write with the facts and acknowledgements that came
     /// before it, then settle it like a fact. A state whose `expiry_s` is 0 ends with the
-    /// connection: keep it until then, and forget it when it comes before [`Output::Close`].
+    /// connection: keep it until then, and forget it when it comes before [`Output::Close`]. With
+    /// the client's arrival, keep [`crate::Session::last_words`] too.
     Keep {
         /// Its name, of the same sequence.
         ticket: Ticket,

@@ -4,10 +4,12 @@ use super::downstream::{Inflight, Stage, What};
 use super::subscribing::Subscription;
 use super::upstream::Unreleased;
 use super::{Output, Reply, Session};
+use crate::error::CloseReason;
 use crate::message::{self, Acknowledgement, PacketId, QoS, RetainHandling, SubscriptionOptions};
 use crate::options::Options;
 use crate::topic::Filter;
-use model::{CommandId, Ticket};
+use crate::translate;
+use model::{CommandId, Json, Now, Ticket};
 use serde::{Deserialize, Serialize};
 
 /// What outlives the connection, where the session's expiry is above 0 [MQTT 5.0, 4.1]; kept by the
@@ -57,7 +59,43 @@ pub struct InflightRecord {
     pub command: Option<CommandId>,
 }
 
+/// What is to be said of a client whose connection's end nobody hears of, since the daemon did not
+/// live to see it: kept with its arrival, and until its last words are.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct LastWords {
+    /// Its coming is an event, so that its going must be one.
+    pub is_told: bool,
+    /// The will: its delay in seconds, 0 for at once, and the data of its event.
+    pub will: Option<(u32, Json)>,
+}
+
+impl LastWords {
+    /// Whether there is anything to be said.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.is_told && self.will.is_none()
+    }
+
+    /// The data of the event that tells of a board which left in such a way.
+    #[must_use]
+    pub fn gone(reason: CloseReason) -> Json {
+        Json::from_stored(translate::gone(reason.cause()))
+    }
+}
+
 impl Session {
+    /// What is to be said of the client if its connection is lost unseen. Ask for it with the first
+    /// fact or state after the grant; empty before the grant and at the end.
+    pub fn last_words(&self, now: Now) -> LastWords {
+        let Some(peer) = &self.peer else { return LastWords::default() };
+        let will = peer.will.as_ref().map(|will| {
+            let event =
+                translate::will(peer.origin(now), peer.content(will), CloseReason::Lost.cause());
+            (will.delay_s.min(self.expiry_s), event.data)
+        });
+        LastWords { is_told: self.options.presence && !peer.is_program, will }
+    }
+
     /// What outlives the connection as it stands with the last [`Output::Keep`] handed out, and at
     /// the end after [`Output::Close`]. Meaningless before the grant.
     pub fn state(&self) -> SessionState {
@@ -74,12 +112,16 @@ impl Session {
     /// Asks for the state to be kept before `reply`, if it outlives the connection at all;
     /// otherwise the reply is for the caller to carry out.
     pub(super) fn keep(&mut self, reply: Reply) -> bool {
-        if !self.persists {
-            return false;
+        if self.persists {
+            self.ask_to_keep(reply);
         }
+        self.persists
+    }
+
+    /// Asks for what is to be kept, whether the session outlives the connection or not.
+    pub(super) fn ask_to_keep(&mut self, reply: Reply) {
         let ticket = self.next_ticket(reply, 0);
         self.outputs.push_back(Output::Keep { ticket });
-        true
     }
 
     /// Notes up to which ticket the driver has been told.

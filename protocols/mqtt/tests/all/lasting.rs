@@ -406,3 +406,54 @@ fn a_state_survives_its_spelling() {
     let state = Desk::persistent(Some(state)).broken();
     assert_eq!(state.subscriptions.len() + state.unreleased.len() + state.inflight.len(), 0);
 }
+
+/// What is to be said of a client, and where its arrival is no event, that it is asked for.
+#[test]
+fn a_client_has_last_words_from_its_arrival_on() {
+    let will = Will {
+        topic: "boards/x/up/w",
+        payload: b"gone",
+        qos: QoS::AtLeastOnce,
+        retain: false,
+        properties: Properties::EMPTY,
+    };
+    for (presence, has_will, keeps) in
+        [(true, true, 0), (true, false, 0), (false, true, 1), (false, false, 0)]
+    {
+        let mut desk = Desk::with(mqtt::Options { presence, ..mqtt::Options::default() });
+        let will = has_will.then_some(will.clone());
+        desk.send(&Packet::Connect(Box::new(Connect { will, ..connect(IMEI) })));
+        assert!(desk.session.last_words(desk.now).is_empty());
+        let grant = mqtt::Grant { acl: mqtt::Acl::open().into(), ..persisting(None) };
+        desk.session.authenticated(grant, desk.now);
+        desk.drain();
+        assert_eq!(desk.states.len(), keeps, "a clean session: only for its will");
+        assert_eq!(desk.session.was_welcome(), !presence && !has_will);
+        let words = desk.session.last_words(desk.now);
+        assert_eq!((words.is_told, words.will.is_some()), (presence, has_will));
+        if let Some((delay_s, data)) = words.will {
+            assert_eq!(delay_s, 0);
+            let expected = r#"{"topic":"boards/x/up/w","qos":1,"cause":"lost","text":"gone"}"#;
+            assert_eq!(data.as_str(), expected);
+        }
+        desk.commit();
+        assert!(desk.session.was_welcome());
+        desk.session.close(CloseReason::Lost, desk.now);
+        assert!(desk.session.was_welcome() && desk.session.last_words(desk.now).is_empty());
+    }
+}
+
+/// Where nothing else is written of it, that it is back is.
+#[test]
+fn a_return_that_is_no_event_is_kept() {
+    let state = SessionState { expiry_s: 86_400, ..SessionState::default() };
+    let mut desk = Desk::with(mqtt::Options { presence: false, ..mqtt::Options::default() });
+    let packet = Connect { clean_session: false, ..connect(IMEI) };
+    desk.send(&Packet::Connect(Box::new(packet)));
+    desk.session.authenticated(persisting(Some(state.clone())), desk.now);
+    desk.drain();
+    assert!(desk.written().is_empty());
+    assert_eq!(desk.states, [state]);
+    desk.commit();
+    assert_eq!(desk.written(), [0x20, 2, 1, 0]);
+}

@@ -67,7 +67,7 @@ impl Session {
         };
         let resumed = grant.resumed.filter(|_| !clean_start);
         let is_resumed = resumed.is_some();
-        let must_keep = resumed.as_ref().map_or(0, |it| it.expiry_s) != self.expiry_s;
+        let is_changed = resumed.as_ref().map_or(0, |it| it.expiry_s) != self.expiry_s;
         self.persists = is_resumed || self.expiry_s > 0;
         if let Some(state) = resumed {
             self.resume(state);
@@ -99,8 +99,11 @@ impl Session {
             event
         });
         self.heard = now.monotonic;
+        // That it is back, and its will, are kept with its arrival where that is an event.
+        let says_more = is_resumed || peer.will.is_some();
+        let keeps = (self.persists && is_changed) || (arrival.is_none() && says_more);
         self.peer = Some(Box::new(peer));
-        self.answer_arrival(arrival, is_resumed, must_keep, connack);
+        self.answer_arrival(arrival, is_resumed, keeps, connack);
     }
 
     /// CONNACK, once its arrival and its state are kept, where there is anything to keep.
@@ -108,13 +111,12 @@ impl Session {
         &mut self,
         arrival: Option<model::Event>,
         is_resumed: bool,
-        must_keep: bool,
+        keeps: bool,
         connack: Vec<u8>,
     ) {
         // MQTT 3.1.1 [MQTT-3.2.2-1]; MQTT 3.1 has no such flag.
         let session_present = is_resumed && self.version != Version::V3_1;
         let welcome = Reply::Welcome { session_present };
-        let keeps = self.persists && must_keep;
         let after = self.ticket_next + u64::from(keeps && arrival.is_some());
         if self.version == Version::V5 {
             let bytes = connack.into_boxed_slice();
@@ -124,12 +126,10 @@ impl Session {
         match arrival {
             Some(event) if keeps => {
                 self.emit(Fact::Event(event), Reply::Arrival);
-                self.keep(welcome);
+                self.ask_to_keep(welcome);
             }
             Some(event) => self.emit(Fact::Event(event), welcome),
-            None if keeps => {
-                self.keep(welcome);
-            }
+            None if keeps => self.ask_to_keep(welcome),
             None => self.welcome(session_present),
         }
     }
