@@ -275,8 +275,8 @@ impl Exchange {
         Ok(bytes > max)
     }
 
-    fn kept_programs(&self) -> Vec<Arc<Session>> {
-        // Whoever locks a session may want the map: never the other way round.
+    pub(super) fn kept_programs(&self) -> Vec<Arc<Session>> {
+        // Collected before any is locked: whoever holds a session may want to take it out of there.
         let all: Vec<_> = self.by_number.iter().map(|found| Arc::clone(&found)).collect();
         let is_kept = |session: &Arc<Session>| session.is_program && session.lock().is_kept;
         all.into_iter().filter(is_kept).collect()

@@ -102,3 +102,19 @@ async fn readers_of_nobody_are_dropped_at_start() {
     let cursors = scene.store.cursors().await.unwrap();
     assert_eq!(cursors.iter().map(|it| &*it.name).collect::<Vec<_>>(), ["sink:a"]);
 }
+
+#[tokio::test]
+async fn a_look_at_all_sessions_waits_for_one_without_holding_up_the_rest() {
+    let scene = Scene::new(ExchangeOptions::default()).await;
+    let seat = scene.subscribe(&program("one"), &state(&["#"])).await;
+    let locked = seat.session.lock();
+    let exchange = Arc::clone(&scene.exchange);
+    let looking = std::thread::spawn(move || exchange.kept_programs().len());
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(!looking.is_finished(), "it waits for the session");
+    let place = scene.exchange.by_number.try_get_mut(&seat.session.number);
+    assert!(!place.is_locked(), "whoever has the session can take it out");
+    drop(place);
+    drop(locked);
+    assert_eq!(looking.join().unwrap(), 1);
+}
