@@ -26,7 +26,7 @@ section! {
         restart connections_max: Bounded<1, 100_000> = 1_000,
         /// Most datagrams that wait for their commit; beyond it the socket is not read.
         restart datagrams_max: Bounded<1, 10_000> = 512,
-        /// Longest wait for the signed line of a TCP connection.
+        /// Longest wait for the signed line of a TCP connection, and for each answer to be taken.
         restart line_timeout: Period<SECOND, MINUTE> = "10s",
         /// Longest silence on a TCP connection between two messages.
         restart idle_timeout: Period<SECOND, { 24 * HOUR }> = "15m",

@@ -38,7 +38,7 @@ pub struct BeamOptions {
     pub max_age: Duration,
     /// Largest message, unwrapped.
     pub message_max: usize,
-    /// Longest wait for the signed line of a connection.
+    /// Longest wait for the signed line of a connection, and for its answers to be taken.
     pub line_timeout: Duration,
     /// Longest silence of a connection.
     pub idle_timeout: Duration,
@@ -114,6 +114,8 @@ pub(crate) enum Outcome {
     TooMany(&'static str),
     /// The store has no room, or no device more may be made.
     Full,
+    /// It does not read what it is answered: there is nobody to be told.
+    TooSlow,
 }
 
 impl Outcome {
@@ -125,6 +127,7 @@ impl Outcome {
             Self::Malformed(_) => 400,
             Self::TooLong => 413,
             Self::TooMany(_) => 429,
+            Self::TooSlow => 408,
             Self::Full => 503,
         }
     }
@@ -138,6 +141,7 @@ impl Outcome {
             Self::Nobody => "nobody",
             Self::Malformed(code) | Self::TooMany(code) => code,
             Self::TooLong => "too_long",
+            Self::TooSlow => "too_slow",
             Self::Full => "store_full",
         }
     }
@@ -151,6 +155,7 @@ impl Outcome {
             Self::Malformed(_) => "this is not what Beam sends",
             Self::TooLong => "the message is too long",
             Self::TooMany(_) => "too many messages",
+            Self::TooSlow => "answers are not read",
             Self::Full => "there is no room now",
         }
     }

@@ -7,10 +7,14 @@ use crate::shutdown::Stage;
 use soracom::auth::{Sender, Signed};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
+
+/// Longest for the last bytes of a connection that ends.
+const LAST_WRITE: Duration = Duration::from_secs(1);
 
 /// Accepts on `port` until the stage stops.
 pub(crate) async fn serve(beam: Arc<Beam>, port: Port, stage: Stage) {
@@ -56,11 +60,11 @@ impl Talk {
         match sender {
             Ok(sender) => self.messages(&sender, stop).await,
             Err(outcome) => {
-                let _ = self.answer(outcome).await;
+                let _ = self.answer(outcome, stop).await;
             }
         }
         // What was answered is to be read before the connection ends.
-        let _ = self.stream.get_mut().shutdown().await;
+        let _ = timeout(LAST_WRITE, self.stream.get_mut().shutdown()).await;
     }
 
     fn sender(&self, line: &[u8]) -> Result<Sender, Outcome> {
@@ -85,7 +89,7 @@ impl Talk {
                 Err(Ended::TooLong) => Outcome::TooLong,
                 Err(Ended::Gone) => return,
             };
-            let answered = self.answer(outcome).await;
+            let answered = self.answer(outcome, stop).await;
             // Where the next line begins is not known any more; nor does a stranger's next matter.
             let is_over = matches!(outcome, Outcome::TooLong | Outcome::Nobody);
             if is_over || answered.is_err() {
@@ -94,12 +98,27 @@ impl Talk {
         }
     }
 
-    async fn answer(&mut self, outcome: Outcome) -> std::io::Result<()> {
+    /// Answers in a line. Who does not read his answers is hung up on: he would hold his place for
+    /// ever.
+    async fn answer(&mut self, outcome: Outcome, stop: &CancellationToken) -> Result<(), Ended> {
         self.beam.count(Way::Tcp, outcome);
         let line = format!("{} {}\r\n", outcome.status(), outcome.text());
         let stream = self.stream.get_mut();
-        stream.write_all(line.as_bytes()).await?;
-        stream.flush().await
+        let written = async {
+            stream.write_all(line.as_bytes()).await?;
+            stream.flush().await
+        };
+        tokio::select! {
+            written = timeout(self.beam.options.line_timeout, written) => match written {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(_)) => Err(Ended::Gone),
+                Err(_) => {
+                    self.beam.count(Way::Tcp, Outcome::TooSlow);
+                    Err(Ended::Gone)
+                }
+            },
+            () = stop.cancelled() => Err(Ended::Gone),
+        }
     }
 
     /// The next line, without its end. What stands behind the last end is none: it may be the beginning
