@@ -48,7 +48,7 @@ async fn open(folder: &std::path::Path) -> Boards {
     let (writer, _) = Writer::new(Arc::clone(&store), WriterOptions::default());
     let (registry, clock) = (Arc::new(Registry::new()), Clock::start());
     let parts = Parts { store, writer, registry, clock, metrics: Metrics::unregistered() };
-    Boards::new(parts, BoardOptions::new(&config::Config::default().boards).unwrap())
+    Boards::new(parts, BoardOptions::new(&config::Config::default().boards, usize::MAX).unwrap())
 }
 
 fn device(n: usize) -> DeviceId {

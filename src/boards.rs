@@ -36,7 +36,9 @@ use hear::Heard;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use model::{Alias, AliasKind, DeviceFacts, DeviceId, Event, EventType, Redacted, Tenant};
+use reading::Told;
 use soracom::{Claim, InUseOn, Net, Options, ReadyOn, Status, Verdict};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// How boards are read and what moves them; `[boards]` of the configuration.
@@ -46,6 +48,8 @@ pub struct BoardOptions {
     pub topic: Box<str>,
     /// What counts, and how times are written.
     pub rules: Options,
+    /// Most devices in the registry: a program that speaks for boards makes no more either.
+    pub devices_max: usize,
 }
 
 impl BoardOptions {
@@ -54,7 +58,7 @@ impl BoardOptions {
     /// # Errors
     ///
     /// In plain words, when it names a time zone that there is not.
-    pub fn new(config: &Config) -> Result<Self, String> {
+    pub fn new(config: &Config, devices_max: usize) -> Result<Self, String> {
         let zone = TimeZone::get(config.timezone.as_str());
         let zone = zone.map_err(|_| "boards.timezone: there is no such time zone".to_owned())?;
         let inspection_imsi = config.inspection_imsi.iter().map(|it| it.as_str().into());
@@ -64,7 +68,7 @@ impl BoardOptions {
             ready_on: ReadyOn::parse(config.ready_on.as_str()).unwrap_or_default(),
             in_use_on: InUseOn::parse(config.in_use_on.as_str()).unwrap_or_default(),
         };
-        Ok(Self { topic: config.topic.as_str().into(), rules })
+        Ok(Self { topic: config.topic.as_str().into(), rules, devices_max })
     }
 }
 
@@ -189,6 +193,7 @@ impl Boards {
     ) -> Result<Followed, ReadError> {
         let mut followed = Followed::default();
         let mut rows: Vec<Changed> = Vec::new();
+        let mut made = HashSet::new();
         for mut event in events {
             let read = self.read(&event, sender);
             let (told, told_by) = match read.told {
@@ -203,6 +208,10 @@ impl Boards {
             if told.device != event.device {
                 // A program's: what it published stays its own, and the board has an event of its own.
                 followed.events.push(event.clone());
+                if !self.may_make(&told, &mut made) {
+                    followed.notes.push(Note::Unreadable("devices_max"));
+                    continue;
+                }
                 event = reading::own(&event, &told.device);
             }
             if let Some(data) = told_by {
@@ -221,6 +230,17 @@ impl Boards {
         }
         followed.operations.extend(rows.into_iter().filter_map(Changed::operation));
         Ok(followed)
+    }
+
+    /// Whether the board for which a program speaks is known, or one more may be beside those that
+    /// are `made` already.
+    fn may_make(&self, told: &Told, made: &mut HashSet<(Tenant, DeviceId)>) -> bool {
+        let board = (told.tenant.clone(), told.device.clone());
+        if self.parts.registry.knows(&board.0, &board.1) || made.contains(&board) {
+            return true;
+        }
+        let has_room = self.parts.registry.len() + made.len() < self.options.devices_max;
+        has_room && made.insert(board)
     }
 
     /// Takes over what was kept: the moves are known, and counted.

@@ -97,7 +97,7 @@ impl Settings {
             faults.extend(unusable.map(|error| format!("mqtt.client_ca_file: {}", chain(&error))));
         }
         faults.extend(board_acl(&config).err().map(|error| format!("mqtt.acl: {}", chain(&error))));
-        faults.extend(BoardOptions::new(&config.boards).err());
+        faults.extend(BoardOptions::new(&config.boards, 0).err());
         let has_backend = config.backend.kind == BackendKind::Http;
         if let Err(error) = menus::services(&config.ussd, has_backend, None) {
             faults.push(format!("ussd: {}", chain(&error)));

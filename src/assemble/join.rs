@@ -163,7 +163,9 @@ impl Ground {
             clock: self.clock,
             metrics: boards::Metrics::new(self.metrics.registry())?,
         };
-        Ok(Arc::new(Boards::new(parts, BoardOptions::new(&settings.config.boards)?)))
+        let devices_max = settings.config.store.devices_max.as_usize();
+        let options = BoardOptions::new(&settings.config.boards, devices_max)?;
+        Ok(Arc::new(Boards::new(parts, options)))
     }
 
     fn credentials(&self, settings: &Settings, first: &first_start::Secrets) -> Arc<Credentials> {

@@ -46,7 +46,7 @@ impl Metrics {
             )?,
             unreadable: make.counters(
                 "lastmile_board_unreadable_total",
-                "Messages on the boards' topic that could not be read, by reason.",
+                "Messages on the boards' topic that could not be read or taken, by reason.",
                 &["code"],
             )?,
             conflicts: make.counter(

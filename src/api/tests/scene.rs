@@ -190,7 +190,7 @@ fn boards(
         clock,
         metrics: crate::boards::Metrics::new(prometheus).unwrap(),
     };
-    Boards::new(parts, crate::boards::BoardOptions::new(&Config::default().boards).unwrap())
+    Boards::new(parts, crate::boards::BoardOptions::new(&Config::default().boards, 10_000).unwrap())
 }
 
 fn no_credentials(
