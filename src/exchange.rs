@@ -19,9 +19,8 @@
 //! let mut keeping = exchange.keep(&seat, &session.state())?;
 //! let recorded = pipeline.record_with(facts, keeping.take_operations()).await;
 //! exchange.settle(keeping, is_committed);             // only now it counts
-//! // Output::Subscribed: `keep` as above (also where nothing is kept: it is how subscriptions
-//! // are known), then for each new one what retain handling asks for
-//! for message in exchange.retained(&tenant, filter) { session.send(&message, exchange.next_key(), Through::Filter(filter), now) }
+//! // Output::Subscribed: where nothing is kept, `keep` too: it is how subscriptions are known; and
+//! // where retain handling asks for it `exchange.send_retained(&seat, filter)`
 //! // Lines rang, or Output::Acknowledged made room: ask for more once the last are sent
 //! waiting.extend(exchange.take(&seat, 16).await?);
 //! while let Some(queued) = waiting.front() {
@@ -57,7 +56,7 @@
 //! }
 //! // Output::Acknowledged(key), below SHARED_KEYS
 //! progress.done(key);
-//! exchange.advance(&seat, progress.position());
+//! exchange.advance(&seat, &progress);
 //! // each shared subscription, once it is kept
 //! let mut member = exchange.join(&seat, "$share/group/filter", window)?;
 //! let dealt = member.next().await;                    // send it by Through::Filter(member.filter())
@@ -71,22 +70,26 @@
 //! Never parses a packet, never holds a socket; order is kept for each board and each publisher.
 
 mod clock_steps;
+mod count;
 mod ending;
 mod groups;
 mod house;
 mod index;
 mod keeping;
+mod kept;
 mod load;
 mod metrics;
 mod opening;
 mod options;
 mod peek;
+mod places;
 mod programs;
 mod progress;
 mod queue;
 mod retained;
 mod route;
 mod session;
+mod taking;
 
 pub use groups::{Dealt, JoinError, Membership, SHARED_KEYS};
 pub use keeping::{Gone, Keeping};
@@ -94,15 +97,17 @@ pub use load::LoadError;
 pub use metrics::Metrics;
 pub use opening::{OpenSessionError, Opened, Opening, Unsaid};
 pub use options::{ExchangeOptions, QueueFull};
-pub use peek::message_of_stored;
+pub use peek::{message_of_stored, topic_of_stored};
+pub use places::is_retained;
 pub use progress::Progress;
 pub use queue::Queued;
 pub use route::Routed;
 
 use crate::clock::Clock;
 use crate::lines::Lines;
-use crate::store::{MqttChange, ReadError, Store, Writer};
-use ::mqtt::{Message, SessionState, SubscriptionRecord};
+use crate::store::{MqttChange, Store, Writer};
+use ::mqtt::{Message, SubscriptionRecord};
+use count::Count;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as Place;
 use groups::Groups;
@@ -111,11 +116,10 @@ use jiff::Timestamp;
 use model::Tenant;
 use parking_lot::{Mutex, RwLock};
 use retained::Retained;
-use serde::{Deserialize, Serialize};
 use session::{Inner, Key, Session};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio_util::sync::CancellationToken;
 
 /// What the exchange works with.
@@ -144,7 +148,7 @@ pub struct Exchange {
     sessions: DashMap<Key, Arc<Session>>,
     by_number: DashMap<u64, Arc<Session>>,
     /// Sessions that outlive their connections.
-    kept: AtomicUsize,
+    kept: Mutex<Count>,
     retained: Retained,
     groups: Groups,
     keys: AtomicU64,
@@ -182,13 +186,6 @@ impl Seat {
     }
 }
 
-/// What is on disk of a session.
-#[derive(Deserialize, Serialize)]
-struct KeptState {
-    session: SessionState,
-    readable: Vec<Box<str>>,
-}
-
 impl Exchange {
     /// An exchange that knows nobody; [`Exchange::load`] follows.
     #[must_use]
@@ -206,7 +203,7 @@ impl Exchange {
             index: RwLock::default(),
             sessions: DashMap::new(),
             by_number: DashMap::new(),
-            kept: AtomicUsize::new(0),
+            kept: Mutex::default(),
             keys: AtomicU64::new(1),
             numbers: AtomicU64::new(1),
             turns: AtomicU64::new(0),
@@ -267,88 +264,14 @@ impl Exchange {
         }
     }
 
-    /// What waits for a board, in its order, at most so many; they are with the connection from now
-    /// on, until it is closed or has them [acknowledged](Self::acknowledged). Empty when nothing does.
-    ///
-    /// # Errors
-    ///
-    /// When what is on disk cannot be read; it stays there.
-    pub async fn take(&self, seat: &Seat, max: usize) -> Result<Vec<Queued>, ReadError> {
-        let session = &seat.session;
-        let (mut taken, from) = {
-            let mut inner = session.lock();
-            if !is_present(&inner, seat) {
-                return Ok(Vec::new());
-            }
-            let taken = inner.queue.take(max);
-            let from = inner.queue.first_stored().filter(|_| taken.len() < max);
-            (taken, from)
-        };
-        let Some(from) = from else { return Ok(taken) };
-        let rows_max = max - taken.len();
-        let read = match self.store.mqtt_queue(session.number, from, rows_max).await {
-            Ok(read) => read,
-            // What was in memory is not lost for it: the next call tells.
-            Err(_) if !taken.is_empty() => return Ok(taken),
-            Err(error) => return Err(error),
-        };
-        let to = (read.len() == rows_max).then(|| read.last().map(|row| row.key)).flatten();
-        let read = read.into_iter().map(|row| Queued {
-            key: row.key,
-            through: row.through,
-            is_own: row.is_own,
-            message: row.message,
-        });
-        let mut inner = session.lock();
-        if is_present(&inner, seat) {
-            taken.extend(inner.queue.read(from, to, read.collect()));
-        }
-        Ok(taken)
-    }
-
-    /// Whether [`Exchange::take`] would hand out anything.
-    #[must_use]
-    pub fn has_any(&self, seat: &Seat) -> bool {
-        let inner = seat.session.lock();
-        is_present(&inner, seat) && inner.queue.has_any()
-    }
-
-    /// The board has these messages: they are needed no more. Written behind, and with the next
-    /// [`Exchange::keep`].
-    pub fn acknowledged(&self, seat: &Seat, keys: &[u64]) {
-        let mut inner = seat.session.lock();
-        if !is_present(&inner, seat) {
-            return;
-        }
-        let rows = keys.iter().filter_map(|key| inner.queue.remove(*key));
-        let gone: Vec<_> = rows.map(|row| row.key).collect();
-        if !gone.is_empty() {
-            inner.queue.acknowledged.extend(gone);
-            self.dirty.lock().insert(seat.session.number);
-        }
-    }
-
-    /// The board will not have this message; `reason` is one of few words.
-    pub fn give_up(&self, seat: &Seat, key: u64, reason: &str) {
-        self.metrics.drop_one(reason);
-        self.acknowledged(seat, &[key]);
-    }
-
-    /// The retained messages of the topics that a filter names.
-    #[must_use]
-    pub fn retained(&self, tenant: &Tenant, filter: &str) -> Vec<Arc<Message>> {
-        self.retained.matching(tenant, filter, self.clock.now().wall)
-    }
-
-    /// A key that no message has: for what is sent and in no queue, such as retained messages.
-    pub fn next_key(&self) -> u64 {
+    fn next_key(&self) -> u64 {
         self.keys.fetch_add(1, Ordering::Relaxed)
     }
 
     /// How many sessions outlive their connections.
     #[must_use]
     pub fn sessions_kept(&self) -> usize {
-        self.kept.load(Ordering::Relaxed)
+        self.kept.lock().all
     }
 
     fn next_turn(&self) -> u64 {

@@ -142,6 +142,12 @@ impl Lines {
         self.devices.0.is_empty()
     }
 
+    /// How many connections one program has; counted up to `max`.
+    pub fn programs_of(&self, tenant: &Tenant, program: &DeviceId, max: usize) -> usize {
+        let all = self.programs.0.iter();
+        all.filter(|line| line.key().0 == *tenant && line.key().1 == *program).take(max).count()
+    }
+
     /// How many connections programs have.
     pub fn programs(&self) -> usize {
         self.programs.0.len()

@@ -68,7 +68,8 @@ section! {
         restart topic_levels_max: Bounded<4, 128> = 32,
         /// Longest topic or filter. The protocol allows 65,535 bytes, which nobody means.
         restart topic_bytes_max: Bounded<64, 65_535> = 1024,
-        /// Most subscriptions of one board: each is compared with what is published to it.
+        /// Most subscriptions of one board: each is compared with what is published to it. No more filters
+        /// of one SUBSCRIBE are looked at.
         restart subscriptions_max: Bounded<1, 10_000> = 100,
         /// Most messages of one board that wait for their commit. Beyond it the socket is not read,
         /// which slows that board alone. A window of 10 is usual; 512 fill a group commit.
@@ -77,17 +78,20 @@ section! {
         /// not read either; one packet may go beyond it.
         restart unsettled_bytes_max: Size<KIB, { 64 * MIB }> = "512 KiB",
         /// Most publishes above QoS 0 that a client of MQTT 5.0 may send before the first of them is
-        /// answered (its Receive Maximum), and at QoS 2 in older versions; one that sends more is
-        /// disconnected (0x93). Each costs 16 bytes, and a commit takes milliseconds.
+        /// answered (its Receive Maximum); one that sends more is disconnected (0x93). Each costs 16 bytes, and a commit takes milliseconds.
         restart receive_max: Bounded<1, 65_535> = 100,
         /// Most topics that a client of MQTT 5.0 and we may each name by a number. They are kept as text
         /// as long as the connection; 0 allows none.
         restart topic_alias_max: Bounded<0, 65_535> = 16,
+        /// Most publishes of one client of MQTT 3.1 or 3.1.1 at QoS 2 that it has begun and not released; one
+        /// more ends the connection. These versions cannot tell a client how many it may begin, so that this
+        /// is well above what libraries do by themselves (some tens). MQTT 5.0 has `receive_max`.
+        restart unreleased_max_3x: Bounded<100, 65_535> = 1000,
         /// Most messages sent to one board that wait for its PUBACK; the others wait in the store. A
         /// board's modem has few buffers.
         restart inflight_max: Bounded<1, 65_535> = 20,
-        /// Most publishes per second of one board; beyond it the socket is not read until the second
-        /// is over. A board that has been out of reach empties its queue at some hundreds.
+        /// Most publishes per second of one board, filters that it subscribes to or not any more counted as
+        /// well; beyond it the socket is not read until the second is over. A board that has been out of reach empties its queue at some hundreds.
         restart publish_rate_max: Bounded<1, 1_000_000> = 2000,
         /// Most publishes per second of all boards and programs of a tenant together; beyond it their
         /// sockets are not read until the second is over, and nothing is lost. Off by default: what the
@@ -133,6 +137,15 @@ section! {
         /// Most sessions that are kept; one more lives only as long as its connection. Each is some
         /// 1 KiB of memory and of the store.
         restart sessions_max: Bounded<0, 10_000_000> = 500_000,
+        /// Most sessions of one program that are kept; one more lives only as long as its connection, which
+        /// a client of MQTT 5.0 is told. All programs together have at most half of `sessions_max`. Each
+        /// keeps a place in the events, which are not trimmed before it: a program that connects under a
+        /// new client id each time leaves one behind each time.
+        restart sessions_per_program_max: Bounded<0, 100_000> = 100,
+        /// Most connections of one program, under different client ids; the next is refused (0x97 in MQTT
+        /// 5.0, "server unavailable" before). Each with a subscription that is not shared reads the events
+        /// for itself.
+        restart connections_per_program_max: Bounded<1, 100_000> = 1000,
         /// Most messages that wait for one board, its commands not counted. A board that is away for
         /// a day is sent some hundreds.
         restart queue_messages_max: Bounded<1, 100_000> = 1000,
@@ -147,6 +160,11 @@ section! {
         /// Most retained messages of all tenants. Each is in memory, so that a subscription is
         /// answered without a read: one for every other board of a large fleet.
         restart retained_messages_max: Bounded<0, 10_000_000> = 100_000,
+        /// Most retained messages of one board: more than a board has states to tell of. One more is
+        /// published and not retained; the first is told in `lastmile.message.dropped`.
+        restart retained_per_board_max: Bounded<0, 10_000_000> = 100,
+        /// The same of one program, which may speak to every board of a fleet.
+        restart retained_per_program_max: Bounded<0, 10_000_000> = 50_000,
         /// Most bytes of all retained messages, which is memory as well.
         restart retained_bytes_max: Size<0, { 16 * GIB }> = "64 MiB",
         /// Largest retained message. A state is hundreds of bytes; what is larger is a file.

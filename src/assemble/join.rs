@@ -280,6 +280,8 @@ fn exchange_options(mqtt: &config::Mqtt) -> ExchangeOptions {
     ExchangeOptions {
         session_expiry_max: mqtt.session_expiry_max.get(),
         sessions_max: mqtt.sessions_max.as_usize(),
+        sessions_per_program_max: mqtt.sessions_per_program_max.as_usize(),
+        connections_per_program_max: mqtt.connections_per_program_max.as_usize(),
         queue_messages_max: mqtt.queue_messages_max.as_usize(),
         queue_bytes_max: mqtt.queue_bytes_max.get(),
         queue_full: match mqtt.queue_full {
@@ -288,6 +290,8 @@ fn exchange_options(mqtt: &config::Mqtt) -> ExchangeOptions {
         },
         queue_age_max: mqtt.queue_age_max.get(),
         retained_messages_max: mqtt.retained_messages_max.as_usize(),
+        retained_per_board_max: mqtt.retained_per_board_max.as_usize(),
+        retained_per_program_max: mqtt.retained_per_program_max.as_usize(),
         retained_bytes_max: mqtt.retained_bytes_max.get(),
         retained_message_max: mqtt.retained_message_max.get(),
         program_session_lag_max: mqtt.program_session_max_lag.get(),

@@ -306,6 +306,7 @@ fn mqtt_options(config: &Config) -> Result<MqttOptions, StartError> {
             },
             subscriptions_max: settings.subscriptions_max.as_usize(),
             unsettled_max: settings.unsettled_max.as_usize(),
+            unreleased_max_3x: settings.unreleased_max_3x.as_usize(),
             publish_rate_max: settings.publish_rate_max.get(),
             inflight_max: settings.inflight_max.as_usize(),
             connect_len_max: settings.connect_max.as_usize(),

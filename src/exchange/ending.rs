@@ -42,7 +42,7 @@ impl Exchange {
                 session.lock().is_over = false;
                 return Err(error);
             }
-            self.release(reason);
+            self.release(session, reason);
         }
         let (changes, was_live) = {
             let mut inner = session.lock();

@@ -16,16 +16,20 @@ use model::{DeviceId, Tenant};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-/// Keys of messages that a group dealt are at least this: the event's sequence stands below it, what
-/// tells groups apart above. A program that connects again is not to be sent what it has of them
+/// Keys of messages that a group dealt are at least this: the event's sequence stands below it, the
+/// group's number above. A program that connects again is not to be sent what it has of them
 /// under this connection's keys: it went to others.
 pub const SHARED_KEYS: u64 = 1 << 43;
+
+/// How many numbers of groups there are: as many as leave room for other keys above.
+const NUMBERS: u64 = 1 << 20;
 
 /// Pause after the events could not be read.
 const READ_RETRY: Duration = Duration::from_secs(1);
@@ -33,7 +37,7 @@ const READ_RETRY: Duration = Duration::from_secs(1);
 /// Why a program does not take part in a group.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum JoinError {
-    /// Its session was not kept with such a subscription, or there were as many groups as may be.
+    /// Its session was not kept with such a subscription, or more groups might be when it was.
     #[error("there is no such group")]
     NoSuchGroup,
 }
@@ -54,8 +58,11 @@ type GroupKey = (Tenant, Box<str>);
 #[derive(Debug)]
 pub(super) struct Groups {
     all: Mutex<HashMap<GroupKey, Arc<Group>>>,
-    /// Where groups were when the store was opened; taken out by the first that subscribes.
-    placed: Mutex<HashMap<Box<str>, Position>>,
+    /// Where groups were when the store was opened, with the names of their readers; taken out by the
+    /// first that subscribes.
+    placed: Mutex<HashMap<GroupKey, (Box<str>, Position)>>,
+    /// The number given last.
+    last: AtomicU64,
     max: usize,
     metrics: Metrics,
 }
@@ -75,7 +82,10 @@ pub(super) struct Group {
     /// As it is subscribed to.
     pub(super) text: Arc<str>,
     filter: Filter,
-    /// The upper part of its messages' keys.
+    /// Its name as a reader of the events.
+    reader: Box<str>,
+    /// The upper part of its messages' keys: its number is no other group's, and the same after a
+    /// restart.
     key: u64,
     state: Mutex<State>,
     /// Told when there may be room for a message, or another place to read from.
@@ -173,17 +183,87 @@ impl Drop for Membership {
 
 impl Groups {
     pub(super) fn new(max: usize, metrics: Metrics) -> Self {
-        Self { all: Mutex::default(), placed: Mutex::default(), max, metrics }
+        let (all, placed, last) = (Mutex::default(), Mutex::default(), AtomicU64::new(0));
+        Self { all, placed, last, max, metrics }
     }
 
     /// Where groups were, by the names of their readers.
     pub(super) fn place(&self, readers: HashMap<Box<str>, Position>) {
-        *self.placed.lock() = readers;
+        let mut placed = self.placed.lock();
+        for (name, at) in readers {
+            // What is no group's goes with those that nobody takes.
+            let read = read_reader(&name);
+            let (number, key) = read.unwrap_or((0, (Tenant::default(), name.clone())));
+            self.last.fetch_max(number, Ordering::Relaxed);
+            placed.insert(key, (name, at));
+        }
     }
 
     /// The readers of no group any more, once all sessions are known.
     pub(super) fn strays(&self) -> Vec<Box<str>> {
-        std::mem::take(&mut *self.placed.lock()).into_keys().collect()
+        let left = std::mem::take(&mut *self.placed.lock());
+        left.into_values().map(|(name, _)| name).collect()
+    }
+
+    /// A program's session asks for a place in a group before it subscribes; false when there are as
+    /// many groups as may be.
+    pub(super) fn claim(&self, session: &Session, inner: &Inner, text: &str) -> bool {
+        let mut all = self.all.lock();
+        let group = self.enter(&mut all, session, inner, text);
+        let Some(group) = group else {
+            self.metrics.sessions_refused.with_label_values(&["shared_groups_max"]).inc();
+            return false;
+        };
+        // Its place in the events is kept with the subscription.
+        group
+            .state
+            .lock()
+            .subscribers
+            .entry(session.number)
+            .or_insert((false, session.owner.clone()));
+        self.show(&all);
+        true
+    }
+
+    /// The group of a subscription, made where there is none and may be one.
+    fn enter(
+        &self,
+        all: &mut HashMap<GroupKey, Arc<Group>>,
+        session: &Session,
+        inner: &Inner,
+        text: &str,
+    ) -> Option<Arc<Group>> {
+        let key = (session.tenant.clone(), Box::from(text));
+        if let Some(group) = all.get(&key) {
+            return Some(Arc::clone(group));
+        }
+        if all.len() >= self.max {
+            return None;
+        }
+        let placed = self.placed.lock().remove(&key);
+        let own = inner.reading.map(|reading| reading.done).unwrap_or_default();
+        let number = match placed.as_ref().and_then(|(name, _)| read_reader(name)) {
+            Some((number, _)) if number > 0 => number,
+            _ => self.next_number(all),
+        };
+        let group = Group::new(session, text, number, (placed, own), &self.metrics)?;
+        let group = Arc::new(group);
+        all.insert(key, Arc::clone(&group));
+        Some(group)
+    }
+
+    /// A number that no group has.
+    fn next_number(&self, all: &HashMap<GroupKey, Arc<Group>>) -> u64 {
+        loop {
+            let number = self.last.fetch_add(1, Ordering::Relaxed) % (NUMBERS - 1) + 1;
+            if all.values().all(|group| group.key != number * SHARED_KEYS) {
+                return number;
+            }
+        }
+    }
+
+    fn show(&self, all: &HashMap<GroupKey, Arc<Group>>) {
+        self.metrics.groups.set(i64::try_from(all.len()).unwrap_or(i64::MAX));
     }
 
     /// A program's session subscribes to these shared subscriptions now, and no others.
@@ -205,31 +285,16 @@ impl Groups {
             }
         });
         for text in wanted {
-            let key = (session.tenant.clone(), Box::from(text));
-            if !all.contains_key(&key) {
-                if all.len() >= self.max {
-                    self.metrics.sessions_refused.with_label_values(&["shared_groups_max"]).inc();
-                    continue;
+            match self.enter(&mut all, session, inner, text) {
+                Some(group) => group.subscribed(session, inner.is_kept, &mut changes),
+                // It was granted when more might be.
+                None => {
+                    self.metrics.sessions_refused.with_label_values(&["shared_groups_max"]).inc()
                 }
-                let reader = reader_of(&session.tenant, text);
-                let placed = self.placed.lock().remove(&reader);
-                let own = inner.reading.map(|reading| reading.done).unwrap_or_default();
-                let Some(group) = Group::new(session, text, placed, own, &self.metrics) else {
-                    continue;
-                };
-                all.insert(key.clone(), Arc::new(group));
-            }
-            if let Some(group) = all.get(&key) {
-                group.subscribed(session, inner.is_kept, &mut changes);
             }
         }
-        self.metrics.groups.set(i64::try_from(all.len()).unwrap_or(i64::MAX));
+        self.show(&all);
         changes
-    }
-
-    pub(super) fn has_room_for(&self, tenant: &Tenant, filter: &str) -> bool {
-        let all = self.all.lock();
-        all.len() < self.max || all.contains_key(&(tenant.clone(), filter.into()))
     }
 
     pub(super) fn join(
@@ -254,7 +319,7 @@ impl Groups {
             let stored = state.stored.filter(|stored| *stored < to)?;
             debug_assert!(stored < to);
             state.stored = Some(to);
-            Some(MqttChange::AdvanceReader { name: group.reader(), to })
+            Some(MqttChange::AdvanceReader { name: group.reader.clone(), to })
         });
         moved.collect()
     }
@@ -265,7 +330,7 @@ impl Groups {
         let reader = |group: &Arc<Group>| {
             let state = group.state.lock();
             state.stored?;
-            let (name, done) = (group.reader(), state.progress.position());
+            let (name, done) = (group.reader.clone(), state.progress.position());
             Some(GroupReader { group: Arc::clone(group), name, done })
         };
         all.values().filter_map(reader).collect()
@@ -273,20 +338,29 @@ impl Groups {
 }
 
 /// The name of a group as a reader of the events.
-fn reader_of(tenant: &Tenant, text: &str) -> Box<str> {
-    format!("share:{}/{text}", tenant.as_str()).into()
+fn reader_of(number: u64, tenant: &Tenant, text: &str) -> Box<str> {
+    format!("share:{number}/{}/{text}", tenant.as_str()).into()
+}
+
+/// The number and the group of a reader's name; no number where an earlier version gave it.
+fn read_reader(name: &str) -> Option<(u64, GroupKey)> {
+    let (before, text) = name.strip_prefix("share:")?.split_once("/$share/")?;
+    let (number, tenant) = match before.split_once('/') {
+        Some((number, tenant)) => (number.parse().ok().filter(|it| *it < NUMBERS)?, tenant),
+        None => (0, before),
+    };
+    Some((number, (Tenant::new(tenant).ok()?, format!("$share/{text}").into())))
 }
 
 impl Group {
     fn new(
         session: &Session,
         text: &str,
-        placed: Option<Position>,
-        own: Position,
+        number: u64,
+        (placed, own): (Option<(Box<str>, Position)>, Position),
         metrics: &Metrics,
     ) -> Option<Self> {
-        // Twenty bits that are the same after a restart; zero is for what is no group's.
-        let told_apart = u64::from(crc32fast::hash(text.as_bytes()) & 0xF_FFFF).max(1);
+        let (reader, placed) = placed.unzip();
         let state = State {
             subscribers: BTreeMap::new(),
             members: Vec::new(),
@@ -302,16 +376,13 @@ impl Group {
             tenant: session.tenant.clone(),
             text: text.into(),
             filter: Filter::parse(split_shared(text)?.1, UNLIMITED).ok()?,
-            key: told_apart * SHARED_KEYS,
+            reader: reader.unwrap_or_else(|| reader_of(number, &session.tenant, text)),
+            key: number * SHARED_KEYS,
             state: Mutex::new(state),
             change: Notify::new(),
             over: CancellationToken::new(),
             metrics: metrics.clone(),
         })
-    }
-
-    fn reader(&self) -> Box<str> {
-        reader_of(&self.tenant, &self.text)
     }
 
     fn subscribed(&self, session: &Session, is_kept: bool, changes: &mut Vec<MqttChange>) {
@@ -337,7 +408,7 @@ impl Group {
     /// Has the place on disk while a kept session subscribes, and no longer.
     fn settle_reader(&self, state: &mut State, changes: &mut Vec<MqttChange>) {
         let is_kept = state.subscribers.values().any(|(is_kept, _)| *is_kept);
-        let name = self.reader();
+        let name = self.reader.clone();
         match (is_kept, state.stored) {
             (true, None) => {
                 let at = state.progress.position();

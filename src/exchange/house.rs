@@ -238,14 +238,18 @@ impl Exchange {
         Ok(())
     }
 
-    /// Forgets readers of the events that no session and no group has: whatever became of the write
+    /// Forgets readers of the events that no session and no group has, or has any more: whatever became of the write
     /// that was to take them away, nothing waits for them. Those alone that were there at the last
     /// look, too: what is being written is not looked at.
     async fn drop_strays(&self) -> Result<(), ReadError> {
         let mut names: Vec<_> = self.store.cursors().await?.into_iter().map(|it| it.name).collect();
         let groups: HashSet<_> = self.groups.readers().into_iter().map(|it| it.name).collect();
         names.retain(|name| match session_of(name) {
-            Some(number) => !self.by_number.contains_key(&number),
+            Some(number) => {
+                let session = self.by_number.get(&number).map(|found| Arc::clone(&found));
+                let place = session.and_then(|session| session.lock().reading);
+                place.is_none_or(|place| place.stored.is_none())
+            }
             None => name.starts_with(GROUP_READERS) && !groups.contains(name),
         });
         let before = std::mem::replace(&mut *self.strays.lock(), names.iter().cloned().collect());
@@ -278,8 +282,11 @@ impl Exchange {
     pub(super) fn kept_programs(&self) -> Vec<Arc<Session>> {
         // Collected before any is locked: whoever holds a session may want to take it out of there.
         let all: Vec<_> = self.by_number.iter().map(|found| Arc::clone(&found)).collect();
-        let is_kept = |session: &Arc<Session>| session.is_program && session.lock().is_kept;
-        all.into_iter().filter(is_kept).collect()
+        let has_place = |session: &Arc<Session>| {
+            let place = if session.is_program { session.lock().reading } else { None };
+            place.is_some_and(|place| place.stored.is_some())
+        };
+        all.into_iter().filter(has_place).collect()
     }
 
     fn session_dropped(&self, session: &Session, cause: &'static str, done: Position) -> Event {

@@ -1,15 +1,15 @@
 //! What is on disk of a session: asked for with the facts that belong to it, and taken for known only
 //! once it is there. What was refused was never so.
 
+use super::kept::Handed;
 use super::session::{Busy, Inner, Left, NEVER_S, Session};
-use super::{Exchange, KeptState, Seat, is_present, queue};
+use super::{Exchange, Seat, is_present, queue};
 use crate::store::{MqttChange, Operation};
 use ::mqtt::{LastWords, SessionState};
 use jiff::{SignedDuration, Timestamp};
 use model::Json;
 use std::mem;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// The session is another connection's, or over: what is asked for it cannot be kept.
@@ -42,7 +42,7 @@ struct Step {
 /// What follows here once it is on disk, and what is taken back if it is not.
 #[derive(Debug, Default)]
 struct Change {
-    state: Option<Json>,
+    handed: Option<Handed>,
     /// Whether it was kept, and for how long; where a state was given.
     before: Option<(bool, u32)>,
     starts_reader: bool,
@@ -180,7 +180,7 @@ impl Exchange {
         if is_kept {
             self.confirm(&session, &mut inner, change);
         } else {
-            self.take_back(&mut inner, &change);
+            self.take_back(&session, &mut inner, &change);
         }
         // Before who waits is told.
         drop(inner);
@@ -198,11 +198,11 @@ impl Exchange {
         };
         let mut inner = session.lock();
         let is_to_end = change.before.is_some() && !inner.is_kept;
-        self.take_back(&mut inner, &change);
+        self.take_back(&session, &mut inner, &change);
         let Some(leaving) = change.leaving else { return Vec::new() };
         inner.is_over = false;
         inner.is_live = false;
-        inner.queue.detach();
+        inner.detach();
         let changes = if inner.state.is_some() && !is_to_end {
             // Its groups stay with it.
             self.stay_unwritten(&session, &mut inner, leaving, will)
@@ -213,7 +213,7 @@ impl Exchange {
             changes
         } else {
             if inner.is_kept {
-                self.release("not_kept");
+                self.release(&session, "not_kept");
             }
             let mut changes = self.forget(&session, &mut inner);
             changes.extend(dropped);
@@ -249,8 +249,8 @@ impl Exchange {
                     Some(MqttChange::RemoveConnection { number })
                 }
             });
-            let kept = inner.state.as_ref().and_then(KeptState::read);
-            let records = kept.map(|kept| kept.session.subscriptions).unwrap_or_default();
+            let records = inner.kept().subscriptions;
+            inner.places.keep_to(&records);
             changes.extend(self.resubscribe(session, inner, &records));
         }
         self.set_timer(session, inner);
@@ -265,8 +265,7 @@ impl Exchange {
         will: (Timestamp, Json),
     ) -> Vec<MqttChange> {
         if !mem::replace(&mut inner.is_kept, true) {
-            self.kept.fetch_add(1, Ordering::Relaxed);
-            self.metrics.sessions.inc();
+            self.count_in(session);
         }
         inner.expiry_s = 0;
         inner.left_at = Some(will.0);
@@ -285,12 +284,12 @@ impl Exchange {
     }
 
     fn confirm(&self, session: &Arc<Session>, inner: &mut Inner, change: Change) {
-        if change.state.is_some() {
-            inner.state = change.state;
+        if let Some(handed) = change.handed {
+            inner.confirm(handed);
         }
         if change.before.is_some_and(|(was_kept, _)| was_kept) && !inner.is_kept {
-            self.release("not_kept");
-            inner.state = None;
+            self.release(session, "not_kept");
+            inner.forget_written();
             inner.queue = queue::Queue::default();
         }
         if let Some(words) = change.arrival {
@@ -304,7 +303,7 @@ impl Exchange {
             return;
         }
         inner.is_live = false;
-        inner.queue.detach();
+        inner.detach();
         if leaving.is_welcome {
             (inner.left_at, inner.will) = (Some(leaving.at), leaving.will);
             inner.words = None;
@@ -312,11 +311,10 @@ impl Exchange {
         self.set_timer(session, inner);
     }
 
-    fn take_back(&self, inner: &mut Inner, change: &Change) {
+    fn take_back(&self, session: &Session, inner: &mut Inner, change: &Change) {
         if let Some((was_kept, expiry_s)) = change.before {
             if inner.is_kept && !was_kept {
-                self.kept.fetch_sub(1, Ordering::Relaxed);
-                self.metrics.sessions.dec();
+                self.count_out(session);
             }
             (inner.is_kept, inner.expiry_s) = (was_kept, expiry_s);
         }
@@ -337,21 +335,19 @@ impl Exchange {
         let was_kept = inner.is_kept;
         let mut change = Change { before: Some((was_kept, inner.expiry_s)), ..Change::default() };
         inner.expiry_s = state.expiry_s.min(self.expiry_max_s());
-        inner.is_kept = inner.expiry_s > 0 && (was_kept || self.claim());
+        inner.is_kept = inner.expiry_s > 0 && (was_kept || self.claim(session));
+        state.wants_retained.iter().for_each(|filter| inner.places.begin(filter));
+        inner.places.keep_to(&state.subscriptions);
         if inner.is_kept {
-            let readable = inner.readable.iter().map(|filter| filter.as_str().into()).collect();
-            let state = Json::of(&KeptState { session: state.clone(), readable });
-            changes.push(MqttChange::PutSession(session.row(inner, state.clone(), left)));
-            change.state = Some(state);
-            if let Some(reading) = inner.reading.as_mut().filter(|it| it.stored.is_none()) {
-                reading.stored = Some(reading.done);
-                change.starts_reader = true;
-                let (name, at) = (session.reader(), reading.done);
-                changes.push(MqttChange::StartReader { name, at });
-            }
+            let (put, handed) = inner.hand_out(session, state, left);
+            changes.extend(put);
+            change.handed = Some(handed);
         } else if was_kept {
             changes.push(MqttChange::RemoveSession { number: session.number });
         }
+        let place = inner.settle_place(session, &state.subscriptions);
+        change.starts_reader = matches!(place, Some(MqttChange::StartReader { .. }));
+        changes.extend(place);
         changes.extend(self.resubscribe(session, inner, &state.subscriptions));
         (changes, change)
     }
@@ -364,29 +360,6 @@ impl Exchange {
 
     fn expiry_max_s(&self) -> u32 {
         u32::try_from(self.options.session_expiry_max.as_secs()).unwrap_or(NEVER_S)
-    }
-
-    /// Takes one of the places of sessions that are kept.
-    fn claim(&self) -> bool {
-        let max = self.options.sessions_max;
-        let more = |kept| (kept < max).then_some(kept + 1);
-        let claimed = self.kept.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok();
-        if claimed {
-            self.metrics.sessions.inc();
-        }
-        claimed
-    }
-
-    pub(super) fn release(&self, reason: &str) {
-        self.kept.fetch_sub(1, Ordering::Relaxed);
-        self.metrics.sessions.dec();
-        self.metrics.sessions_ended.with_label_values(&[reason]).inc();
-    }
-}
-
-impl KeptState {
-    pub(super) fn read(state: &Json) -> Option<Self> {
-        serde_json::from_str(state.as_str()).ok()
     }
 }
 

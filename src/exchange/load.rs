@@ -4,11 +4,11 @@ use super::house::GROUP_READERS;
 use super::queue::{At, Row};
 use super::route::seconds;
 use super::session::{Reading, Session};
-use super::{Exchange, KeptState, SHARED_KEYS, index};
+use super::{Exchange, SHARED_KEYS};
 use crate::store::{
     MqttChange, MqttSessionRow, Operation, Position, ReadError, WriteError, session_of,
 };
-use ::mqtt::{CloseReason, Filter, LastWords};
+use ::mqtt::{CloseReason, LastWords};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -91,35 +91,26 @@ impl Exchange {
         head: Position,
         taken: &mut Taken,
     ) -> Vec<MqttChange> {
-        let is_program = row.owner.is_program();
+        let (number, is_program) = (row.number, row.owner.is_program());
         let key = (row.tenant.clone(), row.owner.clone(), row.client_id.clone());
-        let session = Session::new(row.number, key.clone(), is_program);
-        let kept = KeptState::read(&row.state);
+        let session = Session::new(number, key.clone(), is_program);
         let mut inner = session.lock();
-        inner.is_kept = true;
-        (inner.expiry_s, inner.left_at, inner.will) = (row.expiry_s, row.left_at, row.will);
-        inner.state = Some(row.state);
+        let state = inner.take_up(row);
         if is_program {
             let reading = Reading { done: done.unwrap_or(head), stored: done };
             inner.reading = Some(reading);
         }
-        let mut changes = Vec::new();
-        if let Some(kept) = kept {
-            let readable = kept.readable.iter();
-            let readable = readable.filter_map(|it| Filter::parse(it, index::UNLIMITED).ok());
-            inner.readable = readable.collect();
-            let inflight = kept.session.inflight.iter().map(|it| it.key);
-            let own = inflight.filter(|key| !is_program && *key < SHARED_KEYS).max();
-            taken.key = taken.key.max(own.unwrap_or(0));
-            changes = self.resubscribe(&session, &mut inner, &kept.session.subscriptions);
-        }
+        let inflight = state.inflight.iter().map(|it| it.key);
+        let own = inflight.filter(|key| !is_program && *key < SHARED_KEYS).max();
+        taken.key = taken.key.max(own.unwrap_or(0));
+        let mut changes = self.resubscribe(&session, &mut inner, &state.subscriptions);
+        changes.extend(inner.settle_place(&session, &state.subscriptions));
         if let Some(at) = inner.due_at() {
-            self.timers.lock().insert((at, row.number));
+            self.timers.lock().insert((at, number));
         }
         drop(inner);
-        self.kept.fetch_add(1, Ordering::Relaxed);
-        self.metrics.sessions.inc();
-        self.by_number.insert(row.number, Arc::clone(&session));
+        self.count_in(&session);
+        self.by_number.insert(number, Arc::clone(&session));
         self.sessions.insert(key, session);
         changes
     }

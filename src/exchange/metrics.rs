@@ -41,7 +41,9 @@ impl Metrics {
             sessions_refused: make.counters(
                 "lastmile_mqtt_sessions_refused_total",
                 "MQTT sessions that were not kept though it was asked for, or shared subscriptions \
-                 not granted, by the bound: sessions_max, shared_groups_max.",
+                 or connections of programs that were refused, by the bound: sessions_max, \
+                 sessions_max_programs, sessions_per_program_max, shared_groups_max, \
+                 connections_per_program_max.",
                 &["reason"],
             )?,
             queued: make.gauge(
@@ -63,7 +65,7 @@ impl Metrics {
             retained_refused: make.counters(
                 "lastmile_mqtt_retained_refused_total",
                 "Messages that were to stay and were not kept, by the bound: messages, bytes, \
-                 message.",
+                 message, and of one board or program: board, program.",
                 &["reason"],
             )?,
             wills: make.counter(

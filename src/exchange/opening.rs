@@ -1,7 +1,7 @@
 //! How a connection takes its session up.
 
 use super::session::{Inner, Reading, Session};
-use super::{Exchange, KeptState, Place, RetainNot, Seat};
+use super::{Exchange, Place, RetainNot, Seat};
 use crate::store::{MqttChange, Operation, ReadError, WriteError};
 use ::mqtt::{CloseReason, Filter, LastWords, SessionState};
 use model::{DeviceId, Event, EventType, Tenant};
@@ -59,6 +59,9 @@ pub enum OpenSessionError {
     /// Where the events stand could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// A program has as many connections as it may have.
+    #[error("too many connections of one program")]
+    TooMany,
 }
 
 /// What a connection finds under its client id.
@@ -77,8 +80,10 @@ impl Exchange {
     ///
     /// # Errors
     ///
-    /// When that could not be written, or the events not be read; then there is no session.
+    /// When that could not be written, or the events not be read, or a program has too many; then
+    /// there is no session.
     pub async fn open(&self, opening: Opening) -> Result<Opened, OpenSessionError> {
+        self.may_open(&opening)?;
         let key = (opening.tenant.clone(), opening.owner.clone(), opening.client_id.clone());
         let mut unsaid = Unsaid::default();
         loop {
@@ -113,8 +118,7 @@ impl Exchange {
             return Found::Ends;
         }
         let seat = self.sit(session, &mut inner, opening);
-        let kept = inner.state.as_ref().and_then(KeptState::read);
-        Found::Taken(seat, Some(kept.map(|kept| kept.session).unwrap_or_default()))
+        Found::Taken(seat, Some(inner.kept()))
     }
 
     /// The last words of the connection that the session still has. A will that has time is cancelled
@@ -169,10 +173,11 @@ impl Exchange {
             self.by_number.remove(&number);
             return Ok(None);
         }
-        let has_room = self.kept.load(Ordering::Relaxed) < self.options.sessions_max;
-        if !has_room {
-            self.metrics.sessions_refused.with_label_values(&["sessions_max"]).inc();
+        let bound = self.bound(&seat.session);
+        if let Some(bound) = bound {
+            self.metrics.sessions_refused.with_label_values(&[bound]).inc();
         }
+        let has_room = bound.is_none();
         let expiry_max = if has_room { self.options.session_expiry_max } else { Duration::ZERO };
         Ok(Some((seat, expiry_max)))
     }
@@ -184,7 +189,7 @@ impl Exchange {
         self.timers.lock().retain_not(inner.due_at(), session.number);
         inner.generation += 1;
         inner.is_live = true;
-        inner.queue.detach();
+        inner.detach();
         if *inner.readable != *readable {
             let records = std::mem::take(&mut inner.subscribed);
             self.unsubscribe(session, inner, &records);

@@ -30,6 +30,12 @@ pub(super) fn peek_stored(event: &StoredEvent) -> Option<Peek<'_>> {
     peek_data(event.data.as_str())
 }
 
+/// To which topic an event that is on disk went; `None` when it was no message. Costs no parsing.
+#[must_use]
+pub fn topic_of_stored(event: &StoredEvent) -> Option<Cow<'_, str>> {
+    peek_stored(event).map(|peek| peek.topic)
+}
+
 /// What an event that is on disk was on MQTT; `None` when it was no message.
 #[must_use]
 pub fn message_of_stored(event: &StoredEvent) -> Option<Message> {

@@ -1,8 +1,9 @@
 //! Programs: each session reads the events from a place of its own, or with others of its group.
 
-use super::{Exchange, JoinError, Membership, Seat, is_present, peek};
+use super::{Exchange, JoinError, Membership, Progress, Seat, is_present, peek};
 use crate::deliver::{Feed, FeedStart, Filter as EventFilter, Positions};
 use crate::store::{Position, ReadError, Store, WriteError, Writer};
+use ::mqtt::SharedPlaces;
 use model::{DeviceId, Tenant};
 use std::sync::Arc;
 
@@ -27,19 +28,34 @@ impl Exchange {
         Ok(self.store.head().await?.into_iter().next().unwrap_or_default())
     }
 
-    /// Where a program's session is: what its [`Progress`](super::Progress) begins with.
+    /// Where a program's session is: what its [`Progress`] begins with.
     #[must_use]
     pub fn position(&self, seat: &Seat) -> Position {
         seat.session.lock().reading.map(|reading| reading.done).unwrap_or_default()
     }
 
-    /// A program's session is done with everything up to `to`. Written behind, and with the next
-    /// [`Exchange::keep`].
-    pub fn advance(&self, seat: &Seat, to: Position) {
+    /// The same with what it is done with beyond, where it goes on.
+    #[must_use]
+    pub fn progress(&self, seat: &Seat) -> Progress {
+        let inner = seat.session.lock();
+        let at = inner.reading.map(|reading| reading.done).unwrap_or_default();
+        Progress::resumed(at, inner.ahead.clone())
+    }
+
+    /// Whether events are kept for a program's session to read.
+    #[must_use]
+    pub fn has_place(&self, seat: &Seat) -> bool {
+        seat.session.lock().reading.is_some_and(|reading| reading.stored.is_some())
+    }
+
+    /// A program's session has come so far. Written behind, and with the next [`Exchange::keep`].
+    pub fn advance(&self, seat: &Seat, progress: &Progress) {
         let mut inner = seat.session.lock();
         if !is_present(&inner, seat) {
             return;
         }
+        let to = progress.position();
+        inner.ahead = progress.ahead();
         if let Some(reading) = inner.reading.as_mut().filter(|reading| reading.done < to) {
             reading.done = to;
             if reading.stored.is_some() {
@@ -59,10 +75,11 @@ impl Exchange {
         self.groups.join(&self.store, &self.writer, &seat.session.tenant, filter, window)
     }
 
-    /// Whether one more group of programs may be: asked before a shared subscription is granted.
+    /// Who is asked before a program's shared subscription is granted: what is granted has its place
+    /// among the groups from then on.
     #[must_use]
-    pub fn has_room_for(&self, tenant: &Tenant, filter: &str) -> bool {
-        self.groups.has_room_for(tenant, filter)
+    pub fn shares(self: &Arc<Self>, seat: &Seat) -> Arc<dyn SharedPlaces> {
+        Arc::new(Shares { exchange: Arc::clone(self), seat: seat.clone() })
     }
 
     /// Ends the sessions of programs that do not stand any more: their tokens are revoked.
@@ -81,6 +98,21 @@ impl Exchange {
             }
         }
         Ok(())
+    }
+}
+
+/// One program's connection, asking for groups.
+#[derive(Debug)]
+struct Shares {
+    exchange: Arc<Exchange>,
+    seat: Seat,
+}
+
+impl SharedPlaces for Shares {
+    fn take(&self, filter: &str) -> bool {
+        let inner = self.seat.session.lock();
+        is_present(&inner, &self.seat)
+            && self.exchange.groups.claim(&self.seat.session, &inner, filter)
     }
 }
 

@@ -167,17 +167,20 @@ impl Queue {
         taken
     }
 
-    /// The first message that must be read from disk.
-    pub(super) fn first_stored(&self) -> Option<u64> {
+    /// The first messages that must be read from disk, at most so many, in their order.
+    pub(super) fn stored(&self, max: usize) -> Vec<u64> {
         if self.stored == 0 {
-            return None;
+            return Vec::new();
         }
-        self.rows.iter().find(|row| row.at == At::Stored).map(|row| row.key)
+        let stored = self.rows.iter().filter(|row| row.at == At::Stored);
+        stored.map(|row| row.key).take(max).collect()
     }
 
-    /// Hands out what was read from disk, of the messages from `from` on; what was not found there
-    /// is forgotten. `to` is the last key that was read, none when all were.
-    pub(super) fn read(&mut self, from: u64, to: Option<u64>, read: Vec<Queued>) -> Vec<Queued> {
+    /// Hands out what was read from disk, from the first of `wanted` on and no more rows than those.
+    /// Of them, what is not there is forgotten; what came to the disk while it was read stays.
+    pub(super) fn read(&mut self, wanted: &[u64], read: Vec<Queued>) -> Vec<Queued> {
+        let is_all = read.len() < wanted.len();
+        let end = read.last().map(|queued| queued.key).filter(|_| !is_all);
         let mut handed = Vec::with_capacity(read.len());
         for queued in read {
             let Some(row) = self.row(queued.key).filter(|row| row.at == At::Stored) else {
@@ -187,12 +190,10 @@ impl Queue {
             self.stored -= 1;
             handed.push(queued);
         }
-        let is_missing = |row: &&Row| {
-            row.at == At::Stored && row.key >= from && to.is_none_or(|to| row.key <= to)
-        };
-        let missing: Vec<_> = self.rows.iter().filter(is_missing).map(|row| row.key).collect();
-        for key in missing {
-            self.remove(key);
+        for key in wanted.iter().filter(|key| end.is_none_or(|end| **key <= end)) {
+            if self.row(*key).is_some_and(|row| row.at == At::Stored) {
+                self.remove(*key);
+            }
         }
         handed
     }
@@ -254,5 +255,58 @@ impl Queue {
     fn row(&mut self, key: u64) -> Option<&mut Row> {
         let place = self.rows.binary_search_by_key(&key, |row| row.key).ok()?;
         self.rows.get_mut(place)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    fn queued(key: u64) -> Queued {
+        let message = Message {
+            topic: "t".into(),
+            payload: Bytes::new(),
+            qos: ::mqtt::message::QoS::AtLeastOnce,
+            retain: false,
+            properties: Box::default(),
+            expires_at: None,
+            publisher: None,
+        };
+        Queued { key, through: None, is_own: false, message: Arc::new(message) }
+    }
+
+    fn with_stored(keys: &[u64]) -> Queue {
+        let mut queue = Queue::default();
+        for key in keys {
+            queue.insert(Row { key: *key, bytes: 1, queued_at_s: 0, at: At::Stored });
+        }
+        queue
+    }
+
+    fn keys(queued: &[Queued]) -> Vec<u64> {
+        queued.iter().map(|it| it.key).collect()
+    }
+
+    #[test]
+    fn what_comes_to_the_disk_while_it_is_read_stays() {
+        let mut queue = with_stored(&[2, 3]);
+        let wanted = queue.stored(10);
+        assert_eq!(wanted, [2, 3]);
+        // Committed after the rows were looked for: one behind, one out of order before them.
+        for key in [1, 4] {
+            queue.insert(Row { key, bytes: 1, queued_at_s: 0, at: At::Pending });
+            queue.committed(queued(key), true);
+        }
+        assert_eq!(keys(&queue.read(&wanted, vec![queued(2)])), [2]);
+        assert_eq!(queue.stored(10), [1, 4], "and the third is nowhere");
+    }
+
+    #[test]
+    fn only_what_was_read_up_to_can_be_missing() {
+        let mut queue = with_stored(&[1, 2, 3, 4]);
+        // As many rows as were asked for, one of them not among those.
+        assert_eq!(keys(&queue.read(&[1, 3], vec![queued(1), queued(2)])), [1, 2]);
+        assert_eq!(queue.stored(10), [3, 4]);
     }
 }

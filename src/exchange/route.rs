@@ -3,7 +3,7 @@
 use super::index::Entry;
 use super::peek::peek;
 use super::queue::{At, Limits, Lost, Queued, Row};
-use super::retained::Step;
+use super::retained::{NotKept, Step};
 use super::session::{Inner, Session};
 use super::{Exchange, QueueFull, len};
 use crate::store::{MqttChange, MqttQueuedRow, Operation};
@@ -53,13 +53,37 @@ impl Exchange {
             let Some(message) = message_of(event) else { continue };
             let (key, message) = (self.next_key(), Arc::new(message));
             if peek.retain {
-                routed.steps.extend(self.retained.step(&event.tenant, key, &message));
+                self.retain(&mut routed, event, key, &message);
             }
             for target in targets {
                 self.assign(&mut routed, target, key, &message);
             }
         }
         routed
+    }
+
+    /// A message is to stay. The first that a board or program may not leave is told.
+    fn retain(&self, routed: &mut Routed<'_>, event: &Event, key: u64, message: &Arc<Message>) {
+        #[derive(Serialize)]
+        struct Data<'a> {
+            topic: &'a str,
+            cause: &'static str,
+            retained: usize,
+        }
+        match self.retained.step((&event.tenant, &event.device), key, message) {
+            Ok(step) => routed.steps.extend(step),
+            Err(NotKept { news: None }) => {}
+            Err(NotKept { news: Some(retained) }) => {
+                let data = Data { topic: &message.topic, cause: "retained_max", retained };
+                routed.events.push(Event {
+                    kind: EventType::MESSAGE_DROPPED,
+                    time: self.clock.now().wall,
+                    data: Json::of(&data),
+                    facts: None,
+                    ..event.clone()
+                });
+            }
+        }
     }
 
     fn targets(&self, event: &Event, topic: &str) -> Vec<Target> {
@@ -253,7 +277,6 @@ impl<'a> Routed<'a> {
             session.lock().queue.restore(row);
         }
         self.passing.clear();
-        self.steps.clear();
     }
 
     fn deliver(&mut self) {
@@ -282,6 +305,9 @@ impl<'a> Routed<'a> {
 
 impl Drop for Routed<'_> {
     fn drop(&mut self) {
+        for step in mem::take(&mut self.steps) {
+            self.exchange.retained.give_up(&step);
+        }
         self.deliver();
     }
 }

@@ -1,6 +1,9 @@
 //! One session as the exchange knows it, with a connection or without.
 
 use super::index::Entry;
+use super::kept::Written;
+use super::places::Places;
+use super::progress::Ahead;
 use super::queue::Queue;
 use crate::store::{MqttConnectionRow, MqttSessionRow, Position, session_reader};
 use ::mqtt::{Filter, LastWords, SubscriptionRecord};
@@ -64,12 +67,20 @@ pub(super) struct Inner {
     /// As it is on disk: while it has a connection that is not welcome yet, too.
     pub(super) left_at: Option<Timestamp>,
     pub(super) will: Option<(Timestamp, Json)>,
-    /// What is on disk of it, as JSON; none while nothing is.
+    /// What is on disk of it, as JSON: what changes seldom; none while nothing is.
     pub(super) state: Option<Json>,
+    /// With what that was written; none where it is to be written in any case.
+    pub(super) written: Option<Written>,
+    /// What is on disk of what is on its way.
+    pub(super) flight: Option<Json>,
     pub(super) readable: Arc<[Filter]>,
     pub(super) subscribed: Vec<SubscriptionRecord>,
     pub(super) queue: Queue,
+    /// How far it is with what is retained.
+    pub(super) places: Places,
     pub(super) reading: Option<Reading>,
+    /// What a program is done with beyond that.
+    pub(super) ahead: Ahead,
 }
 
 /// A program's place in the events.
@@ -123,13 +134,19 @@ impl Session {
     }
 
     /// What is to be on disk of it.
-    pub(super) fn row(&self, inner: &Inner, state: Json, left: Left<'_>) -> MqttSessionRow {
+    pub(super) fn row(
+        &self,
+        inner: &Inner,
+        (state, flight): (Json, Json),
+        left: Left<'_>,
+    ) -> MqttSessionRow {
         MqttSessionRow {
             number: self.number,
             tenant: self.tenant.clone(),
             owner: self.owner.clone(),
             client_id: self.client_id.clone(),
             state,
+            flight: Some(flight),
             expiry_s: inner.expiry_s,
             left_at: left.map(|(at, _)| at),
             will: left.and_then(|(_, will)| will.cloned()),
@@ -152,6 +169,12 @@ impl Session {
 pub(super) type Left<'a> = Option<(Timestamp, Option<&'a (Timestamp, Json)>)>;
 
 impl Inner {
+    /// The connection is gone: what it had is on disk or lost.
+    pub(super) fn detach(&mut self) {
+        self.queue.detach();
+        self.places.detach();
+    }
+
     /// When it ends, where it has no connection and will end.
     pub(super) fn expires_at(&self) -> Option<Timestamp> {
         let left_at = self.left_at.filter(|_| self.expiry_s != NEVER_S)?;

@@ -18,8 +18,10 @@ pub struct MqttSessionRow {
     pub owner: DeviceId,
     /// The client id that it is kept under.
     pub client_id: Box<str>,
-    /// What the session is, as JSON.
+    /// What the session is, as JSON: what changes seldom.
     pub state: Json,
+    /// What of it is on its way, as JSON; `None` where `state` has it, of an earlier version.
+    pub flight: Option<Json>,
     /// Seconds from the end of the connection to the end of the session; [`u32::MAX`] is never.
     pub expiry_s: u32,
     /// When its connection ended; `None` while it has one.
@@ -65,6 +67,8 @@ pub struct MqttRetainedRow {
     pub tenant: Tenant,
     /// Its place in the order of all messages: an older one never takes its place.
     pub key: u64,
+    /// Who published it; `None` where an earlier version kept it.
+    pub owner: Option<DeviceId>,
     /// The message.
     pub message: Arc<Message>,
 }
@@ -124,6 +128,13 @@ impl MqttAbsenceRow {
 pub enum MqttChange {
     /// Keeps a session in place of what was kept of it, and of any other under its client id.
     PutSession(MqttSessionRow),
+    /// Keeps what of a session is on its way.
+    PutFlight {
+        /// Which session.
+        number: u64,
+        /// As JSON.
+        flight: Json,
+    },
     /// Ends a session: with its queue and its place in the events.
     RemoveSession {
         /// Which.
@@ -242,11 +253,14 @@ impl MqttChange {
     /// Bytes that it adds.
     pub(super) fn body_bytes(&self) -> usize {
         match self {
-            Self::PutSession(row) => row.state.as_str().len(),
             Self::PutConnection(row) => {
                 let will = row.words.will.as_ref().map_or(0, |(_, data)| data.as_str().len());
                 row.owner.as_str().len() + row.client_id.len() + will
             }
+            Self::PutSession(row) => {
+                row.state.as_str().len() + row.flight.as_ref().map_or(0, |it| it.as_str().len())
+            }
+            Self::PutFlight { flight, .. } => flight.as_str().len(),
             Self::Queue(rows) => rows.iter().map(|row| bytes_of(&row.message)).sum(),
             Self::PutRetained(row) => bytes_of(&row.message),
             _ => 0,

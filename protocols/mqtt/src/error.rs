@@ -436,6 +436,8 @@ pub enum Refusal {
     Subscription,
     /// One subscription more than allowed.
     SubscriptionLimit,
+    /// A shared subscription for which the driver had no place.
+    SharedLimit,
     /// A publish of 5.0 where the client may not; in 3.x it ends the connection.
     Publish,
     /// The client refused what it was sent, in an acknowledgement.
@@ -450,6 +452,7 @@ impl Refusal {
         match self {
             Self::Subscription => "subscription_not_authorised",
             Self::SubscriptionLimit => "subscription_limit",
+            Self::SharedLimit => "shared_subscription_limit",
             Self::Publish => "publish_not_authorised",
             Self::Unwelcome => "refused_by_client",
             Self::StrayAcknowledgement => "stray_acknowledgement",
@@ -461,6 +464,7 @@ impl Refusal {
         match self {
             Self::Subscription => "not authorised to read any topic of a filter",
             Self::SubscriptionLimit => "too many subscriptions",
+            Self::SharedLimit => "too many shared subscriptions",
             Self::Publish => "not authorised to publish to this topic",
             Self::Unwelcome => "refused by the client",
             Self::StrayAcknowledgement => "acknowledgement of nothing",

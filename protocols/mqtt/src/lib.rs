@@ -34,7 +34,7 @@ pub use property::{Place, Properties, Property};
 pub use reason::ReasonCode;
 pub use session::{
     Delivery, Grant, InflightRecord, Introduction, LastWords, Message, NewSubscription, Output,
-    Session, SessionState, Slowed, SubscriptionRecord, Through,
+    Session, SessionState, SharedPlaces, Slowed, SubscriptionRecord, Through,
 };
 pub use topic::{Filter, Topic, TopicError, TopicLimits, split_shared};
 pub use translate::{message_of, topic_of};

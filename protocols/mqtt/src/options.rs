@@ -19,7 +19,8 @@ pub struct Options {
     pub keep_alive_max: Duration,
     /// Bounds of topic names and filters.
     pub topic: TopicLimits,
-    /// Most filters a board may be subscribed to. It has one subtree; 100 is generous.
+    /// Most filters a board may be subscribed to, and most of one SUBSCRIBE that are looked at. It has
+    /// one subtree; 100 is generous.
     pub subscriptions_max: usize,
     /// Most facts of one session between being handed out and settled. Reading stops there, so
     /// it bounds memory, not throughput: a window of 10 is usual, 512 fills a group commit.
@@ -27,8 +28,9 @@ pub struct Options {
     /// Most bytes of event data of one session between being handed out and settled. Reading
     /// stops once it is passed, so at most one packet more is held.
     pub unsettled_bytes_max: usize,
-    /// Most publishes of one session per second, at least 1; beyond, reading stops until the second
-    /// is over. A board that was out of reach empties its queue at some hundreds per second.
+    /// Most publishes of one session per second, at least 1, filters that it subscribes to or not any
+    /// more counted as well; beyond, reading stops until the second is over. A board that was out of
+    /// reach empties its queue at some hundreds per second.
     pub publish_rate_max: u32,
     /// Most commands and messages of one session sent and not acknowledged: mosquitto's default of
     /// 20. A client's Receive Maximum lowers it.
@@ -36,10 +38,14 @@ pub struct Options {
     /// Most bytes that wait to be written before reading stops: a peer that does not read its
     /// answers may not make us keep more.
     pub output_bytes_max: usize,
-    /// Most publishes of one session at QoS 2 begun and not released, at least 1; in 5.0 at QoS 1
-    /// and 2 not answered, said in CONNACK as Receive Maximum. Each costs 16 bytes, and waits for
-    /// a commit: 100 in one group commit of some milliseconds are beyond any modem.
+    /// Most publishes of one session of 5.0 at QoS 1 and 2 that are not answered, at least 1; said in
+    /// CONNACK as Receive Maximum. Each costs 16 bytes, and waits for a commit: 100 in one group
+    /// commit of some milliseconds are beyond any modem.
     pub receive_max: u16,
+    /// Most publishes of one session of 3.x at QoS 2 begun and not released, at least 1. 3.x has no
+    /// word for it, and a client that waits for PUBREC before it says PUBREL begins as many as it
+    /// likes; what it says waits behind what it sent, so that not reading would be for ever.
+    pub unreleased_max_3x: usize,
     /// Most topics that may be named by a number, either way, in 5.0; 0: none. Each is kept as text
     /// as long as the connection.
     pub topic_alias_max: u16,
@@ -65,6 +71,7 @@ impl Default for Options {
             inflight_max: 20,
             output_bytes_max: 64 * 1024,
             receive_max: 100,
+            unreleased_max_3x: 1_000,
             topic_alias_max: 16,
             session_expiry_3x: Duration::from_secs(7 * 24 * 3600),
             presence: true,

@@ -20,6 +20,7 @@ pub use downstream::Delivery;
 pub use output::{NewSubscription, Output, Slowed};
 pub use sending::{Message, Through};
 pub use state::{InflightRecord, LastWords, SessionState, SubscriptionRecord};
+pub use subscribing::SharedPlaces;
 
 use crate::error::{CloseReason, ProtocolError};
 use crate::frame::{self, Frame};
@@ -128,7 +129,7 @@ pub struct Session {
     packet_id_last: u16,
     /// A delivery was refused for want of room: say when there is some.
     starved: bool,
-    /// When the second began in which publishes are counted.
+    /// When the second began in which publishes and filters are counted.
     second_began: Monotonic,
     published_in_second: u32,
     /// QoS 2 publishes taken and not yet released [4.3.3].
@@ -390,7 +391,7 @@ impl Session {
         1 + frame::length_size(body_len) + body_len <= self.their_packet_len_max as usize
     }
 
-    /// Forgets the publishes of a second that is over.
+    /// Forgets the publishes and filters of a second that is over.
     fn count_anew(&mut self, now: Now) {
         if now.monotonic.since(self.second_began) >= SECOND {
             self.second_began = now.monotonic;

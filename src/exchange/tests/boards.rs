@@ -211,3 +211,37 @@ async fn one_board_of_a_group_gets_each_message() {
     }
     assert_eq!(waiting, 7, "nobody acknowledged");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_published_while_a_backlog_is_read_is_not_forgotten() {
+    const EACH: usize = 300;
+    let scene = Arc::new(Scene::new(ExchangeOptions::default()).await);
+    let wanted = state(&["d"]);
+    let seat = scene.subscribe(&board("1"), &wanted).await;
+    scene.leave(&seat, &wanted).await;
+    for number in 0..EACH {
+        scene.publish(&format!("d={number}")).await;
+    }
+    let seat = scene.subscribe(&board("1"), &wanted).await;
+    let publishing = tokio::spawn({
+        let scene = Arc::clone(&scene);
+        async move {
+            for number in EACH..2 * EACH {
+                scene.publish(&format!("d={number}")).await;
+            }
+        }
+    });
+    let mut found = BTreeSet::new();
+    while found.len() < 2 * EACH {
+        let is_over = publishing.is_finished();
+        // More than there are: each look reads up to the newest row.
+        let taken = scene.exchange.take(&seat, 1_000).await.unwrap();
+        if taken.is_empty() && is_over {
+            break;
+        }
+        scene.exchange.acknowledged(&seat, &keys(&taken));
+        found.extend(keys(&taken));
+    }
+    publishing.await.unwrap();
+    assert_eq!(found.len(), 2 * EACH);
+}

@@ -113,12 +113,82 @@ async fn a_group_ends_with_its_last_subscriber() {
 async fn there_are_no_more_groups_than_may_be() {
     let options = ExchangeOptions { shared_groups_max: 1, ..ExchangeOptions::default() };
     let scene = Scene::new(options).await;
-    let tenant = Tenant::default();
-    let (_one, _member) = member(&scene, "one", 1).await;
-    assert!(scene.exchange.has_room_for(&tenant, SHARED));
-    assert!(!scene.exchange.has_room_for(&tenant, "$share/g/other"));
-    let seat = scene.subscribe(&program("two"), &state(&["$share/g/other"])).await;
-    assert!(scene.exchange.join(&seat, "$share/g/other", 1).is_err());
+    let (one, _member) = member(&scene, "one", 1).await;
+    let two = scene.connect(&program("two")).await.seat;
+    let shares = scene.exchange.shares(&two);
+    assert!(shares.take(SHARED));
+    assert!(!shares.take("$share/g/other"));
+    scene.keep(&two, &state(&["$share/g/other"])).await;
+    assert!(scene.exchange.join(&two, "$share/g/other", 1).is_err(), "it was told so");
+    // A place that is taken is nobody else's, and free when its taker goes.
+    scene.leave(&one, &SessionState { expiry_s: 0, ..state(&[]) }).await;
+    assert!(shares.take("$share/g/other"));
+    let three = scene.connect(&program("three")).await.seat;
+    assert!(!scene.exchange.shares(&three).take("$share/g/third"));
+    scene.leave(&two, &SessionState { expiry_s: 0, ..state(&[]) }).await;
+    assert!(scene.exchange.shares(&three).take("$share/g/third"));
+    assert!(!shares.take("$share/g/third"), "a connection that is over asks for nothing");
+}
+
+/// Two groups of which the names have one checksum, in twenty bits.
+fn look_alikes() -> [String; 2] {
+    let mut known = HashMap::new();
+    for number in 0.. {
+        let text = format!("$share/{number}/jobs/#");
+        let checksum = crc32fast::hash(text.as_bytes()) & 0xF_FFFF;
+        if let Some(other) = known.insert(checksum, text.clone()) {
+            return [other, text];
+        }
+    }
+    unreachable!()
+}
+
+#[tokio::test]
+async fn no_two_groups_have_the_same_keys() {
+    let mut scene = Scene::new(ExchangeOptions::default()).await;
+    let texts = look_alikes();
+    let wanted = state(&[&texts[0], &texts[1]]);
+    let mut dealt = Vec::new();
+    for _ in 0..2 {
+        let seat = scene.subscribe(&program("one"), &wanted).await;
+        let mut members = Vec::new();
+        for text in &texts {
+            members.push(scene.exchange.join(&seat, text, 10).unwrap());
+        }
+        if dealt.is_empty() {
+            scene.publish("jobs/a=1").await;
+        }
+        let mut keys = Vec::new();
+        for member in &mut members {
+            let found = got(member).await;
+            keys.push(found[0].0);
+        }
+        assert_ne!(keys[0], keys[1]);
+        assert!(!members[0].dealt(keys[1]) && !members[1].dealt(keys[0]));
+        dealt.push(keys);
+        drop(members);
+        scene.leave(&seat, &wanted).await;
+        scene = scene.restart().await;
+    }
+    assert_eq!(dealt[0], dealt[1], "nor others after a restart");
+}
+
+#[tokio::test]
+async fn a_group_of_an_earlier_version_goes_on_where_it_was() {
+    let scene = Scene::new(ExchangeOptions::default()).await;
+    let seat = scene.subscribe(&program("one"), &state(&[SHARED])).await;
+    scene.publish("jobs/a=1 jobs/b=2").await;
+    scene.leave(&seat, &state(&[SHARED])).await;
+    let cursors = scene.store.cursors().await.unwrap();
+    let change = MqttChange::DropReader { name: cursors[0].name.clone() };
+    let at = crate::store::Position { sequence: 1, ..cursors[0].done };
+    let name = format!("share:default/{SHARED}").into();
+    let old = MqttChange::StartReader { name, at };
+    scene.writer.transact(vec![Operation::Mqtt(change), Operation::Mqtt(old)]).await.unwrap();
+    let scene = scene.restart().await;
+    let (_one, mut one) = member(&scene, "one", 10).await;
+    assert_eq!(texts(&got(&mut one).await), ["2"]);
+    assert_eq!(scene.store.cursors().await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -133,7 +203,7 @@ async fn a_group_that_is_too_far_behind_goes_on_with_the_newest() {
     let found = got(&mut one).await;
     assert_eq!(found.len(), 1);
     let head = scene.store.head().await.unwrap()[0];
-    scene.exchange.advance(&seat, head);
+    scene.exchange.advance(&seat, &Progress::new(head));
     let now = scene.exchange.clock.now().wall;
     scene.exchange.look(now).await;
     scene.exchange.sweep(now).await;

@@ -33,7 +33,7 @@ async fn a_program_goes_on_where_it_was() {
     }
     assert_eq!(next(&mut feed).await, None);
     progress.done(sequences[0]);
-    scene.exchange.advance(&seat, progress.position());
+    scene.exchange.advance(&seat, &progress);
     scene = scene.restart().await;
     let opened = scene.connect(&one).await;
     assert_eq!(opened.resumed, Some(state(&["#"])));
@@ -75,7 +75,7 @@ async fn a_program_that_is_too_far_behind_loses_its_session() {
         scene.publish(&format!("a={long}")).await;
     }
     let head = scene.store.head().await.unwrap()[0];
-    scene.exchange.advance(&quick, head);
+    scene.exchange.advance(&quick, &Progress::new(head));
     scene.exchange.look(now).await;
     scene.exchange.sweep(now).await;
     let told = scene.events(EventType::SESSION_DROPPED).await;
@@ -117,4 +117,110 @@ async fn a_look_at_all_sessions_waits_for_one_without_holding_up_the_rest() {
     drop(place);
     drop(locked);
     assert_eq!(looking.join().unwrap(), 1);
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_out_of_order_is_not_sent_again() {
+    for is_crash in [true, false] {
+        let mut scene = Scene::new(ExchangeOptions::default()).await;
+        let one = program("one");
+        let seat = scene.subscribe(&one, &state(&["#"])).await;
+        let mut feed = scene.exchange.feed(&seat).await.unwrap();
+        scene.publish("a=1 a=2 a=3").await;
+        let mut progress = scene.exchange.progress(&seat);
+        let mut sequences = Vec::new();
+        while let Some((sequence, _)) = next(&mut feed).await {
+            progress.sent(Position { shard: 0, sequence });
+            sequences.push(sequence);
+        }
+        progress.done(sequences[1]);
+        scene.exchange.advance(&seat, &progress);
+        if is_crash {
+            scene.keep(&seat, &state(&["#"])).await;
+            scene = scene.crash().await;
+        } else {
+            scene.leave(&seat, &state(&["#"])).await;
+        }
+        let seat = scene.connect(&one).await.seat;
+        let progress = scene.exchange.progress(&seat);
+        let done: Vec<_> = sequences.iter().map(|it| progress.was_done(*it)).collect();
+        assert_eq!(done, [false, true, false]);
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_reads_nothing_for_itself_holds_back_no_trimming() {
+    let scene = Scene::new(ExchangeOptions::default()).await;
+    let names = || async {
+        let cursors = scene.store.cursors().await.unwrap();
+        let mut names: Vec<_> = cursors.iter().map(|it| it.name[..5].to_owned()).collect();
+        names.sort_unstable();
+        names
+    };
+    let seat = scene.subscribe(&program("one"), &state(&["$share/g/a"])).await;
+    assert_eq!(names().await, ["share"]);
+    scene.keep(&seat, &state(&["$share/g/a", "b"])).await;
+    assert_eq!(names().await, ["mqtt:", "share"]);
+    assert!(scene.exchange.has_place(&seat));
+    scene.keep(&seat, &state(&["$share/g/a"])).await;
+    assert_eq!(names().await, ["share"]);
+    scene.keep(&seat, &state(&[])).await;
+    scene.leave(&seat, &state(&[])).await;
+    assert!(names().await.is_empty());
+    let scene = scene.restart().await;
+    assert_eq!(scene.connect(&program("one")).await.resumed, Some(state(&[])));
+}
+
+#[tokio::test]
+async fn a_program_keeps_so_many_sessions_and_leaves_half_to_boards() {
+    let options = ExchangeOptions {
+        sessions_max: 6,
+        sessions_per_program_max: 2,
+        ..ExchangeOptions::default()
+    };
+    let mut scene = Scene::new(options).await;
+    let open = |scene: &Scene, name: &str, client_id: &str| {
+        let opening =
+            Opening { client_id: client_id.into(), ..scene.opening(&program(name), false) };
+        let exchange = Arc::clone(&scene.exchange);
+        async move { exchange.open(opening).await.unwrap() }
+    };
+    for client_id in ["a", "b", "c"] {
+        let opened = open(&scene, "one", client_id).await;
+        assert_eq!(opened.session_expiry_max.is_zero(), client_id == "c", "{client_id}");
+        scene.keep(&opened.seat, &state(&["#"])).await;
+    }
+    assert_eq!(scene.exchange.sessions_kept(), 2);
+    scene = scene.restart().await;
+    assert!(open(&scene, "one", "d").await.session_expiry_max.is_zero(), "counted at start");
+    for (name, is_kept) in [("two", true), ("three", false)] {
+        let opened = open(&scene, name, "a").await;
+        assert_eq!(!opened.session_expiry_max.is_zero(), is_kept, "{name}");
+        scene.keep(&opened.seat, &state(&["#"])).await;
+    }
+    for name in ["1", "2", "3", "4"] {
+        scene.subscribe(&board(name), &state(&["#"])).await;
+    }
+    assert_eq!(scene.exchange.sessions_kept(), 6, "three are the boards'");
+    // One that ends makes room.
+    let opened = open(&scene, "one", "a").await;
+    scene.leave(&opened.seat, &SessionState { expiry_s: 0, ..state(&[]) }).await;
+    scene.keep(&scene.connect(&board("1")).await.seat, &SessionState::default()).await;
+    assert!(!open(&scene, "one", "e").await.session_expiry_max.is_zero());
+}
+
+#[tokio::test]
+async fn a_program_has_so_many_connections() {
+    let options = ExchangeOptions { connections_per_program_max: 2, ..ExchangeOptions::default() };
+    let scene = Scene::new(options).await;
+    let tenant = Tenant::default();
+    for client_id in ["a", "b", "c"] {
+        let (one, other) = (program("one"), program("other"));
+        let _ = scene.lines.open_program(&tenant, &one, client_id);
+        let _ = scene.lines.open_program(&tenant, &other, "a");
+        let opening = Opening { client_id: client_id.into(), ..scene.opening(&one, false) };
+        let refused = scene.exchange.open(opening).await.err();
+        assert_eq!(matches!(refused, Some(OpenSessionError::TooMany)), client_id == "c");
+        scene.exchange.open(scene.opening(&other, false)).await.unwrap();
+    }
 }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::exchange::index::UNLIMITED;
 use crate::exchange::peek::peek;
+use crate::exchange::retained::Page;
 use crate::store::{
     MqttSessionRow, Position, Room, SqliteOptions, SqliteStore, StoredEvent, WriterOptions,
 };
@@ -157,6 +158,12 @@ impl Scene {
         }
     }
 
+    /// The same of another board or program.
+    pub(super) async fn publish_as(&self, device: &DeviceId, text: &str) {
+        let event = Event { device: device.clone(), ..event(text) };
+        self.exchange.publish(vec![event], Vec::new()).await.unwrap();
+    }
+
     pub(super) async fn take(&self, seat: &Seat) -> Vec<Queued> {
         self.exchange.take(seat, 1_000).await.unwrap()
     }
@@ -166,8 +173,14 @@ impl Scene {
     }
 
     pub(super) fn retained(&self, filter: &str) -> Vec<String> {
-        let found = self.exchange.retained(&Tenant::default(), filter);
-        found.iter().map(|message| text(message)).collect()
+        texts_of(self.page(filter, None, usize::MAX))
+    }
+
+    /// What is retained, in one look.
+    pub(super) fn page(&self, filter: &str, after: Option<&str>, max: usize) -> Page {
+        let now = self.exchange.clock.now().wall;
+        let tenant = Tenant::default();
+        self.exchange.retained.page(&tenant, (filter, None), after, max, now)
     }
 
     /// Everything that is on disk of events of one type.
@@ -248,6 +261,10 @@ pub(super) fn keys(queued: &[Queued]) -> Vec<u64> {
 
 pub(super) fn texts(queued: &[Queued]) -> Vec<String> {
     queued.iter().map(|queued| text(&queued.message)).collect()
+}
+
+pub(super) fn texts_of(page: Page) -> Vec<String> {
+    page.found.iter().map(|(_, message)| text(message)).collect()
 }
 
 pub(super) fn text(message: &Message) -> String {

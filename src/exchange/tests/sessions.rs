@@ -167,3 +167,70 @@ async fn subscriptions_change_and_go() {
     assert!(scene.exchange.index.read().is_empty());
     assert!(scene.exchange.by_number.is_empty() && scene.exchange.sessions.is_empty());
 }
+
+#[tokio::test]
+async fn what_changes_with_every_packet_is_written_without_what_does_not() {
+    let scene = Scene::new(ExchangeOptions::default()).await;
+    let seat = scene.subscribe(&board("1"), &state(&["d"])).await;
+    let begun = |unreleased: &[u16]| {
+        let unreleased = unreleased.to_vec();
+        SessionState { unreleased, ..state(&["d"]) }
+    };
+    let keep = |state: SessionState, is_kept: bool| {
+        let mut keeping = scene.exchange.keep(&seat, &state).unwrap();
+        let operations = keeping.take_operations();
+        let (exchange, writer, written) = (&scene.exchange, &scene.writer, operations.clone());
+        async move {
+            if is_kept {
+                writer.append(Vec::new(), written).await.unwrap();
+            }
+            exchange.settle(keeping, is_kept);
+            operations
+        }
+    };
+    assert!(keep(state(&["d"]), true).await.is_empty(), "as it is");
+    for is_kept in [false, true] {
+        let operations = keep(begun(&[7]), is_kept).await;
+        assert!(matches!(operations[..], [Operation::Mqtt(MqttChange::PutFlight { .. })]));
+    }
+    assert!(keep(begun(&[7]), true).await.is_empty());
+    for is_kept in [false, true] {
+        let shorter = SessionState { expiry_s: 60, ..begun(&[7, 8]) };
+        let operations = keep(shorter, is_kept).await;
+        assert!(matches!(operations[..], [Operation::Mqtt(MqttChange::PutSession(_))]), "both");
+    }
+    let scene = scene.crash().await;
+    let kept = Some(SessionState { expiry_s: 60, ..begun(&[7, 8]) });
+    let opened = scene.connect(&board("1")).await;
+    assert_eq!(opened.resumed, kept);
+    scene.leave(&opened.seat, &begun(&[])).await;
+    assert_eq!(scene.restart().await.connect(&board("1")).await.resumed, Some(begun(&[])));
+}
+
+#[tokio::test]
+async fn a_session_that_an_earlier_version_kept_goes_on() {
+    let scene = Scene::new(ExchangeOptions::default()).await;
+    let state = Json::from_stored(
+        r##"{"session":{"subscriptions":[{"filter":"d","qos":1}],"unreleased":[9],
+            "inflight":[{"key":3,"packet_id":4,"is_received":true}],"expiry_s":3600},
+            "readable":["#"]}"##
+            .to_owned(),
+    );
+    let row = crate::store::MqttSessionRow {
+        number: 5,
+        tenant: Tenant::default(),
+        owner: board("1"),
+        client_id: "1".into(),
+        state,
+        flight: None,
+        expiry_s: 3_600,
+        left_at: None,
+        will: None,
+    };
+    let change = Operation::Mqtt(MqttChange::PutSession(row));
+    scene.writer.transact(vec![change]).await.unwrap();
+    let scene = scene.restart().await;
+    let resumed = scene.connect(&board("1")).await.resumed.unwrap();
+    assert_eq!((&resumed.unreleased[..], resumed.inflight[0].packet_id), (&[9][..], 4));
+    assert_eq!(resumed.subscriptions, [record("d", 1)]);
+}

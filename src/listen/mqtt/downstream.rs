@@ -2,23 +2,17 @@
 
 use super::{Client, Driver};
 use crate::commands::answer_topic;
-use crate::exchange::Queued;
-use ::mqtt::{CloseReason, Delivery, Message, NewSubscription, Through, Undeliverable};
+use crate::exchange::is_retained;
+use ::mqtt::{CloseReason, Delivery, NewSubscription, Undeliverable};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use model::{Command, CommandChange, CommandKind, CommandState, Payload};
 use std::mem;
-use std::sync::Arc;
 use tracing::warn;
 
 /// Messages of a board that are fetched at once: as many as its window, as it is by default.
 const TAKE: usize = 20;
-/// Most retained messages that wait for room in one client's window.
-const HELD_MAX: usize = 10_000;
-/// Keys of retained messages that a program is sent are at least this: the exchange gives those of
-/// a program's own events and of shared subscriptions below.
-const RETAINED_KEYS: u64 = 1 << 63;
 
 impl Driver {
     /// Offers the client all that waits for it.
@@ -30,6 +24,7 @@ impl Driver {
                     Box::pin(self.follow(&[])).await;
                 }
                 self.offer_events();
+                self.offer_retained().await;
             }
             Some(_) => {
                 self.offer_commands().await;
@@ -64,6 +59,25 @@ impl Driver {
                         return;
                     }
                 }
+            }
+        }
+    }
+
+    /// Offers the program what is retained of what it newly subscribed to, while there is room.
+    async fn offer_retained(&mut self) {
+        while self.send_held() {
+            let parts = &self.listener.parts;
+            let Some(client) = self.client.as_deref_mut() else { return };
+            if client.remembered.is_empty() && !parts.exchange.has_any(&client.seat) {
+                return;
+            }
+            let taken = Box::pin(parts.exchange.take(&client.seat, TAKE)).await;
+            let taken = taken.unwrap_or_default();
+            if taken.is_empty() {
+                return self.forget_remembered();
+            }
+            if let Some(program) = client.program.as_deref_mut() {
+                taken.into_iter().for_each(|queued| program.hold(queued));
             }
         }
     }
@@ -108,7 +122,13 @@ impl Driver {
                 Err(Undeliverable::WindowFull | Undeliverable::NotConnected) => return false,
                 Err(never) => {
                     self.session.forget(queued.key);
-                    self.listener.parts.exchange.give_up(&client.seat, queued.key, never.code());
+                    let (exchange, key) = (&self.listener.parts.exchange, queued.key);
+                    if is_retained(key) && never == Undeliverable::NotAllowed {
+                        // Its filter names more than it may read.
+                        exchange.acknowledged(&client.seat, &[key]);
+                    } else {
+                        exchange.give_up(&client.seat, key, never.code());
+                    }
                 }
                 Ok(()) => {
                     self.listener.parts.metrics.mqtt_messages.with_label_values(&["down"]).inc()
@@ -127,28 +147,15 @@ impl Driver {
         }
     }
 
-    /// Sends what is retained, where a new subscription asks for it. What finds no room in the
-    /// window waits with what else does.
+    /// What is retained is sent where a new subscription asks for it, as there is room: the exchange
+    /// knows of it, where that was not kept with the answer.
     pub(super) fn send_retained(&mut self, filters: &[NewSubscription]) {
-        let parts = &self.listener.parts;
-        let now = parts.clock.now();
-        let Some(client) = self.client.as_deref_mut() else { return };
-        let is_program = client.program.is_some();
+        let Some(client) = self.client.as_deref() else { return };
+        if self.session.is_kept() {
+            return;
+        }
         for new in filters.iter().filter(|new| new.wants_retained) {
-            for message in parts.exchange.retained(&client.tenant, &new.filter) {
-                let key = parts.exchange.next_key();
-                let key = if is_program { RETAINED_KEYS | key } else { key };
-                let through = Through::Filter(&new.filter);
-                match self.session.send(&message, key, through, now) {
-                    Ok(()) => parts.metrics.mqtt_messages.with_label_values(&["down"]).inc(),
-                    Err(Undeliverable::WindowFull) if client.held() < HELD_MAX => {
-                        client.hold(key, &new.filter, message);
-                    }
-                    // It may not read all that its filter names.
-                    Err(Undeliverable::NotAllowed) => {}
-                    Err(never) => parts.exchange.give_up(&client.seat, key, never.code()),
-                }
-            }
+            self.listener.parts.exchange.send_retained(&client.seat, &new.filter);
         }
     }
 
@@ -164,25 +171,6 @@ impl Driver {
 
     pub(super) fn count_down(&self) {
         self.listener.parts.metrics.mqtt_messages.with_label_values(&["down"]).inc();
-    }
-}
-
-impl Client {
-    fn held(&self) -> usize {
-        self.program.as_ref().map_or(self.waiting.len(), |program| program.held())
-    }
-
-    /// Keeps a retained message until there is room for it.
-    fn hold(&mut self, key: u64, filter: &str, message: Arc<Message>) {
-        match self.program.as_deref_mut() {
-            Some(program) => program.hold_retained(key, filter, message),
-            None => self.waiting.push_back(Queued {
-                key,
-                through: Some(filter.into()),
-                is_own: false,
-                message,
-            }),
-        }
     }
 }
 

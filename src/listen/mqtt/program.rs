@@ -2,7 +2,10 @@
 
 use super::{Client, Driver, MqttParts};
 use crate::deliver::{Feed, FeedItem};
-use crate::exchange::{Membership, Progress, SHARED_KEYS, Seat, message_of_stored};
+use crate::exchange::{
+    Membership, Progress, Queued, SHARED_KEYS, Seat, is_retained, message_of_stored,
+    topic_of_stored,
+};
 use crate::store::{Position, ReadError, StoredEvent};
 use ::mqtt::{
     CloseReason, Filter, Message, NewSubscription, SubscriptionRecord, Through, Topic, TopicLimits,
@@ -11,6 +14,7 @@ use ::mqtt::{
 use model::{DeviceId, Now};
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -42,7 +46,7 @@ struct Held {
     /// Of an event that the program reads itself.
     at: Option<Position>,
     /// By this subscription alone; `None` for all that match.
-    through: Option<Box<str>>,
+    through: Option<Arc<str>>,
     is_own: bool,
     message: Arc<Message>,
 }
@@ -131,15 +135,10 @@ impl Program {
         self.follows
     }
 
-    /// How many messages wait for room.
-    pub(super) fn held(&self) -> usize {
-        self.held.len()
-    }
-
     /// Keeps a retained message until there is room for it.
-    pub(super) fn hold_retained(&mut self, key: u64, filter: &str, message: Arc<Message>) {
-        let through = Some(filter.into());
-        self.held.push_back(Held { key, at: None, through, is_own: false, message });
+    pub(super) fn hold(&mut self, queued: Queued) {
+        let Queued { key, through, is_own, message } = queued;
+        self.held.push_back(Held { key, at: None, through, is_own, message });
     }
 
     /// These messages are needed no more.
@@ -147,20 +146,26 @@ impl Program {
         for key in keys {
             if *key < SHARED_KEYS {
                 self.progress.done(*key);
+            } else if is_retained(*key) {
+                parts.exchange.acknowledged(seat, &[*key]);
             } else if let Some(member) = self.memberships.iter().find(|it| it.dealt(*key)) {
                 member.done(*key);
             }
         }
-        parts.exchange.advance(seat, self.progress.position());
+        parts.exchange.advance(seat, &self.progress);
     }
 
     /// One that reads nothing is up to date: what was before a subscription is not sent by it.
     pub(super) async fn catch_up(&mut self, parts: &MqttParts, seat: &Seat) {
-        let is_idle = self.follows && self.feed.is_none() && !self.progress.is_open();
+        // One that is resumed goes on where it was, if events are kept for it.
+        let reads = self.feed.is_some() || (!self.follows && parts.exchange.has_place(seat));
+        let is_idle = !reads && !self.progress.is_open();
         if is_idle && let Ok(newest) = parts.exchange.newest().await {
             self.progress = Progress::new(newest);
         }
-        parts.exchange.advance(seat, self.progress.position());
+        if self.follows || is_idle {
+            parts.exchange.advance(seat, &self.progress);
+        }
     }
 
     /// The connection is over: what was not acknowledged of shared subscriptions goes to others.
@@ -224,7 +229,7 @@ impl Driver {
         }
         let parts = &self.listener.parts;
         if let Some(Client { seat, program: Some(program), .. }) = self.client.as_deref_mut() {
-            parts.exchange.advance(seat, program.progress.position());
+            parts.exchange.advance(seat, &program.progress);
         }
     }
 
@@ -236,6 +241,13 @@ impl Driver {
             return self.listener.parts.exchange.give_up(&client.seat, 0, "trimmed");
         };
         program.since.retain(|(_, since)| event.position <= *since);
+        let topic = topic_of_stored(&event);
+        // Most events are none of a program's: these are not taken apart.
+        let topic = topic.as_deref().and_then(|topic| Topic::parse(topic, UNLIMITED).ok());
+        let is_wanted = topic.is_some_and(|topic| self.session.subscribed_qos(topic).is_some());
+        if !is_wanted || program.progress.was_done(event.position.sequence) {
+            return program.progress.passed(event.position);
+        }
         let Some(message) = message_of_stored(&event) else {
             return program.progress.passed(event.position);
         };
@@ -253,7 +265,7 @@ impl Driver {
     }
 
     /// Sends what is held; false when there is no more room.
-    fn send_held(&mut self) -> bool {
+    pub(super) fn send_held(&mut self) -> bool {
         let parts = &self.listener.parts;
         let now = parts.clock.now();
         let Some(client) = self.client.as_deref_mut() else { return false };
@@ -273,7 +285,9 @@ impl Driver {
                     match (member, never) {
                         (Some(member), _) => member.decline(key),
                         // It did not ask for it, or may not have it.
-                        (_, Undeliverable::NotSubscribed | Undeliverable::NotAllowed) => {}
+                        (_, Undeliverable::NotSubscribed | Undeliverable::NotAllowed) => {
+                            parts.exchange.acknowledged(&client.seat, &[key]);
+                        }
                         _ => parts.exchange.give_up(&client.seat, key, never.code()),
                     }
                     if held.at.is_some() {
@@ -292,7 +306,9 @@ impl Driver {
         let window = self.listener.session_options.inflight_max;
         let Some(client) = self.client.as_deref_mut() else { return };
         let Some(program) = client.program.as_deref_mut() else { return };
-        program.follows = true;
+        if !mem::replace(&mut program.follows, true) {
+            program.progress = parts.exchange.progress(&client.seat);
+        }
         let all = self.session.state().subscriptions;
         let shared = |record: &&SubscriptionRecord| split_shared(&record.filter).is_some();
         if all.iter().all(|record| shared(&record)) {
@@ -309,7 +325,7 @@ impl Driver {
         for record in all.iter().filter(shared) {
             let is_in = program.memberships.iter().any(|it| *it.filter() == *record.filter);
             if !is_in {
-                // Counted where it is refused.
+                // Refused only where fewer may be than when it was kept; counted there.
                 let joined = parts.exchange.join(&client.seat, &record.filter, window);
                 program.memberships.extend(joined);
             }

@@ -4,7 +4,7 @@ use super::program::Program;
 use super::{Client, Driver, MqttParts, TAKE_OVER_TIMEOUT};
 use crate::api::Grant as Token;
 use crate::credentials::{Claimant, Enrolled, TOKEN_USER};
-use crate::exchange::{Opening, SHARED_KEYS, Seat, Unsaid};
+use crate::exchange::{OpenSessionError, Opening, SHARED_KEYS, Seat, Unsaid, is_retained};
 use crate::lines::Line;
 use crate::secrets;
 use ::mqtt::{Acl, ConnackCode, Grant, Introduction, SessionState};
@@ -238,7 +238,12 @@ impl Driver {
             Err(error) => {
                 debug!(%error, "a session could not be opened");
                 owner.close_line(parts, &line);
-                return Err(ConnackCode::ServerUnavailable);
+                return Err(match error {
+                    OpenSessionError::TooMany => ConnackCode::QuotaExceeded,
+                    OpenSessionError::Write(_) | OpenSessionError::Read(_) => {
+                        ConnackCode::ServerUnavailable
+                    }
+                });
             }
         };
         if !say(parts, opened.unsaid).await {
@@ -264,6 +269,7 @@ impl Driver {
             assigned_client_id: (!is_named).then(|| owner.client_id.clone()),
             session_expiry_max: opened.session_expiry_max,
             facts: None,
+            shares: is_program.then(|| parts.exchange.shares(&opened.seat)),
         };
         self.pace = listener.publishes.pace(&owner.tenant);
         self.client = Some(self.client(owner, line, opened.seat, opened.resumed, is_marked));
@@ -330,10 +336,10 @@ impl Driver {
         let Some(client) = self.client.as_deref_mut().filter(|it| it.program.is_some()) else {
             return;
         };
-        for key in std::mem::take(&mut client.remembered) {
-            if key >= SHARED_KEYS {
-                self.session.forget(key);
-            }
+        client.remembered.retain(|key| *key >= SHARED_KEYS);
+        let is_dealt = |key: &mut u64| !is_retained(*key);
+        for key in client.remembered.extract_if(.., is_dealt) {
+            self.session.forget(key);
         }
     }
 

@@ -68,6 +68,16 @@ pub(super) fn subject(row: &SqliteRow, column: usize) -> Result<DeviceId, sqlx::
     DeviceId::parse_subject(value).map_err(|_| undecodable("a subject"))
 }
 
+/// Reads the subject of an event that may be absent.
+pub(super) fn subject_if_any(
+    row: &SqliteRow,
+    column: usize,
+) -> Result<Option<DeviceId>, sqlx::Error> {
+    let value: Option<&str> = row.try_get(column)?;
+    let parsed = value.map(DeviceId::parse_subject).transpose();
+    parsed.map_err(|_| undecodable("a subject"))
+}
+
 /// Reads a device's identity.
 pub(super) fn device(row: &SqliteRow, column: usize) -> Result<DeviceId, sqlx::Error> {
     let value: &str = row.try_get(column)?;

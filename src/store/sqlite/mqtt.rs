@@ -10,7 +10,7 @@ use ::mqtt::Message;
 use ::mqtt::message::QoS;
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
-use model::Tenant;
+use model::{Json, Tenant};
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
 use std::mem::discriminant;
@@ -47,6 +47,10 @@ static RESUMED: LazyLock<MultiRow> = LazyLock::new(|| {
     )
 });
 
+static PUT_FLIGHTS: LazyLock<MultiRow> = LazyLock::new(|| {
+    MultiRow::new("INSERT OR REPLACE INTO mqtt_flight (session, state) VALUES ", "(?,?)", "")
+});
+
 static QUEUE: LazyLock<MultiRow> = LazyLock::new(|| {
     MultiRow::new(
         "INSERT OR REPLACE INTO mqtt_queue (session, key, through, is_own, queued_at, topic, payload, \
@@ -68,11 +72,12 @@ static UNQUEUE: LazyLock<MultiRow> = LazyLock::new(|| {
 static PUT_RETAINED: LazyLock<MultiRow> = LazyLock::new(|| {
     MultiRow::new(
         "INSERT INTO mqtt_retained \
-         (tenant, topic, key, payload, qos, properties, publisher, expires_at) VALUES ",
-        "(?,?,?,?,?,?,?,?)",
+         (tenant, topic, key, payload, qos, properties, publisher, expires_at, owner) VALUES ",
+        "(?,?,?,?,?,?,?,?,?)",
         " ON CONFLICT (tenant, topic) DO UPDATE SET key = excluded.key, \
          payload = excluded.payload, qos = excluded.qos, properties = excluded.properties, \
-         publisher = excluded.publisher, expires_at = excluded.expires_at \
+         publisher = excluded.publisher, expires_at = excluded.expires_at, \
+         owner = excluded.owner \
          WHERE excluded.key > key",
     )
 });
@@ -104,6 +109,7 @@ async fn apply_all(
     for alike in changes.chunk_by(|left, right| discriminant(*left) == discriminant(*right)) {
         match alike[0] {
             MqttChange::PutSession(_) => put_sessions(connection, alike).await?,
+            MqttChange::PutFlight { .. } => put_flights(connection, alike).await?,
             MqttChange::Queue(_) => queue_all(connection, alike).await?,
             MqttChange::Unqueue(_) => unqueue(connection, alike).await?,
             MqttChange::PutRetained(_) => put_retained(connection, alike).await?,
@@ -131,6 +137,7 @@ async fn put_sessions(
         _ => None,
     };
     let rows: Vec<_> = changes.iter().filter_map(row).collect();
+    put_flights(connection, changes).await?;
     PUT_SESSIONS
         .execute(connection, &rows, |row, values| {
             values.push(number(row.number));
@@ -164,6 +171,25 @@ async fn put_connections(
             values.push(row.words.is_told);
             values.push(row.words.will.as_ref().map(|(_, data)| shared(data.as_str())));
             values.push(row.words.will.as_ref().map(|(delay_s, _)| i64::from(*delay_s)));
+        })
+        .await
+}
+
+/// What is on its way of sessions, alone or with their rows.
+async fn put_flights(
+    connection: &mut SqliteConnection,
+    changes: &[&MqttChange],
+) -> Result<(), sqlx::Error> {
+    let row = |change: &&MqttChange| match change {
+        MqttChange::PutSession(row) => row.flight.clone().map(|flight| (row.number, flight)),
+        MqttChange::PutFlight { number, flight } => Some((*number, flight.clone())),
+        _ => None,
+    };
+    let rows: Vec<_> = changes.iter().filter_map(row).collect();
+    PUT_FLIGHTS
+        .execute(connection, &rows, |(session, flight), values| {
+            values.push(number(*session));
+            values.push(shared(flight.as_str()));
         })
         .await
 }
@@ -247,6 +273,7 @@ fn bind_retained(row: &MqttRetainedRow, values: &mut Values) {
     values.push(row.message.properties.to_vec());
     values.push(row.message.publisher.as_deref().map(shared));
     values.push(row.message.expires_at.map(nanos));
+    values.push(row.owner.as_ref().map(|owner| shared(owner.as_str())));
 }
 
 async fn apply_one(
@@ -315,6 +342,7 @@ async fn apply_one(
         .map(drop),
         // These are applied together.
         MqttChange::PutSession(_)
+        | MqttChange::PutFlight { .. }
         | MqttChange::Queue(_)
         | MqttChange::Unqueue(_)
         | MqttChange::PutRetained(_)
@@ -382,9 +410,11 @@ async fn remove_session(
     connection: &mut SqliteConnection,
     session: u64,
 ) -> Result<(), sqlx::Error> {
-    for sql in
-        ["DELETE FROM mqtt_queue WHERE session = ?", "DELETE FROM mqtt_session WHERE number = ?"]
-    {
+    for sql in [
+        "DELETE FROM mqtt_queue WHERE session = ?",
+        "DELETE FROM mqtt_flight WHERE session = ?",
+        "DELETE FROM mqtt_session WHERE number = ?",
+    ] {
         sqlx::query(sql).bind(number(session)).execute(&mut *connection).await?;
     }
     drop_reader(connection, &session_reader(session)).await
@@ -418,8 +448,9 @@ pub(super) async fn sessions(
     rows_max: usize,
 ) -> Result<Vec<MqttSessionRow>, sqlx::Error> {
     let rows = sqlx::query(
-        "SELECT number, tenant, owner, client_id, state, expiry_s, left_at, will, will_at \
-         FROM mqtt_session WHERE number > ? ORDER BY number LIMIT ?",
+        "SELECT s.number, s.tenant, s.owner, s.client_id, s.state, s.expiry_s, s.left_at, s.will, \
+         s.will_at, f.state FROM mqtt_session s LEFT JOIN mqtt_flight f ON f.session = s.number \
+         WHERE s.number > ? ORDER BY s.number LIMIT ?",
     )
     .bind(number(after))
     .bind(number(rows_max as u64))
@@ -439,6 +470,7 @@ fn session(row: &SqliteRow) -> Result<MqttSessionRow, sqlx::Error> {
         owner: column::subject(row, 2)?,
         client_id: text(row, 3)?,
         state: json(row, 4)?,
+        flight: column::text_if_any(row, 9)?.map(|it| Json::from_stored(it.into())),
         expiry_s: u32::try_from(sequence(row, 5)?).map_err(|_| undecodable("an expiry"))?,
         left_at: column::time_if_any(row, 6)?,
         will,
@@ -509,7 +541,7 @@ pub(super) async fn retained(
 ) -> Result<Vec<MqttRetainedRow>, sqlx::Error> {
     let (of, topic) = after.as_ref().map_or(("", ""), |(of, topic)| (of.as_str(), topic));
     let rows = sqlx::query(
-        "SELECT topic, payload, qos, 1, properties, publisher, expires_at, tenant, key \
+        "SELECT topic, payload, qos, 1, properties, publisher, expires_at, tenant, key, owner \
          FROM mqtt_retained WHERE (tenant, topic) > (?, ?) ORDER BY tenant, topic LIMIT ?",
     )
     .bind(of)
@@ -521,6 +553,7 @@ pub(super) async fn retained(
         Ok(MqttRetainedRow {
             tenant: tenant(row, 7)?,
             key: sequence(row, 8)?,
+            owner: column::subject_if_any(row, 9)?,
             message: Arc::new(message(row)?),
         })
     };

@@ -3,6 +3,7 @@
 mod welcome;
 
 use super::state::SessionState;
+use super::subscribing::SharedPlaces;
 use super::{Output, Session, State};
 use crate::acl::Acl;
 use crate::error::{CloseReason, ConnackCode, ProtocolError};
@@ -62,6 +63,8 @@ pub struct Grant {
     pub session_expiry_max: Duration,
     /// What the registry is to take over with the connected event.
     pub facts: Option<Box<DeviceFacts>>,
+    /// Who is asked before a shared subscription is granted; without, all are.
+    pub shares: Option<Arc<dyn SharedPlaces>>,
 }
 
 /// What of CONNECT is kept until the driver answers.
@@ -97,6 +100,7 @@ pub(super) struct Peer {
     /// The client id, unless it has none, then the aliases.
     pub(super) names: Box<[Box<str>]>,
     pub(super) is_program: bool,
+    pub(super) shares: Option<Arc<dyn SharedPlaces>>,
     pub(super) will: Option<Box<LastWill>>,
     /// Most that it takes above QoS 0 without having acknowledged.
     pub(super) receive_max: u16,

@@ -25,6 +25,10 @@ pub struct SessionState {
     pub inflight: Vec<InflightRecord>,
     /// For how many seconds after the connection it is kept; `u32::MAX`: for ever.
     pub expiry_s: u32,
+    /// Subscriptions that are answered once this is kept, and that are to be sent what is retained
+    /// from then on, also over another connection. Not kept itself: the driver keeps how far it is.
+    #[serde(skip)]
+    pub wants_retained: Vec<Box<str>>,
 }
 
 /// One subscription.
@@ -106,7 +110,27 @@ impl Session {
             unreleased: unreleased.map(|it| it.packet_id.get()).collect(),
             inflight: inflight.collect(),
             expiry_s: self.expiry_s,
+            wants_retained: self.wants_retained(),
         }
+    }
+
+    fn wants_retained(&self) -> Vec<Box<str>> {
+        let told = self.answers.iter().filter(|answer| answer.after <= self.told);
+        let granted = told.filter_map(|answer| {
+            if let Some(Output::Subscribed { filters }) = &answer.then {
+                Some(filters)
+            } else {
+                None
+            }
+        });
+        let wanting = granted.flatten().filter(|new| new.wants_retained);
+        wanting.map(|new| new.filter.clone()).collect()
+    }
+
+    /// Whether what it subscribes to is handed out by [`Output::Keep`] before it is answered; if not,
+    /// [`Output::Subscribed`] is the first that is heard of it.
+    pub fn is_kept(&self) -> bool {
+        self.persists
     }
 
     /// Asks for the state to be kept before `reply`, if it outlives the connection at all;
@@ -169,7 +193,7 @@ impl SubscriptionRecord {
 }
 
 impl Subscription {
-    fn record(&self) -> SubscriptionRecord {
+    pub(super) fn record(&self) -> SubscriptionRecord {
         SubscriptionRecord {
             filter: self.filter.as_str().into(),
             qos: self.options.qos.level(),

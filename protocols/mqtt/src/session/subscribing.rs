@@ -9,6 +9,8 @@ use crate::message::{
 use crate::property::{Properties, Property};
 use crate::reason::ReasonCode;
 use crate::topic::{Filter, SHARE, Topic};
+use std::collections::HashMap;
+use std::fmt;
 
 /// One filter the client is subscribed to.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -17,6 +19,19 @@ pub(super) struct Subscription {
     pub(super) options: SubscriptionOptions,
     /// The client's number for it.
     pub(super) identifier: Option<u32>,
+}
+
+/// Whether one more shared subscription may be: the driver's knowledge, asked before one is granted.
+pub trait SharedPlaces: fmt::Debug + Send + Sync {
+    /// Takes a place for the subscription, spelled with its group; false when there is none.
+    fn take(&self, filter: &str) -> bool;
+}
+
+/// What a filter came to.
+struct Subscribed {
+    granted: NewSubscription,
+    /// Whether what is kept of the session is another from now on.
+    is_change: bool,
 }
 
 impl Subscription {
@@ -45,30 +60,57 @@ impl Session {
         let identifier = properties.iter().find_map(|property| {
             if let Property::SubscriptionIdentifier(it) = property { Some(it) } else { None }
         });
+        self.count_filters(filters.len());
         let mut codes = Vec::with_capacity(filters.len());
-        let mut refused = [None, None];
-        let mut granted = Vec::new();
-        for &(text, options) in filters {
+        let mut refused = Vec::new();
+        // Each filter once, however often it stands there: one packet can hold tens of thousands.
+        let (mut granted, mut places) = (Vec::new(), HashMap::new());
+        let mut is_change = false;
+        for (place, &(text, options)) in filters.iter().enumerate() {
             let filter = self.filter_of(text)?;
-            codes.push(match self.subscribe(filter, options, identifier) {
-                Ok(subscription) => {
-                    granted.push(subscription);
+            let subscribed = if place < self.options.subscriptions_max {
+                self.subscribe(filter, options, identifier)
+            } else {
+                Err(Refusal::SubscriptionLimit)
+            };
+            codes.push(match subscribed {
+                Ok(subscribed) => {
+                    is_change |= subscribed.is_change;
+                    let new = subscribed.granted;
+                    let known = *places.entry(text).or_insert(granted.len());
+                    match granted.get_mut(known) {
+                        None => granted.push(new),
+                        Some(known) => {
+                            known.qos = new.qos;
+                            known.wants_retained |= new.wants_retained;
+                        }
+                    }
                     options.qos.level()
                 }
                 Err(refusal) => {
-                    refused[usize::from(refusal == Refusal::Subscription)] = Some(refusal);
+                    if !refused.contains(&refusal) {
+                        refused.push(refusal);
+                    }
                     refusal_code(self.version, refusal, options.qos)
                 }
             });
         }
         self.subscriptions.shrink_to_fit();
-        // Once per packet: one packet can hold tens of thousands.
-        self.outputs.extend(refused.into_iter().flatten().map(Output::Refused));
-        let why = refused.into_iter().flatten().next().map(Refusal::reason_string);
-        self.answer(Output::Subscribed { filters: granted }, why, |properties, version, out| {
+        let why = refused.first().copied().map(Refusal::reason_string);
+        self.outputs.extend(refused.into_iter().map(Output::Refused));
+        // Where what is retained is to be sent, it is kept how far that is.
+        let must_keep = is_change || granted.iter().any(|new| new.wants_retained);
+        let news = Output::Subscribed { filters: granted };
+        self.answer(news, must_keep, why, |properties, version, out| {
             message::suback(packet_id, &codes, properties, version, out);
         });
         Ok(State::ExpectPacket)
+    }
+
+    /// Counts filters among the publishes of a second.
+    fn count_filters(&mut self, count: usize) {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        self.published_in_second = self.published_in_second.saturating_add(count);
     }
 
     fn subscribe(
@@ -76,7 +118,7 @@ impl Session {
         filter: Filter,
         options: SubscriptionOptions,
         identifier: Option<u32>,
-    ) -> Result<NewSubscription, Refusal> {
+    ) -> Result<Subscribed, Refusal> {
         let shared = filter.shared().and_then(|(_, inner)| self.inner_filter(inner));
         let allowed = self.peer.as_ref().is_some_and(|peer| {
             peer.acl.may_subscribe(shared.as_ref().unwrap_or(&filter), &peer.names)
@@ -90,14 +132,21 @@ impl Session {
             is_new: true,
             wants_retained: false,
         };
+        let subscription = Subscription { filter, options, identifier };
+        let mut all = self.subscriptions.iter_mut();
+        let is_change;
         // MQTT 3.1.1 [MQTT-3.8.4-3]
-        if let Some(known) = self.subscriptions.iter_mut().find(|known| known.filter == filter) {
-            (known.options, known.identifier) = (options, identifier);
+        if let Some(known) = all.find(|known| known.filter == subscription.filter) {
+            is_change = known.record() != subscription.record();
+            *known = subscription;
             new.is_new = false;
         } else if self.subscriptions.len() >= self.options.subscriptions_max {
             return Err(Refusal::SubscriptionLimit);
+        } else if shared.is_some() && !self.takes_place(&new.filter) {
+            return Err(Refusal::SharedLimit);
         } else {
-            self.subscriptions.push(Subscription { filter, options, identifier });
+            is_change = true;
+            self.subscriptions.push(subscription);
         }
         // MQTT 5.0, 3.3.1.3, and 4.8.2: a shared subscription is sent none.
         new.wants_retained = shared.is_none()
@@ -106,7 +155,13 @@ impl Session {
                 RetainHandling::SendIfNew => new.is_new,
                 RetainHandling::DoNotSend => false,
             };
-        Ok(new)
+        Ok(Subscribed { granted: new, is_change })
+    }
+
+    /// Asks the driver for a place among the shared subscriptions, where it counts them.
+    fn takes_place(&self, filter: &str) -> bool {
+        let shares = self.peer.as_ref().and_then(|peer| peer.shares.as_ref());
+        shares.is_none_or(|shares| shares.take(filter))
     }
 
     /// Takes UNSUBSCRIBE [3.10]: answered whether or not anything was subscribed
@@ -117,6 +172,7 @@ impl Session {
         filters: &[&str],
     ) -> Result<State, CloseReason> {
         self.check_answer(filters.len())?;
+        self.count_filters(filters.len());
         let mut codes = Vec::with_capacity(filters.len());
         let mut removed = Vec::new();
         for text in filters {
@@ -131,7 +187,9 @@ impl Session {
             });
         }
         self.subscriptions.shrink_to_fit();
-        self.answer(Output::Unsubscribed { filters: removed }, None, |properties, version, out| {
+        let is_change = !removed.is_empty();
+        let news = Output::Unsubscribed { filters: removed };
+        self.answer(news, is_change, None, |properties, version, out| {
             message::unsuback(packet_id, &codes, properties, version, out);
         });
         Ok(State::ExpectPacket)
@@ -145,10 +203,11 @@ impl Session {
     }
 
     /// Writes an answer, and says so to the driver, once the state is kept where it outlives the
-    /// connection.
+    /// connection and is another.
     fn answer(
         &mut self,
         news: Output,
+        must_keep: bool,
         why: Option<&str>,
         write: impl Fn(Properties<'_>, Version, &mut Vec<u8>),
     ) {
@@ -160,10 +219,14 @@ impl Session {
             _ => write(Properties::EMPTY, version, &mut self.out),
         }
         let after = self.ticket_next;
-        if self.persists {
+        if self.persists && must_keep {
             let bytes = self.out.split_off(start);
             self.keep(Reply::Answer);
             self.answer_after(after, bytes, Some(news));
+        } else if self.persists && !self.pending.is_empty() {
+            // Behind the answers that wait.
+            let bytes = self.out.split_off(start);
+            self.answer_after(after - 1, bytes, Some(news));
         } else {
             self.outputs.push_back(news);
         }
@@ -196,7 +259,7 @@ fn refusal_code(version: Version, refusal: Refusal, asked: QoS) -> u8 {
         Version::V3_1 => asked.level(),
         Version::V3_1_1 => SUBACK_FAILURE,
         Version::V5 => match refusal {
-            Refusal::SubscriptionLimit => ReasonCode::QuotaExceeded.byte(),
+            Refusal::SubscriptionLimit | Refusal::SharedLimit => ReasonCode::QuotaExceeded.byte(),
             Refusal::Subscription
             | Refusal::Publish
             | Refusal::Unwelcome

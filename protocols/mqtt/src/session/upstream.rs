@@ -158,7 +158,11 @@ impl Session {
             }
             return Ok(true);
         }
-        if self.unreleased.len() >= usize::from(self.options.receive_max) {
+        let max = match self.version {
+            Version::V5 => self.options.receive_max.into(),
+            Version::V3_1 | Version::V3_1_1 => self.options.unreleased_max_3x,
+        };
+        if self.unreleased.len() >= max {
             return Err(ProtocolError::TooManyUnreleased.into());
         }
         // The state follows the fact.

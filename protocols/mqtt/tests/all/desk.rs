@@ -246,6 +246,7 @@ pub(crate) fn grant() -> Grant {
         assigned_client_id: None,
         session_expiry_max: Duration::ZERO,
         facts: None,
+        shares: None,
     }
 }
 

@@ -5,7 +5,9 @@ use crate::desk::{
 };
 use bytes::Bytes;
 use model::{CommandId, Settlement};
-use mqtt::message::{Connect, Packet, PublishDelivery, QoS, Version, Will};
+use mqtt::message::{
+    Connect, Packet, PublishDelivery, QoS, RetainHandling, SubscriptionOptions, Version, Will,
+};
 use mqtt::{
     CloseReason, Delivery, InflightRecord, Message, Place, Properties, Property, ProtocolError,
     ReasonCode, SessionState, SubscriptionRecord, Through,
@@ -134,6 +136,53 @@ fn subscriptions_are_kept_before_they_are_granted() {
     desk.commit();
     assert_eq!(desk.written(), [0xB0, 2, 0, 2]);
     assert!(desk.broken().subscriptions.is_empty());
+}
+
+#[test]
+fn what_is_to_be_sent_of_what_is_retained_is_kept_with_the_answer() {
+    let mut desk = Desk::persistent(None);
+    desk.send(&subscribe(1, vec![("#", QoS::AtLeastOnce)]));
+    assert_eq!(desk.states[0].wants_retained, ["#".into()]);
+    desk.commit();
+    assert!(desk.granted[0].wants_retained && desk.session.is_kept());
+    assert!(desk.session.state().wants_retained.is_empty(), "once");
+}
+
+#[test]
+fn an_answer_that_changes_nothing_is_not_kept() {
+    let mut desk = subscribed();
+    desk.send(&unsubscribe(2, vec!["other"]));
+    assert!(desk.states.is_empty());
+    assert_eq!(desk.written(), [0xB0, 2, 0, 2]);
+    // In turn behind one that is.
+    desk.send(&subscribe(3, vec![("+/+/down/x", QoS::AtMostOnce)]));
+    desk.send(&unsubscribe(4, vec!["other"]));
+    assert_eq!(desk.states.len(), 1);
+    assert!(desk.written().is_empty());
+    desk.commit();
+    assert_eq!(desk.written(), [0x90, 3, 0, 3, 0, 0xB0, 2, 0, 4]);
+
+    let asked = properties(&[Property::SessionExpiry(60)]);
+    let asked = Properties::parse(&asked, Place::Connect).unwrap();
+    let mut desk = Desk::v5(&Connect { properties: asked, ..connect(IMEI) }, persisting(None));
+    let again = |identifier: u32, desk: &mut Desk| {
+        let said = properties(&[Property::SubscriptionIdentifier(identifier)]);
+        let options = SubscriptionOptions {
+            retain_handling: RetainHandling::DoNotSend,
+            ..SubscriptionOptions::new(QoS::AtLeastOnce)
+        };
+        desk.send(&Packet::Subscribe {
+            packet_id: id(1),
+            filters: vec![("#", options)],
+            properties: Properties::parse(&said, Place::Subscribe).unwrap(),
+        });
+        let kept = desk.states.len();
+        desk.commit();
+        kept
+    };
+    assert_eq!(again(7, &mut desk), 1);
+    assert_eq!(again(7, &mut desk), 0, "as it was");
+    assert_eq!(again(8, &mut desk), 1);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Every bound, at it and one past it.
 
-use crate::desk::{Desk, IMEI, connect, encoded, id, publish, subscribe};
+use crate::desk::{Desk, IMEI, connect, encoded, id, publish, subscribe, unsubscribe};
 use bytes::Bytes;
 use model::{CommandId, Monotonic, Settlement};
 use mqtt::message::{Connect, Packet, PublishDelivery, QoS};
@@ -91,8 +91,32 @@ fn subscriptions_have_a_bound() {
 fn a_packet_full_of_filters_is_counted_once() {
     let mut desk = Desk::connected();
     desk.send(&subscribe(1, vec![("a", QoS::AtMostOnce); 50_000]));
-    assert_eq!(desk.refusals, [Refusal::Subscription]);
+    assert_eq!(desk.refusals, [Refusal::Subscription, Refusal::SubscriptionLimit]);
     assert_eq!(desk.written().len(), 4 + 2 + 50_000);
+}
+
+#[test]
+fn of_one_packet_so_many_filters_are_looked_at_and_each_once() {
+    let mut desk = Desk::connected_with(Options { subscriptions_max: 3, ..Options::default() });
+    desk.send(&subscribe(1, vec![("#", QoS::AtMostOnce); 5]));
+    assert_eq!(desk.written(), [0x90, 7, 0, 1, 0, 0, 0, 0x80, 0x80]);
+    assert_eq!(desk.refusals, [Refusal::SubscriptionLimit]);
+    assert_eq!(desk.granted.len(), 1, "what is retained is sent once");
+    assert!(desk.granted[0].is_new && desk.granted[0].wants_retained);
+    desk.send(&subscribe(2, vec![("#", QoS::AtMostOnce), ("#", QoS::AtLeastOnce)]));
+    assert_eq!(desk.written(), [0x90, 4, 0, 2, 0, 1]);
+    assert_eq!((desk.granted.len(), desk.granted[1].qos), (2, QoS::AtLeastOnce));
+}
+
+#[test]
+fn filters_count_among_the_publishes_of_a_second() {
+    let mut desk = Desk::connected_with(Options { publish_rate_max: 3, ..Options::default() });
+    desk.send(&subscribe(1, vec![("#", QoS::AtMostOnce), ("+/a", QoS::AtMostOnce)]));
+    assert!(desk.session.wants_input());
+    desk.send(&unsubscribe(2, vec!["#"]));
+    assert!(!desk.session.wants_input());
+    desk.wait(Duration::from_secs(1));
+    assert!(desk.session.wants_input());
 }
 
 #[test]
@@ -197,7 +221,15 @@ fn a_board_that_is_too_fast_is_read_on_when_the_second_is_over() {
 
 #[test]
 fn qos_2_publishes_begun_have_a_bound() {
-    let mut desk = Desk::connected_with(Options { receive_max: 2, ..Options::default() });
+    let mut desk = Desk::connected();
+    for packet_id in 1..=500 {
+        let delivery = PublishDelivery::ExactlyOnce(id(packet_id));
+        desk.send(&publish("customer_mngt", delivery, b""));
+        desk.commit();
+    }
+    assert_eq!(desk.closed, None, "3.1.1 cannot say how many may be");
+    let options = Options { unreleased_max_3x: 2, receive_max: 1, ..Options::default() };
+    let mut desk = Desk::connected_with(options);
     for packet_id in 1..=3 {
         assert_eq!(desk.closed, None);
         let delivery = PublishDelivery::ExactlyOnce(id(packet_id));

@@ -397,6 +397,41 @@ fn shared_filters_are_told_and_checked() {
     }
 }
 
+/// Has a place for one subscription, and counts who asks.
+#[derive(Debug, Default)]
+struct OnePlace(std::sync::atomic::AtomicU32);
+
+impl mqtt::SharedPlaces for OnePlace {
+    fn take(&self, filter: &str) -> bool {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        filter == "$share/g/a"
+    }
+}
+
+#[test]
+fn a_shared_subscription_without_a_place_is_refused() {
+    let places = std::sync::Arc::new(OnePlace::default());
+    let shares: Option<std::sync::Arc<dyn mqtt::SharedPlaces>> = Some(places.clone());
+    let mut desk = Desk::v5(&connect("p"), Grant { shares: shares.clone(), ..program() });
+    let plain = SubscriptionOptions::new(QoS::AtLeastOnce);
+    assert_eq!(subscribe_as(&mut desk, "$share/g/a", plain), [1]);
+    assert_eq!(subscribe_as(&mut desk, "$share/g/a", plain), [1], "it has its place");
+    assert_eq!(subscribe_as(&mut desk, "$share/g/b", plain), [0x97]);
+    assert_eq!(subscribe_as(&mut desk, "b", plain), [1]);
+    assert_eq!(places.0.load(std::sync::atomic::Ordering::Relaxed), 2, "asked for what is new");
+    assert_eq!(desk.refusals, [Refusal::SharedLimit]);
+    assert_eq!(desk.session.state().subscriptions.len(), 2);
+
+    let mut desk = Desk::new();
+    desk.send(&Packet::Connect(Box::new(connect("p"))));
+    desk.session.authenticated(Grant { shares, ..program() }, desk.now);
+    desk.drain();
+    desk.commit();
+    desk.written();
+    desk.send(&crate::desk::subscribe(1, vec![("$share/g/b", QoS::AtLeastOnce)]));
+    assert_eq!(desk.written(), [0x90, 3, 0, 1, 0x80]);
+}
+
 #[test]
 fn a_goodbye_may_ask_for_the_will() {
     let will = Will {

@@ -12,6 +12,7 @@ fn row(number: u64, left_at: Option<Timestamp>, will_at: Option<Timestamp>) -> O
         owner: DeviceId::mqtt("board").unwrap(),
         client_id: number.to_string().into(),
         state: Json::empty_object(),
+        flight: None,
         expiry_s: 50,
         left_at,
         will: will_at.map(|at| (at, Json::empty_object())),

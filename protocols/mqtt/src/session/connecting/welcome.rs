@@ -72,7 +72,8 @@ impl Session {
         if let Some(state) = resumed {
             self.resume(state);
         }
-        let Grant { device, tenant, acl, is_program, assigned_client_id, facts, .. } = grant;
+        let Grant { device, tenant, acl, is_program, assigned_client_id, facts, shares, .. } =
+            grant;
         let assigned = assigned_client_id.filter(|_| client_id.is_empty());
         let aliases_max = self.options.topic_alias_max;
         let peer = Peer {
@@ -81,6 +82,7 @@ impl Session {
             acl,
             names,
             is_program,
+            shares,
             will,
             receive_max: asked.receive_max,
             alias_max: asked.alias_max.min(aliases_max),
