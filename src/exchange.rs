@@ -72,6 +72,7 @@
 mod clock_steps;
 mod count;
 mod ending;
+mod group_names;
 mod groups;
 mod house;
 mod index;
@@ -91,7 +92,7 @@ mod route;
 mod session;
 mod taking;
 
-pub use groups::{Dealt, JoinError, Membership, SHARED_KEYS};
+pub use groups::{Dealt, Membership, SHARED_KEYS};
 pub use keeping::{Gone, Keeping};
 pub use load::LoadError;
 pub use metrics::Metrics;
@@ -99,6 +100,7 @@ pub use opening::{OpenSessionError, Opened, Opening, Unsaid};
 pub use options::{ExchangeOptions, QueueFull};
 pub use peek::{message_of_stored, topic_of_stored};
 pub use places::is_retained;
+pub use programs::JoinError;
 pub use progress::Progress;
 pub use queue::Queued;
 pub use route::Routed;

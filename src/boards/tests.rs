@@ -1,5 +1,7 @@
 //! The life of boards over a real store: what is sent, what is kept of it, and what follows.
 
+mod devices;
+
 use super::*;
 use crate::commands::Desk;
 use crate::pipeline::{Pipeline, Recorded};
@@ -310,24 +312,6 @@ async fn what_cannot_be_read_stays_as_it_came() {
     let nobody = brought(&json!({"STATUS": 0}));
     scene.record(nobody).await;
     assert_eq!(scene.boards.get(&tenant(), &board()).await.unwrap(), None);
-}
-
-#[tokio::test]
-async fn a_program_makes_no_more_devices_than_may_be() {
-    let scene = Scene::with("\n[store]\ndevices_max = 2").await;
-    scene.send().await;
-    let of = |number: u64| json!({"imei": format!("35693803564380{number}"), "STATUS": 0});
-    // Two in one transaction: there is room for one.
-    let facts = [9, 8].map(|number| Fact::Event(brought(&of(number))));
-    scene.pipeline.record(facts.into()).await;
-    scene.record(brought(&of(7))).await;
-    assert_eq!(scene.registry.len(), 2);
-    let told = scene.events("lastmile.telemetry.received").await;
-    assert_eq!(told.len(), 2, "the board's own, and of the one that was made");
-    assert_eq!(scene.events("lastmile.message.published").await.len(), 3, "what it said is kept");
-    scene.say(json!({"imei": IMEI, "STATUS": 0})).await;
-    scene.record(brought(&json!({"imei": IMEI, "sketch_ver": "2"}))).await;
-    assert_eq!(scene.events("lastmile.telemetry.received").await.len(), 4, "known ones as ever");
 }
 
 #[tokio::test]

@@ -4,9 +4,10 @@
 //! What a member had and did not acknowledge goes to others when it leaves. The group's place in the
 //! events is kept for as long as a kept session subscribes to it, connected or not.
 
+use super::group_names::{GroupKey, NUMBERS, read_reader, reader_of};
 use super::index::UNLIMITED;
 use super::peek::{message_of_stored, peek_stored};
-use super::programs::feed_after;
+use super::programs::{JoinError, feed_after};
 use super::session::{Inner, Session};
 use super::{Metrics, Progress};
 use crate::deliver::{Feed, FeedItem};
@@ -28,19 +29,8 @@ use tracing::warn;
 /// under this connection's keys: it went to others.
 pub const SHARED_KEYS: u64 = 1 << 43;
 
-/// How many numbers of groups there are: as many as leave room for other keys above.
-const NUMBERS: u64 = 1 << 20;
-
 /// Pause after the events could not be read.
 const READ_RETRY: Duration = Duration::from_secs(1);
-
-/// Why a program does not take part in a group.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum JoinError {
-    /// Its session was not kept with such a subscription, or more groups might be when it was.
-    #[error("there is no such group")]
-    NoSuchGroup,
-}
 
 /// A message for a member of a group.
 #[derive(Clone, Debug)]
@@ -50,9 +40,6 @@ pub struct Dealt {
     /// The message.
     pub message: Arc<Message>,
 }
-
-/// Whose group, and which subscription.
-type GroupKey = (Tenant, Box<str>);
 
 /// The groups of all tenants.
 #[derive(Debug)]
@@ -335,21 +322,6 @@ impl Groups {
         };
         all.values().filter_map(reader).collect()
     }
-}
-
-/// The name of a group as a reader of the events.
-fn reader_of(number: u64, tenant: &Tenant, text: &str) -> Box<str> {
-    format!("share:{number}/{}/{text}", tenant.as_str()).into()
-}
-
-/// The number and the group of a reader's name; no number where an earlier version gave it.
-fn read_reader(name: &str) -> Option<(u64, GroupKey)> {
-    let (before, text) = name.strip_prefix("share:")?.split_once("/$share/")?;
-    let (number, tenant) = match before.split_once('/') {
-        Some((number, tenant)) => (number.parse().ok().filter(|it| *it < NUMBERS)?, tenant),
-        None => (0, before),
-    };
-    Some((number, (Tenant::new(tenant).ok()?, format!("$share/{text}").into())))
 }
 
 impl Group {

@@ -1,11 +1,19 @@
 //! Programs: each session reads the events from a place of its own, or with others of its group.
 
-use super::{Exchange, JoinError, Membership, Progress, Seat, is_present, peek};
+use super::{Exchange, Membership, Progress, Seat, is_present, peek};
 use crate::deliver::{Feed, FeedStart, Filter as EventFilter, Positions};
 use crate::store::{Position, ReadError, Store, WriteError, Writer};
 use ::mqtt::SharedPlaces;
 use model::{DeviceId, Tenant};
 use std::sync::Arc;
+
+/// Why a program does not take part in a group.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum JoinError {
+    /// Its session was not kept with such a subscription, or more groups might be when it was.
+    #[error("there is no such group")]
+    NoSuchGroup,
+}
 
 impl Exchange {
     /// The events that a program's session is to be sent, from where it was.
