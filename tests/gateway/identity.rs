@@ -2,7 +2,7 @@
 //! after a crash.
 
 use crate::backend::{Backend, Received};
-use crate::board::{Board, Packet, SERVER_UNAVAILABLE, connect_packet};
+use crate::board::{Board, Packet, SERVER_UNAVAILABLE};
 use crate::cpe::{Cpe, NoVisit};
 use crate::daemon::{Daemon, until};
 use crate::http::{self, PATIENCE};

@@ -458,9 +458,10 @@ async fn a_write_that_meets_the_end_of_the_writer_is_told() {
     let place = writer.jobs.reserve().await.unwrap();
     fake.script().commits.push_back(CommitError::Failed("sync".into()));
     assert_eq!(writer.append(fact(), Vec::new()).await, Err(WriteError::Closed));
-    assert!(matches!(task.await.unwrap(), Err(CommitError::Failed(_))));
     let (settled, outcome) = oneshot::channel();
     place.send(Job { write: Write::Transact(cursor_move()), settled });
-    let told = tokio::time::timeout(Duration::from_secs(60), writer.settled(outcome)).await;
-    assert_eq!(told, Ok(Err(WriteError::Closed)));
+    let told = tokio::time::timeout(Duration::from_secs(60), outcome).await;
+    assert!(matches!(told, Ok(Err(_))), "dropped, though the writer's handle lives");
+    assert!(matches!(task.await.unwrap(), Err(CommitError::Failed(_))));
+    assert_eq!(writer.transact(cursor_move()).await, Err(WriteError::Closed));
 }

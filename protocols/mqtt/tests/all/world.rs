@@ -229,6 +229,7 @@ impl World {
             assigned_client_id: None,
             session_expiry_max: if self.persists { day } else { Duration::ZERO },
             facts: None,
+            shares: None,
         }
     }
 
