@@ -180,7 +180,7 @@ impl Groups {
         for (name, at) in readers {
             // What is no group's goes with those that nobody takes.
             let read = read_reader(&name);
-            let (number, key) = read.unwrap_or((0, (Tenant::default(), name.clone())));
+            let (number, key) = read.unwrap_or_else(|| (0, (Tenant::default(), name.clone())));
             self.last.fetch_max(number, Ordering::Relaxed);
             placed.insert(key, (name, at));
         }
@@ -207,7 +207,7 @@ impl Groups {
             .lock()
             .subscribers
             .entry(session.number)
-            .or_insert((false, session.owner.clone()));
+            .or_insert_with(|| (false, session.owner.clone()));
         self.show(&all);
         true
     }

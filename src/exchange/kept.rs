@@ -132,7 +132,8 @@ impl Inner {
         self.readable = readable.collect();
         let SessionState { subscriptions, unreleased, inflight, expiry_s, .. } = session;
         let flight = row.flight.and_then(|it| serde_json::from_str::<Flight>(it.as_str()).ok());
-        let flight = flight.unwrap_or(Flight { unreleased, inflight, ..Flight::default() });
+        let older = || Flight { unreleased, inflight, ..Flight::default() };
+        let flight = flight.unwrap_or_else(older);
         self.flight = Some(Json::of(&flight));
         self.places = Places::of_records(flight.last, flight.retained, &subscriptions);
         self.ahead = flight.ahead;

@@ -149,7 +149,7 @@ impl Driver {
 
     /// What is retained is sent where a new subscription asks for it, as there is room: the exchange
     /// knows of it, where that was not kept with the answer.
-    pub(super) fn send_retained(&mut self, filters: &[NewSubscription]) {
+    pub(super) fn send_retained(&self, filters: &[NewSubscription]) {
         let Some(client) = self.client.as_deref() else { return };
         if self.session.is_kept() {
             return;
