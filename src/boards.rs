@@ -13,6 +13,7 @@ mod console;
 mod happened;
 mod hear;
 mod metrics;
+mod names;
 mod question;
 mod reading;
 
@@ -22,6 +23,7 @@ mod tests;
 pub(crate) use console::TRIES_MAX;
 pub use console::{BoardError, BoardSettings};
 pub use metrics::Metrics;
+pub(crate) use names::board_called;
 pub use question::Question;
 pub(crate) use question::{awaits_answer, data_of_http};
 

@@ -414,7 +414,7 @@ fn offers(config: &Config, core: &Core) -> Offers {
         metrics: core.metrics.clone(),
         clock: core.clock,
     };
-    Offers::new(parts, &config.mqtt)
+    Offers::new(parts, config)
 }
 
 /// Opens Beam's own ports where any are wanted; `/beam` is always there.
