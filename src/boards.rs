@@ -10,6 +10,7 @@
 //! boards' topic needs it, which a board sends some times in its life.
 
 mod console;
+mod handover;
 mod happened;
 mod hear;
 mod metrics;
@@ -140,6 +141,8 @@ pub struct Followed {
     pub events: Vec<Event>,
     /// What must be true with them.
     pub operations: Vec<Operation>,
+    /// Boards of which others spoke: a program, or Beam.
+    pub spoken_of: Vec<(Tenant, DeviceId)>,
     notes: Vec<Note>,
 }
 
@@ -193,7 +196,7 @@ impl Boards {
         let mut rows: Vec<Changed> = Vec::new();
         for mut event in events {
             let read = self.read(&event, sender);
-            let (told, told_by) = match read.told {
+            let (mut told, told_by) = match read.told {
                 None => {
                     followed.notes.extend(read.notes);
                     followed.events.push(event);
@@ -202,6 +205,10 @@ impl Boards {
                 Some(told) => (told, read.data),
             };
             followed.notes.extend(read.notes);
+            told.holder = self.holder(&followed.operations, &told);
+            if sender.is_some() || told.device != event.device {
+                followed.spoken_of.push((told.tenant.clone(), told.device.clone()));
+            }
             if told.device != event.device {
                 // A program's: what it published stays its own, and the board has an event of its own.
                 followed.events.push(event.clone());
@@ -215,11 +222,13 @@ impl Boards {
             if let Some(facts) = facts(&heard) {
                 event.facts.get_or_insert_default().merge(&facts);
             }
-            followed.operations.extend(self.released(&changed.row, &heard));
+            self.left_behind(&changed.row, &heard, told.at, &mut followed.operations);
             followed.events.push(event);
-            let at = told.at;
-            followed.take(&changed.row, heard.notes, at);
+            followed.take(&changed.row, heard.notes, told.at);
             changed.steps.extend(heard.steps);
+            if let Some(moved) = heard.bound.zip(heard.taken_from) {
+                self.take_sim(&mut rows, &mut followed, &told, moved).await?;
+            }
         }
         followed.operations.extend(rows.into_iter().filter_map(Changed::operation));
         Ok(followed)
@@ -291,18 +300,6 @@ impl Boards {
         Ok(&mut rows[place])
     }
 
-    /// Takes the name of a SIM from a board that is no longer bound to it.
-    fn released(&self, row: &BoardRow, heard: &Heard) -> Option<Operation> {
-        let imsi = heard.released.as_ref()?;
-        let alias = Alias::new(AliasKind::Imsi, imsi.expose()).ok()?;
-        let holder = self.parts.registry.by_alias(&row.tenant, &alias);
-        (holder.as_ref() == Some(&row.device)).then(|| Operation::RemoveAlias {
-            tenant: row.tenant.clone(),
-            device: row.device.clone(),
-            alias,
-        })
-    }
-
     fn is_moving(&self, event: &Event) -> bool {
         reading::is_data(event)
             && self.moving.get(&event.device).is_some_and(|it| it.contains(&event.tenant))
@@ -329,9 +326,11 @@ impl Boards {
 /// network said it. A name that only the board says would let it pass for another.
 fn facts(heard: &Heard) -> Option<DeviceFacts> {
     let alias = |imsi: &Redacted<Box<str>>| Alias::new(AliasKind::Imsi, imsi.expose()).ok();
+    // One that another board has is taken from it first.
+    let bound = heard.bound.as_ref().filter(|_| heard.taken_from.is_none());
     let facts = DeviceFacts {
         software_version: heard.sketch_ver.clone(),
-        aliases: heard.bound.as_ref().and_then(alias).into_iter().collect(),
+        aliases: bound.and_then(alias).into_iter().collect(),
         ..DeviceFacts::default()
     };
     (!facts.is_empty()).then_some(facts)
