@@ -314,8 +314,7 @@ impl From<BoardError> for Problem {
                 Self::new(Code::BoardStatusRefused, boards::why(refusal))
             }
             BoardError::InspectionSim => {
-                let detail =
-                    "`expected_imsi` is a SIM of the inspection bench: no board is bound to it";
+                let detail = "this is a SIM of the inspection bench: no board is bound to it";
                 Self::new(Code::InvalidBody, detail)
             }
             BoardError::Write(error) => error.into(),

@@ -10,9 +10,11 @@
 //! boards' topic needs it, which a board sends some times in its life.
 
 mod console;
+mod handover;
 mod happened;
 mod hear;
 mod metrics;
+mod names;
 mod question;
 mod reading;
 
@@ -22,6 +24,7 @@ mod tests;
 pub(crate) use console::TRIES_MAX;
 pub use console::{BoardError, BoardSettings};
 pub use metrics::Metrics;
+pub(crate) use names::board_called;
 pub use question::Question;
 pub(crate) use question::{awaits_answer, data_of_http};
 
@@ -142,6 +145,8 @@ pub struct Followed {
     pub events: Vec<Event>,
     /// What must be true with them.
     pub operations: Vec<Operation>,
+    /// Boards of which others spoke: a program, or Beam.
+    pub spoken_of: Vec<(Tenant, DeviceId)>,
     notes: Vec<Note>,
 }
 
@@ -196,7 +201,7 @@ impl Boards {
         let mut made = HashSet::new();
         for mut event in events {
             let read = self.read(&event, sender);
-            let (told, told_by) = match read.told {
+            let (mut told, told_by) = match read.told {
                 None => {
                     followed.notes.extend(read.notes);
                     followed.events.push(event);
@@ -205,6 +210,10 @@ impl Boards {
                 Some(told) => (told, read.data),
             };
             followed.notes.extend(read.notes);
+            told.holder = self.holder(&followed.operations, &told);
+            if sender.is_some() || told.device != event.device {
+                followed.spoken_of.push((told.tenant.clone(), told.device.clone()));
+            }
             if told.device != event.device {
                 // A program's: what it published stays its own, and the board has an event of its own.
                 followed.events.push(event.clone());
@@ -222,11 +231,13 @@ impl Boards {
             if let Some(facts) = facts(&heard) {
                 event.facts.get_or_insert_default().merge(&facts);
             }
-            followed.operations.extend(self.released(&changed.row, &heard));
+            self.left_behind(&changed.row, &heard, told.at, &mut followed.operations);
             followed.events.push(event);
-            let at = told.at;
-            followed.take(&changed.row, heard.notes, at);
+            followed.take(&changed.row, heard.notes, told.at);
             changed.steps.extend(heard.steps);
+            if let Some(moved) = heard.bound.zip(heard.taken_from) {
+                self.take_sim(&mut rows, &mut followed, &told, moved).await?;
+            }
         }
         followed.operations.extend(rows.into_iter().filter_map(Changed::operation));
         Ok(followed)
@@ -309,18 +320,6 @@ impl Boards {
         Ok(&mut rows[place])
     }
 
-    /// Takes the name of a SIM from a board that is no longer bound to it.
-    fn released(&self, row: &BoardRow, heard: &Heard) -> Option<Operation> {
-        let imsi = heard.released.as_ref()?;
-        let alias = Alias::new(AliasKind::Imsi, imsi.expose()).ok()?;
-        let holder = self.parts.registry.by_alias(&row.tenant, &alias);
-        (holder.as_ref() == Some(&row.device)).then(|| Operation::RemoveAlias {
-            tenant: row.tenant.clone(),
-            device: row.device.clone(),
-            alias,
-        })
-    }
-
     fn is_moving(&self, event: &Event) -> bool {
         reading::is_data(event)
             && self.moving.get(&event.device).is_some_and(|it| it.contains(&event.tenant))
@@ -347,9 +346,11 @@ impl Boards {
 /// network said it. A name that only the board says would let it pass for another.
 fn facts(heard: &Heard) -> Option<DeviceFacts> {
     let alias = |imsi: &Redacted<Box<str>>| Alias::new(AliasKind::Imsi, imsi.expose()).ok();
+    // One that another board has is taken from it first.
+    let bound = heard.bound.as_ref().filter(|_| heard.taken_from.is_none());
     let facts = DeviceFacts {
         software_version: heard.sketch_ver.clone(),
-        aliases: heard.bound.as_ref().and_then(alias).into_iter().collect(),
+        aliases: bound.and_then(alias).into_iter().collect(),
         ..DeviceFacts::default()
     };
     (!facts.is_empty()).then_some(facts)

@@ -3,7 +3,7 @@
 //! Facts are durable before they are known, and known before anything is decided from them. A
 //! device is answered only after the first step.
 
-use crate::boards::{self, Boards, Received, Sender, TRIES_MAX};
+use crate::boards::{self, Boards, Followed, Received, Sender, TRIES_MAX};
 use crate::clock::Clock;
 use crate::commands::{Answered, Desk};
 use crate::exchange::Exchange;
@@ -303,7 +303,7 @@ impl Pipeline {
             match self.keep(events, operations).await {
                 Ok(()) => {
                     boards.kept(&followed);
-                    self.heard(&followed.events).await;
+                    self.follow_up(&followed).await;
                     return Settlement::Committed;
                 }
                 Err(WriteError::Refused(_)) => boards.count_conflict(),
@@ -327,11 +327,24 @@ impl Pipeline {
         Settlement::Committed
     }
 
-    /// What boards say that they run may end an upgrade of theirs.
-    async fn heard(&self, events: &[Event]) {
+    /// What is known from boards' messages beside their life: that they were heard, though by another way
+    /// than their own connection; that they left their group; what they run, which may end an upgrade.
+    async fn follow_up(&self, followed: &Followed) {
+        let now = self.clock.now().wall;
+        for (tenant, device) in &followed.spoken_of {
+            self.registry.seen(tenant, device, now, None);
+        }
+        let upgrades = || self.upgrades.get().and_then(Weak::upgrade);
+        for operation in &followed.operations {
+            if let Operation::SetGroup { tenant, device, .. } = operation
+                && let Some(upgrades) = upgrades()
+            {
+                upgrades.regrouped(tenant, device);
+            }
+        }
         let says = |it: &&Event| it.facts.as_ref().is_some_and(|it| it.software_version.is_some());
-        for event in events.iter().filter(says) {
-            if let Some(upgrades) = self.upgrades.get().and_then(Weak::upgrade) {
+        for event in followed.events.iter().filter(says) {
+            if let Some(upgrades) = upgrades() {
                 upgrades.heard(&event.tenant, &event.device).await;
             }
         }

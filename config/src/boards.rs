@@ -1,5 +1,6 @@
 //! `[boards]`: the life of boards.
 
+use crate::bounded::{Bounded, KIB, MIB, Size};
 use crate::fault::Cause;
 use crate::read::{Node, Reader, Value};
 use crate::section::{section, words};
@@ -43,6 +44,10 @@ section! {
         /// What shows that the customer uses a board that was ready to ship. A STATUS 3 of its sketch
         /// always does.
         restart in_use_on: InUseOn = "data",
+        /// Largest message that a cloud hands on to `/funnel` on `public.listen`: a board's in its envelope.
+        restart funnel_message_max: Size<KIB, { 16 * MIB }> = "256 KiB",
+        /// Most such messages per second under one token.
+        restart funnel_rate_per_token: Bounded<1, 1_000_000> = 1_000,
     }
 }
 

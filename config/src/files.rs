@@ -42,6 +42,9 @@ section! {
         /// Both for boards, which ask once a day and sleep in between: longest time from the answer to the
         /// end of the download, and from there to the report. A day and a half lets one day be missed.
         restart board_grace: Period<MINUTE, { 30 * DAY }> = "36h",
+        /// How often a board may ask by HTTP in a minute, since each question is kept; beyond it it is
+        /// answered 429. Boards ask once a day.
+        restart asks_per_minute: Bounded<1, 10_000> = 20,
         /// How many devices must have failed with an image for it to be given to nobody else, unless that
         /// is forced: fewer may be an accident.
         restart failed_elsewhere_min: Bounded<1, 1_000_000> = 5,

@@ -225,6 +225,19 @@ impl Attempt {
         is_possible
     }
 
+    /// The image is for the device no longer, and what it was offered ends with that, begun or not. Says
+    /// whether it does: what has been fetched whole is about to be reported.
+    pub fn leave(&mut self, cause: impl Into<Box<str>>, now: Timestamp) -> bool {
+        let is_possible = matches!(
+            self.stage,
+            Stage::Waiting | Stage::Failed | Stage::Offered | Stage::Downloading
+        );
+        if is_possible {
+            self.go(Stage::Refused, now, Some(cause.into()));
+        }
+        is_possible
+    }
+
     /// The device reports what it runs. Says whether that moved it: to [`Stage::Confirmed`] when it
     /// is `wanted`, to [`Stage::Failed`] when it is neither that nor what is expected until it has
     /// restarted.

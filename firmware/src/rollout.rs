@@ -318,6 +318,11 @@ impl Rollout {
         self.change(device, now, |it| it.refuse(cause, now))
     }
 
+    /// As [`Attempt::leave`].
+    pub fn leave(&mut self, device: &DeviceId, cause: &str, now: Timestamp) -> bool {
+        self.change(device, now, |it| it.leave(cause, now))
+    }
+
     /// As [`Attempt::reported`].
     pub fn reported(
         &mut self,

@@ -15,6 +15,7 @@ pub(crate) mod program;
 #[path = "board/tests/stand_in.rs"]
 mod stand_in;
 mod template;
+mod updates;
 mod window;
 
 pub(crate) use link::{Caller, Link, LinkError, Pace, Way, connect};

@@ -23,6 +23,8 @@ pub(crate) enum Kind {
     MqttCycle,
     /// From the beginning of a storm to the PUBACK that a board was waiting for.
     MqttServed,
+    /// A board's fetching of its firmware: only errors.
+    Firmware,
     /// Request to screen.
     UssdHop,
     /// An event's own time to its arrival at the backend.
@@ -33,7 +35,7 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::CwmpInform,
         Self::CwmpSession,
         Self::CwmpServed,
@@ -41,6 +43,7 @@ impl Kind {
         Self::MqttPublish,
         Self::MqttCycle,
         Self::MqttServed,
+        Self::Firmware,
         Self::UssdHop,
         Self::Delivery,
         Self::Backend,
@@ -56,6 +59,7 @@ impl Kind {
             Self::MqttPublish => "mqtt publish",
             Self::MqttCycle => "mqtt cycle",
             Self::MqttServed => "mqtt served",
+            Self::Firmware => "firmware",
             Self::UssdHop => "ussd hop",
             Self::Delivery => "delivery",
             Self::Backend => "backend",

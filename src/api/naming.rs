@@ -47,6 +47,10 @@ pub(super) async fn put_alias(
     let (_, kind, value) = path;
     let device = state.device(caller.tenant(), &name)?;
     let alias = alias(&kind, &value)?;
+    if alias.kind() == AliasKind::Imsi && state.boards.is_of_bench(alias.value()) {
+        let detail = "this is a SIM of the inspection bench: no board is bound to it";
+        return Err(Problem::new(Code::InvalidPath, detail));
+    }
     if device.facts.aliases.len() >= ALIASES_MAX && !device.facts.aliases.contains(&alias) {
         let detail = format!("a device has at most {ALIASES_MAX} aliases");
         return Err(Problem::new(Code::Conflict, detail));

@@ -6,7 +6,8 @@ use crate::household::{Backend, Household};
 use crate::listen::beam::{self, Beam, BeamOptions, BeamParts};
 use crate::listen::cwmp::{CwmpListener, CwmpOptions, CwmpParts};
 use crate::listen::http::{
-    Files, Hops, HopsOptions, HopsParts, OfferParts, Offers, PublicListener, PublicOptions,
+    Files, Funnel, FunnelParts, Hops, HopsOptions, HopsParts, OfferParts, Offers, PublicListener,
+    PublicOptions,
 };
 use crate::listen::mqtt::{MqttListener, MqttOptions, MqttParts};
 use crate::listen::stun::StunListener;
@@ -397,8 +398,14 @@ async fn public(
     };
     let offers = offers(config, core);
     let beam = beam(settings, core, stage).await?;
+    let parts = FunnelParts {
+        pipeline: Arc::clone(&core.pipeline),
+        access: Arc::clone(&core.access),
+        clock: core.clock,
+    };
+    let messages = (beam, Funnel::new(parts, config, core.metrics.registry())?);
     let (metrics, files) = (core.metrics.clone(), (files, offers));
-    let listener = PublicListener::new(hops, files, beam, metrics, options);
+    let listener = PublicListener::new(hops, files, messages, metrics, options);
     for port in ports.open {
         stage.spawn(Arc::clone(&listener).serve(port, stage.clone()));
     }
@@ -415,7 +422,7 @@ fn offers(config: &Config, core: &Core) -> Offers {
         metrics: core.metrics.clone(),
         clock: core.clock,
     };
-    Offers::new(parts, &config.mqtt)
+    Offers::new(parts, config)
 }
 
 /// Opens Beam's own ports where any are wanted; `/beam` is always there.

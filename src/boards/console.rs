@@ -87,7 +87,7 @@ impl Boards {
         audit: &Operation,
     ) -> Result<BoardRow, BoardError> {
         let expected = settings.expected_imsi.as_ref().and_then(Option::as_ref);
-        if expected.is_some_and(|it| self.options.rules.is_inspection(it.expose())) {
+        if expected.is_some_and(|it| self.is_of_bench(it.expose())) {
             return Err(BoardError::InspectionSim);
         }
         let change = |row: &mut BoardRow| {
@@ -96,7 +96,11 @@ impl Boards {
             }
             row.sim_status = settings.sim_status.unwrap_or(row.sim_status);
             row.trouble = settings.trouble.unwrap_or(row.trouble);
-            Ok(Heard::default())
+            let mut heard = Heard::default();
+            if settings.expected_imsi.is_some() {
+                hear::ordered(row, &mut heard);
+            }
+            Ok(heard)
         };
         self.change(tenant, device, change, audit).await
     }
@@ -132,6 +136,11 @@ impl Boards {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// Whether a SIM is one of the inspection bench.
+    pub fn is_of_bench(&self, imsi: &str) -> bool {
+        self.options.rules.is_inspection(imsi)
     }
 
     /// Another write of a board came before one that was tried.

@@ -2,7 +2,7 @@
 
 use crate::store::{BoardRow, BoardStep};
 use jiff::Timestamp;
-use model::{Event, EventType, Json, Redacted};
+use model::{DeviceId, Event, EventType, Json, Redacted};
 use serde::Serialize;
 use soracom::{Actor, FieldFault, Status};
 
@@ -13,6 +13,10 @@ pub(super) enum Note {
     Moved(BoardStep),
     /// A status that it may not take on was said.
     Refused(RefusedStatus),
+    /// The same, which was told of before.
+    RefusedAgain(&'static str),
+    /// Its SIM is another board's from now on.
+    SimMoved(SimMoved),
     /// What is said of it does not agree.
     Disagreed(Disagreement),
     /// A field did not count.
@@ -30,6 +34,13 @@ pub(super) struct RefusedStatus {
     /// The name of the token.
     pub(super) by: Option<Box<str>>,
     pub(super) reason: &'static str,
+}
+
+/// A SIM that another board has from now on.
+#[derive(Clone, Debug)]
+pub(super) struct SimMoved {
+    pub(super) imsi: Redacted<Box<str>>,
+    pub(super) to: DeviceId,
 }
 
 /// Two that say different numbers of the same thing.
@@ -54,7 +65,8 @@ impl Note {
                 (EventType::BOARD_STATUS_REFUSED, self::refused(refused, row, at))
             }
             Self::Disagreed(it) => (EventType::BOARD_IDENTITY_MISMATCHED, mismatched(it, at)),
-            Self::Fault(_) | Self::Unreadable(_) => return None,
+            Self::SimMoved(moved) => (EventType::BOARD_SIM_MOVED, sim_moved(moved, at)),
+            Self::RefusedAgain(_) | Self::Fault(_) | Self::Unreadable(_) => return None,
         };
         let (tenant, device) = (row.tenant.clone(), row.device.clone());
         Some(Event { tenant, device, kind, time: at, data, facts: None })
@@ -102,6 +114,16 @@ fn refused(refused: &RefusedStatus, row: &BoardRow, at: Timestamp) -> Json {
         by: refused.by.as_deref(),
         time: at,
     })
+}
+
+fn sim_moved(moved: &SimMoved, at: Timestamp) -> Json {
+    #[derive(Serialize)]
+    struct Data<'a> {
+        imsi: &'a str,
+        to: &'a DeviceId,
+        time: Timestamp,
+    }
+    Json::of(&Data { imsi: moved.imsi.expose(), to: &moved.to, time: at })
 }
 
 fn mismatched(it: &Disagreement, at: Timestamp) -> Json {

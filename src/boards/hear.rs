@@ -4,7 +4,7 @@ use super::happened::{Disagreement, Note, RefusedStatus};
 use super::reading::Told;
 use crate::store::{BoardRow, BoardStep};
 use jiff::Timestamp;
-use model::Redacted;
+use model::{DeviceId, Redacted};
 use soracom::{Actor, Claim, FieldFault, Options, Status, Verdict, decide};
 
 /// What followed.
@@ -16,6 +16,12 @@ pub(super) struct Heard {
     pub(super) released: Option<Redacted<Box<str>>>,
     /// The SIM that it is bound to from now on, where the network said so.
     pub(super) bound: Option<Redacted<Box<str>>>,
+    /// The other board that had it until then.
+    pub(super) taken_from: Option<DeviceId>,
+    /// Whether it is back from its customer.
+    pub(super) is_returned: bool,
+    /// Statuses that were refused.
+    refused: Vec<RefusedStatus>,
     /// The version that it runs from now on.
     pub(super) sketch_ver: Option<Box<str>>,
 }
@@ -26,6 +32,7 @@ pub(super) fn hear(row: &mut BoardRow, told: &Told, rules: &Options) -> Heard {
     let observed = told.observed();
     let is_bench = observed.is_some_and(|(imsi, _)| rules.is_inspection(imsi));
     move_on(row, told, is_bench, rules, &mut heard);
+    tell_refused(row, told, &mut heard);
     if told.report.sketch_ver.is_some() && told.report.sketch_ver != row.sketch_ver {
         row.sketch_ver.clone_from(&told.report.sketch_ver);
         heard.sketch_ver.clone_from(&told.report.sketch_ver);
@@ -51,16 +58,16 @@ pub(super) fn hear(row: &mut BoardRow, told: &Told, rules: &Options) -> Heard {
 /// sketch of the inspection, nothing shows that it is on its way to a customer: that message may come
 /// again when the contract is there already.
 fn move_on(row: &mut BoardRow, told: &Told, is_bench: bool, rules: &Options, heard: &mut Heard) {
-    for fault in &told.report.faults {
-        if matches!(fault, FieldFault::Status | FieldFault::TwoStatuses) {
-            refuse(heard, None, fault.code());
-        }
+    for fault in told.report.faults.iter().filter(|it| is_of_status(it)) {
+        refuse(heard, None, fault.code());
     }
     let before = row.status;
     if let Some(status) = told.report.status {
         let is_evidence = matches!(status, Status::ReadyToShip | Status::InUse);
         if !(is_bench && is_evidence) {
-            claim(row, Claim::Reported(status), "report", told.at, rules, heard);
+            let may_be_inspected = status == Status::InStock && may_be_at_bench(row, told, rules);
+            let said = if may_be_inspected { Claim::Inspected } else { Claim::Reported(status) };
+            claim(row, said, "report", told.at, rules, heard);
         }
     }
     let shows = !is_bench && told.report.status != Some(Status::InStock);
@@ -71,6 +78,41 @@ fn move_on(row: &mut BoardRow, told: &Told, is_bench: bool, rules: &Options, hea
     if told.is_data && shows && row.status == before {
         claim(row, Claim::Data, "data", told.at, rules, heard);
     }
+}
+
+fn is_of_status(fault: &FieldFault) -> bool {
+    matches!(fault, FieldFault::Status | FieldFault::TwoStatuses)
+}
+
+/// Whether a board may be at the inspection bench: it talks through a SIM of the bench, or nobody knows
+/// of a SIM through which it would talk elsewhere.
+fn may_be_at_bench(row: &BoardRow, told: &Told, rules: &Options) -> bool {
+    let mut own = row.imsi.iter().chain(&row.expected_imsi);
+    match told.observed() {
+        Some((imsi, _)) if rules.is_inspection(imsi) => true,
+        Some((imsi, _)) => rules.inspection_imsi.is_empty() && own.all(|it| **it.expose() != *imsi),
+        None => own.next().is_none(),
+    }
+}
+
+/// Tells of statuses that are refused: of the same once, until it says one that is not.
+fn tell_refused(row: &mut BoardRow, told: &Told, heard: &mut Heard) {
+    if told.report.status.is_none() && !told.report.faults.iter().any(is_of_status) {
+        return;
+    }
+    let refused = std::mem::take(&mut heard.refused);
+    let number = |it: Option<Status>| it.map_or('-', |it| char::from(b'0' + it.number()));
+    let one =
+        |it: &RefusedStatus| format!("{} {} {}", number(row.status), number(it.wanted), it.reason);
+    let all: Vec<_> = refused.iter().map(one).collect();
+    let memo = (!all.is_empty()).then(|| Box::from(all.join("; ")));
+    let is_known = memo == row.refused;
+    row.refused = memo;
+    heard.notes.extend(
+        refused
+            .into_iter()
+            .map(|it| if is_known { Note::RefusedAgain(it.reason) } else { Note::Refused(it) }),
+    );
 }
 
 fn claim(
@@ -94,6 +136,7 @@ fn claim(
         Verdict::Refused(refusal) => {
             let wanted = match claim {
                 Claim::Reported(status) | Claim::Set(status) => Some(status),
+                Claim::Inspected => Some(Status::InStock),
                 Claim::Message | Claim::Data => None,
             };
             refuse(heard, wanted, refusal.code());
@@ -105,7 +148,9 @@ fn claim(
 pub(super) fn advance(row: &mut BoardRow, step: BoardStep, heard: &mut Heard) {
     row.status = Some(step.new);
     row.since = Some(step.at);
+    row.refused = None;
     if step.new == Status::InStock {
+        heard.is_returned = step.old.is_some();
         heard.released = row.imsi.take();
         row.imsi_trusted = false;
         row.expected_imsi = None;
@@ -118,7 +163,7 @@ pub(super) fn advance(row: &mut BoardRow, step: BoardStep, heard: &mut Heard) {
 
 fn refuse(heard: &mut Heard, wanted: Option<Status>, reason: &'static str) {
     let refused = RefusedStatus { wanted, actor: Actor::Board, by: None, reason };
-    heard.notes.push(Note::Refused(refused));
+    heard.refused.push(refused);
 }
 
 /// The SIM that a message came through.
@@ -136,7 +181,8 @@ impl Observed<'_> {
         let known = |it: &Redacted<Box<str>>, by| self.disagrees(it.expose(), by);
         let mut found: Vec<_> = expected.map(|it| known(it, "order")).into_iter().collect();
         found.extend(bound.map(|it| known(it, "record")));
-        found.extend(told.holder.as_ref().map(|it| self.disagrees(it.as_str(), "another_board")));
+        let holder = told.holder.as_ref().filter(|_| !self.is_moved(row));
+        found.extend(holder.map(|it| self.disagrees(it.as_str(), "another_board")));
         found
     }
 
@@ -154,6 +200,12 @@ impl Observed<'_> {
         row.expected_imsi.as_ref().is_some_and(|it| **it.expose() == *self.imsi)
     }
 
+    /// Whether it is this board's from now on, though another has it: it was ordered for this one, and
+    /// the network says that it is in it.
+    fn is_moved(&self, row: &BoardRow) -> bool {
+        self.is_trusted && self.is_ordered(row)
+    }
+
     /// Whether it may take the place of the one that the board is bound to: the network's word goes
     /// before the board's, and a SIM that was ordered before one that was not.
     fn replaces(&self, row: &BoardRow) -> bool {
@@ -167,7 +219,7 @@ impl Observed<'_> {
         if !matches!(row.status, Some(Status::ReadyToShip | Status::InUse)) {
             return;
         }
-        if told.holder.is_some() && !self.is_ordered(row) {
+        if told.holder.is_some() && !self.is_moved(row) {
             return;
         }
         let is_same = row.imsi.as_ref().is_some_and(|it| **it.expose() == *self.imsi);
@@ -176,7 +228,7 @@ impl Observed<'_> {
         } else {
             row.imsi.is_none() || self.replaces(row)
         };
-        if !is_news {
+        if !is_news && told.holder.is_none() {
             return;
         }
         let imsi = Redacted(Box::from(self.imsi));
@@ -186,6 +238,24 @@ impl Observed<'_> {
         }
         row.imsi_trusted = self.is_trusted;
         heard.bound = self.is_trusted.then_some(imsi);
+        heard.taken_from.clone_from(&told.holder);
+    }
+}
+
+/// The SIM that a board was observed with, where it is not the one that is ordered for it now. What was
+/// told of once is no news.
+pub(super) fn ordered(row: &mut BoardRow, heard: &mut Heard) {
+    let (Some(imsi), Some(expected)) = (&row.imsi, &row.expected_imsi) else { return };
+    if imsi == expected {
+        return;
+    }
+    let by = if row.imsi_trusted { "network" } else { "payload" };
+    let observed = Observed { imsi: imsi.expose(), is_trusted: row.imsi_trusted, by };
+    let found = observed.disagrees(expected.expose(), "order");
+    let memo = memo(std::slice::from_ref(&found));
+    if memo != row.disagreement {
+        row.disagreement = memo;
+        heard.notes.push(Note::Disagreed(found));
     }
 }
 

@@ -10,6 +10,7 @@ pub struct Metrics {
     moves: IntCounterVec,
     refused: IntCounterVec,
     mismatches: IntCounterVec,
+    sims_moved: IntCounter,
     faults: IntCounterVec,
     unreadable: IntCounterVec,
     conflicts: IntCounter,
@@ -38,6 +39,10 @@ impl Metrics {
                 "lastmile_board_mismatches_total",
                 "Identities of boards that did not agree, by number and by who knows better.",
                 &["name", "known_by"],
+            )?,
+            sims_moved: make.counter(
+                "lastmile_board_sims_moved_total",
+                "SIMs that were put from one board into another, for which they were ordered.",
             )?,
             faults: make.counters(
                 "lastmile_board_field_faults_total",
@@ -68,6 +73,8 @@ impl Metrics {
                 self.moves.with_label_values(&[&step.new.number().to_string()]).inc();
             }
             Note::Refused(refused) => self.refused.with_label_values(&[refused.reason]).inc(),
+            Note::RefusedAgain(reason) => self.refused.with_label_values(&[reason]).inc(),
+            Note::SimMoved(_) => self.sims_moved.inc(),
             Note::Disagreed(it) => {
                 self.mismatches.with_label_values(&[it.name, it.known_by]).inc();
             }

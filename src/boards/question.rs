@@ -127,6 +127,8 @@ impl Boards {
             Some(text) if !is_one(&text) => vec![Note::Unreadable("question_version")],
             _ => Vec::new(),
         };
+        // Who speaks of another board does not say what this one runs.
+        let says_own = !self.names_other(event, &report);
         let told = Told {
             tenant: event.tenant.clone(),
             device: event.device.clone(),
@@ -134,7 +136,7 @@ impl Boards {
             holder: None,
             report: Report {
                 imei: report.imei,
-                sketch_ver: version.filter(is_one).map(Into::into),
+                sketch_ver: version.filter(is_one).filter(|_| says_own).map(Into::into),
                 ..Report::default()
             },
             trusted,

@@ -9,9 +9,6 @@ use model::{AliasKind, DeviceId, Event, EventType, Tenant};
 use serde_json::Value;
 use soracom::{Mismatch, Net, Object, Report, Unreadable, mismatches, normalise};
 
-/// What a program's message is called in data; a board's event has them in another form, or not.
-const CONTENT: [&str; 3] = ["payload", "text", "data_base64"];
-
 /// What an event tells of a board.
 pub(super) struct Told {
     pub(super) tenant: Tenant,
@@ -23,7 +20,7 @@ pub(super) struct Told {
     /// Who says what is trusted: `connection` or `network`.
     pub(super) known_by: &'static str,
     pub(super) mismatches: Vec<Mismatch>,
-    /// The other board that has the SIM which is observed.
+    /// The other board that has the SIM which is observed; looked up as the message is followed.
     pub(super) holder: Option<DeviceId>,
     /// Whether it is a message on the boards' topic, or through Beam.
     pub(super) is_message: bool,
@@ -122,10 +119,9 @@ impl Boards {
         } else {
             (event.device.clone(), self.of_connection(event), "connection", None)
         };
-        let bare = is_program.then(|| head.without(&CONTENT).to_text());
-        let bare = bare.as_deref().unwrap_or(event.data.as_str());
-        let rules = &self.options.rules;
-        let data = normalise(bare, &message, &trusted, asserted_ms, event.time, rules);
+        // With the payload as it came, in which are what is no field and whose names are ours.
+        let (whole, rules) = (event.data.as_str(), &self.options.rules);
+        let data = normalise(whole, &message, &trusted, asserted_ms, event.time, rules);
         let told = Told {
             tenant: event.tenant.clone(),
             device,
@@ -138,7 +134,7 @@ impl Boards {
             is_data: false,
             at: event.time,
         };
-        self.told(told, data)
+        told_with(told, data)
     }
 
     /// A message through Beam. What is no object is data all the same.
@@ -165,16 +161,7 @@ impl Boards {
             is_data: true,
             at: event.time,
         };
-        self.told(told, data)
-    }
-
-    fn told(&self, told: Told, data: String) -> Read {
-        let notes = told.report.faults.iter().map(|fault| Note::Fault(*fault)).collect();
-        let holder = told.observed().and_then(|(imsi, _)| {
-            let net = Net { imei: None, imsi: Some(imsi.into()) };
-            self.device_of(&told.tenant, &net).filter(|holder| *holder != told.device)
-        });
-        Read { told: Some(Told { holder, ..told }), data: Some(data), notes }
+        told_with(told, data)
     }
 
     /// What the connection itself says of a board: its modem's number, where it signed in by it or has
@@ -188,6 +175,11 @@ impl Boards {
         });
         Net { imei, imsi: None }
     }
+}
+
+fn told_with(told: Told, data: String) -> Read {
+    let notes = told.report.faults.iter().map(|fault| Note::Fault(*fault)).collect();
+    Read { told: Some(told), data: Some(data), notes }
 }
 
 /// Data that says nothing but that the board is heard.

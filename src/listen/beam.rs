@@ -112,6 +112,8 @@ pub(crate) enum Outcome {
     TooLong,
     /// More came from the address, or of the board, than may.
     TooMany(&'static str),
+    /// No message came any more on a connection: how it ended.
+    Ended(&'static str),
     /// The store has no room, or no device more may be made.
     Full,
     /// It does not read what it is answered: there is nobody to be told.
@@ -124,7 +126,7 @@ impl Outcome {
         match self {
             Self::Taken => 200,
             Self::Forbidden(_) | Self::NoKey | Self::Nobody => 403,
-            Self::Malformed(_) => 400,
+            Self::Malformed(_) | Self::Ended(_) => 400,
             Self::TooLong => 413,
             Self::TooMany(_) => 429,
             Self::TooSlow => 408,
@@ -139,7 +141,7 @@ impl Outcome {
             Self::Forbidden(error) => error.code(),
             Self::NoKey => "no_key",
             Self::Nobody => "nobody",
-            Self::Malformed(code) | Self::TooMany(code) => code,
+            Self::Malformed(code) | Self::TooMany(code) | Self::Ended(code) => code,
             Self::TooLong => "too_long",
             Self::TooSlow => "too_slow",
             Self::Full => "store_full",
@@ -152,7 +154,7 @@ impl Outcome {
             Self::Taken => "taken",
             Self::Forbidden(_) | Self::NoKey => "the signature is not right",
             Self::Nobody => "no board has this SIM",
-            Self::Malformed(_) => "this is not what Beam sends",
+            Self::Malformed(_) | Self::Ended(_) => "this is not what Beam sends",
             Self::TooLong => "the message is too long",
             Self::TooMany(_) => "too many messages",
             Self::TooSlow => "answers are not read",
@@ -228,7 +230,10 @@ impl Beam {
 
     /// What the board sent. Beam wraps what came to it by TCP or UDP, and hands on what came by HTTP.
     fn unwrapped(&self, message: &[u8]) -> Result<Vec<u8>, Outcome> {
-        let is_wrapped = Object::parse(message).is_ok_and(|it| it.len() == 1 && it.has("payload"));
+        // Beam's is text; whatever else is so called is a board's own.
+        let is_wrapped = Object::parse(message).is_ok_and(|it| {
+            it.len() == 1 && it.raw("payload").is_some_and(|it| it.trim_ascii().starts_with('"'))
+        });
         let payload = if is_wrapped {
             unwrap_payload(message).map_err(|_| Outcome::Malformed("payload"))?
         } else {

@@ -5,10 +5,12 @@
 
 mod beam;
 mod files;
+mod funnel;
 mod offer;
 mod ussd;
 
 pub use self::files::Files;
+pub use self::funnel::{Funnel, FunnelParts};
 
 use self::offer::Found;
 
@@ -56,6 +58,7 @@ pub struct PublicListener {
     files: Files,
     offers: Offers,
     beam: Arc<Beam>,
+    funnel: Funnel,
     metrics: Metrics,
     options: PublicOptions,
 }
@@ -65,11 +68,11 @@ impl PublicListener {
     pub fn new(
         hops: Arc<Hops>,
         (files, offers): (Files, Offers),
-        beam: Arc<Beam>,
+        (beam, funnel): (Arc<Beam>, Funnel),
         metrics: Metrics,
         options: PublicOptions,
     ) -> Arc<Self> {
-        Arc::new(Self { hops, files, offers, beam, metrics, options })
+        Arc::new(Self { hops, files, offers, beam, funnel, metrics, options })
     }
 
     /// Accepts on `port` until the stage stops.
@@ -109,6 +112,10 @@ impl PublicListener {
         match route {
             (Some("beam"), None, None, None) => {
                 whole(beam::post(&self.beam, &head, body, from()).await)
+            }
+            // Whoever asks to be confirmed adds a slash.
+            (Some("funnel"), None | Some(""), None, None) => {
+                whole(self.funnel.post(&head, body, from()).await)
             }
             (Some("firmware"), Some("offer"), None, None) => {
                 whole(self.offers.ask(&head, from()).await)

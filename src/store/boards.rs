@@ -31,6 +31,8 @@ pub struct BoardRow {
     pub sim_status: Option<SimStatus>,
     /// What disagreed last and was told of.
     pub disagreement: Option<Redacted<Box<str>>>,
+    /// Which status was refused last and was told of.
+    pub refused: Option<Box<str>>,
 }
 
 impl BoardRow {
@@ -49,6 +51,7 @@ impl BoardRow {
             trouble: false,
             sim_status: None,
             disagreement: None,
+            refused: None,
         }
     }
 }

@@ -1,13 +1,14 @@
 //! What groups should run: every device of one is brought to it, also one that joins later.
 
 use super::standing::Wish;
-use super::{Key, Source, Upgrades};
+use super::{Entry, Key, Source, Upgrades};
 use crate::registry::{Device, Filter};
 use crate::store::{FirmwareOperation, GroupFirmwareRow, Operation, WriteError};
 use firmware::{ImageName, Rollout};
-use model::{DeviceId, Json, Tenant};
+use model::{DeviceId, Json, Protocol, Tenant};
 use provisioning::Window;
 use std::sync::Arc;
+use tracing::debug;
 
 /// Devices that are looked at in one go.
 const LOOKS: usize = 1_000;
@@ -55,12 +56,13 @@ impl Upgrades {
         Ok(true)
     }
 
-    /// A device was put into a group, or taken out of one: it has its turn.
+    /// A device was put into a group, or taken out of one: what it was to run as one of another is over,
+    /// and it has its turn.
     pub fn regrouped(self: &Arc<Self>, tenant: &Tenant, device: &DeviceId) {
-        if self.groups.is_empty() {
+        let (upgrades, key) = (Arc::clone(self), (tenant.clone(), device.clone()));
+        if self.groups.is_empty() && !self.book.is_concerned(&key) {
             return;
         }
-        let (upgrades, key) = (Arc::clone(self), (tenant.clone(), device.clone()));
         tokio::spawn(async move { upgrades.call(&key).await });
     }
 
@@ -109,8 +111,48 @@ impl Upgrades {
     async fn call(&self, key: &Key) {
         let _busy = self.begin_in_turn(key).await;
         if let Some(device) = self.parts.registry.get(&key.0, &key.1) {
+            self.leave_groups(&device).await;
             self.join_group(&device).await;
         }
+    }
+
+    /// Ends what a device was to run as one of another group, unless it has fetched that whole: then
+    /// its report says how it ended. Whoever calls holds the right to make its steps.
+    pub(super) async fn leave_groups(&self, device: &Device) {
+        const CAUSE: &str = "it is in another group now";
+        let id = &device.id;
+        for entry in self.book.of(&(device.tenant.clone(), id.clone())) {
+            if self.is_for(&entry, device) {
+                continue;
+            }
+            let left = if id.protocol() == Protocol::Mqtt {
+                self.step(&entry, id, |it, m| it.leave(id, CAUSE, m.now)).await
+            } else {
+                // What it was told cannot be taken back, and is heard out.
+                self.withdraw(&entry, id, CAUSE).await;
+                self.step(&entry, id, |it, m| it.refuse(id, CAUSE, m.now)).await
+            };
+            if let Err(error) = left {
+                debug!(device = %id, %error, "step not kept; tried again");
+            }
+        }
+    }
+
+    /// Whether a rollout is for the group that a device is in: by what wants it, by its target, and by
+    /// its image unless that is forced.
+    pub(super) fn is_for(&self, entry: &Entry, device: &Device) -> bool {
+        let is_own = |group: &str| device.group.as_deref() == Some(group);
+        if matches!(&entry.source, Source::Group(group) if !is_own(group)) {
+            return false;
+        }
+        let (image, target, force) = entry.with(|it| {
+            let order = it.order();
+            let target = order.target.as_ref().and_then(|it| it.group.clone());
+            (order.image.clone(), target, order.force)
+        });
+        let image = self.parts.transfers.image(&entry.tenant, &image).filter(|_| !force);
+        let of_image = image.as_ref().and_then(|it| it.image.group.as_ref());
+        target.is_none_or(|it| is_own(&it)) && of_image.is_none_or(|it| is_own(it.as_str()))
     }
 
     /// Whether something is wanted of the group that a device is in.

@@ -33,6 +33,7 @@ impl Upgrades {
         let _busy = self.begin_in_turn(key).await;
         self.slots.came(key);
         let Some(device) = self.parts.registry.get(&key.0, &key.1) else { return };
+        self.leave_groups(&device).await;
         self.join_group(&device).await;
         self.join_dynamic(&device).await;
         let entries = self.book.of(key);

@@ -49,6 +49,9 @@ pub enum Answer {
         /// Its group, where it is in one.
         #[serde(skip_serializing_if = "Option::is_none")]
         group: Option<Box<str>>,
+        /// The version that it should come to run, or runs.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        version: Option<Box<str>>,
         /// Why, where there is an image and it is not its turn.
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<Box<str>>,
@@ -65,6 +68,9 @@ pub enum Answer {
         /// Its group, where it is in one.
         #[serde(skip_serializing_if = "Option::is_none")]
         group: Option<Box<str>>,
+        /// The version that it should come to run, where it is known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        version: Option<Box<str>>,
     },
 }
 
@@ -187,6 +193,7 @@ impl Upgrades {
         let Some(device) = self.parts.registry.get(&key.0, &key.1) else {
             return Answer::UnknownBoard;
         };
+        self.leave_groups(&device).await;
         self.join_group(&device).await;
         self.join_dynamic(&device).await;
         for entry in self.book.of(key) {
@@ -206,19 +213,19 @@ impl Upgrades {
                 Said::Nothing => {}
             }
         }
-        let group = device.group.clone();
+        let (group, version) = (device.group.clone(), self.target(&device));
         if is_missing || self.lacks_image(&device) {
-            return Answer::MissingFile { group };
+            return Answer::MissingFile { group, version };
         }
         let Some((reason, until)) = waits else {
             return match group {
-                Some(_) => Answer::None { group, reason: None, retry_after_s: None },
+                Some(_) => Answer::None { group, version, reason: None, retry_after_s: None },
                 None => Answer::NoGroup,
             };
         };
         let now = self.now();
         let seconds = until.map(|until| until.duration_since(now).as_secs().max(1).unsigned_abs());
-        Answer::None { group, reason: Some(reason), retry_after_s: seconds }
+        Answer::None { group, version, reason: Some(reason), retry_after_s: seconds }
     }
 
     /// Whether the group of a board should run what the catalogue does not have, and it does not run.
@@ -317,6 +324,10 @@ impl Upgrades {
         let key = (ticket.tenant.clone(), ticket.device.clone());
         let _busy = self.begin_in_turn(&key).await;
         let Some(entry) = self.pulled(ticket) else { return false };
+        let device = self.parts.registry.get(&key.0, &key.1);
+        if !device.is_some_and(|it| self.is_for(&entry, &it)) {
+            return false;
+        }
         let begun = self.step(&entry, &key.1, |it, m| it.fetching(&key.1, m.now)).await;
         if let Err(error) = begun {
             debug!(device = %key.1, %error, "step not kept; tried again with the next piece");
@@ -378,7 +389,8 @@ impl Upgrades {
 
     fn target(&self, device: &Device) -> Option<Box<str>> {
         let open = self.book.of(&(device.tenant.clone(), device.id.clone()));
-        let ordered = open.iter().filter(|it| it.with(|it| it.state().is_open()));
+        let open = open.iter().filter(|it| self.is_for(it, device));
+        let ordered = open.filter(|it| it.with(|it| it.state().is_open()));
         if let Some(entry) = ordered.max_by_key(|it| it.id.clone()) {
             return Some(entry.with(|it| it.order().version.clone()));
         }

@@ -27,6 +27,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         crate::trial("beam::who_is_not_proven_is_refused", who_is_not_proven_is_refused),
         crate::trial("beam::what_is_acknowledged_survives", what_is_acknowledged_survives),
         crate::trial("beam::rates_are_kept", rates_are_kept),
+        crate::trial("beam::how_a_connection_ends_is_counted", how_a_connection_ends_is_counted),
         crate::trial("beam::any_bytes_at_all", any_bytes_at_all),
         crate::trial("beam::a_port_needs_its_key", a_port_needs_its_key),
     ]
@@ -212,10 +213,14 @@ fn who_is_not_proven_is_refused() {
     assert_eq!(scene.post(&right, &[b'x'; 1025]).status, 413);
     assert_eq!(scene.post(&right, &[b'x'; 9000]).status, 413);
     assert_eq!(scene.post(&right, br#"{"payload":"%"}"#).status, 400);
+    assert_eq!(scene.post(&right, br#"{"payload":5}"#).status, 200);
     assert_eq!(scene.post(&right, &[b'x'; 1024]).status, 200);
     let mut talk = scene.talk(&line(KEY, now));
-    talk.write(b"{\"payload\":1}\n");
+    talk.write(b"{\"payload\":\"%\"}\n");
     assert_eq!(talk.answer(), "400");
+    // A board's own JSON, which Beam never writes.
+    talk.write(b"{\"payload\":5}\n");
+    assert_eq!(talk.answer(), "200");
     talk.write(b"\r\n21.5\r\n");
     assert_eq!(talk.answer(), "200");
     talk.write(&[b'x'; 9000]);
@@ -281,6 +286,31 @@ fn rates_are_kept() {
         scene.outcomes("http", "rate_per_address"),
         f64::from(u32::try_from(statuses.iter().filter(|it| **it == 429).count()).unwrap())
     );
+}
+
+fn how_a_connection_ends_is_counted() {
+    let scene = Scene::new(None, "line_timeout = \"1s\"\nidle_timeout = \"1s\"");
+    let is_one = |outcome: &str| until(PATIENCE, || scene.outcomes("tcp", outcome) == 1.0);
+    drop(scene.talk(""));
+    assert!(is_one("no_line"));
+    let silent = scene.talk("imei=");
+    assert!(is_one("line_timeout"));
+    drop(scene.talk("imei="));
+    assert!(is_one("broken"));
+    let mut idle = scene.talk(&line(KEY, now_ms()));
+    idle.write(b"1\n");
+    assert_eq!(idle.answer(), "200");
+    assert!(is_one("idle_timeout"));
+    // Who closes after what it had to say has ended well.
+    let mut done = scene.talk(&line(KEY, now_ms()));
+    done.write(b"1\n");
+    assert_eq!(done.answer(), "200");
+    drop((done, idle, silent));
+    let board = format!("/api/v1/devices/imei:{IMEI}");
+    assert!(scene.daemon.call("GET", &board, &Value::Null)["last_seen_at"].is_string());
+    for outcome in ["no_line", "line_timeout", "broken", "idle_timeout"] {
+        assert_eq!(scene.outcomes("tcp", outcome), 1.0, "{outcome}");
+    }
 }
 
 /// A generator of chance that can be repeated.

@@ -25,6 +25,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         crate::trial("over_the_air::a_board_asks_daily_by_http", a_board_asks_daily_by_http),
         crate::trial("over_the_air::every_answer_is_told_apart", every_answer_is_told_apart),
         crate::trial("over_the_air::no_board_asks_for_another", no_board_asks_for_another),
+        crate::trial("over_the_air::another_group_has_its_own", another_group_has_its_own),
+        crate::trial("over_the_air::who_asks_without_end_waits", who_asks_without_end_waits),
         crate::trial("over_the_air::a_fleet_goes_in_waves", a_fleet_goes_in_waves),
         crate::trial("over_the_air::a_kill_in_between_loses_nothing", a_kill_in_between),
     ]
@@ -174,7 +176,7 @@ fn a_board_asks_daily_by_mqtt() {
     assert_eq!(versions(&daemon, &device)[3], Value::Null);
     assert_eq!(
         awake(&daemon, &own, &question("0.0.10")),
-        json!({"answer": "none", "group": GROUP})
+        json!({"answer": "none", "group": GROUP, "version": "0.0.10"})
     );
     assert_eq!(states(&daemon, &device), WHOLE_WAY);
     let confirmed = json!("0.0.10");
@@ -230,17 +232,21 @@ fn every_answer_is_told_apart() {
     assert_eq!(ask(IMEI, "0.0.1"), json!({"answer": "none", "group": GROUP}));
     let path = format!("/api/v1/groups/{GROUP}/firmware");
     daemon.call("PUT", &path, &json!({ "version": "0.0.10" }));
-    assert_eq!(ask(IMEI, "0.0.9"), json!({"answer": "missing_file", "group": GROUP}));
+    let missing = json!({"answer": "missing_file", "group": GROUP, "version": "0.0.10"});
+    assert_eq!(ask(IMEI, "0.0.9"), missing);
     want(&daemon, "0.0.10");
     assert_eq!(ask(IMEI, "0.0.11")["answer"], "none", "numbers are compared as numbers");
-    assert_eq!(ask(IMEI, "0.0.10"), json!({"answer": "none", "group": GROUP}));
+    let none = json!({"answer": "none", "group": GROUP, "version": "0.0.10"});
+    assert_eq!(ask(IMEI, "0.0.10"), none);
+    // As a modem says its number that has no check digit.
+    assert_eq!(ask("490154203237510", "0.0.10"), none);
     assert_eq!(ask(IMEI, "0.0.9")["answer"], "update");
     // The bytes are gone from the disk.
     let folder = daemon.data().join("images/default");
     for file in std::fs::read_dir(folder).unwrap() {
         std::fs::remove_file(file.unwrap().path()).unwrap();
     }
-    assert_eq!(ask(IMEI, "0.0.9"), json!({"answer": "missing_file", "group": GROUP}));
+    assert_eq!(ask(IMEI, "0.0.9"), missing);
     for path in ["/firmware/offer", "/firmware/offer?imei=1", "/firmware/offer?imei=&version=1"] {
         assert_eq!(get(&daemon, path, &[]).status, 400, "{path}");
     }
@@ -300,6 +306,49 @@ fn no_board_asks_for_another() {
     let answer = get(&daemon, unknown, &[("Authorization", &basic(&enrol))]);
     assert_eq!(answer.json(), json!({"answer": "unknown_board"}));
     assert_eq!(daemon.api("GET", "/api/v1/devices/imei:356938035643809", &Value::Null).status, 404);
+}
+
+/// A board that was told of its group's image is put into another group.
+fn another_group_has_its_own() {
+    let daemon = Daemon::start(None, &[]);
+    let device = format!("imei:{IMEI}");
+    let own = credentials(&daemon, &device);
+    join(&daemon, &device);
+    want(&daemon, "0.0.2");
+    let offer = ask(&daemon, &own, IMEI, "0.0.1");
+    let url = offer["url"].as_str().unwrap();
+    let path = &url[url.find("/firmware/").unwrap()..];
+    assert_eq!(get(&daemon, path, &[("Range", "bytes=0-7")]).status, 206);
+    let query = "group=other&version=0.1.0";
+    assert_eq!(put(&daemon, "theirs", query, CONTENT).status, 201);
+    daemon.call("PUT", "/api/v1/groups/other/firmware", &json!({ "version": "0.1.0" }));
+    let path_of_group = format!("/api/v1/devices/{device}/group");
+    daemon.call("PUT", &path_of_group, &json!({ "group": "other" }));
+    assert_eq!(get(&daemon, path, &[("Range", "bytes=8-15")]).status, 410);
+    assert_eq!(versions(&daemon, &device)[1], json!("0.1.0"));
+    let offer = ask(&daemon, &own, IMEI, "0.0.1");
+    assert_eq!((&offer["answer"], &offer["version"]), (&json!("update"), &json!("0.1.0")));
+    assert_eq!(fetch(&daemon, offer["url"].as_str().unwrap(), 100), CONTENT);
+}
+
+/// Each question by HTTP is kept, so that one that loops is bounded.
+fn who_asks_without_end_waits() {
+    let daemon = Daemon::start(None, &[("firmware", "asks_per_minute = 3")]);
+    let device = format!("imei:{IMEI}");
+    let own = credentials(&daemon, &device);
+    let other = credentials(&daemon, "mqtt:other");
+    for _ in 0..3 {
+        assert_eq!(ask(&daemon, &own, IMEI, "0.0.1")["answer"], "no_group");
+    }
+    let path = format!("/firmware/offer?imei={IMEI}&version=0.0.1");
+    let refused = get(&daemon, &path, &[("Authorization", &basic(&own))]);
+    assert_eq!((refused.status, refused.header("retry-after")), (429, Some("60")));
+    assert_eq!(daemon.counted("lastmile_listen_refused_total", &["public", "too_often"]), 1.0);
+    assert_eq!(
+        ask(&daemon, &other, "other", "0.0.1")["answer"],
+        "no_group",
+        "others are not meant"
+    );
 }
 
 fn a_fleet_goes_in_waves() {

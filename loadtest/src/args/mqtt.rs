@@ -42,13 +42,17 @@ pub(crate) struct Boards {
     /// What they report as `STATUS`.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=4))]
     pub(crate) status: u8,
-    /// Share of wakings that end before a PUBACK is read, by a reset or with the connection left
-    /// open.
+    /// Share of wakings that end before a PUBACK is read, anywhere in what is said, by a reset or
+    /// with the connection left open.
     #[arg(long, value_parser = share, default_value = "0.1")]
     pub(crate) cut: f64,
     /// Share of the others that end so, instead of with a DISCONNECT.
     #[arg(long, value_parser = share, default_value = "0.2")]
     pub(crate) vanish: f64,
+    /// Have them ask for firmware at each waking, and fetch what they are told of in pieces of so many
+    /// bytes.
+    #[arg(long, value_name = "BYTES", value_parser = piece)]
+    pub(crate) ask_firmware: Option<usize>,
     /// Share of boards with a slow link.
     #[arg(long, value_parser = share, default_value = "0.1")]
     pub(crate) slow: f64,
@@ -180,6 +184,11 @@ pub(crate) struct MqttStuck {
     /// Also those of every scenario.
     #[command(flatten)]
     pub(crate) common: Common,
+}
+
+fn piece(text: &str) -> Result<usize, String> {
+    let bytes = text.parse().ok().filter(|it| (1..=1 << 20).contains(it));
+    bytes.ok_or_else(|| String::from("a piece has 1 to 1048576 bytes"))
 }
 
 fn version(text: &str) -> Result<Version, String> {

@@ -47,7 +47,7 @@ pub(crate) struct Caller<'a> {
     pub(crate) pace: Option<Pace>,
 }
 
-/// A slow link: a few bytes at a time.
+/// A slow link: a few bytes at a time, both ways.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Pace {
     /// How many go at once.
@@ -185,9 +185,13 @@ impl Link {
         self.heard.drain(..self.at);
         self.at = 0;
         self.heard.reserve(room);
+        if let Some(pace) = self.pace {
+            sleep(pace.pause).await;
+        }
+        let most = self.pace.map_or(u64::MAX, |pace| pace.bytes.max(1) as u64);
         let read = match &mut self.stream {
-            Stream::Plain(stream) => stream.read_buf(&mut self.heard).await,
-            Stream::Tls(stream) => stream.read_buf(&mut self.heard).await,
+            Stream::Plain(stream) => stream.take(most).read_buf(&mut self.heard).await,
+            Stream::Tls(stream) => stream.take(most).read_buf(&mut self.heard).await,
         };
         match read {
             Ok(0) | Err(_) => Err(LinkError::Lost),
@@ -267,5 +271,54 @@ impl Link {
             Stream::Tls(stream) => stream.get_ref().0,
         };
         let _ = socket.set_zero_linger();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn a_slow_link_is_slow_both_ways() {
+        const WORDS: usize = 300;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let to = listener.local_addr().unwrap();
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut connect = [0; 64];
+            let mut pieces = 0;
+            let mut got = 0;
+            while got < 19 {
+                got += stream.read(&mut connect[got..]).await.unwrap();
+                pieces += 1;
+            }
+            let mut out = vec![0x20, 2, 0, 0];
+            packet::publish(Version::V4, "a", 0, &[b'x'; WORDS], &mut out);
+            stream.write_all(&out).await.unwrap();
+            (stream, pieces)
+        });
+        let way = Way { to, tls: None, version: Version::V4, credentials: None };
+        let pace = Pace { bytes: 10, pause: Duration::from_millis(2) };
+        let caller = Caller {
+            client_id: "board",
+            keep_alive_s: 60,
+            expiry_s: 0,
+            from: None,
+            pace: Some(pace),
+        };
+        let mut link = connect(&way, &caller).await.unwrap();
+        let mut reads = 0;
+        loop {
+            if let Some(Heard::Publish { payload, .. }) = link.next() {
+                assert_eq!(payload.len(), WORDS);
+                break;
+            }
+            link.read().await.unwrap();
+            reads += 1;
+        }
+        assert!(reads >= WORDS / pace.bytes, "{reads}");
+        let (_stream, pieces) = server.await.unwrap();
+        assert!(pieces > 1, "{pieces}");
     }
 }

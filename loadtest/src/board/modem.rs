@@ -8,6 +8,7 @@
 use super::link::{Caller, Link, LinkError, Pace, Way, connect};
 use super::packet::{self, Heard};
 use super::template::Template;
+use super::updates::{FIRST_VERSION, Updates};
 use crate::ledger::Tag;
 use crate::meter::Kind;
 use crate::world::World;
@@ -37,12 +38,14 @@ pub(crate) struct Habits {
     pub(crate) messages: u16,
     /// Its `STATUS`.
     pub(crate) status: u8,
-    /// Share of wakings that end before a PUBACK is read.
+    /// Share of wakings that end before a PUBACK is read, with any part of what it says sent.
     pub(crate) cut: f64,
     /// Share of wakings that end without a DISCONNECT, be it after all was well.
     pub(crate) vanish: f64,
     /// How slow its link is.
     pub(crate) pace: Option<Pace>,
+    /// Whether it asks for firmware at each waking, and in pieces of how many bytes it fetches it.
+    pub(crate) firmware: Option<usize>,
 }
 
 /// What one board is.
@@ -72,6 +75,12 @@ pub(crate) struct Counts {
     pub(crate) half_open: AtomicU64,
     /// Messages that came down.
     pub(crate) down: AtomicU64,
+    /// Times that a board asked for firmware.
+    pub(crate) asked: AtomicU64,
+    /// Pieces of firmware that were fetched.
+    pub(crate) pieces: AtomicU64,
+    /// Boards that came to run what they had fetched.
+    pub(crate) updated: AtomicU64,
 }
 
 /// How a waking ends.
@@ -123,6 +132,7 @@ struct Modem<'a> {
     pending: Vec<Pending>,
     packet_id: u16,
     is_subscribed: bool,
+    updates: Option<Updates>,
     /// The connection that it left without a word, until it is back.
     left: Option<Link>,
     chance: RandomState,
@@ -133,7 +143,7 @@ impl<'a> Modem<'a> {
     fn new(world: &'a World, spec: &'a Spec, counts: &'a Counts) -> Self {
         const TELEMETRY_BYTES: usize = 200;
         let (tag, version) = (world.ledger.tag(spec.stream, 0), spec.way.version);
-        let words = report(spec.stream, spec.habits.status, tag);
+        let words = report(spec.stream, spec.habits.status, FIRST_VERSION, tag);
         let topic = format!("boards/{}/up/telemetry", spec.client_id);
         Self {
             world,
@@ -144,6 +154,7 @@ impl<'a> Modem<'a> {
             pending: Vec::new(),
             packet_id: 0,
             is_subscribed: false,
+            updates: spec.habits.firmware.map(Updates::new),
             left: None,
             chance: RandomState::new(),
             thrown: 0,
@@ -171,17 +182,22 @@ impl<'a> Modem<'a> {
         }
         let mut out = Vec::new();
         self.speak(&mut out);
-        link.write(&out).await?;
         if self.throws(self.spec.habits.cut) {
+            // Nothing of it, a part that ends anywhere, or all.
+            let share = self.draw();
+            let part = usize::try_from((u64::from(share) * out.len() as u64) >> 32).unwrap_or(0);
+            link.write(&out[..part]).await?;
             let end = self.abruptly();
             self.leave(link, end).await;
             return Ok(());
         }
+        link.write(&out).await?;
         timeout(PATIENCE, self.settle(&mut link)).await.unwrap_or(Err(LinkError::Late))?;
         // Silence is no fault; an end is.
         if let Ok(error) = timeout(self.spec.habits.listen, self.listen(&mut link)).await {
             return Err(error);
         }
+        self.update().await;
         let end = if self.throws(self.spec.habits.vanish) { self.abruptly() } else { End::Goodbye };
         self.leave(link, end).await;
         Ok(())
@@ -208,6 +224,27 @@ impl<'a> Modem<'a> {
             };
             self.template(new.is_report).write(new.packet_id, new.number, false, out);
             self.pending.push(new);
+        }
+        if let Some(updates) = &self.updates {
+            count(&self.counts.asked);
+            let topic = format!("boards/{}/up/firmware", self.spec.client_id);
+            let (imei, version) = (imei(self.spec.stream), updates.version());
+            let question = format!(r#"{{"imei":"{imei}","version":"{version}"}}"#);
+            // Nobody waits for its acknowledgement: the answer is one, and it asks again.
+            packet::publish(self.spec.way.version, &topic, 0, question.as_bytes(), out);
+        }
+    }
+
+    /// Fetches the firmware that it was told of, and says at its next waking that it runs it.
+    async fn update(&mut self) {
+        let Some(updates) = &mut self.updates else { return };
+        let came = updates.fetch(self.world).await;
+        self.counts.pieces.fetch_add(came.pieces, Ordering::Relaxed);
+        if came.is_updated {
+            count(&self.counts.updated);
+            let tag = self.world.ledger.tag(self.spec.stream, 0);
+            let words = report(self.spec.stream, self.spec.habits.status, updates.version(), tag);
+            self.report = Template::of(self.spec.way.version, REPORTS, 1, tag, &words);
         }
     }
 
@@ -242,8 +279,11 @@ impl<'a> Modem<'a> {
                     return Err(LinkError::NotTaken(reason));
                 }
                 Heard::PubAck(packet_id, _) => self.acknowledged(packet_id),
-                Heard::Publish { qos, packet_id, .. } => {
+                Heard::Publish { qos, packet_id, payload } => {
                     count(&self.counts.down);
+                    if let Some(updates) = &mut self.updates {
+                        updates.heard(link.payload(payload));
+                    }
                     if qos == 1 {
                         packet::answer(packet::PUBACK, packet_id, &mut out);
                     }
@@ -284,9 +324,12 @@ impl<'a> Modem<'a> {
     }
 
     fn throws(&mut self, share: f64) -> bool {
+        f64::from(self.draw()) < share * f64::from(u32::MAX)
+    }
+
+    fn draw(&mut self) -> u32 {
         self.thrown = self.thrown.wrapping_add(1);
-        let thrown = u32::try_from(self.chance.hash_one(self.thrown) >> 32).unwrap_or(0);
-        f64::from(thrown) < share * f64::from(u32::MAX)
+        u32::try_from(self.chance.hash_one(self.thrown) >> 32).unwrap_or(0)
     }
 
     fn template(&self, is_report: bool) -> &Template {
@@ -309,10 +352,10 @@ fn count(counter: &AtomicU64) {
 }
 
 /// What a board says of itself, with the tag of the fact.
-fn report(index: u32, status: u8, tag: Tag) -> String {
+fn report(index: u32, status: u8, version: &str, tag: Tag) -> String {
     let imei = imei(index);
     format!(
-        r#"{{"imei":"{imei}","imsi":"29505{index:010}","STATUS":{status},"sketch_ver":"1.0.0","fact":"{tag}"}}"#
+        r#"{{"imei":"{imei}","imsi":"29505{index:010}","STATUS":{status},"sketch_ver":"{version}","fact":"{tag}"}}"#
     )
 }
 
@@ -345,6 +388,7 @@ mod tests {
         cut: 0.0,
         vanish: 0.0,
         pace: None,
+        firmware: None,
     };
 
     /// A board's life against a server that remembers.
@@ -392,7 +436,8 @@ mod tests {
         assert!(counts.again.into_inner() > 0);
         assert!(counts.resets.into_inner() > 0 && counts.half_open.into_inner() > 0);
         assert!(server.duplicates() > 0, "DUP with an identifier that had been there");
-        assert_eq!(server.strangers(), 0, "DUP never stands where the number was not offered");
+        assert_eq!(server.strangers(), 0, "a message keeps its identifier");
+        assert!(server.torn() > 0, "what is cut off is cut anywhere");
         let account = world.ledger.account();
         assert!(account.acknowledged > 0 && account.acknowledged <= account.offered);
     }
@@ -411,7 +456,7 @@ mod tests {
         assert_eq!(imei(0), "001000000000009");
         assert_eq!(imei(1), "001000000000017");
         let tag = Tag { run: 1, stream: 2, number: 3 };
-        let report: serde_json::Value = serde_json::from_str(&report(7, 2, tag)).unwrap();
+        let report: serde_json::Value = serde_json::from_str(&report(7, 2, "1.0.0", tag)).unwrap();
         assert_eq!(
             (report["STATUS"].as_u64(), report["imsi"].as_str().unwrap().len()),
             (Some(2), 15)

@@ -55,6 +55,7 @@ fn habits(args: &Boards, index: u32) -> Habits {
         status: args.status,
         cut: args.cut,
         vanish: args.vanish,
+        firmware: args.ask_firmware,
         pace: is_slow.then_some(Pace { bytes: args.slow_bytes, pause: args.slow_pause }),
     }
 }
@@ -63,12 +64,16 @@ fn tell(counts: &Counts) -> String {
     let count = |it: &AtomicU64| it.load(Ordering::Relaxed);
     format!(
         "{} wakings, {} of them with their session kept; {} messages sent again; {} connections \
-         reset, {} left open; {} messages came down",
+         reset, {} left open; {} messages came down; {} questions for firmware, {} pieces of it \
+         fetched, {} boards updated",
         count(&counts.wakings),
         count(&counts.resumed),
         count(&counts.again),
         count(&counts.resets),
         count(&counts.half_open),
         count(&counts.down),
+        count(&counts.asked),
+        count(&counts.pieces),
+        count(&counts.updated),
     )
 }

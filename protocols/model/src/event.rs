@@ -72,6 +72,8 @@ impl EventType {
     pub const BOARD_STATUS_REFUSED: Self = Self("lastmile.board.status_refused");
     /// What a board says of itself is not what the network, the order or its record say.
     pub const BOARD_IDENTITY_MISMATCHED: Self = Self("lastmile.board.identity_mismatched");
+    /// A board's SIM is another board's from now on: it was ordered for that one, and came through it.
+    pub const BOARD_SIM_MOVED: Self = Self("lastmile.board.sim_moved");
     /// A last will was published.
     pub const WILL_PUBLISHED: Self = Self("lastmile.will.published");
     /// A caller dialled.

@@ -37,4 +37,4 @@ pub use session::{
     Session, SessionState, SharedPlaces, Slowed, SubscriptionRecord, Through,
 };
 pub use topic::{Filter, Topic, TopicError, TopicLimits, split_shared};
-pub use translate::{message_of, topic_of};
+pub use translate::{message_of, published, topic_of};

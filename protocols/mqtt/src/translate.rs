@@ -70,6 +70,21 @@ pub(crate) fn publish(origin: Origin<'_>, content: Content<'_>) -> Event {
     origin.event(kind, data)
 }
 
+/// The event of what a program published by another way than MQTT, as if it had come here with QoS 1
+/// from its client `client_id`. `topic` is checked already.
+#[must_use]
+pub fn published(
+    (tenant, program): (&Tenant, &DeviceId),
+    time: Timestamp,
+    topic: &str,
+    payload: &[u8],
+    client_id: &str,
+) -> Event {
+    let (qos, retain, properties) = (QoS::AtLeastOnce, false, Properties::default());
+    let content = Content { topic, qos, retain, payload, properties, client_id: Some(client_id) };
+    publish(Origin { tenant, device: program, time }, content)
+}
+
 /// `lastmile.will.published`: as a publish, with the `cause` of the disconnection.
 pub(crate) fn will(origin: Origin<'_>, content: Content<'_>, cause: Cause) -> Event {
     let mut data = String::new();

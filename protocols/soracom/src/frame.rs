@@ -69,22 +69,6 @@ impl Object {
         self.fields.iter().map(|(name, value)| (&**name, value.get()))
     }
 
-    /// The same without the fields of these names.
-    #[must_use]
-    pub fn without(&self, names: &[&str]) -> Self {
-        let kept = self.fields.iter().filter(|(name, _)| !names.contains(&&**name));
-        Self { fields: kept.cloned().collect() }
-    }
-
-    /// The object as a text, each field as it was sent.
-    pub fn to_text(&self) -> String {
-        let field = |(name, raw): (&str, &str)| {
-            let name = serde_json::to_string(name).expect("a string is representable in JSON");
-            format!("{name}:{raw}")
-        };
-        format!("{{{}}}", self.iter().map(field).collect::<Vec<_>>().join(","))
-    }
-
     /// How many fields there are.
     pub fn len(&self) -> usize {
         self.fields.len()
@@ -158,10 +142,6 @@ mod tests {
         assert_eq!(format!("{object:?}"), "Object(4 fields)");
         let names: Vec<_> = object.iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["a", "b", "c", "d"]);
-        let fewer = object.without(&["b", "x", "d"]);
-        let names: Vec<_> = fewer.iter().map(|(name, _)| name).collect();
-        assert_eq!(names, ["a", "c"]);
-        assert_eq!(fewer.to_text(), r#"{"a":1.50,"c":"\u00e9"}"#);
     }
 
     #[test]

@@ -42,6 +42,8 @@ impl Status {
 pub enum Claim {
     /// The board's own sketch reports it.
     Reported(Status),
+    /// It reports 0, and nothing speaks against its being at the inspection bench.
+    Inspected,
     /// The console, or the business backend, sets it.
     Set(Status),
     /// The board was heard on the boards' topic, through a SIM that is not of the inspection bench.
@@ -124,7 +126,8 @@ impl Refusal {
 
 /// What follows from `claim` for a board at `current`; `None` is one that was never inspected.
 ///
-/// Moves go 0 → 1 → 2 → 3 → 4, from 1 and 2 also to 4, and from 4 back to 0 by a new inspection.
+/// Moves go 0 → 1 → 2 → 3 → 4, from 1 and 2 also to 4, and from 4 back to 0 by a new inspection: a 0
+/// that a board in the field repeats is none.
 pub fn decide(current: Option<Status>, claim: Claim, options: &Options) -> Verdict {
     use Status::{Cancelled, Contracted, InStock, InUse, ReadyToShip};
     match (current, claim) {
@@ -132,11 +135,14 @@ pub fn decide(current: Option<Status>, claim: Claim, options: &Options) -> Verdi
             Verdict::Holds
         }
 
-        // Inspection.
-        (None | Some(Cancelled), Claim::Reported(InStock)) => {
+        // Inspection. A board that was with a customer is back only where the bench shows.
+        (None, Claim::Reported(InStock)) | (None | Some(Cancelled), Claim::Inspected) => {
             Verdict::Moves(&[InStock], Actor::Board)
         }
-        (Some(_), Claim::Reported(InStock)) => Verdict::Refused(Refusal::NotReturned),
+        (Some(InStock), Claim::Inspected) => Verdict::Holds,
+        (Some(_), Claim::Reported(InStock) | Claim::Inspected) => {
+            Verdict::Refused(Refusal::NotReturned)
+        }
         (_, Claim::Reported(Contracted | Cancelled)) => Verdict::Refused(Refusal::OnlyTheConsole),
 
         // Evidence. A sketch that is in use was ready to ship before; what is past stays past.

@@ -39,8 +39,12 @@ struct Talk {
 
 /// Why no line was read.
 enum Ended {
-    /// The peer closed, broke off or fell silent; or it is time to stop.
+    /// The peer closed.
     Gone,
+    /// It broke off within a line, or the connection broke.
+    Broken,
+    /// It fell silent.
+    Silent,
     /// It is longer than allowed.
     TooLong,
 }
@@ -49,13 +53,15 @@ impl Talk {
     async fn run(mut self, stop: &CancellationToken) {
         let read = timeout(self.beam.options.line_timeout, self.line(Signed::LINE_LEN_MAX));
         let signed = tokio::select! {
-            line = read => line.unwrap_or(Err(Ended::Gone)),
+            line = read => line.unwrap_or(Err(Ended::Silent)),
             () = stop.cancelled() => return,
         };
         let sender = match signed {
             Ok(line) => self.beam.admit(self.from).and_then(|()| self.sender(&line)),
             Err(Ended::TooLong) => Err(Outcome::Malformed("line")),
-            Err(Ended::Gone) => return,
+            Err(Ended::Gone) => return self.ended("no_line"),
+            Err(Ended::Silent) => return self.ended("line_timeout"),
+            Err(Ended::Broken) => return self.ended("broken"),
         };
         match sender {
             Ok(sender) => self.messages(&sender, stop).await,
@@ -77,7 +83,7 @@ impl Talk {
         loop {
             let read = timeout(self.beam.options.idle_timeout, self.line(len_max));
             let line = tokio::select! {
-                line = read => line.unwrap_or(Err(Ended::Gone)),
+                line = read => line.unwrap_or(Err(Ended::Silent)),
                 () = stop.cancelled() => return,
             };
             let outcome = match line {
@@ -88,6 +94,8 @@ impl Talk {
                 },
                 Err(Ended::TooLong) => Outcome::TooLong,
                 Err(Ended::Gone) => return,
+                Err(Ended::Silent) => return self.ended("idle_timeout"),
+                Err(Ended::Broken) => return self.ended("broken"),
             };
             let answered = self.answer(outcome, stop).await;
             // Where the next line begins is not known any more; nor does a stranger's next matter.
@@ -96,6 +104,11 @@ impl Talk {
                 return;
             }
         }
+    }
+
+    /// Counts how a connection ended that had more to say.
+    fn ended(&self, code: &'static str) {
+        self.beam.count(Way::Tcp, Outcome::Ended(code));
     }
 
     /// Answers in a line. Who does not read his answers is hung up on: he would hold his place for
@@ -128,13 +141,10 @@ impl Talk {
         loop {
             let read = self.stream.fill_buf().await.map_err(|error| {
                 debug!(%error, "connection of Beam ended");
-                Ended::Gone
+                Ended::Broken
             })?;
             if read.is_empty() {
-                if !line.is_empty() {
-                    self.beam.count(Way::Tcp, Outcome::Malformed("broken"));
-                }
-                return Err(Ended::Gone);
+                return Err(if line.is_empty() { Ended::Gone } else { Ended::Broken });
             }
             let end = read.iter().position(|byte| *byte == b'\n');
             let taken = end.unwrap_or(read.len());

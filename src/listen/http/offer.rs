@@ -15,16 +15,20 @@ use crate::transfers::Transfers;
 use crate::upgrades::{self, Upgrades};
 use cwmp::auth::Authorization;
 use firmware::Ticket;
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use hyper::header::{ALLOW, AUTHORIZATION, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 use model::{DeviceId, Event, EventType, Fact, Json, Protocol, Settlement, Tenant};
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 /// Longest name of a board, in bytes, and of a version.
 const NAME_LEN_MAX: usize = 128;
 const VERSION_LEN_MAX: usize = soracom::Report::VERSION_LEN_MAX;
+/// Boards whose questions are remembered before the quiet ones are forgotten.
+const KEYS_MAX: usize = 100_000;
 const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("60");
 
 /// What boards over HTTP meet.
@@ -54,6 +58,7 @@ pub struct Offers {
     tenant: Tenant,
     failed: FailedSignIns,
     failed_names: FailedNames,
+    asked: DefaultKeyedRateLimiter<DeviceId>,
 }
 
 /// Who asks: a board that is known, or one that nobody knows.
@@ -74,7 +79,10 @@ pub(super) enum Found {
 
 impl Offers {
     /// Answers boards, which must sign in where it is so by MQTT.
-    pub fn new(parts: OfferParts, config: &config::Mqtt) -> Self {
+    pub fn new(parts: OfferParts, config: &config::Config) -> Self {
+        let asks = NonZeroU32::new(config.firmware.asks_per_minute.get());
+        let asks = Quota::per_minute(asks.unwrap_or(NonZeroU32::MIN));
+        let config = &config.mqtt;
         let per_minute = config.failed_sign_ins_per_minute.get();
         Self {
             parts,
@@ -82,6 +90,7 @@ impl Offers {
             tenant: Tenant::default(),
             failed: FailedSignIns::new(per_minute),
             failed_names: FailedNames::new(per_minute),
+            asked: RateLimiter::keyed(asks),
         }
     }
 
@@ -104,6 +113,7 @@ impl Offers {
         };
         let said = match asker {
             Asker::Unknown => upgrades::Answer::UnknownBoard,
+            Asker::Known(device) if !self.may_ask(&device) => return self.too_often(),
             Asker::Known(device) => match self.keep(&device, &imei, &version).await {
                 Settlement::Refused => return self.full(),
                 Settlement::Committed | Settlement::Overtaken => {
@@ -115,6 +125,14 @@ impl Offers {
         self.parts.upgrades.count_answer("http", &said);
         let body = serde_json::to_string(&said).expect("an answer is representable in JSON");
         answer(StatusCode::OK, "application/json", body)
+    }
+
+    /// Whether a board may ask once more: each question is kept.
+    fn may_ask(&self, device: &DeviceId) -> bool {
+        if self.asked.len() > KEYS_MAX {
+            self.asked.retain_recent();
+        }
+        self.asked.check_key(device).is_ok()
     }
 
     /// What it runs is on disk before it is answered.
@@ -178,9 +196,12 @@ impl Offers {
         said: Option<&str>,
     ) -> Result<Asker, Answer> {
         let said = match said {
-            Some(said) => Some(self.named(said).ok_or_else(|| {
-                self.refuse(StatusCode::BAD_REQUEST, "query", "this names no board")
-            })?),
+            Some(said) => {
+                let named = boards::board_called(&self.parts.registry, &self.tenant, said);
+                Some(named.map_err(|_| {
+                    self.refuse(StatusCode::BAD_REQUEST, "query", "this names no board")
+                })?)
+            }
             None => None,
         };
         let known = |device: DeviceId| {
@@ -258,20 +279,6 @@ impl Offers {
         device.and_then(|device| device.address) == Some(from)
     }
 
-    /// The board of a name: as by MQTT, an IMEI, another name of a board that is known, or any word.
-    fn named(&self, name: &str) -> Option<DeviceId> {
-        let device = DeviceId::mqtt(name).ok()?;
-        let registry = &self.parts.registry;
-        if registry.knows(&self.tenant, &device) {
-            return Some(device);
-        }
-        let known = model::Alias::guesses(name).find_map(|alias| {
-            let known = registry.by_alias(&self.tenant, &alias)?;
-            (known.protocol() == Protocol::Mqtt).then_some(known)
-        });
-        Some(known.unwrap_or(device))
-    }
-
     async fn note(
         &self,
         kind: EventType,
@@ -315,6 +322,14 @@ impl Offers {
         self.parts.metrics.auth_failure(Protocol::Mqtt, "too_many");
         let text = "too many failed sign-ins";
         let mut refusal = problem(StatusCode::TOO_MANY_REQUESTS, "too_many", text);
+        refusal.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_S);
+        refusal
+    }
+
+    /// It is a board, and asks without end.
+    fn too_often(&self) -> Answer {
+        let text = "a board asks once a day, and not so often in a minute";
+        let mut refusal = self.refuse(StatusCode::TOO_MANY_REQUESTS, "too_often", text);
         refusal.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_S);
         refusal
     }

@@ -3,13 +3,14 @@
 use super::program::Program;
 use super::{Client, Driver, MqttParts, TAKE_OVER_TIMEOUT};
 use crate::api::Grant as Token;
+use crate::boards::board_called;
 use crate::credentials::{Claimant, Enrolled, TOKEN_USER};
 use crate::exchange::{OpenSessionError, Opening, SHARED_KEYS, Seat, Unsaid, is_retained};
 use crate::lines::Line;
 use crate::secrets;
 use ::mqtt::{Acl, ConnackCode, Grant, Introduction, SessionState};
 use config::Permission;
-use model::{Alias, DeviceId, Event, EventType, Fact, Monotonic, Protocol, Settlement, Tenant};
+use model::{DeviceId, Event, EventType, Fact, Monotonic, Protocol, Settlement, Tenant};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -180,19 +181,11 @@ impl Driver {
         device.and_then(|device| device.address) == Some(self.peer)
     }
 
-    /// A client id that is an alias of a known board is that board; an IMEI is one by itself.
+    /// The board that a client is by its client id.
     pub(super) fn device_of(&self, client_id: &str) -> Result<DeviceId, ConnackCode> {
         let listener = &self.listener;
-        let device = DeviceId::mqtt(client_id).map_err(|_| ConnackCode::IdentifierRejected)?;
-        if listener.parts.registry.knows(&listener.tenant, &device) {
-            return Ok(device);
-        }
-        let mut aliases = Alias::guesses(client_id);
-        let known = aliases.find_map(|alias| {
-            let known = listener.parts.registry.by_alias(&listener.tenant, &alias)?;
-            (known.protocol() == Protocol::Mqtt).then_some(known)
-        });
-        Ok(known.unwrap_or(device))
+        let called = board_called(&listener.parts.registry, &listener.tenant, client_id);
+        called.map_err(|_| ConnackCode::IdentifierRejected)
     }
 
     async fn enrol(&self, device: DeviceId) -> Result<DeviceId, ConnackCode> {

@@ -26,12 +26,12 @@ pub(super) async fn put(
     // before it, or nothing.
     let statement = if row.version <= 1 {
         "INSERT INTO board (version, status, since, imsi, imsi_trusted, expected_imsi, sketch_ver, \
-         trouble, sim_status, disagreement, tenant, device) \
-         VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12) ON CONFLICT DO NOTHING"
+         trouble, sim_status, disagreement, refused, tenant, device) \
+         VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13) ON CONFLICT DO NOTHING"
     } else {
         "UPDATE board SET version = ?1, status = ?2, since = ?3, imsi = ?4, imsi_trusted = ?5, \
-         expected_imsi = ?6, sketch_ver = ?7, trouble = ?8, sim_status = ?9, disagreement = ?10 \
-         WHERE tenant = ?11 AND device = ?12 AND version = ?1 - 1"
+         expected_imsi = ?6, sketch_ver = ?7, trouble = ?8, sim_status = ?9, disagreement = ?10, \
+         refused = ?11 WHERE tenant = ?12 AND device = ?13 AND version = ?1 - 1"
     };
     let hidden = |text: &Option<Redacted<Box<str>>>| text.as_ref().map(|it| it.0.to_string());
     let written = sqlx::query(statement)
@@ -45,6 +45,7 @@ pub(super) async fn put(
         .bind(row.trouble)
         .bind(row.sim_status.map(SimStatus::as_str))
         .bind(hidden(&row.disagreement))
+        .bind(row.refused.as_deref())
         .bind(row.tenant.as_str())
         .bind(row.device.as_str())
         .execute(&mut *connection)
@@ -88,7 +89,7 @@ pub(super) async fn get(
 ) -> Result<Option<BoardRow>, sqlx::Error> {
     let row = sqlx::query(
         "SELECT version, status, since, imsi, imsi_trusted, expected_imsi, sketch_ver, trouble, \
-         sim_status, disagreement FROM board WHERE tenant = ? AND device = ?",
+         sim_status, disagreement, refused FROM board WHERE tenant = ? AND device = ?",
     )
     .bind(tenant.as_str())
     .bind(device.as_str())
@@ -108,6 +109,7 @@ pub(super) async fn get(
             trouble: row.try_get(7)?,
             sim_status: text_if_any(row, 8)?.map(|word| sim_status(&word)).transpose()?,
             disagreement: text_if_any(row, 9)?.map(Redacted),
+            refused: text_if_any(row, 10)?,
         })
     };
     row.as_ref().map(read).transpose()

@@ -18,16 +18,17 @@ impl Scene {
         let scene = Self::on(tempfile::tempdir().unwrap(), options).await;
         for number in 0..count {
             scene.runs(number, "0.0.9").await;
-            let (device, group) = (board(number), Some(GROUP.into()));
-            let join = Operation::SetGroup { tenant: tenant(), device, group };
-            scene.upgrades.parts.writer.transact(vec![join.clone()]).await.unwrap();
-            scene.upgrades.parts.registry.apply_operation(&join);
+            scene.put_into(number, GROUP).await;
         }
         scene.put_sketch("sketch", "0.0.10").await;
         scene
     }
 
     async fn put_sketch(&self, name: &str, version: &str) {
+        self.put_sketch_of(GROUP, name, version).await;
+    }
+
+    async fn put_sketch_of(&self, group: &str, name: &str, version: &str) {
         let folder = self.folder.path().join("images/default");
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join(name), b"x").unwrap();
@@ -35,7 +36,7 @@ impl Scene {
             tenant: tenant(),
             name: ImageName::new(name).unwrap(),
             model: None,
-            group: Some(Label::new(GROUP).unwrap()),
+            group: Some(Label::new(group).unwrap()),
             version: Some(Label::new(version).unwrap()),
             file_type: FileType::default(),
             bytes: 1,
@@ -47,6 +48,31 @@ impl Scene {
         let put = Operation::PutImage { row, may_replace: true };
         self.upgrades.parts.writer.transact(vec![put.clone()]).await.unwrap();
         self.upgrades.parts.transfers.committed(&put);
+    }
+
+    async fn put_into(&self, number: usize, group: &str) {
+        let (device, group) = (board(number), Some(group.into()));
+        let join = Operation::SetGroup { tenant: tenant(), device, group };
+        self.upgrades.parts.writer.transact(vec![join.clone()]).await.unwrap();
+        self.upgrades.parts.registry.apply_operation(&join);
+    }
+
+    async fn want(&self, group: &str, version: &str) {
+        let row = GroupFirmwareRow {
+            tenant: tenant(),
+            group: group.into(),
+            image: None,
+            version: Some(version.into()),
+            window: None,
+            actor: "op".into(),
+            since: self.upgrades.now(),
+        };
+        self.upgrades.set_group(row).await.unwrap();
+    }
+
+    async fn target(&self, number: usize) -> Option<Box<str>> {
+        let device = self.upgrades.parts.registry.get(&tenant(), &board(number)).unwrap();
+        self.upgrades.versions(&device).await.unwrap().target
     }
 
     async fn runs(&self, number: usize, version: &str) {
@@ -238,4 +264,68 @@ async fn boards_have_a_day_and_more() {
     let day = Duration::from_secs(24 * 3_600);
     assert!(policy(&board(0)).download_time > day && policy(&board(0)).apply_grace > day);
     assert!(policy(&device(0)).apply_grace < day);
+}
+
+#[tokio::test]
+async fn who_changes_the_group_is_held_back_by_nothing_of_the_old_one() {
+    for began in [false, true] {
+        let scene = Scene::of_boards(2, options()).await;
+        scene.want(GROUP, "0.0.10").await;
+        scene.order_sketch(None).await;
+        let ticket = scene.ticket(&scene.asks(0).await);
+        if began {
+            assert!(scene.upgrades.fetching(&ticket).await);
+        }
+        scene.put_into(0, "other").await;
+        assert_eq!(scene.target(0).await, None, "what the old group should run is not for it");
+        assert!(!scene.upgrades.fetching(&ticket).await, "nor the address that it was told");
+        scene.put_sketch_of("other", "theirs", "0.1.0").await;
+        scene.want("other", "0.1.0").await;
+        let answer = scene.asks(0).await;
+        let Answer::Update { group, version, .. } = &answer else { panic!("{answer:?}") };
+        assert_eq!((group.as_deref(), &**version), (Some("other"), "0.1.0"));
+        assert_eq!(scene.target(0).await.as_deref(), Some("0.1.0"));
+        assert!(!scene.upgrades.fetching(&ticket).await);
+        // Back again it has its turn there again.
+        scene.put_into(0, GROUP).await;
+        let answer = scene.asks(0).await;
+        assert!(matches!(&answer, Answer::Update { version, .. } if &**version == "0.0.10"));
+        assert!(matches!(scene.asks(1).await, Answer::Update { .. }), "others are as they were");
+    }
+}
+
+/// Nobody has asked: what it was to run is over once it is known to be elsewhere.
+#[tokio::test]
+async fn who_leaves_its_group_leaves_its_rollouts() {
+    let scene = Scene::of_boards(1, options()).await;
+    let made = scene.order_sketch(None).await;
+    scene.asks(0).await;
+    assert_eq!(stage(&made, 0).0, Stage::Offered);
+    scene.put_into(0, "other").await;
+    scene.upgrades.regrouped(&tenant(), &board(0));
+    for _ in 0..500 {
+        if stage(&made, 0).0 == Stage::Refused {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{:?}", stage(&made, 0));
+}
+
+#[tokio::test]
+async fn who_has_nothing_to_fetch_hears_what_it_should_run() {
+    let scene = Scene::of_boards(1, options()).await;
+    let said = |answer: Answer| match answer {
+        Answer::None { version, .. } => ("none", version.unwrap_or_default()),
+        Answer::MissingFile { version, .. } => ("missing_file", version.unwrap_or_default()),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(said(scene.asks(0).await), ("none", "".into()), "nobody wants anything");
+    scene.want(GROUP, "0.0.11").await;
+    assert_eq!(said(scene.asks(0).await), ("missing_file", "0.0.11".into()));
+    scene.want(GROUP, "0.0.10").await;
+    scene.runs(0, "0.0.10").await;
+    assert_eq!(said(scene.asks(0).await), ("none", "0.0.10".into()));
+    scene.runs(0, "0.0.12").await;
+    assert_eq!(said(scene.asks(0).await), ("none", "0.0.10".into()), "it runs a newer one");
 }

@@ -24,6 +24,8 @@ struct Seen {
     identifiers: HashMap<(String, String), u16>,
     duplicates: u64,
     strangers: u64,
+    /// Connections that ended within a packet.
+    torn: u64,
     disconnects: u64,
 }
 
@@ -58,6 +60,11 @@ impl StandIn {
         self.seen().strangers
     }
 
+    /// Connections that ended within a packet.
+    pub(crate) fn torn(&self) -> u64 {
+        self.seen().torn
+    }
+
     /// Goodbyes.
     pub(crate) fn disconnects(&self) -> u64 {
         self.seen().disconnects
@@ -85,6 +92,7 @@ async fn serve(mut stream: TcpStream, seen: Arc<Mutex<Seen>>, sends: Arc<AtomicB
             return;
         }
     }
+    seen.lock().unwrap().torn += u64::from(!heard.is_empty());
 }
 
 /// A whole packet: its first byte, its body and its length.

@@ -17,8 +17,9 @@ const START: [Option<Status>; 6] = [
 const TABLE: &[(Claim, [&str; 6])] = &[
     (
         Claim::Reported(Status::InStock),
-        ["0", ".", "not_returned", "not_returned", "not_returned", "0"],
+        ["0", ".", "not_returned", "not_returned", "not_returned", "not_returned"],
     ),
+    (Claim::Inspected, ["0", ".", "not_returned", "not_returned", "not_returned", "0"]),
     (
         Claim::Reported(Status::Contracted),
         [
@@ -153,6 +154,7 @@ fn claims() -> impl Strategy<Value = Claim> {
     prop_oneof![
         status.clone().prop_map(Claim::Reported),
         status.prop_map(Claim::Set),
+        Just(Claim::Inspected),
         Just(Claim::Message),
         Just(Claim::Data),
     ]
