@@ -225,7 +225,10 @@ async fn open_store(
         Some(StoreUrl::Sqlite(file)) => file.clone(),
         None => config.data_dir.join("store.db"),
     };
-    let options = SqliteOptions::new(file, config.store.quota.get());
+    let options = SqliteOptions {
+        tail_bytes: usize::try_from(config.store.tail.get()).unwrap_or(usize::MAX),
+        ..SqliteOptions::new(file, config.store.quota.get())
+    };
     let store = SqliteStore::open(options).await?;
     store.count_reads(registry)?;
     Ok(Arc::new(store))

@@ -14,11 +14,13 @@ mod equipment;
 mod presence;
 mod provision;
 mod steering;
+mod tail;
 
 const QUOTA: u64 = 64 * 1024 * 1024;
 
 fn options(folder: &TempDir) -> SqliteOptions {
-    SqliteOptions::new(folder.path().join("store.db"), QUOTA)
+    // What is read comes from the file.
+    SqliteOptions { tail_bytes: 0, ..SqliteOptions::new(folder.path().join("store.db"), QUOTA) }
 }
 
 async fn open(folder: &TempDir) -> SqliteStore {
