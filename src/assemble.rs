@@ -19,6 +19,7 @@ mod reload;
 
 pub use self::reload::Reload;
 
+use self::delivery::Delivery;
 use crate::api::{self, Access, ApiOptions, ApiState, Changes, Health, ServeOptions};
 use crate::boards::Boards;
 use crate::clock::Clock;
@@ -73,6 +74,7 @@ pub struct Daemon {
     fatal: mpsc::Receiver<StartError>,
     health: Arc<Health>,
     reload: Reload,
+    delivery: Delivery,
     /// Where it listens, for whoever asked for port 0.
     pub addresses: Addresses,
 }
@@ -164,7 +166,8 @@ impl Daemon {
         let health = Arc::new(Health::new(core.writer.room_changes()));
         let replays = Replays::default();
         let (fault, fatal) = mpsc::channel(1);
-        delivery::start(&settings, &core, &replays, &stages.delivery, &fault).await?;
+        let delivery =
+            delivery::start(&settings, &core, &replays, &stages.delivery, &fault).await?;
         let stun = listeners::stun(config, &core, &stages.listeners).await?;
         let (server, udp) = stun.unzip();
         start_house(config, &core, (named, asked), udp, &stages);
@@ -181,7 +184,17 @@ impl Daemon {
         info!(cwmp = %addresses.cwmp, mqtt = %addresses.mqtt, public = %addresses.public,
             operator = %addresses.operator, "lastmile is up");
         let (store, config) = (core.store, settings.config);
-        Ok(Self { config, stages, store, writer: writer_task, fatal, health, reload, addresses })
+        Ok(Self {
+            config,
+            stages,
+            store,
+            writer: writer_task,
+            fatal,
+            health,
+            reload,
+            delivery,
+            addresses,
+        })
     }
 
     /// Waits for a fault of our own that ends the daemon; while there is none, this never returns.
@@ -213,6 +226,7 @@ impl Daemon {
             overdue.extend(stage.finish(left.max(LAST_GRACE)).await.err());
         }
         self.store.close().await;
+        drop(self.delivery);
         overdue
     }
 }
@@ -225,7 +239,10 @@ async fn open_store(
         Some(StoreUrl::Sqlite(file)) => file.clone(),
         None => config.data_dir.join("store.db"),
     };
-    let options = SqliteOptions::new(file, config.store.quota.get());
+    let options = SqliteOptions {
+        tail_bytes: usize::try_from(config.store.tail.get()).unwrap_or(usize::MAX),
+        ..SqliteOptions::new(file, config.store.quota.get())
+    };
     let store = SqliteStore::open(options).await?;
     store.count_reads(registry)?;
     Ok(Arc::new(store))

@@ -1,6 +1,7 @@
 //! Stopping in the direction the data flows, so nothing is produced that nobody will carry.
 
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -32,6 +33,14 @@ impl Stage {
         F: Future<Output = ()> + Send + 'static,
     {
         self.tasks.spawn(task);
+    }
+
+    /// As [`Stage::spawn`], in another runtime.
+    pub fn spawn_on<F>(&self, task: F, runtime: &Handle)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.tasks.spawn_on(task, runtime);
     }
 
     /// Tells the tasks to stop and waits for them; tells when some outlived `grace`.

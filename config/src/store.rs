@@ -1,6 +1,6 @@
 //! `[store]`, `[events]`, `[log]`, `[shutdown]`: what the process keeps and says.
 
-use crate::bounded::{Bounded, DAY, MIB, Period, SECOND, Size, TIB};
+use crate::bounded::{Bounded, DAY, GIB, MIB, Period, SECOND, Size, TIB};
 use crate::fault::Cause;
 use crate::read::{Node, Reader, Value};
 use crate::section::{section, words};
@@ -54,6 +54,9 @@ section! {
         /// Most writes that wait for the writer. Beyond it sockets are not read. At 20,000 a second it
         /// is under a second of work.
         restart queue_max: Bounded<1, 1_000_000> = 16_384,
+        /// Most memory for the newest events, so that a sink which keeps up does not read them back from the
+        /// disk. 16 MiB are some 50,000 events.
+        restart tail: Size<MIB, { 4 * GIB }> = "16 MiB",
         /// Most devices. Each costs some 1 KB of memory; whoever has the enrolment secret could else
         /// invent devices until there is none left.
         restart devices_max: Bounded<1, 100_000_000> = 2_000_000,

@@ -2,6 +2,7 @@
 //! demand. What it answers 2xx it has kept; what it refuses it has not.
 
 mod batch;
+mod busy;
 mod faults;
 mod signature;
 
@@ -11,6 +12,7 @@ pub(crate) use signature::Secret;
 use crate::meter::Kind;
 use crate::world::World;
 use batch::Batch;
+use busy::Busy;
 use bytes::Bytes;
 use faults::Mood;
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -21,10 +23,16 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::thread;
 use tokio::net::TcpListener;
+use tokio::runtime;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
+
+/// Every so many batches one is read in full, whatever its form.
+const IN_FULL: u64 = 16;
 
 /// Largest batch that is taken.
 const BODY_BYTES_MAX: usize = 64 << 20;
@@ -37,6 +45,9 @@ pub(crate) struct Backend {
     faults: Faults,
     /// Batches that were not answered 2xx, by webhook id: a retry must be the same bytes.
     open: Mutex<HashMap<String, u64>>,
+    busy: Busy,
+    /// Batches so far.
+    batches: AtomicU64,
 }
 
 /// Why a connection is cut instead of answered.
@@ -45,31 +56,45 @@ pub(crate) struct Backend {
 struct Cut;
 
 impl Backend {
-    /// Takes a port and serves until `end`.
+    /// Takes a port and serves until `end`, in a thread of its own: the devices beside it must not keep it
+    /// from its work.
     pub(crate) async fn start(
         world: &Arc<World>,
         secret: Option<Secret>,
         faults: Faults,
         end: CancellationToken,
     ) -> io::Result<()> {
-        let listener = TcpListener::bind(world.targets.backend).await?;
-        let backend =
-            Arc::new(Self { world: Arc::clone(world), secret, faults, open: Mutex::default() });
-        tokio::spawn(async move {
-            loop {
+        let listener = TcpListener::bind(world.targets.backend).await?.into_std()?;
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        let (world, (started, outcome)) = (Arc::clone(world), oneshot::channel());
+        thread::Builder::new().name("backend".to_owned()).spawn(move || {
+            runtime.block_on(async move {
+                let opened = TcpListener::from_std(listener).and_then(|it| Ok((it, Busy::open()?)));
+                let (listener, busy) = match opened {
+                    Ok(opened) => opened,
+                    Err(error) => return drop(started.send(Err(error))),
+                };
+                let _ = started.send(Ok(()));
+                let open = Mutex::default();
+                let batches = AtomicU64::new(0);
+                let backend = Arc::new(Self { world, secret, faults, open, busy, batches });
                 tokio::select! {
-                    () = end.cancelled() => return,
-                    accepted = listener.accept() => {
-                        if let Ok((stream, _)) = accepted {
-                            // Small answers must not wait for more.
-                            let _ = stream.set_nodelay(true);
-                            tokio::spawn(serve(Arc::clone(&backend), stream));
-                        }
-                    }
+                    () = end.cancelled() => {}
+                    () = backend.accept(listener) => {}
                 }
+            });
+        })?;
+        outcome.await.unwrap_or_else(|_| Err(io::Error::other("the backend's thread ended")))
+    }
+
+    async fn accept(self: Arc<Self>, listener: TcpListener) {
+        loop {
+            if let Ok((stream, _)) = listener.accept().await {
+                // Small answers must not wait for more.
+                let _ = stream.set_nodelay(true);
+                tokio::spawn(serve(Arc::clone(&self), stream));
             }
-        });
-        Ok(())
+        }
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Cut> {
@@ -85,7 +110,6 @@ impl Backend {
             return Ok(empty(StatusCode::BAD_REQUEST));
         };
         let body = body.to_bytes();
-        let began = Instant::now();
         if let Some(secret) = &self.secret
             && let Err(refusal) =
                 secret.verify(id, timestamp, &body, signature, signature::unix_now())
@@ -94,7 +118,6 @@ impl Backend {
             return Ok(empty(StatusCode::UNAUTHORIZED));
         }
         self.check_retry(id, &body);
-        self.world.meter.judged(0, began.elapsed());
         self.faults.think().await;
         let answer = match self.faults.mood() {
             Mood::Busy(status) => Ok(empty(status)),
@@ -114,8 +137,8 @@ impl Backend {
     /// Puts a batch into the ledger, or refuses it for good.
     fn keep(&self, body: &[u8]) -> Response<Full<Bytes>> {
         let meter = &self.world.meter;
-        let began = Instant::now();
-        let batch = match Batch::read(body) {
+        let in_full = self.batches.fetch_add(1, Ordering::Relaxed) % IN_FULL == 0;
+        let batch = match Batch::read(body, in_full) {
             Ok(batch) => batch,
             Err(error) => {
                 // Our own reading is at fault or the daemon's writing: either way someone must look.
@@ -143,7 +166,7 @@ impl Backend {
                 None => self.world.ledger.arrive_untagged(),
             }
         }
-        meter.judged(batch.len(), began.elapsed());
+        meter.judged(batch.len(), self.busy.since_last());
         empty(StatusCode::NO_CONTENT)
     }
 

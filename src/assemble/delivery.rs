@@ -12,9 +12,44 @@ use crate::shutdown::Stage;
 use crate::store::{Cursor, Operation, WriteError};
 use config::{Broker, Cidr, Config};
 use model::{Redacted, Tenant};
+use std::io;
 use std::net::IpAddr;
+use std::num::NonZero;
 use std::sync::Arc;
+use std::thread;
+use tokio::runtime::{self, Handle, Runtime};
 use tokio::sync::mpsc;
+
+/// Where sinks run: beside what listens, so that devices at full speed leave them their share of the
+/// machine.
+pub(super) struct Delivery {
+    handle: Handle,
+    runtime: Option<Runtime>,
+}
+
+impl Delivery {
+    /// As many threads as there are sinks, or processors if these are fewer.
+    fn new(sinks: usize) -> io::Result<Self> {
+        let processors = thread::available_parallelism().map_or(1, NonZero::get);
+        let mut builder = runtime::Builder::new_multi_thread();
+        builder.worker_threads(sinks.clamp(1, processors)).thread_name("delivery").enable_all();
+        let runtime = builder.build()?;
+        Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
+    }
+
+    fn runtime(&self) -> &Handle {
+        &self.handle
+    }
+}
+
+impl Drop for Delivery {
+    /// Ends what is left: dropped in an async context, a runtime must not wait for it.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
 
 /// Starts every sink and the keeper.
 pub(super) async fn start(
@@ -23,8 +58,9 @@ pub(super) async fn start(
     replays: &Replays,
     stage: &Stage,
     fault: &mpsc::Sender<StartError>,
-) -> Result<(), StartError> {
+) -> Result<Delivery, StartError> {
     let config = &settings.config;
+    let delivery = Delivery::new(config.sink.len())?;
     let metrics = deliver::Metrics::new(core.metrics.registry())?;
     let context = SinkContext {
         store: Arc::clone(&core.store),
@@ -55,7 +91,7 @@ pub(super) async fn start(
                     inflight_max: configured.inflight_max.as_usize(),
                     timeout: options.timeout,
                 });
-                stage.spawn(task.run());
+                stage.spawn_on(task.run(), delivery.runtime());
                 Arc::new(mqtt)
             }
         };
@@ -63,7 +99,7 @@ pub(super) async fn start(
         let sink = Sink::new(options, carrier, &context, Box::new(SystemRandom));
         let (stop, grace) = (stage.stop().clone(), config.shutdown.grace.get());
         let fault = fault.clone();
-        stage.spawn(async move {
+        let run = async move {
             match sink.run(stop, grace).await {
                 Ok(()) => {}
                 Err(SinkError::Dropped) => {
@@ -72,7 +108,8 @@ pub(super) async fn start(
                 // One fault ends the daemon; a second one is told of by the first.
                 Err(error) => drop(fault.try_send(error.into())),
             }
-        });
+        };
+        stage.spawn_on(run, delivery.runtime());
     }
     let options = KeeperOptions { retain: config.events.retain.get(), ..KeeperOptions::default() };
     let names = config.sink.iter().map(|sink| sink.name.as_str().into()).collect();
@@ -85,7 +122,7 @@ pub(super) async fn start(
             drop(fault.try_send(error.into()));
         }
     });
-    Ok(())
+    Ok(delivery)
 }
 
 /// Makes a sink's cursor, or has the outbox wait for it or no longer do so.

@@ -27,7 +27,14 @@ pub(super) struct MessageWriter {
 
 impl MessageWriter {
     pub(super) fn new(bytes_max: usize) -> Self {
-        Self { body: vec![b'['], ends: Vec::new(), bytes_max }
+        Self::with_capacity(bytes_max, 0)
+    }
+
+    /// One whose body will have about so many bytes.
+    fn with_capacity(bytes_max: usize, bytes: usize) -> Self {
+        let mut body = Vec::with_capacity(bytes);
+        body.push(b'[');
+        Self { body, ends: Vec::new(), bytes_max }
     }
 
     /// Adds an event; false, and nothing added, when it would go beyond the bound. The first always
@@ -65,6 +72,8 @@ impl MessageWriter {
 pub(super) struct Window {
     events: VecDeque<StoredEvent>,
     bytes: usize,
+    /// Bytes of the body that was taken last: the next will have as many.
+    body_bytes: usize,
     /// Delivered out of turn as a probe: not to be sent again. Never stored.
     ahead: BTreeSet<Position>,
 }
@@ -109,7 +118,7 @@ impl Window {
         parked: &ParkedDevices,
         read_to: Position,
     ) -> Taken {
-        let mut writer = MessageWriter::new(bounds.bytes_max);
+        let mut writer = MessageWriter::with_capacity(bounds.bytes_max, self.body_bytes);
         let (mut events, mut behind, mut last) = (Vec::new(), Vec::new(), None);
         while let Some(event) = self.events.front() {
             let beyond = bounds.end_max.is_some_and(|end| event.position > end);
@@ -139,6 +148,7 @@ impl Window {
         let complete = self.events.front().is_none_or(|next| next.position > end_max);
         let end = if complete { end_max } else { last.unwrap_or(end_max) };
         let message = writer.finish(sink, &events);
+        self.body_bytes = message.body.len() + message.body.len() / 16;
         Taken { batch: Some(Batch { events, behind, end, message }), behind: Vec::new() }
     }
 
@@ -146,6 +156,11 @@ impl Window {
     pub(super) fn put_back(&mut self, batch: Batch) {
         let mut events = batch.events;
         events.extend(batch.behind);
+        self.put_back_events(events);
+    }
+
+    /// Puts events back where they were taken from.
+    pub(super) fn put_back_events(&mut self, mut events: Vec<StoredEvent>) {
         events.sort_unstable_by_key(|event| std::cmp::Reverse(event.position));
         for event in events {
             self.bytes += event.data.as_str().len();

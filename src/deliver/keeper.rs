@@ -221,7 +221,7 @@ mod tests {
         let cursor = |name: &str, sequence, required| Cursor {
             name: name.into(),
             done: at(sequence),
-            batch_end: Some(at(sequence + 1)),
+            batch_ends: vec![at(sequence + 1)],
             required,
             skipped: 0,
         };

@@ -15,6 +15,8 @@ pub struct SinkOptions {
     pub batch_rows_max: usize,
     /// Most bytes of one batch's body; a single event that is larger goes alone.
     pub batch_bytes_max: usize,
+    /// Most bytes of batches that wait for their turn while their ends go to disk; at least one does.
+    pub ahead_bytes_max: usize,
     /// Least time between two batches that are not full, so that under load events travel together.
     /// An event after a pause goes at once.
     pub linger: Duration,
@@ -51,6 +53,7 @@ impl SinkOptions {
             filter: Filter::default(),
             batch_rows_max: 1_000,
             batch_bytes_max: 1 << 20,
+            ahead_bytes_max: 8 << 20,
             linger: Duration::from_millis(20),
             timeout: Duration::from_secs(30),
             retry_min: Duration::from_millis(500),

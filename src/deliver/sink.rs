@@ -2,23 +2,24 @@
 //! the batch.
 //!
 //! ```text
-//!   outbox ──Reader──▶ window ──take──▶ batch ──PrepareBatch──▶ Carrier ──2xx──▶ AdvanceCursor
-//!                        ▲                                        │
-//!                        └──────────── halved, or again ◀─────────┘
+//!   outbox ──Reader──▶ window ──cut──▶ batches ──PrepareBatches──▶ Carrier ──2xx──▶ AdvanceCursor
+//!                        ▲                                          │
+//!                        └───────────── halved, or again ◀──────────┘
 //! ```
 //!
-//! One batch is on its way at a time, so the order of every device is the order of the outbox; the
-//! next is read meanwhile, and the cursor's step is stored together with the next batch's end.
+//! One batch is on its way at a time, so the order of every device is the order of the outbox. The next
+//! are read and cut meanwhile, and their ends stored many at once, together with the cursor's step.
 //! Never gives up on a batch, never skips an event that it has not parked, unless the sink is one that
 //! the outbox does not wait for.
 
+mod ahead;
 mod cursor;
 mod isolate;
 mod replay;
 mod skip;
 
 use super::backoff::Backoff;
-use super::batch::{Batch, Bounds};
+use super::batch::{Batch, Bounds, Taken};
 use super::metrics::SinkMetrics;
 use super::options::cursor_name;
 use super::parked::ParkedDevices;
@@ -26,6 +27,7 @@ use super::reader::Reader;
 use super::{Carrier, FailureClass, Message, Metrics, Outcome, Replays, SinkOptions, cloud_event};
 use crate::clock::Clock;
 use crate::store::{Position, ReadError, Store, WriteError, Writer};
+use ahead::{Ahead, Cut};
 use cursor::{Pending, Stored, WAITS_BEHIND, waiting};
 use isolate::Hunt;
 use model::Random;
@@ -75,7 +77,7 @@ pub struct Sink {
     parked: ParkedDevices,
     stored: Stored,
     pending: Option<Pending>,
-    resume_end: Option<Position>,
+    ahead: Ahead,
     hunt: Hunt,
     pauses: Backoff,
     sent_at: Option<Instant>,
@@ -130,7 +132,7 @@ impl Sink {
             parked: ParkedDevices::default(),
             stored: Stored::default(),
             pending: None,
-            resume_end: None,
+            ahead: Ahead::default(),
             hunt: Hunt::default(),
             pauses: Backoff::new(options.retry_min, options.retry_max),
             sent_at: None,
@@ -167,9 +169,16 @@ impl Sink {
                 return Ok(());
             }
             self.skip_if_behind().await?;
-            self.gather().await?;
-            let step = match self.next_batch() {
-                Some(batch) => self.deliver(batch).await?,
+            if self.ahead.is_empty() {
+                self.gather().await?;
+                self.cut();
+            }
+            let step = match self.ahead.next() {
+                Some(Cut::Batch(batch)) => self.deliver(batch).await?,
+                Some(Cut::WalkedOver { to, behind }) => {
+                    self.done_to(to, waiting(behind));
+                    if self.ahead.is_empty() { self.idle().await? } else { Step::On }
+                }
                 None => self.idle().await?,
             };
             if step == Step::Stop {
@@ -180,13 +189,13 @@ impl Sink {
 
     /// Fills the window; waits a little for more when it is not full and a batch left just now.
     async fn gather(&mut self) -> Result<(), SinkError> {
-        self.reader.fill(&self.metrics).await.map_err(SinkError::Read)?;
+        self.fill().await?;
         // A batch that was stored before a restart ends where it ended then: read that far.
-        while self.resume_end.is_some_and(|end| self.reader.read_to < end)
+        while self.ahead.end_max().is_some_and(|end| self.reader.read_to < end)
             && !self.reader.is_full()
             && !self.reader.is_caught_up()
         {
-            self.reader.fill(&self.metrics).await.map_err(SinkError::Read)?;
+            self.fill().await?;
         }
         let due = self.sent_at.map(|sent_at| sent_at + self.options.linger);
         if let Some(due) = due.filter(|due| *due > Instant::now())
@@ -195,33 +204,36 @@ impl Sink {
             && !self.stop.is_cancelled()
         {
             sleep_until(due).await;
-            self.reader.fill(&self.metrics).await.map_err(SinkError::Read)?;
+            self.fill().await?;
         }
         Ok(())
     }
 
-    fn next_batch(&mut self) -> Option<Batch> {
+    async fn fill(&mut self) -> Result<(), SinkError> {
+        self.reader.fill(&self.metrics).await.map_err(SinkError::Read)
+    }
+
+    /// Whether nothing is known against any event: then batches are cut before their turn.
+    fn is_calm(&self) -> bool {
+        self.hunt.is_calm()
+    }
+
+    /// Takes the next batch off the window.
+    fn take(&mut self, end_max: Option<Position>) -> Taken {
         let bounds = Bounds {
             rows_max: self.hunt.rows_max(self.options.batch_rows_max),
             bytes_max: self.options.batch_bytes_max,
-            end_max: self.resume_end,
+            end_max,
         };
-        let read_to = self.reader.read_to;
         let names = (&*self.options.name, &*self.source);
-        let taken = self.reader.window.take(names, bounds, &self.parked, read_to);
-        if taken.batch.is_none() {
-            // Nothing of it is wanted, or all of it waits behind something parked.
-            let end = self.resume_end.unwrap_or(read_to).min(read_to);
-            self.done_to(end, waiting(taken.behind));
-        }
-        taken.batch
+        self.reader.window.take(names, bounds, &self.parked, self.reader.read_to)
     }
 
     /// Sends a batch until it is taken, split or parked.
     async fn deliver(&mut self, batch: Batch) -> Result<Step, SinkError> {
         self.prepare(batch.end).await?;
         loop {
-            let outcome = self.attempt(&batch.message).await?;
+            let outcome = self.attempt(&batch.message, self.is_calm()).await?;
             if outcome != Outcome::Taken {
                 self.hunt.failed();
             }
@@ -256,12 +268,14 @@ impl Sink {
         }
     }
 
-    /// One attempt; the next batch is read meanwhile.
-    async fn attempt(&mut self, message: &Message) -> Result<Outcome, SinkError> {
+    /// One attempt; the next batch is read meanwhile, or cut, too.
+    async fn attempt(&mut self, message: &Message, cut: bool) -> Result<Outcome, SinkError> {
         self.sent_at = Some(Instant::now());
-        let (outcome, filled) =
-            tokio::join!(self.carrier.send(message), self.reader.fill(&self.metrics));
-        filled.map_err(SinkError::Read)?;
+        let carrier = Arc::clone(&self.carrier);
+        let meanwhile =
+            async { if cut { self.work_ahead().await.map(drop) } else { self.fill().await } };
+        let (outcome, done) = tokio::join!(carrier.send(message), meanwhile);
+        done?;
         self.metrics.attempted(outcome);
         if let Outcome::Failed { class, .. } = outcome {
             warn!(sink = %self.options.name, ?class, id = %message.id, "delivery failed");
@@ -281,8 +295,7 @@ impl Sink {
 
     fn halve(&mut self, batch: Batch) {
         self.hunt.suspect(batch.events.len());
-        self.resume_end = None;
-        self.reader.window.put_back(batch);
+        self.put_back(batch);
     }
 
     /// Waits for something to do.
@@ -295,7 +308,7 @@ impl Sink {
             return Ok(Step::Stop);
         }
         // What a backend took is stored at once; what was only walked over may wait for company.
-        let walked_over = self.stored.batch_end.is_none();
+        let walked_over = !self.stored.holds_ends;
         self.flush(if walked_over { FLUSH_INTERVAL } else { Duration::ZERO }).await?;
         let flush_at = self.pending.as_ref().map(|_| self.flushed_at + FLUSH_INTERVAL);
         let wake_at = flush_at.into_iter().chain(self.replay_at).min();

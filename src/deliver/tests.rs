@@ -1,5 +1,6 @@
 //! Sinks, feed and keeper over a store in memory, with time that nobody waits for.
 
+mod ahead;
 mod feed;
 mod keeper;
 mod memory_store;

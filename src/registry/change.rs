@@ -113,7 +113,7 @@ impl Registry {
             | Operation::Firmware(_)
             | Operation::Seen(_)
             | Operation::PutCursor { .. }
-            | Operation::PrepareBatch { .. }
+            | Operation::PrepareBatches { .. }
             | Operation::AdvanceCursor { .. }
             | Operation::CountSkipped { .. }
             | Operation::DropCursor { .. }

@@ -229,12 +229,12 @@ pub enum Operation {
         /// Whether the outbox waits for it.
         required: bool,
     },
-    /// Stores the end of a batch before it is sent.
-    PrepareBatch {
+    /// Stores where batches end before they are sent, in place of what was stored before.
+    PrepareBatches {
         /// The reader.
         name: Box<str>,
-        /// The last event of the batch.
-        end: Position,
+        /// The last events of the batches, rising, all beyond the cursor.
+        ends: Vec<Position>,
     },
     /// Moves a cursor on, never back, and parks what was refused under the sink that the cursor is
     /// named for; what is parked already stays as it is.
@@ -318,7 +318,7 @@ impl Operation {
         matches!(
             self,
             Self::PutCursor { required: false, .. }
-                | Self::PrepareBatch { .. }
+                | Self::PrepareBatches { .. }
                 | Self::AdvanceCursor { .. }
                 | Self::CountSkipped { .. }
                 | Self::DropCursor { .. }

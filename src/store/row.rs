@@ -56,8 +56,9 @@ pub struct Cursor {
     pub name: Box<str>,
     /// Everything up to here is done with.
     pub done: Position,
-    /// The end of the batch that was on its way, so that a retry after a restart is the same batch.
-    pub batch_end: Option<Position>,
+    /// The ends of the batches that were sent or about to be, rising, so that a retry after a restart is
+    /// the same batch.
+    pub batch_ends: Vec<Position>,
     /// Whether the outbox waits for this reader.
     pub required: bool,
     /// How many events it has passed over, because it could not keep up, since it was made.

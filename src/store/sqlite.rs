@@ -30,6 +30,7 @@ mod rollouts;
 mod room;
 mod run;
 mod steering;
+mod tail;
 mod tasks;
 
 use super::{
@@ -51,6 +52,7 @@ use sqlx::sqlite::SqlitePool;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
+use tail::Tail;
 use tokio::sync::Mutex;
 
 /// Where the file is and how large it may grow.
@@ -71,6 +73,8 @@ pub struct SqliteOptions {
     pub log_pages: u64,
     /// Connections that read. Each is a thread; readers queue for one.
     pub readers: u32,
+    /// Most bytes of the newest events that stay in memory for those who keep up.
+    pub tail_bytes: usize,
 }
 
 impl SqliteOptions {
@@ -84,6 +88,7 @@ impl SqliteOptions {
             page_count_max: None,
             log_pages: 2_048,
             readers: 3,
+            tail_bytes: 16 << 20,
         }
     }
 }
@@ -95,6 +100,7 @@ pub struct SqliteStore {
     readers: SqlitePool,
     /// How often it was asked, beside for its room.
     reads: IntCounter,
+    tail: Tail,
     /// The mutex is the queue for the one writing connection: the writer, trimming and the
     /// ballast take turns. `None` once closed.
     writer: Mutex<Option<Open>>,
@@ -124,6 +130,7 @@ impl SqliteStore {
         );
         let reads = reads.expect("the name of a metric");
         Ok(Self {
+            tail: Tail::new(options.tail_bytes),
             options,
             readers,
             reads,
@@ -160,7 +167,9 @@ impl Store for SqliteStore {
     ) -> Result<Vec<Result<(), OperationError>>, CommitError> {
         let mut writer = self.writer.lock().await;
         let connection = &mut writer.as_mut().ok_or_else(closed)?.connection;
-        let outcomes = commit::commit(connection, group).await.map_err(commit_error)?;
+        let (outcomes, runs) = commit::commit(connection, group).await.map_err(commit_error)?;
+        // Before the head: whoever sees that finds them.
+        self.tail.push(runs);
         self.head.store(connection.head(), Ordering::Release);
         Ok(outcomes)
     }
@@ -177,6 +186,12 @@ impl Store for SqliteStore {
     ) -> Result<Vec<StoredEvent>, ReadError> {
         if after.shard != 0 || after.sequence >= self.head.load(Ordering::Acquire) {
             return Ok(Vec::new());
+        }
+        // What is trimmed is no longer told of.
+        let is_kept = after.sequence >= self.trimmed();
+        let next = after.sequence + 1;
+        if let Some(runs) = self.tail.from(next, rows_max, bytes_max).filter(|_| is_kept) {
+            return events::of(&runs, after.sequence, rows_max, bytes_max);
         }
         events::after(self.readers(), after.sequence, rows_max, bytes_max, || self.trimmed()).await
     }

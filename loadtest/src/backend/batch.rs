@@ -1,17 +1,19 @@
 //! A batch of CloudEvents as it came, read without copying.
 
+mod quick;
+
 use crate::ledger::Tag;
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::time::Duration;
 
 /// Events of one request, in order.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Batch<'a>(Vec<CloudEvent<'a>>);
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, PartialEq)]
 struct CloudEvent<'a> {
     #[serde(borrow)]
     id: Cow<'a, str>,
@@ -21,13 +23,30 @@ struct CloudEvent<'a> {
     subject: Cow<'a, str>,
     #[serde(borrow, default)]
     time: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    data: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "raw")]
+    data: Option<&'a str>,
+}
+
+fn raw<'de, D: Deserializer<'de>>(reader: D) -> Result<Option<&'de str>, D::Error> {
+    <&RawValue>::deserialize(reader).map(|value| Some(value.get()))
 }
 
 impl<'a> Batch<'a> {
-    /// Reads `application/cloudevents-batch+json`, or one event alone.
-    pub(super) fn read(body: &'a [u8]) -> Result<Self, serde_json::Error> {
+    /// Reads `application/cloudevents-batch+json`, or one event alone. What has the form that the daemon
+    /// writes is read quickly unless it is to be read `in_full`; then both must come to the same.
+    pub(super) fn read(body: &'a [u8], in_full: bool) -> Result<Self, serde_json::Error> {
+        let quick = quick::read(body).map(Self);
+        if !in_full && let Some(batch) = quick {
+            return Ok(batch);
+        }
+        let batch = Self::read_in_full(body)?;
+        if quick.is_some_and(|quick| quick != batch) {
+            return Err(serde::de::Error::custom("read quickly, it is another batch"));
+        }
+        Ok(batch)
+    }
+
+    fn read_in_full(body: &'a [u8]) -> Result<Self, serde_json::Error> {
         if body.trim_ascii_start().first() == Some(&b'{') {
             return serde_json::from_slice(body).map(|event| Self(vec![event]));
         }
@@ -54,7 +73,7 @@ impl<'a> Batch<'a> {
 impl CloudEvent<'_> {
     /// Other types may repeat a tag (a command's result shows parameters): they are no fact of ours.
     fn tag(&self) -> Option<Tag> {
-        let tag = || Tag::find(self.data?.get());
+        let tag = || Tag::find(self.data?);
         match &*self.kind {
             "lastmile.telemetry.received"
             | "lastmile.device.bootstrapped"
@@ -90,14 +109,15 @@ mod tests {
         let events: Vec<_> =
             kinds.iter().zip(7..).map(|(it, id)| event(&format!("lastmile.{it}"), id)).collect();
         let body = format!("[{}]", events.join(","));
-        let batch = Batch::read(body.as_bytes()).unwrap();
+        let batch = Batch::read(body.as_bytes(), false).unwrap();
         let facts: Vec<_> = batch.facts().collect();
         assert_eq!(facts[0], ("0-7", "mqtt:a", Some(tag)));
         assert_eq!(facts[1].2, Some(Tag { number: 6, ..tag }));
         assert_eq!(facts[2].2, Some(Tag { number: 7, ..tag }));
         assert_eq!(facts[3].2, None);
-        assert_eq!(Batch::read(event("x", 1).as_bytes()).unwrap().len(), 1);
-        assert!(Batch::read(b"[{}]").is_err() && Batch::read(b"nonsense").is_err());
+        assert_eq!(Batch::read(event("x", 1).as_bytes(), false).unwrap().len(), 1);
+        let is_refused = |body: &[u8]| Batch::read(body, false).is_err();
+        assert!(is_refused(b"[{}]") && is_refused(b"nonsense"));
         assert_eq!(batch.lag(), None);
     }
 }

@@ -1,6 +1,10 @@
 //! The name of one fact, as it travels through the daemon.
 
+use memchr::memmem::Finder;
 use std::fmt;
+use std::sync::LazyLock;
+
+static BEGIN: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("lt-"));
 
 /// `lt-<run>-<stream>-<number>`, eight hexadecimal digits each: found in any text by its form.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -28,23 +32,19 @@ impl Tag {
 
     /// The first tag in a text.
     pub(crate) fn find(text: &str) -> Option<Self> {
-        let mut rest = text;
-        while let Some(at) = rest.find("lt-") {
-            let here = &rest[at..];
-            if let Some(tag) = here.get(..Self::LEN).and_then(Self::read) {
-                return Some(tag);
-            }
-            rest = &here[3..];
-        }
-        None
+        let text = text.as_bytes();
+        let mut places = BEGIN.find_iter(text);
+        places.find_map(|at| Self::read(text.get(at..at + Self::LEN)?))
     }
 
-    fn read(text: &str) -> Option<Self> {
-        let mut parts = text.split('-').skip(1).map(|part| {
-            let plain = part.len() == 8 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
-            plain.then(|| u32::from_str_radix(part, 16).ok()).flatten()
-        });
-        Some(Self { run: parts.next()??, stream: parts.next()??, number: parts.next()?? })
+    fn read(text: &[u8]) -> Option<Self> {
+        let part = |begin: usize| {
+            let (dash, digits) = text.get(begin..begin + 9)?.split_first()?;
+            let digit =
+                |number: u32, byte: &u8| Some(number << 4 | char::from(*byte).to_digit(16)?);
+            (*dash == b'-').then(|| digits.iter().try_fold(0, digit)).flatten()
+        };
+        Some(Self { run: part(2)?, stream: part(11)?, number: part(20)? })
     }
 }
 

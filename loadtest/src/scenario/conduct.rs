@@ -127,7 +127,10 @@ impl Conductor {
         progress.end();
         let usage = self.follower.usage();
         let mut report = Report::new(self.name, &self.world.meter, measured, usage);
-        report.generator_cpu_s = own().saturating_sub(own_before).as_secs_f64();
+        // The backend is told of for itself.
+        let (_, judging) = self.world.meter.judging();
+        let generating = own().saturating_sub(own_before).saturating_sub(judging);
+        report.generator_cpu_s = generating.as_secs_f64();
         report
     }
 

@@ -1,8 +1,9 @@
 //! The cursor: what is on disk of a sink's progress, and how it gets there.
 
+use super::ahead::Ahead;
 use super::{LETTERS_PAGE, Sink, SinkError};
 use crate::store::{
-    NewDeadLetter, Operation, OperationError, Page, Position, StoredEvent, WriteError,
+    NewDeadLetter, Operation, OperationError, Page, Position, StoredEvent, WriteError, Writer,
 };
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -12,7 +13,8 @@ use tracing::{info, warn};
 #[derive(Clone, Copy, Default)]
 pub(super) struct Stored {
     pub(super) done: Position,
-    pub(super) batch_end: Option<Position>,
+    /// Whether the ends of batches stand beside it.
+    pub(super) holds_ends: bool,
 }
 
 /// A step of the cursor that is not on disk yet.
@@ -40,9 +42,9 @@ impl Sink {
                 }
             }
         };
-        self.stored = Stored { done: cursor.done, batch_end: cursor.batch_end };
+        self.stored = Stored { done: cursor.done, holds_ends: !cursor.batch_ends.is_empty() };
         self.reader.read_to = cursor.done;
-        self.resume_end = cursor.batch_end.filter(|end| *end > cursor.done);
+        self.ahead = Ahead::found(cursor.done, cursor.batch_ends);
         let (mut after, mut count) = (None, 0);
         loop {
             let page = Page { after, rows_max: LETTERS_PAGE };
@@ -64,10 +66,7 @@ impl Sink {
 
     /// Notes that everything up to `to` is done with; stored with the next write.
     pub(super) fn done_to(&mut self, to: Position, mut parked: Vec<NewDeadLetter>) {
-        if self.resume_end.is_some_and(|end| end <= to) {
-            self.resume_end = None;
-        }
-        if to <= self.pending.as_ref().map_or(self.stored.done, |pending| pending.to) {
+        if to <= self.done() {
             return;
         }
         self.reader.window.forget_ahead(to);
@@ -78,45 +77,15 @@ impl Sink {
         pending.parked.append(&mut parked);
     }
 
-    /// Stores the pending step together with the end of the batch that is sent next.
-    pub(super) async fn prepare(&mut self, end: Position) -> Result<(), SinkError> {
-        if self.pending.is_none() && self.stored.batch_end == Some(end) {
-            return Ok(());
-        }
-        self.store_step(Some(end)).await
-    }
-
     /// Stores the pending step, when there is one and the last is `age` old.
     pub(super) async fn flush(&mut self, age: Duration) -> Result<(), SinkError> {
         let has_parked = self.pending.as_ref().is_some_and(|pending| !pending.parked.is_empty());
         if self.pending.is_some() && (has_parked || self.flushed_at.elapsed() >= age) {
-            self.store_step(None).await?;
+            self.finish_step().await?;
+            self.start_step();
         }
-        Ok(())
-    }
-
-    pub(super) async fn store_step(&mut self, end: Option<Position>) -> Result<(), SinkError> {
-        let pending = self.pending.take();
-        let (name, at) = (self.cursor.clone(), self.clock.now().wall);
-        let operations = || {
-            let advance = pending.as_ref().map(|step| Operation::AdvanceCursor {
-                name: name.clone(),
-                to: step.to,
-                parked: step.parked.clone(),
-                at,
-            });
-            let prepare = end.map(|end| Operation::PrepareBatch { name: name.clone(), end });
-            advance.into_iter().chain(prepare).collect()
-        };
-        self.write(operations).await?;
-        if let Some(step) = &pending {
-            self.stored = Stored { done: step.to, batch_end: None };
-            self.flushed_at = Instant::now();
-        }
-        if end.is_some() {
-            self.stored.batch_end = end;
-        }
-        Ok(())
+        // What is on its way is on disk soon.
+        self.finish_step().await
     }
 
     /// Writes until there is room for it.
@@ -124,18 +93,25 @@ impl Sink {
         &self,
         operations: impl Fn() -> Vec<Operation>,
     ) -> Result<(), SinkError> {
-        loop {
-            match self.writer.transact(operations()).await {
-                Ok(()) => return Ok(()),
-                Err(WriteError::Full) => {
-                    warn!(sink = %self.options.name, "no room for the cursor, waiting");
-                    sleep(FULL_PAUSE).await;
-                }
-                Err(WriteError::Refused(OperationError::Missing(_))) => {
-                    return Err(SinkError::Dropped);
-                }
-                Err(error) => return Err(SinkError::Write(error)),
+        write(&self.writer, &self.options.name, operations).await
+    }
+}
+
+/// Writes until there is room for it.
+pub(super) async fn write(
+    writer: &Writer,
+    sink: &str,
+    operations: impl Fn() -> Vec<Operation>,
+) -> Result<(), SinkError> {
+    loop {
+        match writer.transact(operations()).await {
+            Ok(()) => return Ok(()),
+            Err(WriteError::Full) => {
+                warn!(sink, "no room for the cursor, waiting");
+                sleep(FULL_PAUSE).await;
             }
+            Err(WriteError::Refused(OperationError::Missing(_))) => return Err(SinkError::Dropped),
+            Err(error) => return Err(SinkError::Write(error)),
         }
     }
 }

@@ -46,6 +46,11 @@ impl Hunt {
         }
     }
 
+    /// Whether nothing is known against any event.
+    pub(super) fn is_calm(&self) -> bool {
+        self.suspects == 0 && !self.is_failing()
+    }
+
     /// Whether the endpoint takes nothing at the moment.
     pub(super) fn is_failing(&self) -> bool {
         self.failing_since.is_some()
@@ -82,6 +87,8 @@ impl Sink {
         outcome: Outcome,
     ) -> Result<Step, SinkError> {
         self.hunt.suspect(self.hunt.suspects.max(1));
+        // Cut before it was known what is parked.
+        self.take_back(batch.end);
         let refused = match outcome {
             Outcome::Refused { status } => Some(status),
             Outcome::Taken | Outcome::Failed { .. } => None,
@@ -110,8 +117,7 @@ impl Sink {
                 "the endpoint refuses what it is sent: check its URL, secret and credentials"
             );
         }
-        self.resume_end = None;
-        self.reader.window.put_back(batch);
+        self.put_back(batch);
         let retry_after = match outcome {
             Outcome::Failed { retry_after, .. } => retry_after,
             Outcome::Taken | Outcome::Refused { .. } => None,
@@ -138,7 +144,7 @@ impl Sink {
         let mut writer = MessageWriter::new(self.options.batch_bytes_max);
         writer.add(&self.source, &event);
         let message = writer.finish(&self.options.name, std::slice::from_ref(&event));
-        let taken = self.attempt(&message).await? == Outcome::Taken;
+        let taken = self.attempt(&message, false).await? == Outcome::Taken;
         if taken {
             self.metrics.took(1);
             self.reader.window.delivered_ahead(event.position);

@@ -33,7 +33,9 @@ impl Sink {
     /// other devices go on meanwhile.
     pub(super) async fn replay(&mut self) -> Result<Step, SinkError> {
         self.replay_at = None;
-        // What is about to be parked must be among the letters before they are read.
+        // What is about to be parked must be among the letters before they are read; what was cut
+        // before holds nothing of the devices that are about to be free.
+        self.take_back(self.done());
         self.flush(Duration::ZERO).await?;
         let mut wanted = self.asked_for().await?;
         if wanted.is_empty() {
@@ -138,7 +140,7 @@ impl Sink {
             }
             let events: Vec<_> = part.iter().map(|letter| letter.event.clone()).collect();
             let message = writer.finish(&self.options.name, &events);
-            match self.attempt(&message).await? {
+            match self.attempt(&message, false).await? {
                 Outcome::Taken => {
                     self.metrics.took(part.len());
                     let ids: Vec<_> = part.iter().map(|letter| letter.id).collect();

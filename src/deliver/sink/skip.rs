@@ -7,6 +7,8 @@
 use super::super::lag::Lag;
 use super::super::options::Optional;
 use super::super::reader::Missing;
+use super::ahead::Ahead;
+use super::cursor::Stored;
 use super::{Sink, SinkError};
 use crate::store::{Operation, Position, WriteError};
 use model::{DeviceId, Event, EventType, Json};
@@ -53,6 +55,7 @@ impl Sink {
         {
             self.tell(&optional, missing, "trimmed", None).await?;
         }
+        let done = self.done();
         let Some((optional, behind)) = self.options.optional.as_ref().zip(self.behind.as_mut())
         else {
             return Ok(false);
@@ -61,7 +64,6 @@ impl Sink {
             return Ok(false);
         }
         behind.look_at = Instant::now() + LOOK_EVERY;
-        let done = self.pending.as_ref().map_or(self.stored.done, |pending| pending.to);
         let heads = self.store.head().await.map_err(SinkError::Read)?;
         let Some(head) = heads.into_iter().find(|head| head.shard == done.shard) else {
             return Ok(false);
@@ -85,10 +87,9 @@ impl Sink {
         // What was parked on the way becomes dead letters before, as it would have been.
         self.flush(Duration::ZERO).await?;
         self.tell(optional, Missing::between(done, to), "max_lag", Some(to)).await?;
-        self.stored.done = to;
-        self.stored.batch_end = None;
+        self.stored = Stored { done: to, holds_ends: false };
         self.flushed_at = Instant::now();
-        self.resume_end = None;
+        self.ahead = Ahead::found(to, Vec::new());
         self.hunt = super::Hunt::default();
         self.reader.jump(to);
         Ok(())

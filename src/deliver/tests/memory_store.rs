@@ -12,6 +12,8 @@ use jiff::Timestamp;
 use model::{Command, CommandId, DeviceId, Redacted, Tenant};
 use soracom::Status;
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+use tokio::time::sleep;
 
 #[derive(Default)]
 pub(super) struct MemoryStore(Mutex<Kept>);
@@ -25,6 +27,8 @@ pub(super) struct Kept {
     pub(super) letters: Vec<DeadLetter>,
     pub(super) last_letter: u64,
     pub(super) commits: u64,
+    /// How long a commit takes.
+    pub(super) commit_takes: Duration,
     pub(super) damaged: Option<u64>,
     pub(super) usage: Usage,
     /// When each command that is at its end last changed, and the most removed at once.
@@ -54,16 +58,24 @@ impl Kept {
                 let sequence = if self.trimmed == 0 { 0 } else { self.head };
                 let done = Position { shard: 0, sequence };
                 let (name, required) = (name.clone(), *required);
-                self.cursors.push(Cursor { name, done, batch_end: None, required, skipped: 0 });
+                self.cursors.push(Cursor {
+                    name,
+                    done,
+                    batch_ends: Vec::new(),
+                    required,
+                    skipped: 0,
+                });
             }
-            Operation::PrepareBatch { name, end } => self.cursor(name)?.batch_end = Some(*end),
+            Operation::PrepareBatches { name, ends } => {
+                self.cursor(name)?.batch_ends.clone_from(ends);
+            }
             Operation::AdvanceCursor { name, to, parked, at } => {
                 let cursor = self.cursor(name)?;
                 if cursor.done > *to {
                     return Err(OperationError::Conflict("the cursor is further on"));
                 }
                 cursor.done = *to;
-                cursor.batch_end = cursor.batch_end.filter(|end| end > to);
+                cursor.batch_ends.retain(|end| end > to);
                 for letter in parked {
                     self.last_letter += 1;
                     self.letters.push(DeadLetter {
@@ -116,6 +128,10 @@ impl Store for MemoryStore {
         &self,
         group: &[Write],
     ) -> Result<Vec<Result<(), OperationError>>, CommitError> {
+        let takes = self.kept().commit_takes;
+        if !takes.is_zero() {
+            sleep(takes).await;
+        }
         let mut kept = self.kept();
         kept.commits += 1;
         let outcomes = group.iter().map(|write| {

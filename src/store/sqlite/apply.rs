@@ -93,7 +93,7 @@ pub(super) async fn apply(
         | Operation::PutUpload(_)
         | Operation::RemoveUpload { .. } => files::apply(connection, operation).await,
         Operation::PutCursor { .. }
-        | Operation::PrepareBatch { .. }
+        | Operation::PrepareBatches { .. }
         | Operation::AdvanceCursor { .. }
         | Operation::CountSkipped { .. }
         | Operation::DropCursor { .. }

@@ -6,6 +6,7 @@ use super::connection::WriterConnection;
 use super::data_models::{self, Put};
 use super::devices::{self, Said};
 use super::events;
+use super::run::Run;
 use super::{mqtt, provision, room};
 use crate::store::{Operation, OperationError, Write};
 use jiff::Timestamp;
@@ -20,11 +21,11 @@ const PAGES_PER_CHANGE: u64 = 2;
 
 type Outcome = Result<(), OperationError>;
 
-/// Commits the group, or nothing of it.
+/// Commits the group, or nothing of it. Returns what became of each write, and the runs of events.
 pub(super) async fn commit(
     connection: &mut WriterConnection,
     group: &[Write],
-) -> Result<Vec<Outcome>, sqlx::Error> {
+) -> Result<(Vec<Outcome>, Vec<Run>), sqlx::Error> {
     let outcome = try_commit(connection, group).await;
     if outcome.is_err() {
         connection.roll_back().await;
@@ -35,7 +36,7 @@ pub(super) async fn commit(
 async fn try_commit(
     connection: &mut WriterConnection,
     group: &[Write],
-) -> Result<Vec<Outcome>, sqlx::Error> {
+) -> Result<(Vec<Outcome>, Vec<Run>), sqlx::Error> {
     connection.begin().await?;
     let mut pages = PAGES_PER_COMMIT;
     let mut outcomes = Vec::with_capacity(group.len());
@@ -66,10 +67,10 @@ async fn try_commit(
         pages += bodies.sum::<usize>() as u64 / room::PAGE_BYTES;
     }
     let first = connection.head() + 1;
-    let bytes = events::insert(connection.inner(), first, &events).await?;
-    pages += bytes / BYTES_PER_PAGE;
+    let runs = events::insert(connection.inner(), first, &events).await?;
+    pages += runs.iter().map(|run| run.body.len() as u64).sum::<u64>() / BYTES_PER_PAGE;
     connection.commit(connection.head() + events.len() as u64, pages).await?;
-    Ok(outcomes)
+    Ok((outcomes, runs))
 }
 
 /// Whether a write may be applied together with its neighbours: facts alone, or one of the

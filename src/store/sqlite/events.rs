@@ -7,31 +7,48 @@ use jiff::Timestamp;
 use model::Event;
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
+use std::sync::Arc;
 
 /// Most runs of one read.
 const RUNS_MAX: u64 = 256;
 /// Runs that are read before it is known how large they are here.
 const RUNS_FIRST: u64 = 4;
 
-/// Writes events behind the newest; returns how many bytes that took.
+/// Writes events behind the newest; returns the runs that they are.
 pub(super) async fn insert(
     connection: &mut SqliteConnection,
     first: u64,
     events: &[&Event],
-) -> Result<u64, sqlx::Error> {
-    let mut bytes = 0;
-    for Run { first, last, newest, bytes: data, body } in run::pack(first, events) {
-        bytes += body.len() as u64;
+) -> Result<Vec<Run>, sqlx::Error> {
+    let runs = run::pack(first, events);
+    for run in &runs {
         sqlx::query("INSERT INTO event_run (first, last, newest, bytes, body) VALUES (?,?,?,?,?)")
-            .bind(number(first))
-            .bind(number(last))
-            .bind(newest)
-            .bind(number(data))
-            .bind(body)
+            .bind(number(run.first))
+            .bind(number(run.last))
+            .bind(run.newest)
+            .bind(number(run.bytes))
+            .bind(&*run.body)
             .execute(&mut *connection)
             .await?;
     }
-    Ok(bytes)
+    Ok(runs)
+}
+
+/// Reads events after `after` of runs in memory, of which the first has the next one.
+pub(super) fn of(
+    runs: &[Arc<Run>],
+    after: u64,
+    rows_max: usize,
+    bytes_max: usize,
+) -> Result<Vec<StoredEvent>, ReadError> {
+    let mut page = Page { after, found: Vec::new(), bytes: 0, rows_max, bytes_max };
+    for run in runs {
+        let packed = Packed::trusted(run).ok_or_else(|| damaged(page.last() + 1))?;
+        if page.add(&packed)? {
+            break;
+        }
+    }
+    Ok(page.found)
 }
 
 /// Reads events after `after`. `trimmed` is asked after the reading: what is missing must lie
@@ -93,7 +110,6 @@ impl Page {
 
     /// Takes the events of a run; says whether that is enough.
     fn take(&mut self, row: &SqliteRow, trimmed: impl Fn() -> u64) -> Result<bool, ReadError> {
-        let damaged = |sequence| ReadError::Damaged(Position { shard: 0, sequence });
         let (first, last, body) = read(row).map_err(|_| damaged(self.last() + 1))?;
         if last < first {
             return Err(damaged(self.last() + 1));
@@ -105,13 +121,18 @@ impl Page {
         if first > expected && (!self.found.is_empty() || first > trimmed() + 1) {
             return Err(damaged(expected));
         }
-        let begin = first.max(expected);
-        let packed = Packed::new(first, last, body).ok_or_else(|| damaged(begin))?;
-        for sequence in begin..=last {
+        let packed = Packed::new(first, last, body).ok_or_else(|| damaged(first.max(expected)))?;
+        self.add(&packed)
+    }
+
+    /// Takes what is wanted of a run; says whether that is enough.
+    fn add(&mut self, packed: &Packed<'_>) -> Result<bool, ReadError> {
+        for sequence in packed.first.max(self.last() + 1)..=packed.last {
             if self.found.len() >= self.rows_max {
                 return Ok(true);
             }
-            let event = packed.event(sequence).ok_or_else(|| damaged(sequence))?;
+            let event = packed.event_beside(sequence, self.found.last());
+            let event = event.ok_or_else(|| damaged(sequence))?;
             self.bytes = self.bytes.saturating_add(event.data.as_str().len());
             if self.bytes > self.bytes_max && !self.found.is_empty() {
                 return Ok(true);
@@ -130,6 +151,10 @@ impl Page {
         let left = share(self.found.len(), self.rows_max).min(share(self.bytes, self.bytes_max));
         left.saturating_add(1).min(RUNS_MAX)
     }
+}
+
+fn damaged(sequence: u64) -> ReadError {
+    ReadError::Damaged(Position { shard: 0, sequence })
 }
 
 fn read(row: &SqliteRow) -> Result<(u64, u64, &[u8]), sqlx::Error> {

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use model::{Json, Tenant};
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
+use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 static PARK: LazyLock<MultiRow> = LazyLock::new(|| {
@@ -48,7 +49,7 @@ pub(super) async fn apply(
 ) -> Result<(), Fault> {
     match operation {
         Operation::PutCursor { name, required } => put(connection, name, *required, head).await,
-        Operation::PrepareBatch { name, end } => prepare(connection, name, *end).await,
+        Operation::PrepareBatches { name, ends } => prepare(connection, name, ends).await,
         Operation::AdvanceCursor { name, to, parked, at } => {
             advance(connection, name, *to).await?;
             Ok(park(connection, sink_of(name), parked, *at).await?)
@@ -93,15 +94,13 @@ async fn put(
 async fn prepare(
     connection: &mut SqliteConnection,
     name: &str,
-    end: Position,
+    ends: &[Position],
 ) -> Result<(), Fault> {
-    let prepared =
-        sqlx::query("UPDATE cursor SET batch_shard = ?, batch_sequence = ? WHERE name = ?")
-            .bind(i64::from(end.shard))
-            .bind(number(end.sequence))
-            .bind(name)
-            .execute(connection)
-            .await?;
+    let prepared = sqlx::query("UPDATE cursor SET batch_ends = ? WHERE name = ?")
+        .bind(ends_text(ends.iter().map(|end| end.sequence)))
+        .bind(name)
+        .execute(connection)
+        .await?;
     if prepared.rows_affected() == 0 {
         return Err(OperationError::Missing("cursor").into());
     }
@@ -109,7 +108,7 @@ async fn prepare(
 }
 
 async fn advance(connection: &mut SqliteConnection, name: &str, to: Position) -> Result<(), Fault> {
-    let row = sqlx::query("SELECT done_sequence FROM cursor WHERE name = ?")
+    let row = sqlx::query("SELECT done_sequence, batch_ends FROM cursor WHERE name = ?")
         .bind(name)
         .fetch_optional(&mut *connection)
         .await?
@@ -117,17 +116,33 @@ async fn advance(connection: &mut SqliteConnection, name: &str, to: Position) ->
     if sequence(&row, 0)? > to.sequence {
         return Err(OperationError::Conflict("the cursor is further on").into());
     }
+    let beyond = ends(&row, 1)?.into_iter().filter(|end| *end > to.sequence);
     sqlx::query(
-        "UPDATE cursor SET done_shard = ?1, done_sequence = ?2, \
-         batch_shard = iif(batch_sequence <= ?2, NULL, batch_shard), \
-         batch_sequence = iif(batch_sequence <= ?2, NULL, batch_sequence) WHERE name = ?3",
+        "UPDATE cursor SET done_shard = ?, done_sequence = ?, batch_ends = ? WHERE name = ?",
     )
     .bind(i64::from(to.shard))
     .bind(number(to.sequence))
+    .bind(ends_text(beyond))
     .bind(name)
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// The ends of batches as they are kept.
+fn ends_text(ends: impl Iterator<Item = u64>) -> String {
+    let mut text = String::new();
+    for end in ends {
+        let comma = if text.is_empty() { "" } else { "," };
+        write!(text, "{comma}{end}").expect("writing to memory cannot fail");
+    }
+    text
+}
+
+fn ends(row: &SqliteRow, column: usize) -> Result<Vec<u64>, sqlx::Error> {
+    let text: &str = row.try_get(column)?;
+    let ends = text.split(',').filter(|end| !end.is_empty());
+    ends.map(|end| end.parse().map_err(|_| undecodable("the ends of batches"))).collect()
 }
 
 async fn count_skipped(
@@ -210,8 +225,8 @@ async fn replay(
 /// Reads every cursor.
 pub(super) async fn cursors(pool: &SqlitePool) -> Result<Vec<Cursor>, sqlx::Error> {
     let rows = sqlx::query(
-        "SELECT name, done_shard, done_sequence, batch_shard, batch_sequence, required, skipped \
-         FROM cursor ORDER BY name",
+        "SELECT name, done_shard, done_sequence, batch_ends, required, skipped FROM cursor \
+         ORDER BY name",
     )
     .fetch_all(pool)
     .await?;
@@ -219,17 +234,14 @@ pub(super) async fn cursors(pool: &SqlitePool) -> Result<Vec<Cursor>, sqlx::Erro
 }
 
 fn read_cursor(row: &SqliteRow) -> Result<Cursor, sqlx::Error> {
-    let batch_shard: Option<i64> = row.try_get(3)?;
-    let batch_end = match batch_shard {
-        Some(shard) => Some(position(shard, sequence(row, 4)?)?),
-        None => None,
-    };
+    let done = position(row.try_get(1)?, sequence(row, 2)?)?;
+    let ends = ends(row, 3)?.into_iter();
     Ok(Cursor {
         name: text(row, 0)?,
-        done: position(row.try_get(1)?, sequence(row, 2)?)?,
-        batch_end,
-        required: row.try_get(5)?,
-        skipped: sequence(row, 6)?,
+        done,
+        batch_ends: ends.map(|sequence| Position { sequence, ..done }).collect(),
+        required: row.try_get(4)?,
+        skipped: sequence(row, 5)?,
     })
 }
 

@@ -22,6 +22,7 @@ const BYTES_MAX: usize = 64 * 1024;
 const HEAD_LEN: usize = 4 + 8 + 3 * 2;
 
 /// Neighbouring events, ready to be written.
+#[derive(Debug)]
 pub(super) struct Run {
     pub(super) first: u64,
     pub(super) last: u64,
@@ -157,21 +158,44 @@ pub(super) struct Packed<'a> {
     pub(super) last: u64,
     ends: &'a [u8],
     events: &'a [u8],
+    /// Whether it comes from memory, where nothing is damaged.
+    is_trusted: bool,
 }
 
 impl<'a> Packed<'a> {
     /// Nothing when the ends are damaged: then all of its events are.
     pub(super) fn new(first: u64, last: u64, body: &'a [u8]) -> Option<Self> {
+        let (packed, crc32) = Self::split(first, last, body)?;
+        (checksum_of_ends(first, packed.ends) == crc32).then_some(packed)
+    }
+
+    /// One that was packed in this process: its checksums need not be computed again.
+    pub(super) fn trusted(run: &'a Run) -> Option<Self> {
+        let (packed, _) = Self::split(run.first, run.last, &run.body)?;
+        Some(Self { is_trusted: true, ..packed })
+    }
+
+    /// With the checksum of its ends.
+    fn split(first: u64, last: u64, body: &'a [u8]) -> Option<(Self, u32)> {
         let count = last.checked_sub(first)?.checked_add(1)?;
         let ends_len = usize::try_from(count).ok()?.checked_mul(4)?;
         let (ends, rest) = body.split_at_checked(ends_len)?;
         let (crc32, events) = rest.split_first_chunk()?;
-        let is_whole = checksum_of_ends(first, ends) == u32::from_le_bytes(*crc32);
-        is_whole.then_some(Self { first, last, ends, events })
+        let packed = Self { first, last, ends, events, is_trusted: false };
+        Some((packed, u32::from_le_bytes(*crc32)))
     }
 
     /// The event of that sequence; nothing where it is damaged or elsewhere.
     pub(super) fn event(&self, sequence: u64) -> Option<StoredEvent> {
+        self.event_beside(sequence, None)
+    }
+
+    /// As [`Packed::event`]; a tenant that is `neighbour`'s is not made again.
+    pub(super) fn event_beside(
+        &self,
+        sequence: u64,
+        neighbour: Option<&StoredEvent>,
+    ) -> Option<StoredEvent> {
         let bytes = self.events.get(self.place(sequence)?)?;
         let position = Position { shard: 0, sequence };
         let (crc32, rest) = bytes.split_first_chunk()?;
@@ -184,8 +208,9 @@ impl<'a> Packed<'a> {
         let (kind, rest) = text(rest, u16::from_le_bytes(*kind_len))?;
         let data = std::str::from_utf8(rest).ok()?;
         let written = Written { tenant, subject, kind, time: i64::from_le_bytes(*time), data };
-        let is_whole = written.checksum(position) == u32::from_le_bytes(*crc32);
-        is_whole.then(|| stored(position, written).ok()).flatten()
+        let is_whole = self.is_trusted || written.checksum(position) == u32::from_le_bytes(*crc32);
+        let known = neighbour.map(|event| &event.tenant);
+        is_whole.then(|| stored(position, written, known).ok()).flatten()
     }
 
     /// Bytes of data of its events after `after` and up to `to`; of damaged ones, none.
@@ -213,11 +238,19 @@ fn text(bytes: &[u8], len: u16) -> Option<(&str, &[u8])> {
     Some((std::str::from_utf8(text).ok()?, rest))
 }
 
-/// An event of what was written of it.
-pub(super) fn stored(position: Position, written: Written<'_>) -> Result<StoredEvent, sqlx::Error> {
+/// An event of what was written of it; `known` is perhaps its tenant.
+fn stored(
+    position: Position,
+    written: Written<'_>,
+    known: Option<&Tenant>,
+) -> Result<StoredEvent, sqlx::Error> {
+    let tenant = match known.filter(|known| known.as_str() == written.tenant) {
+        Some(known) => known.clone(),
+        None => Tenant::new(written.tenant).map_err(|_| undecodable("a tenant"))?,
+    };
     Ok(StoredEvent {
         position,
-        tenant: Tenant::new(written.tenant).map_err(|_| undecodable("a tenant"))?,
+        tenant,
         device: DeviceId::parse_subject(written.subject).map_err(|_| undecodable("a subject"))?,
         kind: written.kind.into(),
         time: from_nanos(written.time)?,

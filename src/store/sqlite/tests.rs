@@ -14,11 +14,13 @@ mod equipment;
 mod presence;
 mod provision;
 mod steering;
+mod tail;
 
 const QUOTA: u64 = 64 * 1024 * 1024;
 
 fn options(folder: &TempDir) -> SqliteOptions {
-    SqliteOptions::new(folder.path().join("store.db"), QUOTA)
+    // What is read comes from the file.
+    SqliteOptions { tail_bytes: 0, ..SqliteOptions::new(folder.path().join("store.db"), QUOTA) }
 }
 
 async fn open(folder: &TempDir) -> SqliteStore {
@@ -491,9 +493,12 @@ async fn cursors_go_forward_and_dead_letters_wait() {
     let put = |required| Operation::PutCursor { name: name(), required };
     let end = position(3);
     assert_eq!(transact(&store, put(true)).await, Ok(()));
-    assert_eq!(transact(&store, Operation::PrepareBatch { name: name(), end }).await, Ok(()));
+    let ends = |ends: &[u64]| ends.iter().copied().map(position).collect::<Vec<_>>();
+    let prepare = |to: &[u64]| Operation::PrepareBatches { name: name(), ends: ends(to) };
+    assert_eq!(transact(&store, prepare(&[9])).await, Ok(()));
+    assert_eq!(transact(&store, prepare(&[2, 3, 4])).await, Ok(()));
     let cursor = store.cursors().await.unwrap().remove(0);
-    assert_eq!((cursor.done, cursor.batch_end), (position(0), Some(end)), "from the start");
+    assert_eq!((cursor.done, cursor.batch_ends), (position(0), ends(&[2, 3, 4])), "from the start");
 
     let events = all_events(&store).await;
     let parked = events[..2]
@@ -510,7 +515,7 @@ async fn cursors_go_forward_and_dead_letters_wait() {
     let nobody = Operation::CountSkipped { name: "sink:b".into(), events: 1 };
     assert_eq!(transact(&store, nobody).await, Err(OperationError::Missing("cursor")));
     let cursor = store.cursors().await.unwrap().remove(0);
-    assert_eq!((cursor.done, cursor.batch_end, cursor.required), (end, None, false));
+    assert_eq!((cursor.done, cursor.batch_ends, cursor.required), (end, ends(&[4]), false));
     assert_eq!(cursor.skipped, 5);
 
     let page = Page { after: None, rows_max: 9 };

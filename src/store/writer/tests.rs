@@ -305,7 +305,7 @@ fn fact() -> Vec<Event> {
 }
 
 fn cursor_move() -> Vec<Operation> {
-    vec![Operation::PrepareBatch { name: "sink:a".into(), end: Position::default() }]
+    vec![Operation::PrepareBatches { name: "sink:a".into(), ends: Vec::new() }]
 }
 
 fn start(fake: &Arc<Fake>) -> (Writer, tokio::task::JoinHandle<Result<(), CommitError>>) {

@@ -22,6 +22,8 @@ pub fn options(folder: &Path, vfs: Option<&Handle>) -> SqliteOptions {
         vfs: vfs.map(|vfs| vfs.name().to_owned()),
         log_pages: 24,
         readers: 1,
+        // What is read comes from the file.
+        tail_bytes: 0,
         ..SqliteOptions::new(folder.join("store.db"), 64 * 1024 * 1024)
     }
 }
