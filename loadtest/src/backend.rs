@@ -137,7 +137,7 @@ impl Backend {
     /// Puts a batch into the ledger, or refuses it for good.
     fn keep(&self, body: &[u8]) -> Response<Full<Bytes>> {
         let meter = &self.world.meter;
-        let in_full = self.batches.fetch_add(1, Ordering::Relaxed) % IN_FULL == 0;
+        let in_full = self.batches.fetch_add(1, Ordering::Relaxed).is_multiple_of(IN_FULL);
         let batch = match Batch::read(body, in_full) {
             Ok(batch) => batch,
             Err(error) => {

@@ -44,7 +44,7 @@ mod tests {
         let busy = Busy::open().unwrap();
         let mut seen = Duration::ZERO;
         while seen < Duration::from_millis(20) {
-            (0..100_000).for_each(|it| drop(black_box(it)));
+            (0..100_000).for_each(|it| _ = black_box(it));
             seen += busy.since_last();
         }
     }

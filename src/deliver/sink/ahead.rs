@@ -257,6 +257,6 @@ impl Sink {
     /// Up to where everything is done with, on disk or not.
     pub(super) fn done(&self) -> Position {
         let pending = self.pending.as_ref().map(|pending| pending.to);
-        pending.or(self.ahead.stepping_to()).unwrap_or(self.stored.done)
+        pending.or_else(|| self.ahead.stepping_to()).unwrap_or(self.stored.done)
     }
 }

@@ -110,7 +110,7 @@ async fn a_look_at_all_sessions_waits_for_one_without_holding_up_the_rest() {
     let locked = seat.session.lock();
     let exchange = Arc::clone(&scene.exchange);
     let looking = std::thread::spawn(move || exchange.kept_programs().len());
-    std::thread::sleep(Duration::from_millis(100));
+    std::thread::park_timeout(Duration::from_millis(100));
     assert!(!looking.is_finished(), "it waits for the session");
     let place = scene.exchange.by_number.try_get_mut(&seat.session.number);
     assert!(!place.is_locked(), "whoever has the session can take it out");

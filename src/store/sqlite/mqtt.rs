@@ -310,16 +310,7 @@ async fn apply_one(
                 .map(drop)
         }
         MqttChange::StartReader { name, at } => start_reader(connection, name, *at).await,
-        MqttChange::AdvanceReader { name, to } => sqlx::query(
-            "UPDATE cursor SET done_shard = ?2, done_sequence = max(done_sequence, ?3) \
-                 WHERE name = ?1",
-        )
-        .bind(&**name)
-        .bind(i64::from(to.shard))
-        .bind(number(to.sequence))
-        .execute(connection)
-        .await
-        .map(drop),
+        MqttChange::AdvanceReader { name, to } => advance_reader(connection, name, *to).await,
         MqttChange::DropReader { name } => drop_reader(connection, name).await,
         MqttChange::RemoveAbsence { tenant, device } => {
             sqlx::query("DELETE FROM mqtt_absence WHERE tenant = ? AND device = ?")
@@ -350,6 +341,23 @@ async fn apply_one(
         | MqttChange::RemoveConnection { .. }
         | MqttChange::Resumed { .. } => Ok(()),
     }
+}
+
+async fn advance_reader(
+    connection: &mut SqliteConnection,
+    name: &str,
+    to: Position,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE cursor SET done_shard = ?2, done_sequence = max(done_sequence, ?3) \
+             WHERE name = ?1",
+    )
+    .bind(name)
+    .bind(i64::from(to.shard))
+    .bind(number(to.sequence))
+    .execute(connection)
+    .await
+    .map(drop)
 }
 
 /// The rows of connections become what is kept of their ends.

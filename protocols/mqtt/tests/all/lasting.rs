@@ -470,7 +470,7 @@ fn a_client_has_last_words_from_its_arrival_on() {
         [(true, true, 0), (true, false, 0), (false, true, 1), (false, false, 0)]
     {
         let mut desk = Desk::with(mqtt::Options { presence, ..mqtt::Options::default() });
-        let will = has_will.then_some(will.clone());
+        let will = has_will.then_some(will);
         desk.send(&Packet::Connect(Box::new(Connect { will, ..connect(IMEI) })));
         assert!(desk.session.last_words(desk.now).is_empty());
         let grant = mqtt::Grant { acl: mqtt::Acl::open().into(), ..persisting(None) };
