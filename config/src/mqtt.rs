@@ -77,8 +77,9 @@ section! {
         /// Most bytes of such messages, counted as the events that they become. Beyond it the socket is
         /// not read either; one packet may go beyond it.
         restart unsettled_bytes_max: Size<KIB, { 64 * MIB }> = "512 KiB",
-        /// Most publishes above QoS 0 that a client of MQTT 5.0 may send before the first of them is
-        /// answered (its Receive Maximum); one that sends more is disconnected (0x93). Each costs 16 bytes, and a commit takes milliseconds.
+        /// Most publishes above QoS 0 that a client of MQTT 5.0 may send before the first of them is answered
+        /// (its Receive Maximum); one that sends more is disconnected (0x93). Each costs 16 bytes, and a
+        /// commit takes milliseconds.
         restart receive_max: Bounded<1, 65_535> = 100,
         /// Most topics that a client of MQTT 5.0 and we may each name by a number. They are kept as text
         /// as long as the connection; 0 allows none.
@@ -91,7 +92,8 @@ section! {
         /// board's modem has few buffers.
         restart inflight_max: Bounded<1, 65_535> = 20,
         /// Most publishes per second of one board, filters that it subscribes to or not any more counted as
-        /// well; beyond it the socket is not read until the second is over. A board that has been out of reach empties its queue at some hundreds.
+        /// well; beyond it the socket is not read until the second is over. A board that has been out of
+        /// reach empties its queue at some hundreds.
         restart publish_rate_max: Bounded<1, 1_000_000> = 2000,
         /// Most publishes per second of all boards and programs of a tenant together; beyond it their
         /// sockets are not read until the second is over, and nothing is lost. Off by default: what the

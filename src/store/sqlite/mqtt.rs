@@ -301,13 +301,9 @@ async fn apply_one(
         }
         MqttChange::Shift { from, to, by } => shift(connection, (*from, *to), *by).await,
         MqttChange::RemoveRetained { tenant, topic, key } => {
-            sqlx::query("DELETE FROM mqtt_retained WHERE tenant = ? AND topic = ? AND key <= ?")
-                .bind(tenant.as_str())
-                .bind(&**topic)
-                .bind(number(*key))
-                .execute(connection)
-                .await
-                .map(drop)
+            let sql = "DELETE FROM mqtt_retained WHERE tenant = ? AND topic = ? AND key <= ?";
+            let query = sqlx::query(sql).bind(tenant.as_str()).bind(&**topic).bind(number(*key));
+            query.execute(connection).await.map(drop)
         }
         MqttChange::StartReader { name, at } => start_reader(connection, name, *at).await,
         MqttChange::AdvanceReader { name, to } => advance_reader(connection, name, *to).await,

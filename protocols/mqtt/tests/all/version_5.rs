@@ -413,6 +413,7 @@ fn a_shared_subscription_without_a_place_is_refused() {
     let places = std::sync::Arc::new(OnePlace::default());
     let shares: Option<std::sync::Arc<dyn mqtt::SharedPlaces>> = Some(places.clone());
     let mut desk = Desk::v5(&connect("p"), Grant { shares: shares.clone(), ..program() });
+    desk.written();
     let plain = SubscriptionOptions::new(QoS::AtLeastOnce);
     assert_eq!(subscribe_as(&mut desk, "$share/g/a", plain), [1]);
     assert_eq!(subscribe_as(&mut desk, "$share/g/a", plain), [1], "it has its place");
