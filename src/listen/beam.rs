@@ -116,8 +116,6 @@ pub(crate) enum Outcome {
     Ended(&'static str),
     /// The store has no room, or no device more may be made.
     Full,
-    /// It does not read what it is answered: there is nobody to be told.
-    TooSlow,
 }
 
 impl Outcome {
@@ -129,7 +127,6 @@ impl Outcome {
             Self::Malformed(_) | Self::Ended(_) => 400,
             Self::TooLong => 413,
             Self::TooMany(_) => 429,
-            Self::TooSlow => 408,
             Self::Full => 503,
         }
     }
@@ -143,7 +140,6 @@ impl Outcome {
             Self::Nobody => "nobody",
             Self::Malformed(code) | Self::TooMany(code) | Self::Ended(code) => code,
             Self::TooLong => "too_long",
-            Self::TooSlow => "too_slow",
             Self::Full => "store_full",
         }
     }
@@ -157,7 +153,6 @@ impl Outcome {
             Self::Malformed(_) | Self::Ended(_) => "this is not what Beam sends",
             Self::TooLong => "the message is too long",
             Self::TooMany(_) => "too many messages",
-            Self::TooSlow => "answers are not read",
             Self::Full => "there is no room now",
         }
     }

@@ -28,6 +28,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         crate::trial("beam::what_is_acknowledged_survives", what_is_acknowledged_survives),
         crate::trial("beam::rates_are_kept", rates_are_kept),
         crate::trial("beam::how_a_connection_ends_is_counted", how_a_connection_ends_is_counted),
+        crate::trial("beam::who_does_not_read_goes", who_does_not_read_goes),
         crate::trial("beam::any_bytes_at_all", any_bytes_at_all),
         crate::trial("beam::a_port_needs_its_key", a_port_needs_its_key),
     ]
@@ -311,6 +312,23 @@ fn how_a_connection_ends_is_counted() {
     for outcome in ["no_line", "line_timeout", "broken", "idle_timeout"] {
         assert_eq!(scene.outcomes("tcp", outcome), 1.0, "{outcome}");
     }
+}
+
+/// One that sends and does not read its answers loses its place to others.
+fn who_does_not_read_goes() {
+    let scene = Scene::new(None, "line_timeout = \"1s\"\nconnections_max = 1");
+    let mut deaf = scene.talk(&line(KEY, now_ms()));
+    deaf.0.get_ref().set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+    // What is no base64 is answered and no more, so that buffers are soon full of answers.
+    let lines = b"{\"payload\":\"!\"}\n".repeat(1_000);
+    let goes = || {
+        let _ = deaf.0.get_mut().write(&lines);
+        scene.outcomes("tcp", "too_slow") == 1.0
+    };
+    assert!(until(4 * PATIENCE, goes));
+    let mut next = scene.talk(&line(KEY, now_ms()));
+    next.write(b"1\n");
+    assert_eq!(next.answer(), "200");
 }
 
 /// A generator of chance that can be repeated.

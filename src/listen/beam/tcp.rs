@@ -126,7 +126,7 @@ impl Talk {
                 Ok(Ok(())) => Ok(()),
                 Ok(Err(_)) => Err(Ended::Gone),
                 Err(_) => {
-                    self.beam.count(Way::Tcp, Outcome::TooSlow);
+                    self.ended("too_slow");
                     Err(Ended::Gone)
                 }
             },
