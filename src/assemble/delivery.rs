@@ -51,6 +51,20 @@ impl Drop for Delivery {
     }
 }
 
+/// A sink's work; its fault ends the daemon, but not that an operator dropped it.
+async fn watched(
+    work: impl Future<Output = Result<(), SinkError>>,
+    name: Box<str>,
+    fault: mpsc::Sender<StartError>,
+) {
+    match work.await {
+        Ok(()) => {}
+        Err(SinkError::Dropped) => tracing::warn!(sink = &*name, "sink dropped by an operator"),
+        // One fault ends the daemon; a second one is told of by the first.
+        Err(error) => drop(fault.try_send(error.into())),
+    }
+}
+
 /// Starts every sink and the keeper.
 pub(super) async fn start(
     settings: &Settings,
@@ -97,19 +111,8 @@ pub(super) async fn start(
         };
         let name = options.name.clone();
         let sink = Sink::new(options, carrier, &context, Box::new(SystemRandom));
-        let (stop, grace) = (stage.stop().clone(), config.shutdown.grace.get());
-        let fault = fault.clone();
-        let run = async move {
-            match sink.run(stop, grace).await {
-                Ok(()) => {}
-                Err(SinkError::Dropped) => {
-                    tracing::warn!(sink = &*name, "sink dropped by an operator")
-                }
-                // One fault ends the daemon; a second one is told of by the first.
-                Err(error) => drop(fault.try_send(error.into())),
-            }
-        };
-        stage.spawn_on(run, delivery.runtime());
+        let work = sink.run(stage.stop().clone(), config.shutdown.grace.get());
+        stage.spawn_on(watched(work, name, fault.clone()), delivery.runtime());
     }
     let options = KeeperOptions { retain: config.events.retain.get(), ..KeeperOptions::default() };
     let names = config.sink.iter().map(|sink| sink.name.as_str().into()).collect();

@@ -93,9 +93,9 @@ fn by_topic() {
     let told = told.iter().filter(|it| it.kind == "lastmile.command.completed");
     let told: Vec<_> = told.map(|it| (it.data["id"].clone(), it.data["state"].clone())).collect();
     assert_eq!(told, [(json!(first), json!("done")), (json!(second), json!("done"))]);
-    let heard = backend.accepted();
-    let heard = heard.iter().filter(|it| it.kind == "lastmile.telemetry.received");
-    assert_eq!(heard.count(), 4, "an answer is telemetry, too");
+    backend.wait("an answer is telemetry, too", PATIENCE, |it| {
+        it.iter().filter(|it| it.kind == "lastmile.telemetry.received").count() == 4
+    });
 }
 
 /// A board of 5.0 that knows nothing of our topics but its own.

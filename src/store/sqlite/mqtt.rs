@@ -2,9 +2,10 @@
 
 use super::column::{self, json, nanos, number, sequence, tenant, text, undecodable};
 use super::multi_row::{MultiRow, Values};
+use super::readers::{advance_reader, drop_reader, start_reader};
 use crate::store::{
     MqttAbsenceRow, MqttChange, MqttQueuedMark, MqttQueuedRow, MqttRetainedRow, MqttSessionRow,
-    Position, session_reader,
+    session_reader,
 };
 use ::mqtt::Message;
 use ::mqtt::message::QoS;
@@ -339,23 +340,6 @@ async fn apply_one(
     }
 }
 
-async fn advance_reader(
-    connection: &mut SqliteConnection,
-    name: &str,
-    to: Position,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "UPDATE cursor SET done_shard = ?2, done_sequence = max(done_sequence, ?3) \
-             WHERE name = ?1",
-    )
-    .bind(name)
-    .bind(i64::from(to.shard))
-    .bind(number(to.sequence))
-    .execute(connection)
-    .await
-    .map(drop)
-}
-
 /// The rows of connections become what is kept of their ends.
 async fn interrupted(
     connection: &mut SqliteConnection,
@@ -422,27 +406,6 @@ async fn remove_session(
         sqlx::query(sql).bind(number(session)).execute(&mut *connection).await?;
     }
     drop_reader(connection, &session_reader(session)).await
-}
-
-async fn start_reader(
-    connection: &mut SqliteConnection,
-    name: &str,
-    at: Position,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO cursor (name, done_shard, done_sequence, required) VALUES (?,?,?,1) \
-         ON CONFLICT (name) DO NOTHING",
-    )
-    .bind(name)
-    .bind(i64::from(at.shard))
-    .bind(number(at.sequence))
-    .execute(connection)
-    .await
-    .map(drop)
-}
-
-async fn drop_reader(connection: &mut SqliteConnection, name: &str) -> Result<(), sqlx::Error> {
-    sqlx::query("DELETE FROM cursor WHERE name = ?").bind(name).execute(connection).await.map(drop)
 }
 
 /// Reads sessions in the order of their numbers.

@@ -320,3 +320,47 @@ fn decode(
     };
     Ok((event, row.try_get(first + 7)?))
 }
+
+/// A reader that the outbox waits for, from `at` on; one of that name stays as it is.
+pub(super) async fn start_reader(
+    connection: &mut SqliteConnection,
+    name: &str,
+    at: Position,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO cursor (name, done_shard, done_sequence, required) VALUES (?,?,?,1) \
+         ON CONFLICT (name) DO NOTHING",
+    )
+    .bind(name)
+    .bind(i64::from(at.shard))
+    .bind(number(at.sequence))
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+/// Moves a reader on; one that is not there is no fault.
+pub(super) async fn advance_reader(
+    connection: &mut SqliteConnection,
+    name: &str,
+    to: Position,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE cursor SET done_shard = ?2, done_sequence = max(done_sequence, ?3) \
+             WHERE name = ?1",
+    )
+    .bind(name)
+    .bind(i64::from(to.shard))
+    .bind(number(to.sequence))
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+/// The outbox waits for that reader no longer.
+pub(super) async fn drop_reader(
+    connection: &mut SqliteConnection,
+    name: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("DELETE FROM cursor WHERE name = ?").bind(name).execute(connection).await.map(drop)
+}
