@@ -61,8 +61,8 @@ pub struct Held {
     /// set alone. In the order of paths.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub apart: Vec<Box<str>>,
-    /// Paths that were set without an answer: what is known of them may not be so until they are
-    /// read. In the order of paths.
+    /// Paths that were set without an answer, or with the answer that there is no such path: what is
+    /// known of them may not be so until a reading tells. In the order of paths.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub doubted: Vec<Box<str>>,
     /// Objects that we told it to make and have not found yet by their keys: made durable before it

@@ -78,6 +78,8 @@ impl StepOutcome {
 const REFUSED_MAX: usize = 1_000;
 /// Most parameters that are remembered to be set.
 const TOLD_MAX: usize = 1_000;
+/// Invalid parameter name (TR-069 A.5.1).
+const NO_SUCH: u32 = 9005;
 
 impl Held {
     /// Takes over what became of a step.
@@ -152,11 +154,15 @@ impl Held {
                 own.or_else(|| whole.map(|(code, cause)| (*code, &**cause)))
             {
                 self.refuse((name, true), (code, cause), Pause::of(code), it);
+                if code == NO_SUCH {
+                    self.doubts_no_more(name);
+                }
             } else if came.contains(name.as_str()) {
                 self.took(name, true);
                 self.read_back(name);
             } else if outcome.absent.iter().any(|path| **path == **name) {
                 self.refuse((name, true), (0, UNTOLD), Pause::Lasting, it);
+                self.doubts_no_more(name);
             } else if outcome.is_done {
                 // A subtree: what it is was told under other names.
                 self.took(name, true);
@@ -187,7 +193,7 @@ impl Held {
             if outcome.is_done || outcome.applied.contains(&path) {
                 self.applied(path, change.why);
             } else if let Some(StepRefusal { code, cause, .. }) = refusal {
-                self.refuse((&path, false), (*code, cause), Pause::of(*code), it);
+                self.would_not_take(path, (*code, cause), it);
             } else {
                 match &outcome.fault {
                     Some(_) if changes.len() > 1 => {
@@ -195,9 +201,7 @@ impl Held {
                             self.apart.insert(place, path);
                         }
                     }
-                    Some((code, cause)) => {
-                        self.refuse((&path, false), (*code, cause), Pause::of(*code), it);
-                    }
+                    Some((code, cause)) => self.would_not_take(path, (*code, cause), it),
                     None => {
                         self.silence(&path, false, it);
                         self.doubt(path);
@@ -207,7 +211,16 @@ impl Held {
         }
     }
 
-    /// It may have been set, and it may not.
+    /// It was refused to be set. A device may say of what it only reads that there is no such path:
+    /// whether there is one only a reading tells.
+    fn would_not_take(&mut self, path: Box<str>, fault: (u32, &str), it: Circumstances<'_>) {
+        self.refuse((&path, false), fault, Pause::of(fault.0), it);
+        if fault.0 == NO_SUCH {
+            self.doubt(path);
+        }
+    }
+
+    /// What is known of it may not be so: it may have been set, or be there, and it may not.
     fn doubt(&mut self, path: Box<str>) {
         if let Err(place) = self.doubted.binary_search(&path)
             && self.doubted.len() < TOLD_MAX

@@ -196,9 +196,10 @@ impl<'a> View<'a> {
         refusal.retry_at > self.it.now
     }
 
-    /// Whether the device has no such path: it told everything, also of what this would be in.
+    /// Whether the device has no such path: it told everything, also of what this would be in, and
+    /// what is known of it is not in doubt.
     pub(super) fn is_absent(&self, path: &str) -> bool {
-        if !self.known.is_whole() {
+        if !self.known.is_whole() || self.held.doubts(path) {
             return false;
         }
         let mut rest = path.trim_end_matches('.');

@@ -2,7 +2,7 @@
 
 use super::device::{Device, Loss};
 use super::world::{World, parameter, parameters};
-use crate::{Held, Obstacle, Standing, StepOutcome};
+use crate::{Held, Obstacle, Standing, StepOutcome, WantedParameter};
 use jiff::SignedDuration;
 use serde_json::json;
 
@@ -57,6 +57,42 @@ fn a_path_that_the_device_does_not_know_after_all_is_given_up() {
     assert_eq!(session.plan.blocked[0].retry_at, None, "until all is learned anew");
     assert_eq!((world.device.value(A), world.device.value(C)), ("1", "1"));
     assert_eq!(world.held.standing, Standing::Partial);
+}
+
+/// Whether it has the path at all only a reading tells: a device may say 9005 of what it only reads.
+#[test]
+fn a_path_that_the_device_says_it_does_not_know_is_asked_for_until_it_answers() {
+    let optional = parameters(vec![WantedParameter { is_optional: true, ..parameter(B, "1") }]);
+    for (is_there, lost) in [(true, 2..3), (true, 2..5), (false, 2..3), (false, 2..5)] {
+        let mut world = World::new(world().device, optional.clone());
+        world.device.at(B).refuses = Some(9005);
+        if !is_there {
+            world.device.parameters.remove(B);
+        }
+        let loss = |call| Loss { call, is_carried_out: false };
+        world.device.losses = lost.clone().map(loss).collect();
+        for _ in lost {
+            assert!(world.session().is_lost, "the answer to its reading");
+            world.wait(SignedDuration::from_mins(10));
+        }
+        // Another wish forgets the refusals, and not that.
+        let mut other = world.clone();
+        other.want(optional.clone());
+        for mut world in [world, other] {
+            let calls = world.device.calls.len();
+            let session = world.call();
+            let first = world.device.calls.get(calls).map(String::as_str);
+            assert_eq!(first, Some("get 1"), "{:?}", world.held);
+            let [blocked] = session.plan.blocked.as_slice() else { panic!("{:?}", session.plan) };
+            let expected = match is_there {
+                true => (Obstacle::Refused, Standing::Partial),
+                false => (Obstacle::Absent, Standing::Converged),
+            };
+            assert_eq!((blocked.obstacle, world.held.standing), expected);
+            assert_eq!(blocked.retry_at.is_some(), is_there, "{blocked:?}");
+            assert_eq!(world.held.doubted, [""; 0].map(Box::from), "settled");
+        }
+    }
 }
 
 #[test]
