@@ -369,7 +369,16 @@ impl Driver {
             device = self.client.as_ref().map(|client| tracing::field::display(&client.device)),
             reason, "client gone"
         );
+        if self.closed.is_some_and(is_sent_away) {
+            self.linger().await;
+        }
     }
+}
+
+/// Whether a client that was told so may not know of it yet.
+fn is_sent_away(reason: CloseReason) -> bool {
+    use CloseReason::{Administrative, NotAuthorised, Protocol, Refused, StoreFull};
+    matches!(reason, Administrative | NotAuthorised | Protocol(_) | Refused(_) | StoreFull)
 }
 
 impl Client {

@@ -123,6 +123,11 @@ fn each_side_says_how_much_it_takes() {
     for n in 0..=receive_max {
         board.publish(("boards/wide/up/x", QoS::ExactlyOnce), format!("{{\"n\":{n}}}"), plain);
     }
+    // What it says when it is over does not have the reason lost on the way.
+    for _ in 0..2 {
+        thread::sleep(Duration::from_millis(100));
+        board.publish(("boards/narrow/up/late", QoS::ExactlyOnce), "late", plain);
+    }
     assert_eq!(board.end(), Some(DisconnectReasonCode::ReceiveMaximumExceeded));
     let fault = ["mqtt", "too_many_unreleased"];
     assert!(until(PATIENCE, || daemon.counted("lastmile_listen_faults_total", &fault) == 1.0));

@@ -143,4 +143,26 @@ impl Driver {
         };
         let _ = timeout(LAST_WRITE, last).await;
     }
+
+    /// Takes what a client that was sent away has still on its way, for a second at most: closed with
+    /// bytes unread, the connection would be reset, and the reason lost that it was told.
+    pub(super) async fn linger(&mut self) {
+        let Self { stream, stop, .. } = self;
+        let rest = poll_fn(|cx| {
+            SCRATCH.with_borrow_mut(|scratch| {
+                loop {
+                    let mut buffer = ReadBuf::new(scratch);
+                    let read = ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer));
+                    if read.is_err() || buffer.filled().is_empty() {
+                        return Poll::Ready(());
+                    }
+                }
+            })
+        });
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => {}
+            _ = timeout(LAST_WRITE, rest) => {}
+        }
+    }
 }
