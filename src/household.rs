@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::warn;
-use ussd::{Answer, Ask};
+use ussd::{Answer, Ask, AskMode};
 
 /// What is answered here.
 pub const OPERATIONS: [&str; 2] = ["router_status", "router_restart"];
@@ -93,7 +93,7 @@ impl Household {
             expires: None,
             retry: None,
             actor: format!("ussd:{}", ask.service).into(),
-            key: ask.idempotency_key.clone(),
+            key: Some(ask.key.clone()),
         };
         match self.desk.submit(command).await {
             Ok(_) if router.online => Answer::word("accepted"),
@@ -168,7 +168,7 @@ impl Backend {
             caller: &ask.device,
             language: &ask.language,
             arguments: arguments.collect(),
-            idempotency_key: ask.idempotency_key.as_deref(),
+            idempotency_key: (ask.mode == AskMode::Effect).then_some(&*ask.key),
         };
         let body = serde_json::to_vec(&question).unwrap_or_default();
         let url = format!("{}/ussd/{}", self.url, ask.operation);

@@ -143,8 +143,9 @@ pub fn services(
     Ok(services)
 }
 
-fn speaker(configured: config::Aggregator) -> &'static dyn Aggregator {
-    aggregator::by_name(configured.as_str()).unwrap_or(&aggregator::AfricasTalking)
+fn speaker(configured: config::Aggregator) -> Arc<dyn Aggregator> {
+    // Every word of the configuration names one: a test makes them all.
+    aggregator::make(configured.as_str()).unwrap_or_else(|| Arc::new(aggregator::AfricasTalking))
 }
 
 /// `<service>.secret` in force, and `<service>.previous` while an operator rotates them.
@@ -181,6 +182,15 @@ mod tests {
         assert!(first["home"].secrets.accept(secret.expose()));
         let again = services(&ussd, false, Some(dir.path())).unwrap();
         assert!(again["home"].secrets.accept(secret.expose()));
+    }
+
+    #[test]
+    fn every_word_of_the_configuration_names_an_aggregator() {
+        let words: Vec<&str> = config::Aggregator::ALL.iter().map(|it| it.as_str()).collect();
+        assert_eq!(words, aggregator::NAMES);
+        for word in words {
+            assert_eq!(aggregator::make(word).map(|it| it.name()), Some(word));
+        }
     }
 
     #[test]

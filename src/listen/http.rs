@@ -133,11 +133,9 @@ impl PublicListener {
             (Some("uploads"), Some(token), name, None) => {
                 self.files.take(&head, body, token, name.unwrap_or("")).await
             }
-            (Some("ussd"), Some(service), Some(secret), None) => {
-                whole(self.hop(&head, body, peer, (service, secret, false)).await)
-            }
-            (Some("ussd"), Some(service), Some(secret), Some("end")) => {
-                whole(self.hop(&head, body, peer, (service, secret, true)).await)
+            (Some("ussd"), Some(service), Some(secret), below) => {
+                let below = below.unwrap_or_default();
+                whole(self.hop(&head, body, peer, (service, secret, below)).await)
             }
             _ => whole(self.refuse(StatusCode::NOT_FOUND, "not_found")),
         }
@@ -148,7 +146,7 @@ impl PublicListener {
         head: &Parts,
         body: Incoming,
         peer: IpAddr,
-        (service, secret, is_end): (&str, &str, bool),
+        (service, secret, path): (&str, &str, &str),
     ) -> Answer {
         let from = proxy::client(peer, &head.headers, &self.options.trusted_proxies);
         if !matches!(head.method, Method::POST | Method::GET) {
@@ -167,13 +165,22 @@ impl PublicListener {
             Ok(Err(_)) => return self.refuse(StatusCode::BAD_REQUEST, "broken"),
             Err(_) => return self.refuse(StatusCode::REQUEST_TIMEOUT, "slow_body"),
         };
+        let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
+        let headers: Vec<(&str, &str)> = service
+            .aggregator
+            .headers()
+            .iter()
+            .filter_map(|name| text(name).map(|value| (*name, value)))
+            .collect();
         let request = ::ussd::Request {
             method: head.method.as_str(),
-            content_type: head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()),
+            path,
+            content_type: text(CONTENT_TYPE.as_str()),
+            headers: &headers,
             query: head.uri.query().unwrap_or_default(),
             body: &body,
         };
-        if is_end {
+        if path == "end" {
             self.hops.ended(&service, &request)
         } else {
             self.hops.hop(&service, &request).await

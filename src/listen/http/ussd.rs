@@ -4,7 +4,6 @@
 //! never while anything is waited for. A hop that makes no fact and asks nobody is answered without
 //! leaving its request.
 
-use super::answer;
 use crate::clock::Clock;
 use crate::household::Household;
 use crate::listen::http1::Answer;
@@ -14,7 +13,9 @@ use crate::pipeline::{Pipeline, Recorded};
 use crate::shutdown::Stage;
 use arc_swap::ArcSwap;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use hyper::StatusCode;
+use http_body_util::Full;
+use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::{Response, StatusCode};
 use model::{DeviceId, Fact, Monotonic, Protocol, Ticket};
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
@@ -25,7 +26,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
-use ussd::{Ask, DialogueId, Dialogues, Output, Receipt, Request, Screen, Service, Turn};
+use ussd::{
+    Ask, DialogueId, Dialogues, EndReport, Inbound, Output, Receipt, Reply, Request, Screen,
+    Service, Turn, TurnError,
+};
 
 /// Tables of dialogues: more than workers, so that two rarely meet at a lock.
 const TABLES: usize = 16;
@@ -120,18 +124,19 @@ impl Hops {
     ) -> Answer {
         let timer = self.parts.metrics.ussd_hop_seconds.start_timer();
         let turn = match service.aggregator.decode(request) {
-            Ok(turn) => turn,
-            Err(error) => {
-                self.parts.metrics.fault(Protocol::Ussd, error.code());
-                let status =
-                    StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
-                return answer(status, "text/plain; charset=utf-8", String::new());
-            }
+            Ok(Inbound::Turn(turn)) => turn,
+            Ok(Inbound::End(report)) => return self.end(service, &report, request),
+            Ok(Inbound::Probe(reply)) => return written(reply),
+            Err(error) => return self.unreadable(service, error),
         };
         let screen = self.turn(service, &turn).await;
         timer.observe_duration();
-        let reply = service.aggregator.encode(&screen);
-        answer(StatusCode::OK, reply.content_type, reply.body.0)
+        written(service.aggregator.encode(&screen, &turn))
+    }
+
+    fn unreadable(&self, service: &Service, error: TurnError) -> Answer {
+        self.parts.metrics.fault(Protocol::Ussd, error.code());
+        written(service.aggregator.encode_error(error))
     }
 
     async fn turn(self: &Arc<Self>, service: &Arc<Service>, turn: &Turn) -> Screen {
@@ -195,27 +200,29 @@ impl Hops {
         (screen, drained)
     }
 
-    /// Takes the aggregator's word that a dialogue is over.
+    /// Takes the notification that a dialogue is over.
     pub(super) fn ended(self: &Arc<Self>, service: &Arc<Service>, request: &Request<'_>) -> Answer {
         match service.aggregator.decode_end(request) {
-            Ok(report) => {
-                let shard = self.shard(&service.name, &report.session);
-                let mut table = self.table(shard);
-                table.dialogues.end(service, &report, self.parts.clock.now());
-                let drained = table.drain(&self.parts.metrics);
-                drop(table);
-                if let Some(drained) = drained {
-                    self.carry_on(shard, drained);
-                }
-                answer(StatusCode::OK, "text/plain; charset=utf-8", String::new())
-            }
-            Err(error) => {
-                self.parts.metrics.fault(Protocol::Ussd, error.code());
-                let status =
-                    StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
-                answer(status, "text/plain; charset=utf-8", String::new())
-            }
+            Ok(report) => self.end(service, &report, request),
+            Err(error) => self.unreadable(service, error),
         }
+    }
+
+    fn end(
+        self: &Arc<Self>,
+        service: &Service,
+        report: &EndReport,
+        request: &Request<'_>,
+    ) -> Answer {
+        let shard = self.shard(&service.name, &report.session);
+        let mut table = self.table(shard);
+        table.dialogues.end(service, report, self.parts.clock.now());
+        let drained = table.drain(&self.parts.metrics);
+        drop(table);
+        if let Some(drained) = drained {
+            self.carry_on(shard, drained);
+        }
+        written(service.aggregator.encode_end(report, request))
     }
 
     /// Does what a drain left, and what comes of it, until nothing is left.
@@ -316,6 +323,20 @@ impl Hops {
     fn count(&self, outcome: &str) {
         self.parts.metrics.ussd_hops.with_label_values(&[outcome]).inc();
     }
+}
+
+/// An aggregator's reply as HTTP. What it may not say there is left out.
+fn written(reply: Reply) -> Answer {
+    let mut answer = Response::new(Full::from(reply.body.0));
+    *answer.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::BAD_REQUEST);
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
+    for (name, value) in &reply.headers {
+        let name = HeaderName::from_lowercase(name.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value)) {
+            answer.headers_mut().append(name, value);
+        }
+    }
+    answer
 }
 
 impl Table {
