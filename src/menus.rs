@@ -123,9 +123,9 @@ pub fn services(
             service: name.to_owned(),
             menu: menu.to_owned(),
         })?;
-        let strange = menu.operations().find(|(operation, _)| {
-            !has_backend && !crate::household::OPERATIONS.contains(operation)
-        });
+        let strange = menu
+            .operations()
+            .find(|(operation, _)| !has_backend && !crate::household::answers(operation));
         if let Some((operation, _)) = strange {
             let (menu, operation) = (menu.name().to_owned(), operation.to_owned());
             return Err(MenusError::NoAnswer { menu, operation });
