@@ -9,6 +9,7 @@ use model::Tenant;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use ussd::aggregator::ConEndFields;
 use ussd::auth::UrlSecrets;
 use ussd::{Aggregator, Events, Menu, MenuError, Service, aggregator};
 
@@ -116,7 +117,7 @@ pub fn services(
 ) -> Result<Services, MenusError> {
     let mut services = Services::new();
     for configured in &ussd.service {
-        let speaker = speaker(configured.aggregator);
+        let speaker = speaker(configured);
         let menus = read_menus(ussd.menus.as_deref(), speaker.capabilities().limits)?;
         let (name, menu) = (configured.name.as_str(), configured.menu.as_str());
         let menu = menus.get(menu).cloned().ok_or_else(|| MenusError::NoMenu {
@@ -143,9 +144,19 @@ pub fn services(
     Ok(services)
 }
 
-fn speaker(configured: config::Aggregator) -> Arc<dyn Aggregator> {
-    // Every word of the configuration names one: a test makes them all.
-    aggregator::make(configured.as_str()).unwrap_or_else(|| Arc::new(aggregator::AfricasTalking))
+fn speaker(configured: &config::Service) -> Arc<dyn Aggregator> {
+    let named = |name: &Option<config::FieldName>| name.as_ref().map(|it| Box::from(it.as_str()));
+    let (given, network) = (&configured.fields, named(&configured.fields.network));
+    let needed = [&given.session, &given.number, &given.code, &given.text].map(named);
+    let fields = match needed {
+        [Some(session), Some(number), Some(code), Some(text)] => {
+            Some(ConEndFields { session, number, code, text, network })
+        }
+        _ => None,
+    };
+    // Every word of the configuration names one, and has what it needs: tests hold it to that.
+    aggregator::make(configured.aggregator.as_str(), fields.as_ref())
+        .unwrap_or_else(|| Arc::new(aggregator::AfricasTalking))
 }
 
 /// `<service>.secret` in force, and `<service>.previous` while an operator rotates them.
@@ -188,8 +199,15 @@ mod tests {
     fn every_word_of_the_configuration_names_an_aggregator() {
         let words: Vec<&str> = config::Aggregator::ALL.iter().map(|it| it.as_str()).collect();
         assert_eq!(words, aggregator::NAMES);
+        let fields = "fields = { session = 's', number = 'n', code = 'c', text = 't' }";
         for word in words {
-            assert_eq!(aggregator::make(word).map(|it| it.name()), Some(word));
+            let fields = if word == "con_end" { fields } else { "" };
+            let text = format!(
+                "[[ussd.service]]\nname = 'x'\nmenu = 'home'\naggregator = '{word}'\n{fields}"
+            );
+            let ussd = config::Config::parse(&text).unwrap().ussd;
+            let services = services(&ussd, false, None).unwrap();
+            assert_eq!(services["x"].service.aggregator.name(), word);
         }
     }
 

@@ -4,9 +4,11 @@
 //! of URLs, rates and source networks are the driver's; menus are the dialogue's.
 
 mod africas_talking;
+mod con_end;
 mod field;
 
 pub use africas_talking::AfricasTalking;
+pub use con_end::{ConEnd, ConEndFields};
 
 use crate::error::TurnError;
 use crate::handset::Handset;
@@ -75,12 +77,13 @@ pub struct Capabilities {
 }
 
 /// The aggregators there are, by the names that [`make`] takes.
-pub const NAMES: &[&str] = &["africas_talking"];
+pub const NAMES: &[&str] = &["africas_talking", "con_end"];
 
-/// The aggregator of that name.
-pub fn make(name: &str) -> Option<Arc<dyn Aggregator>> {
+/// The aggregator of that name; `fields` are for `con_end`, which there is not without.
+pub fn make(name: &str, fields: Option<&ConEndFields>) -> Option<Arc<dyn Aggregator>> {
     match name {
         "africas_talking" => Some(Arc::new(AfricasTalking)),
+        "con_end" => Some(Arc::new(ConEnd::new(fields?.clone()))),
         _ => None,
     }
 }

@@ -53,6 +53,13 @@ pub struct Call {
     pub body: String,
 }
 
+/// Without what was typed.
+impl Debug for Call {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Call({}, {} bytes)", self.method, self.query.len() + self.body.len())
+    }
+}
+
 impl Call {
     /// A POST of a form to `path`.
     pub fn form(path: &str, fields: &[(&str, &str)]) -> Self {

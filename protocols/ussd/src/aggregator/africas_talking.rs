@@ -1,6 +1,6 @@
 //! Africa's Talking: a form with five fields, answered by `CON ` or `END ` and the text.
 
-use super::{Aggregator, Capabilities, field};
+use super::{Aggregator, Capabilities, con_end, field};
 use crate::error::TurnError;
 use crate::handset::{Call, Handset, Keyed, Shown};
 use crate::message::{EndReport, EndStatus, Inbound, Input, Reply, Request, Screen, Turn};
@@ -66,11 +66,7 @@ impl Aggregator for AfricasTalking {
     }
 
     fn encode(&self, screen: &Screen, _turn: &Turn) -> Reply {
-        let prefix = if screen.is_end() { END } else { CON };
-        let mut body = String::with_capacity(prefix.len() + screen.text().len());
-        body.push_str(prefix);
-        body.push_str(screen.text());
-        Reply::text(200, body)
+        con_end::write(screen)
     }
 
     fn handset(&self) -> &dyn Handset {
@@ -110,14 +106,9 @@ impl Handset for AfricasTalking {
     }
 
     fn shown(&self, reply: &Shown<'_>) -> Option<Screen> {
-        let shown = |prefix| reply.body.strip_prefix(prefix).filter(|_| reply.status == 200);
-        let more = shown(CON).map(|text| Screen::Continue(text.into()));
-        more.or_else(|| shown(END).map(|text| Screen::End(text.into())))
+        con_end::read(reply)
     }
 }
-
-const CON: &str = "CON ";
-const END: &str = "END ";
 
 #[cfg(test)]
 mod tests;

@@ -26,9 +26,18 @@ pub(super) fn media_type(request: &Request<'_>) -> String {
 
 /// The value of a field that must be there, once.
 pub(super) fn once<'f>(form: &'f Form<'_>, name: &'static str) -> Result<&'f str, TurnError> {
+    once_as(form, name, name)
+}
+
+/// The same where faults call the field `key`.
+pub(super) fn once_as<'f>(
+    form: &'f Form<'_>,
+    name: &str,
+    key: &'static str,
+) -> Result<&'f str, TurnError> {
     let mut values = form.all(name);
-    let value = values.next().ok_or(TurnError::Missing(name))?;
-    if values.next().is_some() { Err(TurnError::Twice(name)) } else { Ok(value) }
+    let value = values.next().ok_or(TurnError::Missing(key))?;
+    if values.next().is_some() { Err(TurnError::Twice(key)) } else { Ok(value) }
 }
 
 /// The aggregator's name for a dialogue.
@@ -38,11 +47,11 @@ pub(super) fn session(id: &str, name: &'static str) -> Result<Box<str>, TurnErro
     if fits && prints { Ok(id.into()) } else { Err(TurnError::Wrong(name)) }
 }
 
-/// The caller. The plus must be sent as `%2B`; one that was not arrives as a blank, which starts no
-/// number.
+/// The caller. A plus that was not sent as `%2B` arrives as a blank, which starts no number; some
+/// leave it out.
 pub(super) fn device(number: &str, name: &'static str) -> Result<DeviceId, TurnError> {
-    let repaired = number.strip_prefix(' ').map(|digits| format!("+{digits}"));
-    DeviceId::msisdn(repaired.as_deref().unwrap_or(number)).map_err(|_| TurnError::Wrong(name))
+    let digits = number.strip_prefix(['+', ' ']).unwrap_or(number);
+    DeviceId::msisdn(&format!("+{digits}")).map_err(|_| TurnError::Wrong(name))
 }
 
 /// A service's or a network's code; empty where there is none.

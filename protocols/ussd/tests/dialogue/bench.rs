@@ -191,7 +191,7 @@ fn service(menu: &str, events: Events) -> Arc<Service> {
         tenant: Tenant::default(),
         name: menu.name().into(),
         menu: Arc::new(menu),
-        aggregator: aggregator::make("africas_talking").unwrap(),
+        aggregator: aggregator::make("africas_talking", None).unwrap(),
         events,
     })
 }

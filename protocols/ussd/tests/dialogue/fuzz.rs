@@ -1,6 +1,7 @@
 //! Random callers, stores and backends: no panic, and exactly one answer for each hop.
 
 use crate::bench::{Bench, HOME, Store, post};
+use lastmile_ussd::aggregator::ConEndFields;
 use lastmile_ussd::{Answer, AskMode, DialogueId, Events, Options, Receipt, aggregator};
 use model::Settlement;
 use proptest::prelude::*;
@@ -122,8 +123,10 @@ proptest! {
 
     #[test]
     fn any_bytes_are_a_turn_or_a_reason(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let [session, number, code, text] = ["s", "n", "c", "t"].map(Box::from);
+        let fields = ConEndFields { session, number, code, text, network: None };
         for name in aggregator::NAMES {
-            let aggregator = aggregator::make(name).unwrap();
+            let aggregator = aggregator::make(name, Some(&fields)).unwrap();
             let request = lastmile_ussd::Request { body: &bytes, ..post("") };
             if let Err(error) = aggregator.decode(&request) {
                 prop_assert!((400..500).contains(&error.status()) && !error.code().is_empty());
