@@ -29,6 +29,7 @@ pub mod listen;
 pub mod logging;
 pub mod menus;
 pub mod metrics;
+pub mod outcall;
 pub mod pipeline;
 pub mod plans;
 pub mod presence;
