@@ -17,6 +17,7 @@ pub mod commands;
 pub mod credentials;
 pub mod data_models;
 pub mod deliver;
+pub mod doors;
 pub mod egress;
 pub mod equipment;
 pub mod exchange;

@@ -2,15 +2,13 @@
 //!
 //! Read at start and again on SIGHUP; running dialogues keep the menu they began with.
 
+use crate::doors::{Door, DoorError};
 use crate::files::{self, FileError};
-use crate::secrets;
-use config::Cidr;
 use model::Tenant;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use ussd::aggregator::ConEndFields;
-use ussd::auth::UrlSecrets;
 use ussd::{Aggregator, Events, Menu, MenuError, Service, aggregator};
 
 /// Menus that are inside the binary.
@@ -23,10 +21,8 @@ const MENUS_MAX: usize = 1_000;
 pub struct GuardedService {
     /// What its dialogues are.
     pub service: Arc<Service>,
-    /// What its URL must hold.
-    pub secrets: UrlSecrets,
-    /// Where its aggregator calls from; everywhere when empty.
-    pub networks: Vec<Cidr>,
+    /// What stands before its URL.
+    pub door: Door,
 }
 
 /// All services by name.
@@ -62,12 +58,9 @@ pub enum MenusError {
         /// The operation.
         operation: String,
     },
-    /// A secret in a file is too short to guard a URL.
-    #[error("`{}` holds a secret that is too short: delete it and a new one is made", .file.display())]
-    WeakSecret {
-        /// The file.
-        file: PathBuf,
-    },
+    /// A service's URL cannot be guarded.
+    #[error(transparent)]
+    Door(#[from] DoorError),
     /// More files than a folder of menus may have.
     #[error("`{}` holds more than {MENUS_MAX} files", .folder.display())]
     TooMany {
@@ -136,8 +129,7 @@ pub fn services(
         let service = Service { tenant, name: name.into(), menu, aggregator: speaker, events };
         let guarded = GuardedService {
             service: Arc::new(service),
-            secrets: url_secrets(name, secrets)?,
-            networks: configured.networks.clone(),
+            door: Door::of(name, secrets, &configured.networks)?,
         };
         services.insert(name.into(), guarded);
     }
@@ -159,27 +151,6 @@ fn speaker(configured: &config::Service) -> Arc<dyn Aggregator> {
         .unwrap_or_else(|| Arc::new(aggregator::AfricasTalking))
 }
 
-/// `<service>.secret` in force, and `<service>.previous` while an operator rotates them.
-fn url_secrets(service: &str, dir: Option<&Path>) -> Result<UrlSecrets, MenusError> {
-    let weak = |file: &Path| MenusError::WeakSecret { file: file.to_owned() };
-    let Some(dir) = dir else {
-        let made_up = secrets::new_secret();
-        return UrlSecrets::new(made_up.expose(), None).map_err(|_| weak(Path::new("")));
-    };
-    let file = dir.join(format!("{service}.secret"));
-    let (current, made) = files::read_or_make_secret(&file, secrets::new_secret)?;
-    if made {
-        tracing::info!(file = %file.display(), "secret made for the service's URL");
-    }
-    let previous = match files::read_secret(&dir.join(format!("{service}.previous"))) {
-        Ok(previous) => Some(previous),
-        Err(error) if error.is_missing() => None,
-        Err(error) => return Err(error.into()),
-    };
-    let previous = previous.as_ref().map(|secret| secret.expose().as_str());
-    UrlSecrets::new(current.expose(), previous).map_err(|_| weak(&file))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,9 +161,10 @@ mod tests {
         let ussd = config::Config::default().ussd;
         let first = services(&ussd, false, Some(dir.path())).unwrap();
         let secret = files::read_secret(&dir.path().join("home.secret")).unwrap();
-        assert!(first["home"].secrets.accept(secret.expose()));
+        let here = std::net::Ipv4Addr::LOCALHOST.into();
+        assert!(first["home"].door.admits(secret.expose(), here));
         let again = services(&ussd, false, Some(dir.path())).unwrap();
-        assert!(again["home"].secrets.accept(secret.expose()));
+        assert!(again["home"].door.admits(secret.expose(), here));
     }
 
     #[test]

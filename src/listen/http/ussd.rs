@@ -4,6 +4,7 @@
 //! never while anything is waited for. A hop that makes no fact and asks nobody is answered without
 //! leaving its request.
 
+use super::{Called, Route};
 use crate::clock::Clock;
 use crate::household::Household;
 use crate::listen::http1::Answer;
@@ -12,10 +13,11 @@ use crate::metrics::Metrics;
 use crate::pipeline::{Pipeline, Recorded};
 use crate::shutdown::Stage;
 use arc_swap::ArcSwap;
+use async_trait::async_trait;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use http_body_util::Full;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
-use hyper::{Response, StatusCode};
+use hyper::{Method, Response, StatusCode};
 use model::{DeviceId, Fact, Monotonic, Protocol, Ticket};
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
@@ -105,23 +107,17 @@ impl Hops {
     }
 
     /// The service that a URL means, if its secret and the caller's address are right.
-    pub(super) fn admit(&self, name: &str, secret: &str, from: IpAddr) -> Option<Arc<Service>> {
+    fn admit(&self, name: &str, secret: &str, from: IpAddr) -> Option<Arc<Service>> {
         let services = self.parts.services.load();
         let is_known = services.contains_key(name);
         // An unknown name costs as much as a known one with a wrong secret.
         let guarded = services.get(name).or_else(|| services.values().next())?;
-        let secret_holds = guarded.secrets.accept(secret);
-        let networks = &guarded.networks;
-        let comes_right = networks.is_empty() || networks.iter().any(|it| it.contains(from));
-        (is_known && secret_holds && comes_right).then(|| Arc::clone(&guarded.service))
+        let may_enter = guarded.door.admits(secret, from);
+        (is_known && may_enter).then(|| Arc::clone(&guarded.service))
     }
 
     /// Answers one hop.
-    pub(super) async fn hop(
-        self: &Arc<Self>,
-        service: &Arc<Service>,
-        request: &Request<'_>,
-    ) -> Answer {
+    async fn hop(self: &Arc<Self>, service: &Arc<Service>, request: &Request<'_>) -> Answer {
         let timer = self.parts.metrics.ussd_hop_seconds.start_timer();
         let turn = match service.aggregator.decode(request) {
             Ok(Inbound::Turn(turn)) => turn,
@@ -201,7 +197,7 @@ impl Hops {
     }
 
     /// Takes the notification that a dialogue is over.
-    pub(super) fn ended(self: &Arc<Self>, service: &Arc<Service>, request: &Request<'_>) -> Answer {
+    fn ended(self: &Arc<Self>, service: &Arc<Service>, request: &Request<'_>) -> Answer {
         match service.aggregator.decode_end(request) {
             Ok(report) => self.end(service, &report, request),
             Err(error) => self.unreadable(service, error),
@@ -322,6 +318,47 @@ impl Hops {
 
     fn count(&self, outcome: &str) {
         self.parts.metrics.ussd_hops.with_label_values(&[outcome]).inc();
+    }
+}
+
+/// `/ussd/{service}/{secret}`, and what its aggregator has below it.
+#[async_trait]
+impl Route for Arc<Hops> {
+    async fn answer(&self, mut called: Called<'_>) -> Answer {
+        let head = called.head;
+        let mut rest = called.rest.splitn(3, '/');
+        let (Some(service), Some(secret)) = (rest.next(), rest.next()) else {
+            return called.refuse(StatusCode::NOT_FOUND, "not_found");
+        };
+        let path = rest.next().unwrap_or_default();
+        if !matches!(head.method, Method::POST | Method::GET) {
+            return called.refuse(StatusCode::METHOD_NOT_ALLOWED, "method");
+        }
+        // A wrong secret is told from a missing service by nothing: not by status, not by time.
+        let Some(service) = self.admit(service, secret, called.from) else {
+            return called.refuse(StatusCode::NOT_FOUND, "secret");
+        };
+        let body = match called.body().await {
+            Ok(body) => body,
+            Err(refusal) => return refusal,
+        };
+        let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
+        let wanted = service.aggregator.headers().iter();
+        let headers: Vec<(&str, &str)> =
+            wanted.filter_map(|name| text(name).map(|value| (*name, value))).collect();
+        let request = Request {
+            method: head.method.as_str(),
+            path,
+            content_type: text(CONTENT_TYPE.as_str()),
+            headers: &headers,
+            query: head.uri.query().unwrap_or_default(),
+            body: &body,
+        };
+        if path == "end" {
+            self.ended(&service, &request)
+        } else {
+            self.hop(&service, &request).await
+        }
     }
 }
 
