@@ -8,6 +8,8 @@ use std::time::Instant;
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     start: Instant,
+    #[cfg(test)]
+    told: Option<&'static VirtualTime>,
 }
 
 impl Clock {
@@ -15,13 +17,21 @@ impl Clock {
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
     pub fn start() -> Self {
-        Self { start: Instant::now() }
+        Self {
+            start: Instant::now(),
+            #[cfg(test)]
+            told: None,
+        }
     }
 
     /// Both clocks.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
     pub fn now(&self) -> Now {
+        #[cfg(test)]
+        if let Some(told) = self.told {
+            return told.now();
+        }
         let nanos = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
         Now { monotonic: Monotonic::from_nanos(nanos), wall: jiff::Timestamp::now() }
     }
@@ -34,6 +44,44 @@ impl Clock {
         let after = std::time::Duration::from_nanos(at.as_nanos());
         let far = std::time::Duration::from_secs(FAR_S);
         (self.start + after.min(far)).into()
+    }
+}
+
+/// Time that passes only when a test says so.
+///
+/// The runtime's timers do not follow it: a test carries out itself what is due.
+#[cfg(test)]
+#[derive(Debug)]
+pub(crate) struct VirtualTime {
+    now: parking_lot::Mutex<Now>,
+}
+
+#[cfg(test)]
+impl Clock {
+    /// A clock that stands at `wall` until it is told to go on. It leaks a few bytes, so as to be
+    /// copied like any other.
+    pub(crate) fn virtual_at(wall: jiff::Timestamp) -> (Self, &'static VirtualTime) {
+        let now = parking_lot::Mutex::new(Now { monotonic: Monotonic::ZERO, wall });
+        let told = Box::leak(Box::new(VirtualTime { now }));
+        (Self { told: Some(told), ..Self::start() }, told)
+    }
+}
+
+#[cfg(test)]
+impl VirtualTime {
+    fn now(&self) -> Now {
+        *self.now.lock()
+    }
+
+    /// Lets time pass on both clocks.
+    pub(crate) fn pass(&self, time: std::time::Duration) {
+        let mut now = self.now.lock();
+        *now = now.after(time);
+    }
+
+    /// Sets the calendar ahead or back, as people and time servers do.
+    pub(crate) fn jump_wall(&self, by: jiff::SignedDuration) {
+        self.now.lock().wall += by;
     }
 }
 
@@ -72,5 +120,24 @@ impl Random for SystemRandom {
                 *begin += 1;
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn virtual_time_passes_and_jumps_for_every_copy() {
+        let noon: jiff::Timestamp = "2026-11-20T12:00:00Z".parse().unwrap();
+        let (clock, time) = Clock::virtual_at(noon);
+        let copy = clock;
+        time.pass(Duration::from_secs(90));
+        time.jump_wall(jiff::SignedDuration::from_hours(-13));
+        let now = copy.now();
+        assert_eq!(now.wall.to_string(), "2026-11-19T23:01:30Z");
+        assert_eq!(now.monotonic.since(Monotonic::ZERO), Duration::from_secs(90));
+        assert_eq!(clock.now(), now, "it stands");
     }
 }

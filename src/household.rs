@@ -1,25 +1,46 @@
-//! What a menu may ask about a household: its router's state, and a restart of it.
-//!
-//! The caller's number leads to the customer, the customer to his devices. What the daemon cannot
-//! answer itself goes to the business backend, where there is one.
+//! What menus may ask: each operation is answered by one part of the daemon, and what none of them
+//! answers by the business backend, where there is one.
+
+mod router;
+
+pub use self::router::Routers;
 
 use crate::clock::Clock;
-use crate::commands::{Desk, NewCommand, SubmitError};
-use crate::registry::{Device, Registry};
-use crate::store::WriteError;
-use model::{CommandKind, DeviceId, Protocol, Redacted, Tenant};
+use async_trait::async_trait;
+use model::{DeviceId, Redacted, Tenant};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::warn;
-use ussd::{Answer, Ask};
+use ussd::{Answer, Ask, AskMode};
 
-/// What is answered here.
-pub const OPERATIONS: [&str; 2] = ["router_status", "router_restart"];
+/// What each part of the daemon answers, known before any of them runs: menus are checked by it.
+const OPERATIONS: &[&[&str]] = &[router::OPERATIONS];
 /// Largest answer of a backend, in bytes: a screen holds 182 characters.
 const ANSWER_LEN_MAX: usize = 16 * 1024;
+
+/// Whether the daemon itself answers `operation`.
+pub fn answers(operation: &str) -> bool {
+    OPERATIONS.iter().any(|part| part.contains(&operation))
+}
+
+/// A part of the daemon that answers some operations of menus.
+#[async_trait]
+pub trait Answers: Debug + Send + Sync + 'static {
+    /// What it answers; of two parts that name the same operation the first one does.
+    fn operations(&self) -> &'static [&'static str];
+
+    /// Answers one question. What goes wrong is a word that no menu maps, so that the dialogue goes
+    /// its way for trouble.
+    ///
+    /// An effect ([`AskMode::Effect`]) happens at most once for each [`Ask::key`]: the same key is
+    /// answered as it was the first time. Nobody waits beyond [`Ask::deadline`], but what was begun is
+    /// ended.
+    async fn answer(&self, ask: &Ask) -> Answer;
+}
 
 /// A business backend that answers menus.
 #[derive(Clone, Debug)]
@@ -35,88 +56,25 @@ pub struct Backend {
 /// Answers the questions of menus.
 #[derive(Debug)]
 pub struct Household {
-    /// Devices and customers.
-    pub registry: Arc<Registry>,
-    /// Takes commands.
-    pub desk: Arc<Desk>,
+    /// The parts of the daemon that do.
+    pub parts: Vec<Arc<dyn Answers>>,
     /// The time.
     pub clock: Clock,
-    /// For what is not answered here.
+    /// For what no part answers.
     pub backend: Option<Backend>,
 }
 
-/// Whom a caller is.
-enum Caller {
-    Unknown,
-    WithoutRouter,
-    Of(Box<Device>),
-}
-
 impl Household {
-    /// Answers one question. What goes wrong is a word that no menu maps, so that it goes its way
-    /// for trouble.
+    /// Answers one question ([`Answers::answer`]).
     pub async fn answer(&self, ask: &Ask) -> Answer {
-        match &*ask.operation {
-            "router_status" => self.status(ask),
-            "router_restart" => self.restart(ask).await,
-            _ => match &self.backend {
-                Some(backend) => backend.ask(ask, self.clock).await,
-                None => Answer::word("unanswered"),
-            },
+        let is_its = |part: &&Arc<dyn Answers>| part.operations().contains(&&*ask.operation);
+        if let Some(part) = self.parts.iter().find(is_its) {
+            return part.answer(ask).await;
         }
-    }
-
-    fn status(&self, ask: &Ask) -> Answer {
-        let router = match self.router(&ask.tenant, &ask.device) {
-            Caller::Unknown => return Answer::word("unknown_caller"),
-            Caller::WithoutRouter => return Answer::word("none"),
-            Caller::Of(router) => router,
-        };
-        if router.online {
-            return Answer::word("online");
+        match &self.backend {
+            Some(backend) => backend.ask(ask, self.clock).await,
+            None => Answer::word("unanswered"),
         }
-        // In figures and without a zone's name: a menu has many languages and networks one clock.
-        let since = router.last_seen_at.unwrap_or(router.created_at);
-        Answer::word("offline").with("since", since.strftime("%d/%m %H:%M UTC").to_string())
-    }
-
-    async fn restart(&self, ask: &Ask) -> Answer {
-        let router = match self.router(&ask.tenant, &ask.device) {
-            Caller::Unknown => return Answer::word("unknown_caller"),
-            Caller::WithoutRouter => return Answer::word("none"),
-            Caller::Of(router) => router,
-        };
-        let command = NewCommand {
-            tenant: ask.tenant.clone(),
-            device: router.id.clone(),
-            kind: CommandKind::Reboot,
-            expires: None,
-            retry: None,
-            actor: format!("ussd:{}", ask.service).into(),
-            key: ask.idempotency_key.clone(),
-        };
-        match self.desk.submit(command).await {
-            Ok(_) if router.online => Answer::word("accepted"),
-            Ok(_) => Answer::word("queued"),
-            Err(SubmitError::TooMany) => Answer::word("refused"),
-            Err(SubmitError::Store(WriteError::Full)) => Answer::word("full"),
-            Err(error) => {
-                warn!(device = %router.id, %error, "restart not taken");
-                Answer::word("failed")
-            }
-        }
-    }
-
-    /// The household's router: the one that is online, else the first by name.
-    fn router(&self, tenant: &Tenant, caller: &DeviceId) -> Caller {
-        let phone = self.registry.get(tenant, caller);
-        let Some(customer) = phone.and_then(|phone| phone.customer) else { return Caller::Unknown };
-        let devices = self.registry.devices_of(tenant, &customer);
-        let routers = devices.into_iter().filter(|id| id.protocol() == Protocol::Cwmp);
-        let mut routers: Vec<Device> =
-            routers.filter_map(|id| self.registry.get(tenant, &id)).collect();
-        routers.sort_by(|a, b| b.online.cmp(&a.online).then_with(|| a.id.cmp(&b.id)));
-        routers.into_iter().next().map_or(Caller::WithoutRouter, |it| Caller::Of(Box::new(it)))
     }
 }
 
@@ -168,7 +126,7 @@ impl Backend {
             caller: &ask.device,
             language: &ask.language,
             arguments: arguments.collect(),
-            idempotency_key: ask.idempotency_key.as_deref(),
+            idempotency_key: (ask.mode == AskMode::Effect).then_some(&*ask.key),
         };
         let body = serde_json::to_vec(&question).unwrap_or_default();
         let url = format!("{}/ussd/{}", self.url, ask.operation);

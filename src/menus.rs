@@ -2,14 +2,13 @@
 //!
 //! Read at start and again on SIGHUP; running dialogues keep the menu they began with.
 
+use crate::doors::{Door, DoorError};
 use crate::files::{self, FileError};
-use crate::secrets;
-use config::Cidr;
 use model::Tenant;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use ussd::auth::UrlSecrets;
+use ussd::aggregator::ConEndFields;
 use ussd::{Aggregator, Events, Menu, MenuError, Service, aggregator};
 
 /// Menus that are inside the binary.
@@ -22,10 +21,8 @@ const MENUS_MAX: usize = 1_000;
 pub struct GuardedService {
     /// What its dialogues are.
     pub service: Arc<Service>,
-    /// What its URL must hold.
-    pub secrets: UrlSecrets,
-    /// Where its aggregator calls from; everywhere when empty.
-    pub networks: Vec<Cidr>,
+    /// What stands before its URL.
+    pub door: Door,
 }
 
 /// All services by name.
@@ -61,12 +58,9 @@ pub enum MenusError {
         /// The operation.
         operation: String,
     },
-    /// A secret in a file is too short to guard a URL.
-    #[error("`{}` holds a secret that is too short: delete it and a new one is made", .file.display())]
-    WeakSecret {
-        /// The file.
-        file: PathBuf,
-    },
+    /// A service's URL cannot be guarded.
+    #[error(transparent)]
+    Door(#[from] DoorError),
     /// More files than a folder of menus may have.
     #[error("`{}` holds more than {MENUS_MAX} files", .folder.display())]
     TooMany {
@@ -116,16 +110,16 @@ pub fn services(
 ) -> Result<Services, MenusError> {
     let mut services = Services::new();
     for configured in &ussd.service {
-        let speaker = speaker(configured.aggregator);
+        let speaker = speaker(configured);
         let menus = read_menus(ussd.menus.as_deref(), speaker.capabilities().limits)?;
         let (name, menu) = (configured.name.as_str(), configured.menu.as_str());
         let menu = menus.get(menu).cloned().ok_or_else(|| MenusError::NoMenu {
             service: name.to_owned(),
             menu: menu.to_owned(),
         })?;
-        let strange = menu.operations().find(|(operation, _)| {
-            !has_backend && !crate::household::OPERATIONS.contains(operation)
-        });
+        let strange = menu
+            .operations()
+            .find(|(operation, _)| !has_backend && !crate::household::answers(operation));
         if let Some((operation, _)) = strange {
             let (menu, operation) = (menu.name().to_owned(), operation.to_owned());
             return Err(MenusError::NoAnswer { menu, operation });
@@ -135,37 +129,26 @@ pub fn services(
         let service = Service { tenant, name: name.into(), menu, aggregator: speaker, events };
         let guarded = GuardedService {
             service: Arc::new(service),
-            secrets: url_secrets(name, secrets)?,
-            networks: configured.networks.clone(),
+            door: Door::of(name, secrets, &configured.networks)?,
         };
         services.insert(name.into(), guarded);
     }
     Ok(services)
 }
 
-fn speaker(configured: config::Aggregator) -> &'static dyn Aggregator {
-    aggregator::by_name(configured.as_str()).unwrap_or(&aggregator::AfricasTalking)
-}
-
-/// `<service>.secret` in force, and `<service>.previous` while an operator rotates them.
-fn url_secrets(service: &str, dir: Option<&Path>) -> Result<UrlSecrets, MenusError> {
-    let weak = |file: &Path| MenusError::WeakSecret { file: file.to_owned() };
-    let Some(dir) = dir else {
-        let made_up = secrets::new_secret();
-        return UrlSecrets::new(made_up.expose(), None).map_err(|_| weak(Path::new("")));
+fn speaker(configured: &config::Service) -> Arc<dyn Aggregator> {
+    let named = |name: &Option<config::FieldName>| name.as_ref().map(|it| Box::from(it.as_str()));
+    let (given, network) = (&configured.fields, named(&configured.fields.network));
+    let needed = [&given.session, &given.number, &given.code, &given.text].map(named);
+    let fields = match needed {
+        [Some(session), Some(number), Some(code), Some(text)] => {
+            Some(ConEndFields { session, number, code, text, network })
+        }
+        _ => None,
     };
-    let file = dir.join(format!("{service}.secret"));
-    let (current, made) = files::read_or_make_secret(&file, secrets::new_secret)?;
-    if made {
-        tracing::info!(file = %file.display(), "secret made for the service's URL");
-    }
-    let previous = match files::read_secret(&dir.join(format!("{service}.previous"))) {
-        Ok(previous) => Some(previous),
-        Err(error) if error.is_missing() => None,
-        Err(error) => return Err(error.into()),
-    };
-    let previous = previous.as_ref().map(|secret| secret.expose().as_str());
-    UrlSecrets::new(current.expose(), previous).map_err(|_| weak(&file))
+    // Every word of the configuration names one, and has what it needs: tests hold it to that.
+    aggregator::make(configured.aggregator.as_str(), fields.as_ref())
+        .unwrap_or_else(|| Arc::new(aggregator::AfricasTalking))
 }
 
 #[cfg(test)]
@@ -178,9 +161,26 @@ mod tests {
         let ussd = config::Config::default().ussd;
         let first = services(&ussd, false, Some(dir.path())).unwrap();
         let secret = files::read_secret(&dir.path().join("home.secret")).unwrap();
-        assert!(first["home"].secrets.accept(secret.expose()));
+        let here = std::net::Ipv4Addr::LOCALHOST.into();
+        assert!(first["home"].door.admits(secret.expose(), here));
         let again = services(&ussd, false, Some(dir.path())).unwrap();
-        assert!(again["home"].secrets.accept(secret.expose()));
+        assert!(again["home"].door.admits(secret.expose(), here));
+    }
+
+    #[test]
+    fn every_word_of_the_configuration_names_an_aggregator() {
+        let words: Vec<&str> = config::Aggregator::ALL.iter().map(|it| it.as_str()).collect();
+        assert_eq!(words, aggregator::NAMES);
+        let fields = "fields = { session = 's', number = 'n', code = 'c', text = 't' }";
+        for word in words {
+            let fields = if word == "con_end" { fields } else { "" };
+            let text = format!(
+                "[[ussd.service]]\nname = 'x'\nmenu = 'home'\naggregator = '{word}'\n{fields}"
+            );
+            let ussd = config::Config::parse(&text).unwrap().ussd;
+            let services = services(&ussd, false, None).unwrap();
+            assert_eq!(services["x"].service.aggregator.name(), word);
+        }
     }
 
     #[test]

@@ -350,8 +350,13 @@ impl Pipeline {
         }
     }
 
-    /// Makes events durable together with `more`, then known.
-    async fn keep(
+    /// Makes events durable together with `more`, all or nothing, then known: the one transaction of an
+    /// effect. What boards' messages lead to is not looked at: that is [`Pipeline::record_with`]'s.
+    ///
+    /// # Errors
+    ///
+    /// Nothing of it is kept. [`WriteError::Refused`] says which operation's condition did not hold.
+    pub async fn keep(
         &self,
         mut events: Vec<Event>,
         mut more: Vec<Operation>,

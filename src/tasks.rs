@@ -37,8 +37,9 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{debug, error};
 
-/// Tasks under way at once: each waits for a peer, and a peer that is owed much is not to be flooded.
-const AT_ONCE: usize = 16;
+/// Tasks under way at once: each waits for a peer. More than any one peer is called at once (who calls
+/// it has a bound for that), so that a slow one does not hold up what is owed to others.
+const AT_ONCE: usize = 64;
 /// Names and moments in memory, some 10 MB; what is due later than these waits in the store alone.
 const QUEUE_MAX: usize = 100_000;
 /// Tasks read from the store in one step.

@@ -7,6 +7,7 @@ use crate::mqtt::BoardCertificates;
 use crate::read::Reader;
 use crate::sink::{Sink, SinkKind};
 use crate::top::{Auth, Config};
+use crate::ussd::Aggregator;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -19,6 +20,7 @@ pub(crate) fn contradictions(config: &Config, reader: &mut Reader) {
     acl(config, reader);
     names(config, reader);
     tenants(config, reader);
+    services(config, reader);
     limits(config, reader);
     for (index, sink) in config.sink.iter().enumerate() {
         check_sink(sink, &format!("sink[{index}]"), reader);
@@ -235,6 +237,32 @@ fn tenants(config: &Config, reader: &mut Reader) {
     for (key, tenant) in sinks.chain(services) {
         if tenant.as_str() != DEFAULT_TENANT && !config.tenants.contains(tenant) {
             reader.contradiction(&[&key, "tenants"], "is not listed in `tenants`".to_owned());
+        }
+    }
+}
+
+/// The names of fields, where an aggregator has none of its own.
+fn services(config: &Config, reader: &mut Reader) {
+    for (index, service) in config.ussd.service.iter().enumerate() {
+        let key = |name: &str| format!("ussd.service[{index}].{name}");
+        let (aggregator, fields) = (key("aggregator"), &service.fields);
+        let needed = [
+            ("fields.session", &fields.session),
+            ("fields.number", &fields.number),
+            ("fields.code", &fields.code),
+            ("fields.text", &fields.text),
+        ];
+        if service.aggregator == Aggregator::ConEnd {
+            for (name, _) in needed.iter().filter(|(_, given)| given.is_none()) {
+                let message = format!("`con_end` needs `{name}`");
+                reader.contradiction(&[&key(name), &aggregator], message);
+            }
+            continue;
+        }
+        let given = needed.into_iter().chain([("fields.network", &fields.network)]);
+        for (name, _) in given.filter(|(_, given)| given.is_some()) {
+            let message = "is for `aggregator = \"con_end\"`".to_owned();
+            reader.contradiction(&[&key(name), &aggregator], message);
         }
     }
 }

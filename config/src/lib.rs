@@ -56,4 +56,4 @@ pub use sink::{Bus, Sink, SinkKind};
 pub use store::{Events, Log, LogFormat, LogLevel, Shutdown, Store, StoreUrl};
 pub use text::{EventPattern, HostPort, HttpUrl, Name, UserName};
 pub use top::{Auth, Config};
-pub use ussd::{Aggregator, DialogueEvents, Service, Ussd};
+pub use ussd::{Aggregator, DialogueEvents, FieldName, Service, ServiceFields, Ussd};

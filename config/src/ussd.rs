@@ -2,6 +2,8 @@
 
 use crate::bounded::{Bounded, HOUR, MINUTE, Period, SECOND};
 use crate::cidr::Cidr;
+use crate::fault::Cause;
+use crate::read::{Node, Reader, Value};
 use crate::section::{section, words};
 use crate::text::Name;
 use std::path::PathBuf;
@@ -36,6 +38,8 @@ words! {
     Aggregator {
         /// A form with the whole dialogue's text; answers begin with CON or END.
         AfricasTalking = "africas_talking",
+        /// The same answers to fields of other names, in a form or a query: `ussd.service.fields`.
+        ConEnd = "con_end",
     }
 }
 
@@ -69,5 +73,54 @@ section! {
         restart events: DialogueEvents = "all",
         /// Whose service it is.
         restart tenant: Name = "default",
+        /// What the aggregator calls its fields.
+        section fields: ServiceFields = {},
+    }
+}
+
+section! {
+    /// What an aggregator of the CON/END family calls its fields: for `aggregator = "con_end"`, which
+    /// needs them. `fields = { session = "SESSIONID", … }` in the service says the same.
+    ServiceFields "[ussd.service.fields]" "ussd.service.fields." {
+        /// The field with its name for the dialogue.
+        restart session: Option<FieldName> = none,
+        /// The field with the caller's number.
+        restart number: Option<FieldName> = none,
+        /// The field with the code that was dialled.
+        restart code: Option<FieldName> = none,
+        /// The field with all input since the dial, joined by `*`.
+        restart text: Option<FieldName> = none,
+        /// The field with the network's code, where it has one.
+        restart network: Option<FieldName> = none,
+    }
+}
+
+/// The name of a field in a form or a query: 1 to 64 of `A-Z a-z 0-9 - _ .`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct FieldName(String);
+
+impl FieldName {
+    /// Longest name, in bytes.
+    pub const LEN_MAX: usize = 64;
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Value for FieldName {
+    fn describe() -> String {
+        format!("name of a field, 1 to {} of A-Z, a-z, 0-9, `-`, `_`, `.`", Self::LEN_MAX)
+    }
+
+    fn read(reader: &mut Reader, node: &Node<'_>) -> Option<Self> {
+        let text = reader.text(node, "the name of a field")?;
+        let fits = (1..=Self::LEN_MAX).contains(&text.len());
+        if fits && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
+            return Some(Self(text.to_owned()));
+        }
+        let message = format!("must be 1 to {} of A-Z, a-z, 0-9, `-`, `_` and `.`", Self::LEN_MAX);
+        reader.refuse(node, Cause::Value, message)
     }
 }

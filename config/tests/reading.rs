@@ -151,6 +151,11 @@ fn words_and_forms_are_checked() {
     for (text, fault) in [
         ("node = 'GW 1'", "line 1: node: must be 1 to 64 of a-z, 0-9, `-` and `_`"),
         ("data_dir = ''", "line 1: data_dir: must not be empty"),
+        (
+            "[[ussd.service]]\nname = 'a'\nmenu = 'm'\naggregator = 'africas_talking'\n\
+             fields = { text = 'a&b' }",
+            "line 5: ussd.service[0].fields.text: must be 1 to 64 of A-Z, a-z, 0-9, `-`, `_` and `.`",
+        ),
         ("cwmp = 7", "line 1: cwmp: expected a table, found a whole number"),
         ("sink = 'x'", "line 1: sink: expected a list, found a string"),
         ("[cwmp]\nauth = 'none'", "line 2: cwmp.auth: must be one of \"required\", \"open\""),
@@ -192,6 +197,24 @@ fn words_and_forms_are_checked() {
             ),
             fault => assert_eq!(found, [fault], "of\n{text}"),
         }
+    }
+}
+
+#[test]
+fn fields_are_named_where_the_aggregator_names_none() {
+    for (text, fault) in [
+        (
+            "[[ussd.service]]\nname = 'a'\nmenu = 'm'\naggregator = 'con_end'\n\
+             fields = { session = 's', number = 'n', text = 't' }",
+            "line 4: ussd.service[0].fields.code: `con_end` needs `fields.code`",
+        ),
+        (
+            "[[ussd.service]]\nname = 'a'\nmenu = 'm'\naggregator = 'africas_talking'\n\
+             fields.network = 'n'",
+            "line 5: ussd.service[0].fields.network: is for `aggregator = \"con_end\"`",
+        ),
+    ] {
+        refused(text, &[fault]);
     }
 }
 
@@ -422,14 +445,21 @@ fn no_value_is_repeated_in_a_fault() {
 /// A file with every table and every key, each key given as `value` says.
 fn every_key(value: &str) -> (String, Vec<(usize, String)>) {
     let (mut text, mut expected, mut table) = (String::new(), Vec::new(), String::new());
+    let mut list = "";
     for entry in Config::reference() {
         match entry {
             Entry::Section { header: "", .. } => {}
             Entry::Section { header, .. } => {
                 text.push_str(&format!("{header}\n"));
                 let name = header.trim_matches(['[', ']']);
-                let first = if header.starts_with("[[") { "[0]." } else { "." };
-                table = format!("{name}{first}");
+                if header.starts_with("[[") {
+                    list = name;
+                }
+                // A table within one of a list is in its first.
+                table = match name.strip_prefix(list).filter(|_| !list.is_empty()) {
+                    Some(rest) => format!("{list}[0]{rest}."),
+                    None => format!("{name}."),
+                };
             }
             Entry::Key { path, .. } => {
                 let name = path.rsplit('.').next().expect("a name");

@@ -10,7 +10,7 @@ use std::path::Path;
 
 /// Values for keys that have no default, as an operator would write them. The lines are commented
 /// out in `lastmile.toml`.
-const EXAMPLES: [(&str, &str); 45] = [
+const EXAMPLES: &[(&str, &str)] = &[
     ("store.url", r#""sqlite:/var/lib/lastmile/store.db""#),
     ("store.key_file", r#""/run/credentials/lastmile.service/store.key""#),
     ("cwmp.tls_listen", r#""0.0.0.0:7548""#),
@@ -41,6 +41,11 @@ const EXAMPLES: [(&str, &str); 45] = [
     ("ussd.service.name", r#""home""#),
     ("ussd.service.menu", r#""home""#),
     ("ussd.service.aggregator", r#""africas_talking""#),
+    ("ussd.service.fields.session", r#""SESSIONID""#),
+    ("ussd.service.fields.number", r#""MSISDN""#),
+    ("ussd.service.fields.code", r#""USSDCODE""#),
+    ("ussd.service.fields.text", r#""INPUT""#),
+    ("ussd.service.fields.network", r#""NETWORK""#),
     ("sink.name", r#""crm""#),
     ("sink.url", r#""https://crm.example.net/lastmile""#),
     ("sink.secret_file", r#""/etc/lastmile/crm.secret""#),

@@ -2,7 +2,7 @@
 
 use super::{Addresses, Core, StartError};
 use crate::deliver::GuardedResolver;
-use crate::household::{Backend, Household};
+use crate::household::{Backend, Household, Routers};
 use crate::listen::beam::{self, Beam, BeamOptions, BeamParts};
 use crate::listen::cwmp::{CwmpListener, CwmpOptions, CwmpParts};
 use crate::listen::http::{
@@ -405,7 +405,8 @@ async fn public(
     };
     let messages = (beam, Funnel::new(parts, config, core.metrics.registry())?);
     let (metrics, files) = (core.metrics.clone(), (files, offers));
-    let listener = PublicListener::new(hops, files, messages, metrics, options);
+    let routes: listen::http::Routes = vec![("ussd", Arc::new(hops))];
+    let listener = PublicListener::new(files, messages, routes, metrics, options);
     for port in ports.open {
         stage.spawn(Arc::clone(&listener).serve(port, stage.clone()));
     }
@@ -488,10 +489,6 @@ fn household(settings: &Settings, core: &Core) -> Result<Household, StartError> 
         }
         Some(_) | None => None,
     };
-    Ok(Household {
-        registry: Arc::clone(&core.registry),
-        desk: Arc::clone(&core.desk),
-        clock: core.clock,
-        backend,
-    })
+    let (registry, desk) = (Arc::clone(&core.registry), Arc::clone(&core.desk));
+    Ok(Household { parts: vec![Arc::new(Routers { registry, desk })], clock: core.clock, backend })
 }

@@ -1,12 +1,13 @@
 //! The public listener: what aggregators and devices call over HTTP.
 //!
-//! Plain hyper: a hop of a dialogue costs hardly more than the HTTP around it. Everything else that
-//! the world calls (payments, SMS) gets its route here.
+//! Plain hyper: a hop of a dialogue costs hardly more than the HTTP around it. Devices' files and
+//! messages are answered here, everything else by a [`Route`] of its own.
 
 mod beam;
 mod files;
 mod funnel;
 mod offer;
+mod route;
 mod ussd;
 
 pub use self::files::Files;
@@ -15,6 +16,7 @@ pub use self::funnel::{Funnel, FunnelParts};
 use self::offer::Found;
 
 pub use self::offer::{OfferParts, Offers};
+pub use self::route::{Called, Route, Routes};
 pub use self::ussd::{Hops, HopsOptions, HopsParts};
 
 use crate::listen::beam::Beam;
@@ -24,11 +26,10 @@ use crate::metrics::Metrics;
 use crate::shutdown::Stage;
 use crate::transfers::FileBody;
 use config::Cidr;
-use http_body_util::{BodyExt as _, Either, Full, Limited};
+use http_body_util::{Either, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
-use hyper::http::request::Parts;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Request, Response, StatusCode};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,11 +55,11 @@ pub struct PublicOptions {
 /// The public listener.
 #[derive(Debug)]
 pub struct PublicListener {
-    hops: Arc<Hops>,
     files: Files,
     offers: Offers,
     beam: Arc<Beam>,
     funnel: Funnel,
+    routes: Routes,
     metrics: Metrics,
     options: PublicOptions,
 }
@@ -66,13 +67,13 @@ pub struct PublicListener {
 impl PublicListener {
     /// A listener that serves nobody yet.
     pub fn new(
-        hops: Arc<Hops>,
         (files, offers): (Files, Offers),
         (beam, funnel): (Arc<Beam>, Funnel),
+        routes: Routes,
         metrics: Metrics,
         options: PublicOptions,
     ) -> Arc<Self> {
-        Arc::new(Self { hops, files, offers, beam, funnel, metrics, options })
+        Arc::new(Self { files, offers, beam, funnel, routes, metrics, options })
     }
 
     /// Accepts on `port` until the stage stops.
@@ -133,50 +134,17 @@ impl PublicListener {
             (Some("uploads"), Some(token), name, None) => {
                 self.files.take(&head, body, token, name.unwrap_or("")).await
             }
-            (Some("ussd"), Some(service), Some(secret), None) => {
-                whole(self.hop(&head, body, peer, (service, secret, false)).await)
+            _ => {
+                let path = head.uri.path().trim_start_matches('/');
+                let (word, rest) = path.split_once('/').unwrap_or((path, ""));
+                match self.routes.iter().find(|(name, _)| *name == word) {
+                    Some((_, route)) => {
+                        let called = Called::new(self, (&head, body), rest, from());
+                        whole(route.answer(called).await)
+                    }
+                    None => whole(self.refuse(StatusCode::NOT_FOUND, "not_found")),
+                }
             }
-            (Some("ussd"), Some(service), Some(secret), Some("end")) => {
-                whole(self.hop(&head, body, peer, (service, secret, true)).await)
-            }
-            _ => whole(self.refuse(StatusCode::NOT_FOUND, "not_found")),
-        }
-    }
-
-    async fn hop(
-        &self,
-        head: &Parts,
-        body: Incoming,
-        peer: IpAddr,
-        (service, secret, is_end): (&str, &str, bool),
-    ) -> Answer {
-        let from = proxy::client(peer, &head.headers, &self.options.trusted_proxies);
-        if !matches!(head.method, Method::POST | Method::GET) {
-            return self.refuse(StatusCode::METHOD_NOT_ALLOWED, "method");
-        }
-        // A wrong secret is told from a missing service by nothing: not by status, not by time.
-        let Some(service) = self.hops.admit(service, secret, from) else {
-            return self.refuse(StatusCode::NOT_FOUND, "secret");
-        };
-        let read = Limited::new(body, self.options.body_max).collect();
-        let body = match tokio::time::timeout(BODY_TIMEOUT, read).await {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-                return self.refuse(StatusCode::PAYLOAD_TOO_LARGE, "too_long");
-            }
-            Ok(Err(_)) => return self.refuse(StatusCode::BAD_REQUEST, "broken"),
-            Err(_) => return self.refuse(StatusCode::REQUEST_TIMEOUT, "slow_body"),
-        };
-        let request = ::ussd::Request {
-            method: head.method.as_str(),
-            content_type: head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()),
-            query: head.uri.query().unwrap_or_default(),
-            body: &body,
-        };
-        if is_end {
-            self.hops.ended(&service, &request)
-        } else {
-            self.hops.hop(&service, &request).await
         }
     }
 

@@ -82,6 +82,29 @@ impl EventType {
     pub const USSD_ENDED: Self = Self("lastmile.ussd.ended");
     /// A caller's menu asked for something to be done.
     pub const USSD_REQUESTED: Self = Self("lastmile.ussd.requested");
+    /// A customer asked to pay; his phone is about to be asked for the money. The subject of what
+    /// concerns payments, subscriptions and texts is the phone.
+    pub const PAYMENT_REQUESTED: Self = Self("lastmile.payment.requested");
+    /// A payment arrived and its customer has what he paid for.
+    pub const PAYMENT_CREDITED: Self = Self("lastmile.payment.credited");
+    /// A payment was not made; `cause` says why.
+    pub const PAYMENT_DECLINED: Self = Self("lastmile.payment.declined");
+    /// Nobody can say whether a payment was made: an operator decides.
+    pub const PAYMENT_UNRESOLVED: Self = Self("lastmile.payment.unresolved");
+    /// A subscription began, or goes on longer.
+    pub const SUBSCRIPTION_STARTED: Self = Self("lastmile.subscription.started");
+    /// A customer is told that his subscription ends soon.
+    pub const SUBSCRIPTION_REMINDED: Self = Self("lastmile.subscription.reminded");
+    /// A subscription ended.
+    pub const SUBSCRIPTION_EXPIRED: Self = Self("lastmile.subscription.expired");
+    /// A customer was given what he subscribes to.
+    pub const COLLECTION_RECORDED: Self = Self("lastmile.collection.recorded");
+    /// A text was given to the provider.
+    pub const SMS_SENT: Self = Self("lastmile.sms.sent");
+    /// A text reached the phone.
+    pub const SMS_DELIVERED: Self = Self("lastmile.sms.delivered");
+    /// A text did not reach the phone; `cause` says why.
+    pub const SMS_FAILED: Self = Self("lastmile.sms.failed");
     /// A device holds all of its profile that could be applied, from factory settings or after a
     /// change of what is wanted.
     pub const DEVICE_PROVISIONED: Self = Self("lastmile.device.provisioned");

@@ -1,16 +1,21 @@
 //! The seam between our dialogues and each aggregator's way of carrying them.
 //!
-//! One file per aggregator in `aggregator/`, one line in [`by_name`], a folder of transcripts. Secrets
+//! One file per aggregator in `aggregator/`, one line in [`make`], a folder of transcripts. Secrets
 //! of URLs, rates and source networks are the driver's; menus are the dialogue's.
 
 mod africas_talking;
+mod con_end;
+mod field;
 
 pub use africas_talking::AfricasTalking;
+pub use con_end::{ConEnd, ConEndFields};
 
 use crate::error::TurnError;
-use crate::message::{EndReport, Reply, Request, Screen, Turn};
+use crate::handset::Handset;
+use crate::message::{EndReport, Inbound, Reply, Request, Screen, Turn};
 use crate::text::Limits;
 use std::fmt::Debug;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// One aggregator's dialect. Decode and encode only: no menus, no sockets, no state.
@@ -21,14 +26,41 @@ pub trait Aggregator: Debug + Send + Sync {
     /// What its way of carrying dialogues allows.
     fn capabilities(&self) -> Capabilities;
 
-    /// Reads one callback into the [`Turn`] that all menus understand.
-    fn decode(&self, request: &Request<'_>) -> Result<Turn, TurnError>;
+    /// The headers it must see in [`Request::headers`], in lower case.
+    fn headers(&self) -> &'static [&'static str] {
+        &[]
+    }
 
-    /// Reads the notification that a dialogue is over, where the aggregator sends one.
+    /// Reads one callback: in most cases the [`Turn`] that all menus understand.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it; [`Aggregator::encode_error`] answers it.
+    fn decode(&self, request: &Request<'_>) -> Result<Inbound, TurnError>;
+
+    /// Reads the notification that a dialogue is over, which comes to the path `end`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Aggregator::decode`]; [`TurnError::Path`] where the aggregator sends none.
     fn decode_end(&self, request: &Request<'_>) -> Result<EndReport, TurnError>;
 
-    /// Writes a screen as this aggregator wants it.
-    fn encode(&self, screen: &Screen) -> Reply;
+    /// Writes a screen as this aggregator wants it. `turn` is the one that this very request carried,
+    /// a repeated one's own too.
+    fn encode(&self, screen: &Screen, turn: &Turn) -> Reply;
+
+    /// Answers word that a dialogue is over.
+    fn encode_end(&self, _report: &EndReport, _request: &Request<'_>) -> Reply {
+        Reply::text(200, String::new())
+    }
+
+    /// Answers a callback that cannot be read.
+    fn encode_error(&self, error: TurnError) -> Reply {
+        Reply::text(error.status(), String::new())
+    }
+
+    /// The far side of this dialect.
+    fn handset(&self) -> &dyn Handset;
 }
 
 /// What an aggregator's way of carrying dialogues allows.
@@ -38,16 +70,20 @@ pub struct Capabilities {
     pub cumulative: bool,
     /// It tells when a dialogue is over ([`Aggregator::decode_end`]).
     pub end_report: bool,
-    /// How long a screen may be.
+    /// How long a screen may be. A caller's network may allow less.
     pub limits: Limits,
     /// After how long it gives up on an answer.
     pub reply_deadline: Duration,
 }
 
-/// The aggregator of that name.
-pub fn by_name(name: &str) -> Option<&'static dyn Aggregator> {
-    ALL.iter().copied().find(|aggregator| aggregator.name() == name)
-}
+/// The aggregators there are, by the names that [`make`] takes.
+pub const NAMES: &[&str] = &["africas_talking", "con_end"];
 
-/// Every aggregator there is.
-pub const ALL: &[&dyn Aggregator] = &[&AfricasTalking];
+/// The aggregator of that name; `fields` are for `con_end`, which there is not without.
+pub fn make(name: &str, fields: Option<&ConEndFields>) -> Option<Arc<dyn Aggregator>> {
+    match name {
+        "africas_talking" => Some(Arc::new(AfricasTalking)),
+        "con_end" => Some(Arc::new(ConEnd::new(fields?.clone()))),
+        _ => None,
+    }
+}

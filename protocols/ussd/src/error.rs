@@ -17,6 +17,9 @@ pub enum EncodingError {
 /// Why a callback cannot be read. Nothing is known of its dialogue: the answer is an HTTP status.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum TurnError {
+    /// Nothing of this aggregator's lies at that path.
+    #[error("wrong path")]
+    Path,
     /// Not the method this aggregator calls with.
     #[error("wrong method")]
     Method,
@@ -41,6 +44,7 @@ impl TurnError {
     /// The HTTP status to answer with. Africa's Talking ends the session on any 40x.
     pub const fn status(self) -> u16 {
         match self {
+            Self::Path => 404,
             Self::Method => 405,
             Self::ContentType => 415,
             Self::Body(EncodingError::TooLong) => 413,
@@ -51,6 +55,7 @@ impl TurnError {
     /// A stable word for metrics.
     pub const fn code(self) -> &'static str {
         match self {
+            Self::Path => "path",
             Self::Method => "method",
             Self::ContentType => "content_type",
             Self::Body(EncodingError::TooLong) => "too_long",

@@ -11,33 +11,78 @@ use std::time::Duration;
 pub struct Request<'a> {
     /// `GET`, `POST` …
     pub method: &'a str,
+    /// What stands behind the URL's secret, without a slash in front: empty, `end`, `session/9f/start`.
+    pub path: &'a str,
     /// The `Content-Type` header, if any.
     pub content_type: Option<&'a str>,
+    /// The headers that [`Aggregator::headers`](crate::Aggregator::headers) names, as far as they came:
+    /// names in lower case, values as text. Never for a log.
+    pub headers: &'a [(&'a str, &'a str)],
     /// The query string without its `?`; empty when there is none. Never for a log.
     pub query: &'a str,
     /// The body, already bounded by the driver. Never for a log.
     pub body: &'a [u8],
 }
 
-/// The caller's move: which dialogue, who, and all he typed in it so far.
+/// The caller's move: which dialogue, who, and what he typed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Turn {
     /// The aggregator's name for this dialogue: 1 to [`Turn::SESSION_LEN_MAX`] printing characters.
     pub session: Box<str>,
     /// Who is calling: `msisdn:+<E.164>`.
     pub device: DeviceId,
-    /// The code he dialled, as the aggregator says it.
+    /// The code he dialled, as the aggregator says it. The service's code alone: what he dialled
+    /// behind it may be a PIN and stands in `input`.
     pub service_code: Box<str>,
     /// The network's code, as the aggregator says it.
     pub network: Box<str>,
-    /// Every input since the dial joined by `*`; empty at the dial itself.
-    pub text: Redacted<Box<str>>,
+    /// What he typed.
+    pub input: Input,
+    /// The aggregator's own name of this hop, where it has one: the same name is the same hop.
+    pub hop: Option<Box<str>>,
+    /// The SIM he calls with, where the network tells: 14 or 15 digits.
+    pub imsi: Option<Redacted<Box<str>>>,
+    /// What the answer to this very request must repeat; read by nobody but the aggregator's
+    /// [`encode`](crate::Aggregator::encode). A dialogue never keeps it.
+    pub echo: Redacted<Box<str>>,
+}
+
+/// What the caller typed, in the way his aggregator tells it. Without control characters.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Input {
+    /// Every input since the dial joined by `*`; empty at the dial itself. A `*` that he typed cannot
+    /// be told from one that joins.
+    Cumulative(Redacted<Box<str>>),
+    /// He dialled. What stood behind the service's code, joined by `*`; empty where nothing did.
+    Dialled(Redacted<Box<str>>),
+    /// The last keys alone; every `*` is his.
+    Latest(Redacted<Box<str>>),
+}
+
+impl Input {
+    /// The text, whatever it means.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Cumulative(text) | Self::Dialled(text) | Self::Latest(text) => text.expose(),
+        }
+    }
+}
+
+/// What a callback turned out to be.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Inbound {
+    /// The caller's move.
+    Turn(Turn),
+    /// Word that a dialogue is over, sent where turns are sent.
+    End(EndReport),
+    /// Neither: answer this and touch no dialogue.
+    Probe(Reply),
 }
 
 impl Turn {
     /// Longest session id, in bytes. Africa's Talking's has 38.
     pub const SESSION_LEN_MAX: usize = 64;
-    /// Longest cumulative text, in bytes: twenty answers of fifty characters. A dialogue keeps it.
+    /// Longest input, in bytes: twenty answers of fifty characters. A dialogue keeps it.
     pub const TEXT_LEN_MAX: usize = 1024;
     /// Longest service or network code, in bytes.
     pub const CODE_LEN_MAX: usize = 64;
@@ -74,13 +119,25 @@ impl std::fmt::Debug for Screen {
     }
 }
 
-/// The HTTP answer that carries a [`Screen`]; its status is 200.
+/// An HTTP answer to an aggregator.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Reply {
+    /// The status: 200 wherever a [`Screen`] is carried.
+    pub status: u16,
     /// The `Content-Type` header.
     pub content_type: &'static str,
+    /// Further headers, their names in lower case.
+    pub headers: Vec<(&'static str, Box<str>)>,
     /// The body.
     pub body: Redacted<String>,
+}
+
+impl Reply {
+    /// A text with that status and no further headers.
+    pub fn text(status: u16, body: String) -> Self {
+        let content_type = "text/plain; charset=utf-8";
+        Self { status, content_type, headers: Vec::new(), body: Redacted(body) }
+    }
 }
 
 /// What a backend says to an [`Ask`](crate::Ask).

@@ -86,7 +86,7 @@ pub struct Service {
     /// What it shows.
     pub menu: Arc<Menu>,
     /// How its aggregator speaks.
-    pub aggregator: &'static dyn Aggregator,
+    pub aggregator: Arc<dyn Aggregator>,
     /// Which facts its dialogues make.
     pub events: Events,
 }

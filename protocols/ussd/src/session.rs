@@ -11,7 +11,7 @@ mod steps;
 
 use crate::error::Refusal;
 use crate::menu::{Language, StateId, Values};
-use crate::message::{Answer, EndReport, EndStatus, Screen, Turn};
+use crate::message::{Answer, EndReport, EndStatus, Input, Screen, Turn};
 use crate::options::{Options, Service};
 use hop::{Hop, Work};
 use model::{DeviceId, Fact, Monotonic, Now, Redacted, Settlement, Tenant, Ticket};
@@ -33,6 +33,8 @@ pub struct Session {
     values: Values,
     /// The whole text of the last hop.
     taken: Redacted<Box<str>>,
+    /// The SIM of the last hop, where the network tells.
+    imsi: Option<Redacted<Box<str>>>,
     hops: u16,
     screens: Vec<StateId>,
     /// The last answers by the length of their hop's text, which is a start of `taken`.
@@ -83,6 +85,7 @@ impl Session {
             wrong_inputs: 0,
             values: Values::default(),
             taken: Redacted("".into()),
+            imsi: None,
             hops: 0,
             screens: Vec::new(),
             kept: [None, None],
@@ -100,7 +103,11 @@ impl Session {
         if turn.device != self.device {
             return self.refuse(Refusal::NumberChanged);
         }
-        let text: &str = turn.text.expose();
+        // What a dialogue is moved by so far: the whole of its input, at every hop.
+        let Input::Cumulative(taken) = &turn.input else {
+            return self.refuse(Refusal::OutOfTurn);
+        };
+        let text: &str = taken.expose();
         let keys_at = match self.place(text) {
             Place::Next { keys_at } => keys_at,
             Place::Last if matches!(self.state, State::ExpectWork(_)) => {
@@ -122,7 +129,8 @@ impl Session {
                 return self.refuse(Refusal::Ended);
             }
         }
-        self.taken = turn.text.clone();
+        self.taken = taken.clone();
+        self.imsi.clone_from(&turn.imsi);
         self.state = self.begin_hop(turn, keys_at, now);
         Receipt::New
     }
@@ -327,10 +335,24 @@ pub struct Ask {
     pub arguments: Vec<(Box<str>, Redacted<String>)>,
     /// The dialogue's language. Values in an answer should need none (a time, a number, a name).
     pub language: Box<str>,
-    /// Present when answering has an effect: the same key must not have it twice.
-    pub idempotency_key: Option<Box<str>>,
+    /// `<service>:<session>:<operation>:<keys>`: the same for a repeated hop, another for every other.
+    /// It holds neither number nor input.
+    pub key: Box<str>,
+    /// Whether answering changes anything.
+    pub mode: AskMode,
+    /// The SIM the caller calls with, where the network tells.
+    pub imsi: Option<Redacted<Box<str>>>,
     /// An answer after this is not waited for; the effect may still happen.
     pub deadline: Monotonic,
+}
+
+/// What answering an [`Ask`] does.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum AskMode {
+    /// It changes nothing that the caller would miss: it may be asked again, by a walk or a repetition.
+    Question,
+    /// It has an effect: the same [`Ask::key`] must not have it twice.
+    Effect,
 }
 
 /// Why a dialogue ended.

@@ -4,7 +4,7 @@
 //! never while anything is waited for. A hop that makes no fact and asks nobody is answered without
 //! leaving its request.
 
-use super::answer;
+use super::{Called, Route};
 use crate::clock::Clock;
 use crate::household::Household;
 use crate::listen::http1::Answer;
@@ -13,8 +13,11 @@ use crate::metrics::Metrics;
 use crate::pipeline::{Pipeline, Recorded};
 use crate::shutdown::Stage;
 use arc_swap::ArcSwap;
+use async_trait::async_trait;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use hyper::StatusCode;
+use http_body_util::Full;
+use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::{Method, Response, StatusCode};
 use model::{DeviceId, Fact, Monotonic, Protocol, Ticket};
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
@@ -25,7 +28,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
-use ussd::{Ask, DialogueId, Dialogues, Output, Receipt, Request, Screen, Service, Turn};
+use ussd::{
+    Ask, DialogueId, Dialogues, EndReport, Inbound, Output, Receipt, Reply, Request, Screen,
+    Service, Turn, TurnError,
+};
 
 /// Tables of dialogues: more than workers, so that two rarely meet at a lock.
 const TABLES: usize = 16;
@@ -101,37 +107,32 @@ impl Hops {
     }
 
     /// The service that a URL means, if its secret and the caller's address are right.
-    pub(super) fn admit(&self, name: &str, secret: &str, from: IpAddr) -> Option<Arc<Service>> {
+    fn admit(&self, name: &str, secret: &str, from: IpAddr) -> Option<Arc<Service>> {
         let services = self.parts.services.load();
         let is_known = services.contains_key(name);
         // An unknown name costs as much as a known one with a wrong secret.
         let guarded = services.get(name).or_else(|| services.values().next())?;
-        let secret_holds = guarded.secrets.accept(secret);
-        let networks = &guarded.networks;
-        let comes_right = networks.is_empty() || networks.iter().any(|it| it.contains(from));
-        (is_known && secret_holds && comes_right).then(|| Arc::clone(&guarded.service))
+        let may_enter = guarded.door.admits(secret, from);
+        (is_known && may_enter).then(|| Arc::clone(&guarded.service))
     }
 
     /// Answers one hop.
-    pub(super) async fn hop(
-        self: &Arc<Self>,
-        service: &Arc<Service>,
-        request: &Request<'_>,
-    ) -> Answer {
+    async fn hop(self: &Arc<Self>, service: &Arc<Service>, request: &Request<'_>) -> Answer {
         let timer = self.parts.metrics.ussd_hop_seconds.start_timer();
         let turn = match service.aggregator.decode(request) {
-            Ok(turn) => turn,
-            Err(error) => {
-                self.parts.metrics.fault(Protocol::Ussd, error.code());
-                let status =
-                    StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
-                return answer(status, "text/plain; charset=utf-8", String::new());
-            }
+            Ok(Inbound::Turn(turn)) => turn,
+            Ok(Inbound::End(report)) => return self.end(service, &report, request),
+            Ok(Inbound::Probe(reply)) => return written(reply),
+            Err(error) => return self.unreadable(service, error),
         };
         let screen = self.turn(service, &turn).await;
         timer.observe_duration();
-        let reply = service.aggregator.encode(&screen);
-        answer(StatusCode::OK, reply.content_type, reply.body.0)
+        written(service.aggregator.encode(&screen, &turn))
+    }
+
+    fn unreadable(&self, service: &Service, error: TurnError) -> Answer {
+        self.parts.metrics.fault(Protocol::Ussd, error.code());
+        written(service.aggregator.encode_error(error))
     }
 
     async fn turn(self: &Arc<Self>, service: &Arc<Service>, turn: &Turn) -> Screen {
@@ -195,27 +196,29 @@ impl Hops {
         (screen, drained)
     }
 
-    /// Takes the aggregator's word that a dialogue is over.
-    pub(super) fn ended(self: &Arc<Self>, service: &Arc<Service>, request: &Request<'_>) -> Answer {
+    /// Takes the notification that a dialogue is over.
+    fn ended(self: &Arc<Self>, service: &Arc<Service>, request: &Request<'_>) -> Answer {
         match service.aggregator.decode_end(request) {
-            Ok(report) => {
-                let shard = self.shard(&service.name, &report.session);
-                let mut table = self.table(shard);
-                table.dialogues.end(service, &report, self.parts.clock.now());
-                let drained = table.drain(&self.parts.metrics);
-                drop(table);
-                if let Some(drained) = drained {
-                    self.carry_on(shard, drained);
-                }
-                answer(StatusCode::OK, "text/plain; charset=utf-8", String::new())
-            }
-            Err(error) => {
-                self.parts.metrics.fault(Protocol::Ussd, error.code());
-                let status =
-                    StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
-                answer(status, "text/plain; charset=utf-8", String::new())
-            }
+            Ok(report) => self.end(service, &report, request),
+            Err(error) => self.unreadable(service, error),
         }
+    }
+
+    fn end(
+        self: &Arc<Self>,
+        service: &Service,
+        report: &EndReport,
+        request: &Request<'_>,
+    ) -> Answer {
+        let shard = self.shard(&service.name, &report.session);
+        let mut table = self.table(shard);
+        table.dialogues.end(service, report, self.parts.clock.now());
+        let drained = table.drain(&self.parts.metrics);
+        drop(table);
+        if let Some(drained) = drained {
+            self.carry_on(shard, drained);
+        }
+        written(service.aggregator.encode_end(report, request))
     }
 
     /// Does what a drain left, and what comes of it, until nothing is left.
@@ -316,6 +319,61 @@ impl Hops {
     fn count(&self, outcome: &str) {
         self.parts.metrics.ussd_hops.with_label_values(&[outcome]).inc();
     }
+}
+
+/// `/ussd/{service}/{secret}`, and what its aggregator has below it.
+#[async_trait]
+impl Route for Arc<Hops> {
+    async fn answer(&self, mut called: Called<'_>) -> Answer {
+        let head = called.head;
+        let mut rest = called.rest.splitn(3, '/');
+        let (Some(service), Some(secret)) = (rest.next(), rest.next()) else {
+            return called.refuse(StatusCode::NOT_FOUND, "not_found");
+        };
+        let path = rest.next().unwrap_or_default();
+        if !matches!(head.method, Method::POST | Method::GET) {
+            return called.refuse(StatusCode::METHOD_NOT_ALLOWED, "method");
+        }
+        // A wrong secret is told from a missing service by nothing: not by status, not by time.
+        let Some(service) = self.admit(service, secret, called.from) else {
+            return called.refuse(StatusCode::NOT_FOUND, "secret");
+        };
+        let body = match called.body().await {
+            Ok(body) => body,
+            Err(refusal) => return refusal,
+        };
+        let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
+        let wanted = service.aggregator.headers().iter();
+        let headers: Vec<(&str, &str)> =
+            wanted.filter_map(|name| text(name).map(|value| (*name, value))).collect();
+        let request = Request {
+            method: head.method.as_str(),
+            path,
+            content_type: text(CONTENT_TYPE.as_str()),
+            headers: &headers,
+            query: head.uri.query().unwrap_or_default(),
+            body: &body,
+        };
+        if path == "end" {
+            self.ended(&service, &request)
+        } else {
+            self.hop(&service, &request).await
+        }
+    }
+}
+
+/// An aggregator's reply as HTTP. What it may not say there is left out.
+fn written(reply: Reply) -> Answer {
+    let mut answer = Response::new(Full::from(reply.body.0));
+    *answer.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::BAD_REQUEST);
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
+    for (name, value) in &reply.headers {
+        let name = HeaderName::from_lowercase(name.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value)) {
+            answer.headers_mut().append(name, value);
+        }
+    }
+    answer
 }
 
 impl Table {

@@ -1,11 +1,11 @@
 //! Africa's Talking: a form with five fields, answered by `CON ` or `END ` and the text.
 
-use super::{Aggregator, Capabilities};
+use super::{Aggregator, Capabilities, con_end, field};
 use crate::error::TurnError;
-use crate::frame::Form;
-use crate::message::{EndReport, EndStatus, Reply, Request, Screen, Turn};
+use crate::handset::{Call, Handset, Keyed, Shown};
+use crate::message::{EndReport, EndStatus, Inbound, Input, Reply, Request, Screen, Turn};
 use crate::text::Limits;
-use model::{DeviceId, Redacted};
+use model::Redacted;
 use std::time::Duration;
 
 /// Africa's Talking's USSD callback and its end-of-session notification.
@@ -26,25 +26,29 @@ impl Aggregator for AfricasTalking {
         }
     }
 
-    fn decode(&self, request: &Request<'_>) -> Result<Turn, TurnError> {
-        let form = form(request)?;
-        let text = once(&form, "text")?;
-        if text.len() > Turn::TEXT_LEN_MAX || text.chars().any(char::is_control) {
-            return Err(TurnError::Wrong("text"));
+    fn decode(&self, request: &Request<'_>) -> Result<Inbound, TurnError> {
+        if !request.path.is_empty() {
+            return Err(TurnError::Path);
         }
-        Ok(Turn {
-            session: session(&form)?,
-            device: device(&form)?,
-            service_code: code(&form, "serviceCode")?,
-            network: code(&form, "networkCode")?,
-            text: Redacted(text.into()),
-        })
+        let form = field::form(request)?;
+        // Two callbacks in the field lack one of these; nothing of ours hangs on them.
+        let code = |name| field::code(form.all(name).next().unwrap_or(""), name);
+        Ok(Inbound::Turn(Turn {
+            session: field::session(field::once(&form, "sessionId")?, "sessionId")?,
+            device: field::device(field::once(&form, "phoneNumber")?, "phoneNumber")?,
+            service_code: code("serviceCode")?,
+            network: code("networkCode")?,
+            input: Input::Cumulative(field::input(field::once(&form, "text")?, "text")?),
+            hop: None,
+            imsi: None,
+            echo: Redacted("".into()),
+        }))
     }
 
     /// `input`, `lastAppResponse` and `hopsMetadata` are left where they are: they hold PINs.
     fn decode_end(&self, request: &Request<'_>) -> Result<EndReport, TurnError> {
-        let form = form(request)?;
-        let status = match once(&form, "status")? {
+        let form = field::form(request)?;
+        let status = match field::once(&form, "status")? {
             "Success" => EndStatus::Success,
             "Incomplete" => EndStatus::Incomplete,
             "Failed" => EndStatus::Failed,
@@ -53,60 +57,57 @@ impl Aggregator for AfricasTalking {
         // The figures are for people: one that cannot be read does not keep the dialogue open.
         let figure = |name| form.all(name).next().and_then(|it| it.trim().parse::<u32>().ok());
         Ok(EndReport {
-            session: session(&form)?,
-            device: device(&form)?,
+            session: field::session(field::once(&form, "sessionId")?, "sessionId")?,
+            device: field::device(field::once(&form, "phoneNumber")?, "phoneNumber")?,
             status,
             duration: figure("durationInMillis").map(|ms| Duration::from_millis(ms.into())),
             hops: figure("hopsCount"),
         })
     }
 
-    fn encode(&self, screen: &Screen) -> Reply {
-        let prefix = if screen.is_end() { "END " } else { "CON " };
-        let mut body = String::with_capacity(prefix.len() + screen.text().len());
-        body.push_str(prefix);
-        body.push_str(screen.text());
-        Reply { content_type: "text/plain; charset=utf-8", body: Redacted(body) }
+    fn encode(&self, screen: &Screen, _turn: &Turn) -> Reply {
+        con_end::write(screen)
+    }
+
+    fn handset(&self) -> &dyn Handset {
+        self
     }
 }
 
-fn form<'a>(request: &Request<'a>) -> Result<Form<'a>, TurnError> {
-    if request.method != "POST" {
-        return Err(TurnError::Method);
+impl Handset for AfricasTalking {
+    fn call(&self, keyed: &Keyed<'_>) -> Call {
+        let text = keyed.typed.join("*");
+        Call::form(
+            "",
+            &[
+                ("sessionId", keyed.session),
+                ("phoneNumber", keyed.number),
+                ("networkCode", keyed.network),
+                ("serviceCode", keyed.service_code),
+                ("text", &text),
+            ],
+        )
     }
-    let media = request.content_type.and_then(|it| it.split(';').next()).unwrap_or("");
-    if !media.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded") {
-        return Err(TurnError::ContentType);
+
+    fn hang_up(&self, keyed: &Keyed<'_>) -> Option<Call> {
+        let (input, hops) = (keyed.typed.join("*"), (keyed.hop + 1).to_string());
+        Some(Call::form(
+            "end",
+            &[
+                ("sessionId", keyed.session),
+                ("phoneNumber", keyed.number),
+                ("networkCode", keyed.network),
+                ("serviceCode", keyed.service_code),
+                ("status", "Incomplete"),
+                ("hopsCount", &hops),
+                ("input", &input),
+            ],
+        ))
     }
-    Ok(Form::parse(request.body)?)
-}
 
-fn once<'f>(form: &'f Form<'_>, name: &'static str) -> Result<&'f str, TurnError> {
-    let mut values = form.all(name);
-    let value = values.next().ok_or(TurnError::Missing(name))?;
-    if values.next().is_some() { Err(TurnError::Twice(name)) } else { Ok(value) }
-}
-
-fn session(form: &Form<'_>) -> Result<Box<str>, TurnError> {
-    let id = once(form, "sessionId")?;
-    let fits = (1..=Turn::SESSION_LEN_MAX).contains(&id.len());
-    let prints = id.bytes().all(|byte| byte.is_ascii_graphic());
-    if fits && prints { Ok(id.into()) } else { Err(TurnError::Wrong("sessionId")) }
-}
-
-/// The plus must be sent as `%2B`; one that was not arrives as a blank, which starts no number.
-fn device(form: &Form<'_>) -> Result<DeviceId, TurnError> {
-    let number = once(form, "phoneNumber")?;
-    let repaired = number.strip_prefix(' ').map(|digits| format!("+{digits}"));
-    DeviceId::msisdn(repaired.as_deref().unwrap_or(number))
-        .map_err(|_| TurnError::Wrong("phoneNumber"))
-}
-
-/// Two callbacks in the field lack one of these; nothing of ours hangs on them.
-fn code(form: &Form<'_>, name: &'static str) -> Result<Box<str>, TurnError> {
-    let value = form.all(name).next().unwrap_or("");
-    let fits = value.len() <= Turn::CODE_LEN_MAX && !value.chars().any(char::is_control);
-    if fits { Ok(value.into()) } else { Err(TurnError::Wrong(name)) }
+    fn shown(&self, reply: &Shown<'_>) -> Option<Screen> {
+        con_end::read(reply)
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What a hop does: walk the menu, ask, wait for the disk, answer.
 
 use super::hop::{Hop, Work};
-use super::{Ask, Cause, Output, Session, State};
+use super::{Ask, AskMode, Cause, Output, Session, State};
 use crate::menu::{ASKS_IN_A_ROW_MAX, AskStep, LanguageTurn, Menu, StateId, Step};
 use crate::message::{Answer, Screen, Turn};
 use crate::translate::{self, Ended, Requested, Started};
@@ -17,7 +17,7 @@ pub(super) const OFFER_EVERY: Duration = Duration::from_secs(10);
 impl Session {
     pub(super) fn begin_hop(&mut self, turn: &Turn, keys_at: Option<usize>, now: Now) -> State {
         self.hops += 1;
-        let keys = keys_at.map_or(0, |at| turn.text.expose()[at..].split('*').count());
+        let keys = keys_at.map_or(0, |at| self.taken.expose()[at..].split('*').count());
         let mut hop = Hop {
             // The first hop has no keys of its own: what stands there was dialled, or walks back.
             is_walk: keys > 1 || (self.hops == 1 && keys > 0),
@@ -111,7 +111,7 @@ impl Session {
 
     /// Puts the intent on disk; the backend is asked once it is there.
     fn request(&mut self, mut hop: Hop, ask: &AskStep, now: Now) -> State {
-        let key = self.effect_key();
+        let key = self.ask_key(ask);
         let data = Requested {
             service: &self.service.name,
             session: &self.id,
@@ -149,7 +149,9 @@ impl Session {
             operation: ask.operation.clone(),
             arguments: ask.arguments.iter().map(argument).collect(),
             language: service.menu.language_name(self.language).into(),
-            idempotency_key: ask.effect.then(|| self.effect_key()),
+            key: self.ask_key(ask),
+            mode: if ask.effect { AskMode::Effect } else { AskMode::Question },
+            imsi: self.imsi.clone(),
             deadline,
         })));
         hop.has_effect |= ask.effect;
@@ -322,9 +324,9 @@ impl Session {
     }
 
     /// The same for a repeated hop, another for every other.
-    fn effect_key(&self) -> Box<str> {
+    fn ask_key(&self, ask: &AskStep) -> Box<str> {
         let keys = self.taken.expose().split('*').count();
-        format!("{}:{}:{keys}", self.service.name, self.id).into()
+        format!("{}:{}:{}:{keys}", self.service.name, self.id, ask.operation).into()
     }
 
     fn emit(&mut self, fact: Fact) -> Ticket {

@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use lastmile_ussd::{
-    Answer, Ask, DialogueId, Dialogues, Events, Limits, Menu, Options, Output, Receipt, Request,
-    Screen, Service, aggregator,
+    Answer, Ask, AskMode, DialogueId, Dialogues, Events, Inbound, Limits, Menu, Options, Output,
+    Receipt, Request, Screen, Service, Turn, aggregator,
 };
 use model::{Fact, Monotonic, Now, Settlement, Tenant, Ticket};
 use std::collections::BTreeMap;
@@ -92,10 +92,17 @@ impl Bench {
     }
 
     pub(crate) fn form(&mut self, body: &str) -> (Option<DialogueId>, Receipt) {
-        let turn = self.service.aggregator.decode(&post(body)).unwrap();
+        let turn = self.decode(body);
         let result = self.table.receive(&self.service, &turn, self.now);
         self.drain();
         result
+    }
+
+    pub(crate) fn decode(&self, body: &str) -> Turn {
+        match self.service.aggregator.decode(&post(body)) {
+            Ok(Inbound::Turn(turn)) => turn,
+            other => panic!("no turn: {other:?}"),
+        }
     }
 
     pub(crate) fn end(&mut self, body: &str) -> bool {
@@ -131,7 +138,8 @@ impl Bench {
 
     pub(crate) fn body(&self, screen: &Screen) -> String {
         assert_eq!(Limits::GSM.excess(screen.text()), 0, "{}", screen.text());
-        self.service.aggregator.encode(screen).body.expose().clone()
+        let turn = self.decode(&form("s", ALICE, ""));
+        self.service.aggregator.encode(screen, &turn).body.expose().clone()
     }
 
     fn drain(&mut self) {
@@ -157,7 +165,7 @@ impl Bench {
                 }
                 Output::Emit { fact: Fact::Command(_), .. } => panic!("menus make no commands"),
                 Output::Ask(ask) => {
-                    let key = ask.idempotency_key.as_deref().unwrap_or("-");
+                    let key = if ask.mode == AskMode::Effect { &*ask.key } else { "-" };
                     self.log.push(format!("? {} {} key={key}", ask.operation, ask.language));
                     let answer = self.answers.get(&*ask.operation).cloned();
                     let ticket = ask.ticket;
@@ -183,7 +191,7 @@ fn service(menu: &str, events: Events) -> Arc<Service> {
         tenant: Tenant::default(),
         name: menu.name().into(),
         menu: Arc::new(menu),
-        aggregator: aggregator::by_name("africas_talking").unwrap(),
+        aggregator: aggregator::make("africas_talking", None).unwrap(),
         events,
     })
 }
@@ -198,6 +206,8 @@ pub(crate) fn form(session: &str, number: &str, text: &str) -> String {
 pub(crate) fn post(body: &str) -> Request<'_> {
     Request {
         method: "POST",
+        path: "",
+        headers: &[],
         content_type: Some("application/x-www-form-urlencoded"),
         query: "",
         body: body.as_bytes(),

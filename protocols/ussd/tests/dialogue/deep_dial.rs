@@ -1,7 +1,7 @@
 //! Keys that come together: a deep dial, a missed hop, a walk back after a restart.
 
 use crate::bench::{ALICE, Bench};
-use lastmile_ussd::{Answer, Events, Options};
+use lastmile_ussd::{Answer, AskMode, Events, Options};
 use proptest::prelude::*;
 
 fn bench() -> Bench {
@@ -18,7 +18,7 @@ fn a_walk_stops_at_the_screen_before_an_effect() {
     assert!(bench.asked.is_empty());
     let body = bench.turn("s", ALICE, "2*1*1").unwrap();
     assert!(body.starts_with("END Your router is restarting"), "{body}");
-    assert_eq!(bench.asked[0].idempotency_key.as_deref(), Some("home:s:3"));
+    assert_eq!(&*bench.asked[0].key, "home:s:router_restart:3");
 }
 
 #[test]
@@ -77,7 +77,7 @@ proptest! {
     fn a_deep_dial_has_no_effect(keys in prop::collection::vec("[01279]", 1..8)) {
         let mut deep = bench();
         let body = deep.turn("s", ALICE, &keys.join("*")).unwrap();
-        prop_assert!(deep.asked.iter().all(|ask| ask.idempotency_key.is_none()));
+        prop_assert!(deep.asked.iter().all(|ask| ask.mode == AskMode::Question));
         prop_assert!(deep.facts.iter().all(|(kind, _)| *kind != "lastmile.ussd.requested"));
 
         let mut typed = bench();
@@ -88,7 +88,7 @@ proptest! {
             }
             last = typed.turn("s", ALICE, &keys[..count].join("*")).unwrap();
         }
-        if typed.asked.iter().all(|ask| ask.idempotency_key.is_none()) {
+        if typed.asked.iter().all(|ask| ask.mode == AskMode::Question) {
             prop_assert_eq!(body, last);
         }
     }
@@ -99,6 +99,6 @@ proptest! {
         let mut bench = bench();
         bench.turn("s", ALICE, "");
         bench.turn("s", ALICE, &keys.join("*"));
-        prop_assert!(bench.asked.iter().all(|ask| ask.idempotency_key.is_none()));
+        prop_assert!(bench.asked.iter().all(|ask| ask.mode == AskMode::Question));
     }
 }

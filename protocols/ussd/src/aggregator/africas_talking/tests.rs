@@ -1,4 +1,7 @@
 use super::*;
+use crate::frame::Form;
+use model::DeviceId;
+use proptest::prelude::*;
 use std::sync::Arc;
 
 const DIAL: &str = "sessionId=ATUid_0a1b&phoneNumber=%2B254711000001&networkCode=63902&serviceCode=*384*1%23&text=";
@@ -6,6 +9,8 @@ const DIAL: &str = "sessionId=ATUid_0a1b&phoneNumber=%2B254711000001&networkCode
 fn post(body: &str) -> Request<'_> {
     Request {
         method: "POST",
+        path: "",
+        headers: &[],
         content_type: Some("application/x-www-form-urlencoded; charset=UTF-8"),
         query: "",
         body: body.as_bytes(),
@@ -13,7 +18,10 @@ fn post(body: &str) -> Request<'_> {
 }
 
 fn decode(body: &str) -> Result<Turn, TurnError> {
-    AfricasTalking.decode(&post(body))
+    AfricasTalking.decode(&post(body)).map(|inbound| match inbound {
+        Inbound::Turn(turn) => turn,
+        other => panic!("no turn: {other:?}"),
+    })
 }
 
 #[test]
@@ -22,10 +30,12 @@ fn reads_a_callback() {
     assert_eq!(&*turn.session, "ATUid_0a1b");
     assert_eq!(turn.device, DeviceId::msisdn("+254711000001").unwrap());
     assert_eq!((&*turn.service_code, &*turn.network), ("*384*1#", "63902"));
-    assert_eq!(turn.text.expose().as_ref(), "1*2*3");
-    assert_eq!(decode(DIAL).unwrap().text.expose().as_ref(), "");
-    // A plus that was not escaped arrives as a blank.
-    assert_eq!(decode(&DIAL.replace("%2B", "+")).unwrap().device, turn.device);
+    assert_eq!(turn.input, Input::Cumulative(Redacted("1*2*3".into())));
+    assert_eq!(decode(DIAL).unwrap().input.text(), "");
+    // A plus that was not escaped arrives as a blank; some leave it out.
+    for plus in ["+", ""] {
+        assert_eq!(decode(&DIAL.replace("%2B", plus)).unwrap().device, turn.device);
+    }
 }
 
 #[test]
@@ -56,6 +66,8 @@ fn refuses_what_is_no_callback() {
 fn refuses_other_methods_and_types_with_a_status() {
     let get = Request { method: "GET", ..post(DIAL) };
     assert_eq!(AfricasTalking.decode(&get).err().map(TurnError::status), Some(405));
+    let below = Request { path: "start", ..post(DIAL) };
+    assert_eq!(AfricasTalking.decode(&below).err().map(TurnError::status), Some(404));
     let json = Request { content_type: Some("application/json"), ..post(DIAL) };
     assert_eq!(AfricasTalking.decode(&json).err().map(TurnError::status), Some(415));
     let none = Request { content_type: None, ..post(DIAL) };
@@ -66,10 +78,12 @@ fn refuses_other_methods_and_types_with_a_status() {
 
 #[test]
 fn answers_begin_exactly_with_con_or_end() {
-    let body = |screen| AfricasTalking.encode(&screen).body.expose().clone();
+    let turn = decode(DIAL).unwrap();
+    let body = |screen| AfricasTalking.encode(&screen, &turn).body.expose().clone();
     assert_eq!(body(Screen::Continue(Arc::from("a\nb"))), "CON a\nb");
     assert_eq!(body(Screen::End(Arc::from("a"))), "END a");
-    assert!(AfricasTalking.encode(&Screen::End("a".into())).content_type.starts_with("text/plain"));
+    let reply = AfricasTalking.encode(&Screen::End("a".into()), &turn);
+    assert!(reply.status == 200 && reply.content_type.starts_with("text/plain"));
 }
 
 #[test]
@@ -94,4 +108,58 @@ fn an_end_report_is_read_without_what_was_typed() {
 fn a_turn_prints_neither_number_nor_keys() {
     let printed = format!("{:?}", decode(&format!("{DIAL}1*9876")).unwrap());
     assert!(!printed.contains("9876") && !printed.contains("711000001"), "{printed}");
+}
+
+#[test]
+fn who_hangs_up_is_told_of_without_a_screen() {
+    let keyed = keyed(&["1"], "+254711000001");
+    let call = AfricasTalking.hang_up(&keyed).unwrap();
+    assert_eq!((call.method, call.path.as_str()), ("POST", "end"));
+    let report = AfricasTalking.decode_end(&request(&call)).unwrap();
+    assert_eq!((&*report.session, report.status), ("ATUid_1", EndStatus::Incomplete));
+    assert_eq!(report.hops, Some(2));
+    let reply = AfricasTalking.encode_end(&report, &request(&call));
+    assert_eq!((reply.status, reply.body.expose().as_str()), (200, ""));
+    let refused = AfricasTalking.encode_error(TurnError::Missing("text"));
+    assert_eq!((refused.status, refused.body.expose().as_str()), (400, ""));
+    for (status, body) in [(500, "CON a"), (200, "COn a"), (200, "")] {
+        assert_eq!(AfricasTalking.shown(&Shown { status, headers: &[], body }), None);
+    }
+}
+
+fn keyed<'a>(typed: &'a [&'a str], number: &'a str) -> Keyed<'a> {
+    let (session, service_code, network) = ("ATUid_1", "*384*1#", "63902");
+    let hop = u32::try_from(typed.len()).unwrap();
+    Keyed { session, number, service_code, network, typed, hop }
+}
+
+fn request(call: &Call) -> Request<'_> {
+    let (content_type, body) = (call.content_type, call.body.as_bytes());
+    Request { method: call.method, path: "", content_type, headers: &[], query: &call.query, body }
+}
+
+proptest! {
+    #[test]
+    fn what_a_handset_sends_is_read_and_what_is_written_it_shows(
+        typed in prop::collection::vec("[^*\\pC]{0,12}", 0..6),
+        number in "\\+254[0-9]{9}",
+        text in "\\PC{0,80}",
+        ends in any::<bool>(),
+    ) {
+        let typed: Vec<&str> = typed.iter().map(String::as_str).collect();
+        let call = AfricasTalking.call(&keyed(&typed, &number));
+        let turn = match AfricasTalking.decode(&request(&call)) {
+            Ok(Inbound::Turn(turn)) => turn,
+            other => panic!("no turn: {other:?}"),
+        };
+        prop_assert_eq!(&*turn.session, "ATUid_1");
+        prop_assert_eq!((&*turn.service_code, &*turn.network), ("*384*1#", "63902"));
+        prop_assert_eq!(&turn.device, &DeviceId::msisdn(&number).unwrap());
+        prop_assert_eq!(turn.input.text(), typed.join("*"));
+        let text = Arc::<str>::from(text);
+        let screen = if ends { Screen::End(text) } else { Screen::Continue(text) };
+        let reply = AfricasTalking.encode(&screen, &turn);
+        let shown = Shown { status: reply.status, headers: &[], body: reply.body.expose() };
+        prop_assert_eq!(AfricasTalking.shown(&shown), Some(screen));
+    }
 }
