@@ -11,6 +11,8 @@ use crate::ussd::Aggregator;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+mod money;
+
 /// Pushes every contradiction.
 pub(crate) fn contradictions(config: &Config, reader: &mut Reader) {
     tls(config, reader);
@@ -28,6 +30,8 @@ pub(crate) fn contradictions(config: &Config, reader: &mut Reader) {
     bus(config, reader);
     beam(config, reader);
     checks(config, reader);
+    money::mpesa(config, reader);
+    money::sms(config, reader);
     quirks(config, reader);
     backend(config, reader);
     if !config.roles.admin_is_whole() {
@@ -177,6 +181,8 @@ fn acl(config: &Config, reader: &mut Reader) {
 fn names(config: &Config, reader: &mut Reader) {
     let sinks = config.sink.iter().map(|it| it.name.as_str());
     once(sinks, |index| format!("sink[{index}].name"), reader);
+    let networks = config.ussd.network.iter().map(|it| it.code.as_str());
+    once(networks, |index| format!("ussd.network[{index}].code"), reader);
     let services = config.ussd.service.iter().map(|it| it.name.as_str());
     once(services, |index| format!("ussd.service[{index}].name"), reader);
     let tenants = config.tenants.iter().map(|it| it.as_str());

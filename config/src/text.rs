@@ -48,6 +48,36 @@ impl Value for Name {
     }
 }
 
+/// 1 to 128 printing characters without blanks: what another service knows us by.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PlainText(String);
+
+impl PlainText {
+    /// Longest text, in bytes.
+    pub const LEN_MAX: usize = 128;
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Value for PlainText {
+    fn describe() -> String {
+        format!("text, 1 to {} printing ASCII characters", Self::LEN_MAX)
+    }
+
+    fn read(reader: &mut Reader, node: &Node<'_>) -> Option<Self> {
+        let text = reader.text(node, "a text")?;
+        let fits = (1..=Self::LEN_MAX).contains(&text.len());
+        if fits && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Some(Self(text.to_owned()));
+        }
+        let message = format!("must be 1 to {} printing ASCII characters", Self::LEN_MAX);
+        reader.refuse(node, Cause::Value, message)
+    }
+}
+
 /// A user name that devices present: 1 to 256 bytes without control characters or `:`, which would
 /// end it in Basic and in Digest (RFC 7617 §2, RFC 7616 §3.4.2).
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]

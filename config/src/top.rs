@@ -11,16 +11,19 @@ use crate::cwmp::Cwmp;
 use crate::fault::{Cause, Fault, Faults, Warning};
 use crate::files::{Files, Firmware};
 use crate::http::{Backend, Operator, Public, Tls};
+use crate::mpesa::Mpesa;
 use crate::mqtt::Mqtt;
 use crate::provisioning::Provisioning;
 use crate::read::{Reader, Value};
 use crate::roles::Roles;
 use crate::section::{Entry, Section, section, words};
 use crate::sink::{Bus, Sink};
+use crate::sms::Sms;
 use crate::store::{Events, Log, Shutdown, Store};
 use crate::text::Name;
 use crate::ussd::Ussd;
 use crate::warn;
+use crate::water::Water;
 use std::path::PathBuf;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -79,6 +82,12 @@ section! {
         section operator: Operator = {},
         /// Dialogues with phones.
         section ussd: Ussd = {},
+        /// Payments over Safaricom's Daraja.
+        section mpesa: Mpesa = {},
+        /// Texts to phones.
+        section sms: Sms = {},
+        /// Subscriptions to water points.
+        section water: Water = {},
         /// Where events go.
         tables sink: Vec<Sink> = [],
         /// The broker inside, for consumers on this machine.

@@ -1,6 +1,6 @@
 //! `[ussd]`: dialogues with phones.
 
-use crate::bounded::{Bounded, HOUR, MINUTE, Period, SECOND};
+use crate::bounded::{Bounded, DAY, HOUR, MINUTE, Period, SECOND};
 use crate::cidr::Cidr;
 use crate::fault::Cause;
 use crate::read::{Node, Reader, Value};
@@ -24,12 +24,50 @@ section! {
         /// Most dialogues at once; the next caller gets END with a text. Each takes less than
         /// 2 KB.
         restart dialogues_max: Bounded<1, 1_000_000> = 100_000,
+        /// How long after our answer the same keys are the same hop come again. Only where an aggregator
+        /// sends the last keys alone and gives hops no name; later they are the caller's.
+        restart replay_window: Period<0, { 30 * SECOND }> = "1500ms",
+        /// How long a caller whose dialogue broke off is asked, when he dials again, whether to go on
+        /// where he was. With `0s` he never is.
+        restart resume_within: Period<0, DAY> = "3m",
+        /// Most broken-off dialogues that are kept for it; the oldest make room.
+        restart resumes_max: Bounded<1, 1_000_000> = 20_000,
+        /// A folder of phrase files, `<menu>.<language>.toml`, that add to or replace those inside the
+        /// binary; `phrases` in `ussd.menus` by default. It is read again on SIGHUP; a faulty file there
+        /// changes nothing.
+        live phrases: Option<PathBuf> = none,
         /// A folder of menus that adds to or replaces those inside the binary. It is read again on
         /// SIGHUP; a faulty menu there changes nothing.
         live menus: Option<PathBuf> = none,
         /// The services.
         tables service: Vec<Service> =
             [{ name = "home", menu = "home", aggregator = "africas_talking" }],
+        /// The networks.
+        tables network: Vec<Network> = [
+            { code = "63902", name = "safaricom", characters = 160, session_s = 180, idle_s = 30 },
+            { code = "63903", name = "airtel", session_s = 180, idle_s = 60 },
+            { code = "63999", name = "equitel", session_s = 180, idle_s = 30 },
+        ],
+    }
+}
+
+section! {
+    /// A mobile network: how much it shows at once, and how long it waits. A caller of one that is not
+    /// listed gets what all of them would show. Given networks take the place of the known ones,
+    /// which are those of Kenya.
+    Network "[[ussd.network]]" "ussd.network." {
+        /// Its code, as aggregators say it.
+        restart code: FieldName = required,
+        /// Its name, for people.
+        restart name: Name = required,
+        /// Most characters of a screen in GSM-7, where `^{}\\[~]|€` count twice. 182 fill a USSD string.
+        restart characters: Bounded<20, 182> = 182,
+        /// Most octets of a screen: a character takes seven bits in GSM-7 and two octets in UCS-2.
+        restart octets: Bounded<40, 160> = 160,
+        /// Longest session, in seconds.
+        restart session_s: Bounded<1, 3_600> = 120,
+        /// Longest silence of a caller, in seconds.
+        restart idle_s: Bounded<1, 3_600> = 30,
     }
 }
 

@@ -219,6 +219,47 @@ fn fields_are_named_where_the_aggregator_names_none() {
 }
 
 #[test]
+fn what_payments_and_texts_need_is_found() {
+    for (text, fault) in [
+        (
+            "[mpesa]\ntill = '1'",
+            "line 2: mpesa.till: is for `transaction_type = \"CustomerBuyGoodsOnline\"`",
+        ),
+        (
+            "[mpesa]\nquery_after = ['30s', '30s']",
+            "line 2: mpesa.query_after: must name moments that rise, one at least",
+        ),
+        (
+            "[mpesa]\nquery_after = []",
+            "line 2: mpesa.query_after: must name moments that rise, one at least",
+        ),
+        (
+            "[mpesa]\nreconcile_after = ['5m', '4m']",
+            "line 2: mpesa.reconcile_after: must name moments that rise",
+        ),
+        (
+            "[mpesa]\nreconcile_after = ['2m']",
+            "line 2: mpesa.reconcile_after: must begin after `mpesa.query_after`",
+        ),
+        (
+            "[sms]\nprovider = 'twilio'\nbase_url = 'http://t'\nusername = 'u'\nsender = 's'\n\
+             api_key_file = 'k'\napi = 'bulk'",
+            "line 7: sms.api: is for `provider = \"africas_talking\"`",
+        ),
+        (
+            "[sms]\nprovider = 'twilio'\nbase_url = 'http://t'\nusername = 'u'\nsender = 's'",
+            "line 2: sms.provider: needs `sms.api_key_file`",
+        ),
+        (
+            "[[ussd.network]]\ncode = '1'\nname = 'a'\n[[ussd.network]]\ncode = '1'\nname = 'b'",
+            "line 5: ussd.network[1].code: is the same as `ussd.network[0].code`",
+        ),
+    ] {
+        refused(text, &[fault]);
+    }
+}
+
+#[test]
 fn contradictions_are_found() {
     for (text, fault) in [
         (
@@ -469,6 +510,33 @@ fn every_key(value: &str) -> (String, Vec<(usize, String)>) {
         }
     }
     (text, expected)
+}
+
+#[test]
+fn money_is_asked_for_where_nobody_listens() {
+    let with = |url: &str, more: &str| {
+        Config::parse(&format!(
+            "[mpesa]\nbase_url = 'https://d.example'\nconsumer_key = 'k'\nshort_code = '600000'\n\
+             consumer_secret_file = 's'\npasskey_file = 'p'\ncallback_url = '{url}'\n{more}"
+        ))
+    };
+    for url in
+        ["https://g.example", "http://127.0.0.1:8080", "http://[::1]:1/x", "http://localhost"]
+    {
+        assert!(with(url, "").is_ok(), "{url}");
+    }
+    for url in ["http://g.example", "http://127.0.0.1.example", "http://192.0.2.1"] {
+        let faults = with(url, "").expect_err(url).to_string();
+        assert!(faults.contains("mpesa.callback_url: must begin with https://"), "{faults}");
+    }
+    let goods = "transaction_type = 'CustomerBuyGoodsOnline'\n";
+    let faults = with("https://g.example", goods).expect_err("no till").to_string();
+    assert!(faults.contains("needs `mpesa.till`"), "{faults}");
+    assert!(with("https://g.example", &format!("{goods}till = '1'")).is_ok());
+    assert!(Config::parse("[water]\ndaily_at = '23:59'").is_ok());
+    for time in ["24:00", "6:00", "06:60", "+6:00", "0600"] {
+        assert!(Config::parse(&format!("[water]\ndaily_at = '{time}'")).is_err(), "{time}");
+    }
 }
 
 #[test]
