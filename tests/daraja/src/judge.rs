@@ -18,11 +18,13 @@ pub(crate) struct Fault {
     pub(crate) status: u16,
     pub(crate) code: &'static str,
     pub(crate) message: String,
+    /// Whether the request is wrong, rather than its moment.
+    pub(crate) is_wrong: bool,
 }
 
 impl Fault {
     pub(crate) fn new(status: u16, code: &'static str, message: &str) -> Self {
-        Self { status, code, message: message.to_owned() }
+        Self { status, code, message: message.to_owned(), is_wrong: true }
     }
 
     pub(crate) fn field(name: &str) -> Self {
@@ -31,11 +33,20 @@ impl Fault {
 
     pub(crate) fn locked() -> Self {
         let message = "Unable to lock subscriber, a transaction is already in process for the current subscriber";
-        Self::new(500, "500.001.1001", message)
+        Self { is_wrong: false, ..Self::new(500, "500.001.1001", message) }
     }
 
     pub(crate) fn processing() -> Self {
-        Self::new(500, "500.001.1001", "The transaction is being processed")
+        let message = "The transaction is being processed";
+        Self { is_wrong: false, ..Self::new(500, "500.001.1001", message) }
+    }
+
+    pub(crate) fn unknown_prompt() -> Self {
+        Self { is_wrong: false, ..Self::field("CheckoutRequestID") }
+    }
+
+    fn stale_token() -> Self {
+        Self { is_wrong: false, ..Self::new(404, "404.001.03", "Invalid Access Token") }
     }
 
     fn merchant() -> Self {
@@ -86,7 +97,7 @@ pub(crate) fn bearer(call: &Call<'_>, is_good: impl Fn(&str) -> bool) -> Result<
     };
     match header.strip_prefix("Bearer ") {
         Some(token) if is_good(token) => Ok(()),
-        Some(_) | None => Err(Fault::new(404, "404.001.03", "Invalid Access Token")),
+        Some(_) | None => Err(Fault::stale_token()),
     }
 }
 

@@ -266,9 +266,8 @@ impl Daraja {
         };
         answered.map_or_else(
             |fault| {
-                let is_token = fault.code.starts_with("404.001.03");
-                self.seen.stale_tokens += u32::from(is_token);
-                self.seen.faults += u32::from(!is_token);
+                self.seen.stale_tokens += u32::from(fault.code == "404.001.03");
+                self.seen.faults += u32::from(fault.is_wrong);
                 body::fault(&fault, &self.chance.id(), after)
             },
             |body| body::json(200, &body, after),
@@ -338,7 +337,7 @@ impl Daraja {
         self.admit(call, now)?;
         let Query { checkout } = judge::query(&self.merchant, call, now)?;
         let found = self.prompts.iter().find(|it| it.checkout == checkout);
-        let prompt = found.ok_or_else(|| Fault::field("CheckoutRequestID"))?;
+        let prompt = found.ok_or_else(Fault::unknown_prompt)?;
         let is_text = !self.chance.happens(self.behaviour.numbers_as_text);
         match prompt.result {
             Some(code) => Ok(body::result(prompt, code, is_text)),

@@ -124,6 +124,21 @@ fn check(before: &Payment, input: &Input, made: &Step) -> Result<(), TestCaseErr
         };
         prop_assert!(is_known, "unknown never becomes declined: {:?}", input);
     }
+    if before.state == State::Requesting && payment.state == State::Draft {
+        prop_assert_eq!(
+            input,
+            &Input::Pushed(Pushed::NotSent),
+            "what may have left is not sent again"
+        );
+    }
+    if before.state == State::Paid {
+        let name = |it: &Payment| it.checkout.as_ref().map(|it| it.id.clone());
+        prop_assert!(before.checkout.is_none() || name(payment) == name(before));
+    }
+    let is_open = payment.state == State::Requesting && !payment.is_lost;
+    prop_assert!(!is_open || payment.checkout.is_none(), "the push itself will name its prompt");
+    let claimed = payment.claim.as_ref();
+    prop_assert!(claimed.is_none_or(|it| it.is_success() && it.fits(payment)));
     if outputs.contains(&Output::Push) {
         prop_assert_eq!(before.state, State::Draft);
         prop_assert_eq!(payment.state, State::Requesting, "the intent first");

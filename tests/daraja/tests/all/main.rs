@@ -6,4 +6,5 @@
 
 extern crate lastmile_daraja as daraja;
 
+mod histories;
 mod stand_in;
