@@ -1,6 +1,6 @@
 //! What becomes of a payment by a prompt on the payer's phone.
 //!
-//! [`step`] is the machine: a payment, what happened, and when, become the payment as it is then, and
+//! [`step()`] is the machine: a payment, what happened, and when, become the payment as it is then, and
 //! what is to be done. The caller keeps both in one transaction and only then does it. A step is made
 //! from the payment as it stands: one that was changed meanwhile ([`Payment::version`]) is read again
 //! and stepped again.

@@ -100,7 +100,8 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(seed: u64) -> Self {
         let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9) + 1);
-        let behaviour = if seed % 10 == 0 { Behaviour::kind() } else { Behaviour::hostile() };
+        let behaviour =
+            if seed.is_multiple_of(10) { Behaviour::kind() } else { Behaviour::hostile() };
         let mut wishes = Vec::new();
         for index in 0..1 + usize::try_from(dice.roll(3)).unwrap() {
             let device = DeviceId::msisdn(&format!("+25471234567{index}")).unwrap();
