@@ -105,6 +105,8 @@ struct Core {
     clock: Clock,
     vault: Vault,
     metrics: Metrics,
+    /// The store as what it is, for the reads that belong to one part alone.
+    engine: Arc<SqliteStore>,
     store: Arc<dyn Store>,
     writer: Writer,
     registry: Arc<Registry>,
@@ -139,7 +141,8 @@ impl Daemon {
         let first = first_start::prepare(config)?;
         let clock = Clock::start();
         let metrics = Metrics::new(prometheus::Registry::new())?;
-        let store = open_store(config, metrics.registry()).await?;
+        let engine = open_store(config, metrics.registry()).await?;
+        let store: Arc<dyn Store> = Arc::clone(&engine) as _;
         let options = WriterOptions {
             group_max: config.store.batch_max.as_usize(),
             queue_max: config.store.queue_max.as_usize(),
@@ -151,7 +154,7 @@ impl Daemon {
         let (wake, named) = mpsc::channel(wake::QUEUE_MAX);
         let (wakes, asked) = Wakes::new();
         let (vault, registry) = (Vault::new(&first.key), Arc::default());
-        let ground = join::Ground { clock, vault, metrics, store, writer, registry };
+        let ground = join::Ground { clock, vault, metrics, engine, store, writer, registry };
         let core = join::join(&settings, &first, ground, (wake, wakes))?;
         let steering = load::rebuild(&core).await?;
         first_start::make_operator_token(&core, &config.data_dir).await?;
@@ -234,7 +237,7 @@ impl Daemon {
 async fn open_store(
     config: &Config,
     registry: &prometheus::Registry,
-) -> Result<Arc<dyn Store>, StartError> {
+) -> Result<Arc<SqliteStore>, StartError> {
     let file = match &config.store.url {
         Some(StoreUrl::Sqlite(file)) => file.clone(),
         None => config.data_dir.join("store.db"),

@@ -26,6 +26,14 @@ words! {
         CustomersRead = "customers.read",
         /// Make customers, and say what they own.
         CustomersWrite = "customers.write",
+        /// See water points, their managers and customers, and what happened to them.
+        WaterRead = "water.read",
+        /// Change them, their phrases, and write to them.
+        WaterWrite = "water.write",
+        /// See payments.
+        PaymentsRead = "payments.read",
+        /// Say whether a payment that nobody can confirm was made.
+        PaymentsSettle = "payments.settle",
         /// See the catalogue of images, and fetch them.
         ImagesRead = "images.read",
         /// Put images into the catalogue, and take them out: devices run what is there.
@@ -76,19 +84,19 @@ const BUILTIN: [Builtin; 4] = [
     Builtin {
         path: "roles.admin",
         name: "admin",
-        default: r#"["devices.read", "devices.write", "devices.trace", "credentials.write", "commands.send", "boards.write", "customers.read", "customers.write", "images.read", "images.write", "rollouts.write", "uploads.read", "uploads.write", "equipment.read", "equipment.write", "equipment.secrets", "profiles.read", "profiles.write", "plans.read", "holds.write", "events.read", "dead_letters.replay", "mqtt.connect", "audit.read", "tokens.write"]"#,
+        default: r#"["devices.read", "devices.write", "devices.trace", "credentials.write", "commands.send", "boards.write", "customers.read", "customers.write", "water.read", "water.write", "payments.read", "payments.settle", "images.read", "images.write", "rollouts.write", "uploads.read", "uploads.write", "equipment.read", "equipment.write", "equipment.secrets", "profiles.read", "profiles.write", "plans.read", "holds.write", "events.read", "dead_letters.replay", "mqtt.connect", "audit.read", "tokens.write"]"#,
         doc: " Who keeps the daemon. The token of the first start has this role, so it must keep\n `tokens.write`.\n",
     },
     Builtin {
         path: "roles.operator",
         name: "operator",
-        default: r#"["devices.read", "devices.write", "devices.trace", "credentials.write", "commands.send", "boards.write", "customers.read", "customers.write", "images.read", "images.write", "rollouts.write", "uploads.read", "uploads.write", "equipment.read", "equipment.write", "equipment.secrets", "profiles.read", "profiles.write", "plans.read", "holds.write", "events.read", "dead_letters.replay", "audit.read"]"#,
+        default: r#"["devices.read", "devices.write", "devices.trace", "credentials.write", "commands.send", "boards.write", "customers.read", "customers.write", "water.read", "water.write", "payments.read", "payments.settle", "images.read", "images.write", "rollouts.write", "uploads.read", "uploads.write", "equipment.read", "equipment.write", "equipment.secrets", "profiles.read", "profiles.write", "plans.read", "holds.write", "events.read", "dead_letters.replay", "audit.read"]"#,
         doc: " Who serves customers: everything but making tokens.\n",
     },
     Builtin {
         path: "roles.reader",
         name: "reader",
-        default: r#"["devices.read", "customers.read", "images.read", "equipment.read", "events.read"]"#,
+        default: r#"["devices.read", "customers.read", "water.read", "payments.read", "images.read", "equipment.read", "events.read"]"#,
         doc: " Who looks: a dashboard, a first-line agent.\n",
     },
     Builtin {

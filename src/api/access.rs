@@ -252,8 +252,11 @@ pub mod need {
     }
 
     needs! {
-        BoardsWrite, DevicesRead, DevicesWrite, DevicesTrace, CredentialsWrite, CommandsSend, CustomersRead,
-    AuditRead, CustomersWrite, DeadLettersReplay, EquipmentRead, EquipmentSecrets, EquipmentWrite, EventsRead, HoldsWrite, ImagesRead, ImagesWrite, PlansRead, ProfilesRead, ProfilesWrite, RolloutsWrite, TokensWrite, UploadsRead, UploadsWrite,
+        AuditRead, BoardsWrite, CommandsSend, CredentialsWrite, CustomersRead, CustomersWrite,
+        DeadLettersReplay, DevicesRead, DevicesTrace, DevicesWrite, EquipmentRead, EquipmentSecrets,
+        EquipmentWrite, EventsRead, HoldsWrite, ImagesRead, ImagesWrite, PaymentsRead,
+        PaymentsSettle, PlansRead, ProfilesRead, ProfilesWrite, RolloutsWrite, TokensWrite,
+        UploadsRead, UploadsWrite, WaterRead, WaterWrite,
     }
 
     /// Needs a valid token and no permission.

@@ -21,7 +21,7 @@ use crate::provisioner::{self, Provisioner};
 use crate::registry::Registry;
 use crate::secrets::Vault;
 use crate::settings::Settings;
-use crate::store::{Store, Writer};
+use crate::store::{SqliteStore, Store, Writer};
 use crate::tasks::{self, Tasks};
 use crate::transfers::{self, TransferOptions, Transfers};
 use crate::upgrades::{self, UpgradeOptions, Upgrades};
@@ -36,6 +36,8 @@ pub(super) struct Ground {
     pub(super) clock: Clock,
     pub(super) vault: Vault,
     pub(super) metrics: Metrics,
+    /// The store as what it is, for the reads that belong to one part alone.
+    pub(super) engine: Arc<SqliteStore>,
     pub(super) store: Arc<dyn Store>,
     pub(super) writer: Writer,
     pub(super) registry: Arc<Registry>,
@@ -81,11 +83,12 @@ pub(super) fn join(
     )?;
     let plans = ground.plans((&data_models, &profiles), (&provisioner, &upgrades), &equipments);
     let credentials = ground.credentials(settings, first);
-    let Ground { clock, vault, metrics, store, writer, registry } = ground;
+    let Ground { clock, vault, metrics, engine, store, writer, registry } = ground;
     Ok(Core {
         clock,
         vault,
         metrics,
+        engine,
         store,
         writer,
         registry,
