@@ -1,5 +1,7 @@
 //! A device's values with a hub: from its names to what it is given, over everything that a hub does.
 
+mod wifi;
+
 use super::*;
 use crate::api::Mirror as _;
 use crate::shutdown::Stage;
@@ -12,6 +14,7 @@ use provisioning::equipment::parse_wifi;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use tempfile::TempDir;
+use tokio::sync::watch;
 
 /// A hub that answers as it is told, the last answer for ever.
 #[derive(Default)]
@@ -20,8 +23,8 @@ struct Script {
     asked: Mutex<Vec<(String, Option<String>)>>,
     posts: Mutex<VecDeque<Result<Posted, HubError>>>,
     posted: Mutex<Vec<(String, String, String)>>,
-    /// Whether an answer takes a while, so that questions meet.
-    is_slow: std::sync::atomic::AtomicBool,
+    /// Whether answers are held back, so that something else can come before them.
+    is_held: watch::Sender<bool>,
 }
 
 fn next<T: Clone>(answers: &Mutex<VecDeque<T>>) -> Option<T> {
@@ -33,9 +36,7 @@ fn next<T: Clone>(answers: &Mutex<VecDeque<T>>) -> Option<T> {
 impl Carrier for Script {
     async fn get(&self, serial: &str, etag: Option<&str>) -> Result<Got, HubError> {
         self.asked.lock().push((serial.to_owned(), etag.map(str::to_owned)));
-        if self.is_slow.load(std::sync::atomic::Ordering::SeqCst) {
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
+        self.is_held.subscribe().wait_for(|is_held| !is_held).await.unwrap();
         next(&self.answers).unwrap_or(Ok(Got::Unknown))
     }
 
@@ -124,6 +125,17 @@ impl Scene {
     fn script(&self, answers: impl IntoIterator<Item = Result<Got, HubError>>) {
         *self.hub.answers.lock() = answers.into_iter().collect();
         self.hub.asked.lock().clear();
+    }
+
+    /// Until the hub has been asked so often.
+    async fn is_asked(&self, times: usize) {
+        while self.asked().len() < times {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    fn hold_answers(&self, is_held: bool) {
+        self.hub.is_held.send_replace(is_held);
     }
 
     fn asked(&self) -> Vec<String> {
@@ -294,16 +306,23 @@ async fn questions_of_one_device_are_one() {
     let scene = Scene::new().await;
     let device = scene.meet("1C61B4", "2227A1", &[]).await;
     scene.script([document(wifi("One"), "1")]);
-    scene.hub.is_slow.store(true, std::sync::atomic::Ordering::SeqCst);
-    let all = (0..20).map(|_| scene.values(&device));
-    for values in futures_util::future::join_all(all).await {
+    scene.hold_answers(true);
+    let all = futures_util::future::join_all((0..20).map(|_| scene.values(&device)));
+    let answer = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        scene.is_asked(1).await;
+        scene.hold_answers(false);
+    };
+    for values in tokio::join!(all, answer).0 {
         assert_eq!(ssid(&known(values).0), "One");
     }
     assert_eq!(scene.asked().len(), 1);
     // Whoever hangs up leaves nothing behind.
     scene.script([document(wifi("Two"), "2")]);
+    scene.hold_answers(true);
     let gone = tokio::time::timeout(Duration::from_millis(20), scene.values(&device)).await;
     assert!(gone.is_err());
+    scene.hold_answers(false);
     assert_eq!(ssid(&known(scene.values(&device).await).0), "Two");
 }
 
@@ -426,127 +445,6 @@ async fn a_network_claims() {
         assert!(matches!(scene.values(device).await, Values::Unknown));
     }
     assert!(scene.is_claimed(&inside) && !scene.is_claimed(&outside));
-}
-
-#[tokio::test]
-async fn a_change_of_wifi_lasts_until_the_hub_changes_its_own_word() {
-    let scene = Scene::new().await;
-    let device = scene.meet("1C61B4", "2227A1", &[]).await;
-    scene.script([document(wifi("One"), "1"), Ok(Got::NotModified)]);
-    let (_, before, _) = known(scene.values(&device).await);
-    let change = |ssid: &str| {
-        let text = json!({ "wifi": [{ "band": "5GHz", "ssid": ssid }] }).to_string();
-        parse_wifi(text.as_bytes()).unwrap().value.wifi
-    };
-    let tenant = Tenant::default();
-    let facts = scene.registry.facts(&tenant, &device).unwrap();
-    let target = WifiTarget::Device { id: &device, facts: &facts };
-    for ssid in ["Mine", "Mine 2"] {
-        let operation = scene.equipments.wifi_change(&tenant, target, &change(ssid)).await.unwrap();
-        scene.writer.transact(vec![operation.clone()]).await.unwrap();
-        scene.equipments.committed(&operation);
-        assert_eq!(scene.fresh(&device, scene.clock.now()), None);
-    }
-    let (equipment, after, _) = known(scene.values(&device).await);
-    assert_eq!(ssid(&equipment), "Mine 2");
-    assert!(equipment.wifi[0].passphrase.is_some(), "the rest is the hub's");
-    assert_ne!(before, after);
-    // The hub changes something else: the customer's change stays, over a restart too.
-    let scene = scene.again().await;
-    let mut other = wifi("One");
-    other["upnp"] = json!(true);
-    scene.script([
-        document(other, "2"),
-        document(wifi("Support"), "3"),
-        document(wifi("One"), "4"),
-    ]);
-    let (equipment, ..) = known(scene.values(&device).await);
-    assert_eq!((ssid(&equipment), equipment.upnp), ("Mine 2", Some(true)));
-    // The hub changes its word on WiFi: that goes, and the change is over for good.
-    assert_eq!(ssid(&known(scene.values(&device).await).0), "Support");
-    assert_eq!(ssid(&known(scene.values(&device).await).0), "One");
-}
-
-fn change(ssid: &str) -> Vec<equipment::Wifi> {
-    let text = json!({ "wifi": [{ "band": "5GHz", "ssid": ssid }] }).to_string();
-    parse_wifi(text.as_bytes()).unwrap().value.wifi
-}
-
-impl Scene {
-    /// A customer's change as it would be committed now.
-    async fn portal(&self, device: &DeviceId, wifi: &[equipment::Wifi]) -> Operation {
-        let tenant = Tenant::default();
-        let facts = self.registry.facts(&tenant, device).unwrap();
-        let target = WifiTarget::Device { id: device, facts: &facts };
-        self.equipments.wifi_change(&tenant, target, wifi).await.unwrap()
-    }
-
-    async fn commit(&self, operation: &Operation) -> Result<(), WriteError> {
-        self.writer.transact(vec![operation.clone()]).await?;
-        self.equipments.committed(operation);
-        Ok(())
-    }
-}
-
-#[tokio::test]
-async fn what_is_changed_while_the_hub_is_asked_is_not_passed_over() {
-    // Whatever the hub says about WiFi by then; the last answer is another word of its own.
-    for (before, answer) in [
-        (None, wifi("One")),
-        (None, wifi("Support")),
-        (Some("Mine"), wifi("One")),
-        (Some("Mine"), wifi("Support")),
-    ] {
-        let scene = Scene::new().await;
-        let device = scene.meet("1C61B4", "2227A1", &[]).await;
-        scene.script([document(wifi("One"), "1")]);
-        known(scene.values(&device).await);
-        if let Some(ssid) = before {
-            scene.commit(&scene.portal(&device, &change(ssid)).await).await.unwrap();
-        }
-        scene.script([document(answer.clone(), "2")]);
-        scene.hub.is_slow.store(true, std::sync::atomic::Ordering::SeqCst);
-        let portal = async {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            scene.commit(&scene.portal(&device, &change("Portal")).await).await.unwrap();
-            // Who asks from here on is not answered by what was asked before.
-            let (equipment, ..) = known(scene.values(&device).await);
-            assert_eq!(ssid(&equipment), "Portal");
-        };
-        let (values, ()) = tokio::join!(scene.values(&device), portal);
-        known(values);
-        let fresh = scene.fresh(&device, scene.clock.now());
-        let (equipment, version, _) = known(scene.values(&device).await);
-        assert_eq!(ssid(&equipment), "Portal", "{before:?} {answer}");
-        assert!(fresh.is_none_or(|it| it == version), "the old values are not what it has");
-    }
-}
-
-#[tokio::test]
-async fn of_two_changes_at_once_none_is_lost() {
-    let scene = Scene::new().await;
-    let device = scene.meet("1C61B4", "2227A1", &[]).await;
-    let (first, second) = (change("First"), change("Second"));
-    // Before the hub was heard, over nothing, and over a change.
-    for _ in 0..3 {
-        let (one, other) =
-            tokio::join!(scene.portal(&device, &first), scene.portal(&device, &second));
-        scene.commit(&one).await.unwrap();
-        let refused = scene.commit(&other).await;
-        let conflict =
-            matches!(refused, Err(WriteError::Refused(crate::store::OperationError::Conflict(_))));
-        assert!(conflict, "{refused:?}");
-        // The hub is heard between what is read and what is written.
-        let late = scene.portal(&device, &second).await;
-        scene.script([document(wifi("One"), "1")]);
-        known(scene.values(&device).await);
-        let is_heard = scene.store.hub_memory(&Tenant::default(), &device).await.unwrap().seen();
-        let made = scene.commit(&late).await;
-        let Operation::Equipment(EquipmentChange::PutOverlay { expect, .. }) = late else {
-            panic!()
-        };
-        assert_eq!(made.is_ok(), expect == is_heard);
-    }
 }
 
 #[tokio::test]
