@@ -29,6 +29,7 @@ mod readers;
 mod rollouts;
 mod room;
 mod run;
+mod sms;
 mod steering;
 mod tail;
 mod tasks;
