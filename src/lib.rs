@@ -49,3 +49,4 @@ pub mod trace;
 pub mod transfers;
 pub mod upgrades;
 pub mod wake;
+pub mod water;

@@ -16,6 +16,7 @@ mod row;
 mod sqlite;
 mod steering;
 mod task;
+mod water;
 mod writer;
 
 pub use boards::{BoardChange, BoardRow, BoardStep};
@@ -44,6 +45,12 @@ pub use steering::{
     ChangeHourRow, HoldRow, KnownRow, ProfileSetRow, SetRole, Steering, SteeringRows, TrialOutcome,
 };
 pub use task::{TaskChange, TaskRow, TaskState, TaskStep, Tasks};
+pub use water::{
+    Audience, CODE_TAKEN, CustomerBy, Listener, NICKNAME_TAKEN, NUMBER_TAKEN, PhraseRow,
+    SITE_IN_USE, SiteBy, TryPurpose, WATER_CHANGED, WATER_CREDITED, WaterCustomerRow,
+    WaterManagerRow, WaterNumber, WaterOperation, WaterSiteRow, WaterStore, WaterTransactionRow,
+    WaterTransactions, WaterTries,
+};
 pub use writer::{Room, Writer, WriterOptions};
 
 use async_trait::async_trait;

@@ -128,7 +128,8 @@ impl Registry {
             | Operation::PutBoard(_)
             | Operation::PutTask(_)
             | Operation::ChangeTask(_)
-            | Operation::TrimTasks { .. } => {}
+            | Operation::TrimTasks { .. }
+            | Operation::Water(_) => {}
         }
     }
 

@@ -3,7 +3,7 @@
 use super::{
     AuditEntry, BoardChange, CredentialRow, CustomerRow, EquipmentChange, FirmwareOperation,
     ImageRow, MqttChange, NewDeadLetter, Position, ProvisionRow, Seen, Steering, TaskChange,
-    TaskRow, TokenRow, UploadRow,
+    TaskRow, TokenRow, UploadRow, WaterOperation,
 };
 use firmware::ImageName;
 use jiff::Timestamp;
@@ -217,6 +217,8 @@ pub enum Operation {
     Steer(Steering),
     /// Changes what is kept of MQTT: sessions, queues, retained messages. Never refused.
     Mqtt(MqttChange),
+    /// Changes what is kept of the water service.
+    Water(WaterOperation),
     /// Adds a line to the audit trail.
     Audit(AuditEntry),
     /// Writes behind what was only seen.
@@ -312,8 +314,10 @@ impl Operation {
     /// Whether a full store must still take it: it moves a cursor or frees space, or has the outbox
     /// no longer wait for a reader.
     pub fn frees_space(&self) -> bool {
-        if let Self::Mqtt(change) = self {
-            return change.frees_space();
+        match self {
+            Self::Mqtt(change) => return change.frees_space(),
+            Self::Water(operation) => return operation.frees_space(),
+            _ => {}
         }
         matches!(
             self,

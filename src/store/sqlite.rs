@@ -32,6 +32,7 @@ mod run;
 mod steering;
 mod tail;
 mod tasks;
+mod water;
 
 use super::{
     AuditEntry, BoardRow, BoardStep, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter,
