@@ -2,8 +2,8 @@
 
 use super::{
     AuditEntry, BoardChange, CredentialRow, CustomerRow, EquipmentChange, FirmwareOperation,
-    ImageRow, MqttChange, NewDeadLetter, Position, ProvisionRow, Seen, Steering, TaskChange,
-    TaskRow, TokenRow, UploadRow, WaterOperation,
+    ImageRow, MqttChange, NewDeadLetter, PaymentOperation, Position, ProvisionRow, Seen, Steering,
+    TaskChange, TaskRow, TokenRow, UploadRow, WaterOperation,
 };
 use firmware::ImageName;
 use jiff::Timestamp;
@@ -202,6 +202,8 @@ pub enum Operation {
     /// Writes what is kept of a board. Refused as [`OperationError::Conflict`] when somebody else wrote
     /// it meanwhile, and as [`OperationError::Missing`] when there is no such device.
     PutBoard(Box<BoardChange>),
+    /// Changes what is kept of payments.
+    Payment(PaymentOperation),
     /// Makes a task. With a key that was used before, nothing happens and it is no error.
     PutTask(TaskRow),
     /// Moves a task on. Refused as [`OperationError::Conflict`] where it is past that.
@@ -316,6 +318,7 @@ impl Operation {
     pub fn frees_space(&self) -> bool {
         match self {
             Self::Mqtt(change) => return change.frees_space(),
+            Self::Payment(change) => return change.frees_space(),
             Self::Water(operation) => return operation.frees_space(),
             _ => {}
         }
