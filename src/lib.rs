@@ -44,6 +44,7 @@ pub mod secrets;
 pub mod settings;
 pub mod shutdown;
 pub mod sign_ins;
+pub mod sms;
 pub mod store;
 pub mod tasks;
 pub mod trace;

@@ -14,6 +14,7 @@ mod operation;
 mod payment;
 mod provision;
 mod row;
+mod sms;
 mod sqlite;
 mod steering;
 mod task;
@@ -44,6 +45,10 @@ pub use row::{
     AuditEntry, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, ImageRow, Kept,
     NewDeadLetter, Page, Position, Seen, StoredEvent, TokenAcl, TokenName, TokenRow, UploadRow,
     Uploads, Usage,
+};
+pub use sms::{
+    BROADCAST_MOVED, BroadcastRow, BroadcastState, SMS_MOVED, SmsKind, SmsOperation, SmsRow,
+    SmsState, SmsStep, SmsStore, SmsWhich,
 };
 pub use sqlite::{SqliteOptions, SqliteStore};
 pub use steering::{

@@ -125,6 +125,7 @@ impl Registry {
             | Operation::PutUpload(_)
             | Operation::RemoveUpload { .. }
             | Operation::Equipment(_)
+            | Operation::Sms(_)
             | Operation::PutBoard(_)
             | Operation::PutTask(_)
             | Operation::ChangeTask(_)

@@ -30,6 +30,7 @@ mod readers;
 mod rollouts;
 mod room;
 mod run;
+mod sms;
 mod steering;
 mod tail;
 mod tasks;

@@ -6,7 +6,7 @@ use super::data_models::Put;
 use super::devices::{self, Said, document, kind_number};
 use super::{
     boards, commands, credentials, data_models, equipment, files, mqtt, payments, provision,
-    readers, rollouts, steering, tasks, water,
+    readers, rollouts, sms, steering, tasks, water,
 };
 use crate::store::{AuditEntry, CustomerRow, Operation, OperationError, TokenRow};
 use jiff::Timestamp;
@@ -85,6 +85,7 @@ pub(super) async fn apply(
         Operation::Audit(entry) => audit(connection, entry).await,
         Operation::Seen(seen) => Ok(devices::see(connection, seen).await?),
         Operation::Equipment(change) => equipment::apply(connection, change).await,
+        Operation::Sms(operation) => sms::apply(connection, operation).await,
         Operation::PutBoard(change) => boards::put(connection, change).await,
         Operation::Payment(operation) => payments::apply(connection, operation).await,
         Operation::PutTask(_) | Operation::ChangeTask(_) | Operation::TrimTasks { .. } => {
