@@ -129,7 +129,9 @@ impl Registry {
             | Operation::PutBoard(_)
             | Operation::PutTask(_)
             | Operation::ChangeTask(_)
-            | Operation::TrimTasks { .. } => {}
+            | Operation::Payment(_)
+            | Operation::TrimTasks { .. }
+            | Operation::Water(_) => {}
         }
     }
 

@@ -2,8 +2,8 @@
 
 use super::{
     AuditEntry, BoardChange, CredentialRow, CustomerRow, EquipmentChange, FirmwareOperation,
-    ImageRow, MqttChange, NewDeadLetter, Position, ProvisionRow, Seen, SmsOperation, Steering,
-    TaskChange, TaskRow, TokenRow, UploadRow,
+    ImageRow, MqttChange, NewDeadLetter, PaymentOperation, Position, ProvisionRow, Seen,
+    SmsOperation, Steering, TaskChange, TaskRow, TokenRow, UploadRow, WaterOperation,
 };
 use firmware::ImageName;
 use jiff::Timestamp;
@@ -204,6 +204,8 @@ pub enum Operation {
     /// Writes what is kept of a board. Refused as [`OperationError::Conflict`] when somebody else wrote
     /// it meanwhile, and as [`OperationError::Missing`] when there is no such device.
     PutBoard(Box<BoardChange>),
+    /// Changes what is kept of payments.
+    Payment(PaymentOperation),
     /// Makes a task. With a key that was used before, nothing happens and it is no error.
     PutTask(TaskRow),
     /// Moves a task on. Refused as [`OperationError::Conflict`] where it is past that.
@@ -219,6 +221,8 @@ pub enum Operation {
     Steer(Steering),
     /// Changes what is kept of MQTT: sessions, queues, retained messages. Never refused.
     Mqtt(MqttChange),
+    /// Changes what is kept of the water service.
+    Water(WaterOperation),
     /// Adds a line to the audit trail.
     Audit(AuditEntry),
     /// Writes behind what was only seen.
@@ -314,11 +318,12 @@ impl Operation {
     /// Whether a full store must still take it: it moves a cursor or frees space, or has the outbox
     /// no longer wait for a reader.
     pub fn frees_space(&self) -> bool {
-        if let Self::Mqtt(change) = self {
-            return change.frees_space();
-        }
-        if let Self::Sms(operation) = self {
-            return operation.frees_space();
+        match self {
+            Self::Mqtt(change) => return change.frees_space(),
+            Self::Payment(change) => return change.frees_space(),
+            Self::Sms(operation) => return operation.frees_space(),
+            Self::Water(operation) => return operation.frees_space(),
+            _ => {}
         }
         matches!(
             self,

@@ -23,6 +23,7 @@ mod hub;
 mod mqtt;
 mod multi_row;
 mod open;
+mod payments;
 mod people;
 mod provision;
 mod readers;
@@ -33,6 +34,7 @@ mod sms;
 mod steering;
 mod tail;
 mod tasks;
+mod water;
 
 use super::{
     AuditEntry, BoardRow, BoardStep, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter,

@@ -75,6 +75,10 @@ impl Turn<'_> {
         if attempt != self.payment.attempts.saturating_add(1) {
             return;
         }
+        if self.now > after(self.payment.wanted_at, self.timing.push_within) {
+            self.decline(None);
+            return;
+        }
         self.payment.attempts = attempt;
         self.payment.state = State::Requesting;
         self.payment.pushed_at = Some(self.now);
