@@ -16,6 +16,7 @@ mod join;
 mod listeners;
 mod load;
 mod reload;
+mod sms;
 
 pub use self::reload::Reload;
 
@@ -42,6 +43,7 @@ use crate::registry::Registry;
 use crate::secrets::Vault;
 use crate::settings::Settings;
 use crate::shutdown::{Overdue, Stage};
+use crate::sms::Sms;
 use crate::store::{
     self, CommitError, SqliteOptions, SqliteStore, SteeringRows, Store, Writer, WriterOptions,
 };
@@ -123,6 +125,7 @@ struct Core {
     wakes: Arc<Wakes>,
     provisioner: Arc<Provisioner>,
     tasks: Arc<Tasks>,
+    sms: Arc<Sms>,
     equipments: Arc<Equipments>,
     upgrades: Arc<Upgrades>,
     profiles: Arc<Profiles>,
@@ -319,6 +322,7 @@ fn start_house(
     stages.house.spawn(asking);
     stages.house.spawn(Arc::clone(&core.transfers).keep_house(stages.house.clone()));
     stages.house.spawn(Arc::clone(&core.upgrades).run(stages.house.clone()));
+    sms::keep_house(config, core, &stages.house);
     let waking = &config.cwmp.connection_request;
     let waker = Waker {
         registry: Arc::clone(&core.registry),

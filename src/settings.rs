@@ -30,6 +30,8 @@ pub struct Settings {
     pub firmware_keys: Vec<firmware::PublicKey>,
     /// The token for the business backend.
     pub backend_token: Option<Redacted<String>>,
+    /// What opens the account with the provider of texts.
+    pub sms_key: Option<Redacted<String>>,
     /// What Beam signs with.
     pub beam_key: Option<PreSharedKey>,
     /// The profiles, shipped and of the folder.
@@ -75,6 +77,10 @@ impl Settings {
                 .map_err(|error| faults.push(format!("backend.token_file: {}", chain(&error))))
                 .ok()
         });
+        let sms_key = config.sms.api_key_file.as_deref().and_then(|file| {
+            let key = files::read_secret(file);
+            key.map_err(|error| faults.push(format!("sms.api_key_file: {}", chain(&error)))).ok()
+        });
         let beam_key = config.beam.secret_file.as_deref().and_then(|file| {
             let key = beam_key(file);
             key.map_err(|fault| faults.push(format!("beam.secret_file: {fault}"))).ok()
@@ -114,6 +120,7 @@ impl Settings {
             sink_secrets,
             firmware_keys,
             backend_token,
+            sms_key,
             beam_key,
             profiles,
         })

@@ -63,6 +63,7 @@ pub(super) fn join(
     let access = Access::new(ground.vault.clone(), config.roles.clone());
     let data_models = ground.data_models()?;
     let (tasks, equipments) = ground.business(settings)?;
+    let sms = super::sms::make(settings, &ground, &pipeline, &tasks)?;
     let transfers = ground.transfers(settings)?;
     let profiles = Arc::<Profiles>::default();
     let upgrades = ground.upgrades(settings, (&desk, &pipeline), &transfers, (&holds, &wakes))?;
@@ -109,6 +110,7 @@ pub(super) fn join(
         profiles,
         upgrades,
         tasks,
+        sms,
         equipments,
     })
 }

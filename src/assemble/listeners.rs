@@ -405,7 +405,8 @@ async fn public(
     };
     let messages = (beam, Funnel::new(parts, config, core.metrics.registry())?);
     let (metrics, files) = (core.metrics.clone(), (files, offers));
-    let routes: listen::http::Routes = vec![("ussd", Arc::new(hops))];
+    let mut routes: listen::http::Routes = vec![("ussd", Arc::new(hops))];
+    routes.extend(super::sms::route(settings, core)?);
     let listener = PublicListener::new(files, messages, routes, metrics, options);
     for port in ports.open {
         stage.spawn(Arc::clone(&listener).serve(port, stage.clone()));

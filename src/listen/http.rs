@@ -8,6 +8,7 @@ mod files;
 mod funnel;
 mod offer;
 mod route;
+mod sms;
 mod ussd;
 
 pub use self::files::Files;
@@ -17,6 +18,7 @@ use self::offer::Found;
 
 pub use self::offer::{OfferParts, Offers};
 pub use self::route::{Called, Route, Routes};
+pub use self::sms::SmsRoute;
 pub use self::ussd::{Hops, HopsOptions, HopsParts};
 
 use crate::listen::beam::Beam;
