@@ -16,6 +16,7 @@ mod provision;
 mod sms;
 mod steering;
 mod tail;
+mod water;
 
 const QUOTA: u64 = 64 * 1024 * 1024;
 
