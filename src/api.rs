@@ -23,6 +23,7 @@ pub mod serve;
 mod approvals;
 mod audit;
 mod boards;
+mod broadcasts;
 mod checks;
 mod commands;
 mod credentials;
@@ -75,6 +76,7 @@ use crate::plans::Plans;
 use crate::profiles::Keeper;
 use crate::provisioner::Provisioner;
 use crate::registry::{Device, Registry};
+use crate::sms::Broadcasts;
 use crate::store::{Operation, OperationError, ReadError, Store, WriteError, Writer};
 use crate::tasks::Tasks;
 use crate::trace::Traces;
@@ -163,6 +165,8 @@ pub struct Parts {
     pub equipments: Arc<Equipments>,
     /// What is to be done later.
     pub tasks: Arc<Tasks>,
+    /// Texts to many.
+    pub broadcasts: Arc<Broadcasts>,
     /// The life of boards.
     pub boards: Arc<Boards>,
     /// What devices present.
