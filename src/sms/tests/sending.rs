@@ -81,6 +81,7 @@ async fn what_may_have_been_heard_is_unknown_and_never_sent_again() {
 /// A crash at any moment of a try: before the call, while it is under way, after its answer.
 #[tokio::test]
 async fn a_crash_at_any_moment_sends_nothing_twice() {
+    let mut met = std::collections::HashSet::new();
     for step in 0..60 {
         let scene = Scene::new(africas_talking()).await;
         scene.provider_does(&[answer(&[(ONE, 101)])]);
@@ -120,7 +121,11 @@ async fn a_crash_at_any_moment_sends_nothing_twice() {
             [SmsState::Unknown, SmsState::Unknown]
         };
         assert!(expected.contains(&state), "step {step}: {state:?} after {sent:?}");
+        met.insert((state, scene.calls()));
     }
+    // It was cut off before the call, after the intent, during the call, and not at all.
+    let both = [(SmsState::Sent, 1), (SmsState::Unknown, 1), (SmsState::Unknown, 0)];
+    assert!(both.iter().all(|it| met.contains(it)), "{met:?}");
 }
 
 #[tokio::test]
