@@ -181,8 +181,7 @@ impl Daemon {
         health.set_started();
 
         let steering = (keeper, wakes_per_second);
-        let reload =
-            Reload::new(&settings, logging, opened.services, opened.certificates, steering);
+        let reload = Reload::new(&settings, logging, opened.book, opened.certificates, steering);
         let addresses = Addresses { operator, ..opened.addresses };
         info!(cwmp = %addresses.cwmp, mqtt = %addresses.mqtt, public = %addresses.public,
             operator = %addresses.operator, "lastmile is up");
