@@ -494,5 +494,7 @@ fn household(settings: &Settings, core: &Core) -> Result<Household, StartError> 
         Some(_) | None => None,
     };
     let (registry, desk) = (Arc::clone(&core.registry), Arc::clone(&core.desk));
-    Ok(Household { parts: vec![Arc::new(Routers { registry, desk })], clock: core.clock, backend })
+    let effects = Arc::clone(&core.effects);
+    let routers = Routers { registry, desk, effects: Arc::clone(&effects) };
+    Ok(Household { parts: vec![Arc::new(routers)], effects, clock: core.clock, backend })
 }
