@@ -15,6 +15,7 @@ mod first_start;
 mod join;
 mod listeners;
 mod load;
+mod payments;
 mod reload;
 
 pub use self::reload::Reload;
@@ -34,6 +35,7 @@ use crate::housekeeping::Housekeeping;
 use crate::lines::Lines;
 use crate::logging::Logging;
 use crate::metrics::Metrics;
+use crate::payments::Payments;
 use crate::pipeline::Pipeline;
 use crate::plans::Plans;
 use crate::profiles::{self, Keeper, KeeperParts, Loaded, Profiles};
@@ -123,6 +125,7 @@ struct Core {
     wakes: Arc<Wakes>,
     provisioner: Arc<Provisioner>,
     tasks: Arc<Tasks>,
+    payments: Arc<Payments>,
     equipments: Arc<Equipments>,
     upgrades: Arc<Upgrades>,
     profiles: Arc<Profiles>,
@@ -157,6 +160,7 @@ impl Daemon {
         let ground = join::Ground { clock, vault, metrics, engine, store, writer, registry };
         let core = join::join(&settings, &first, ground, (wake, wakes))?;
         let steering = load::rebuild(&core).await?;
+        core.payments.look().await?;
         first_start::make_operator_token(&core, &config.data_dir).await?;
         info!(devices = core.registry.len(), commands = core.desk.len(), "registry rebuilt");
 
@@ -371,6 +375,7 @@ async fn operator(
     });
     let state = ApiState::new(api::Parts {
         store: Arc::clone(&core.store),
+        payment_store: Arc::clone(&core.engine) as _,
         writer: core.writer.clone(),
         changes,
         registry: Arc::clone(&core.registry),
@@ -382,6 +387,7 @@ async fn operator(
         credentials: Arc::clone(&core.credentials),
         equipments: Arc::clone(&core.equipments),
         tasks: Arc::clone(&core.tasks),
+        payments: Arc::clone(&core.payments),
         transfers: Arc::clone(&core.transfers),
         upgrades: Arc::clone(&core.upgrades),
         traces: Arc::clone(&core.traces),

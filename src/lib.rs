@@ -31,6 +31,7 @@ pub mod logging;
 pub mod menus;
 pub mod metrics;
 pub mod outcall;
+pub mod payments;
 pub mod pipeline;
 pub mod plans;
 pub mod presence;

@@ -11,6 +11,7 @@ mod firmware;
 mod metrics;
 mod mqtt;
 mod operation;
+mod payment;
 mod provision;
 mod row;
 mod sqlite;
@@ -33,6 +34,10 @@ pub use mqtt::{
     MqttSessionRow, session_of, session_reader,
 };
 pub use operation::{Operation, OperationError};
+pub use payment::{
+    CHECKOUT_TAKEN, PAYMENT_CHANGED, PAYMENT_KNOWN, PAYMENT_OPEN, PaymentOperation, PaymentRow,
+    PaymentStep, PaymentStepRow, PaymentStore, RECEIPT_TAKEN, StrayRow, Strays,
+};
 pub use provision::{ProvisionMark, ProvisionRow};
 pub use row::{
     AuditEntry, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, ImageRow, Kept,

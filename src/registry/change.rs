@@ -128,6 +128,7 @@ impl Registry {
             | Operation::PutBoard(_)
             | Operation::PutTask(_)
             | Operation::ChangeTask(_)
+            | Operation::Payment(_)
             | Operation::TrimTasks { .. } => {}
         }
     }

@@ -23,6 +23,7 @@ mod hub;
 mod mqtt;
 mod multi_row;
 mod open;
+mod payments;
 mod people;
 mod provision;
 mod readers;
