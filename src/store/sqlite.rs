@@ -30,9 +30,11 @@ mod readers;
 mod rollouts;
 mod room;
 mod run;
+mod sms;
 mod steering;
 mod tail;
 mod tasks;
+mod water;
 
 use super::{
     AuditEntry, BoardRow, BoardStep, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter,

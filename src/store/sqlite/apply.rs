@@ -6,7 +6,7 @@ use super::data_models::Put;
 use super::devices::{self, Said, document, kind_number};
 use super::{
     boards, commands, credentials, data_models, equipment, files, mqtt, payments, provision,
-    readers, rollouts, steering, tasks,
+    readers, rollouts, sms, steering, tasks, water,
 };
 use crate::store::{AuditEntry, CustomerRow, Operation, OperationError, TokenRow};
 use jiff::Timestamp;
@@ -81,9 +81,11 @@ pub(super) async fn apply(
         Operation::RevokeToken { tenant, name } => revoke_token(connection, tenant, name).await,
         Operation::Steer(change) => steering::apply(connection, change).await,
         Operation::Mqtt(change) => Ok(mqtt::apply(connection, &[change]).await?),
+        Operation::Water(operation) => water::apply(connection, operation).await,
         Operation::Audit(entry) => audit(connection, entry).await,
         Operation::Seen(seen) => Ok(devices::see(connection, seen).await?),
         Operation::Equipment(change) => equipment::apply(connection, change).await,
+        Operation::Sms(operation) => sms::apply(connection, operation).await,
         Operation::PutBoard(change) => boards::put(connection, change).await,
         Operation::Payment(operation) => payments::apply(connection, operation).await,
         Operation::PutTask(_) | Operation::ChangeTask(_) | Operation::TrimTasks { .. } => {

@@ -15,6 +15,7 @@ mod presence;
 mod provision;
 mod steering;
 mod tail;
+mod water;
 
 const QUOTA: u64 = 64 * 1024 * 1024;
 
