@@ -17,6 +17,7 @@ mod listeners;
 mod load;
 mod payments;
 mod reload;
+mod sms;
 
 pub use self::reload::Reload;
 
@@ -44,6 +45,7 @@ use crate::registry::Registry;
 use crate::secrets::Vault;
 use crate::settings::Settings;
 use crate::shutdown::{Overdue, Stage};
+use crate::sms::Sms;
 use crate::store::{
     self, CommitError, SqliteOptions, SqliteStore, SteeringRows, Store, Writer, WriterOptions,
 };
@@ -126,6 +128,7 @@ struct Core {
     provisioner: Arc<Provisioner>,
     tasks: Arc<Tasks>,
     payments: Arc<Payments>,
+    sms: Arc<Sms>,
     equipments: Arc<Equipments>,
     upgrades: Arc<Upgrades>,
     profiles: Arc<Profiles>,
@@ -323,6 +326,7 @@ fn start_house(
     stages.house.spawn(asking);
     stages.house.spawn(Arc::clone(&core.transfers).keep_house(stages.house.clone()));
     stages.house.spawn(Arc::clone(&core.upgrades).run(stages.house.clone()));
+    sms::keep_house(config, core, &stages.house);
     let waking = &config.cwmp.connection_request;
     let waker = Waker {
         registry: Arc::clone(&core.registry),

@@ -32,6 +32,8 @@ pub struct Settings {
     pub backend_token: Option<Redacted<String>>,
     /// What M-Pesa is asked with, where it is configured.
     pub mpesa: Option<MpesaSecrets>,
+    /// What opens the account with the provider of texts.
+    pub sms_key: Option<Redacted<String>>,
     /// What Beam signs with.
     pub beam_key: Option<PreSharedKey>,
     /// The profiles, shipped and of the folder.
@@ -87,6 +89,10 @@ impl Settings {
                 .ok()
         });
         let mpesa = mpesa_secrets(&config.mpesa, &mut faults);
+        let sms_key = config.sms.api_key_file.as_deref().and_then(|file| {
+            let key = files::read_secret(file);
+            key.map_err(|error| faults.push(format!("sms.api_key_file: {}", chain(&error)))).ok()
+        });
         let beam_key = config.beam.secret_file.as_deref().and_then(|file| {
             let key = beam_key(file);
             key.map_err(|fault| faults.push(format!("beam.secret_file: {fault}"))).ok()
@@ -127,6 +133,7 @@ impl Settings {
             firmware_keys,
             backend_token,
             mpesa,
+            sms_key,
             beam_key,
             profiles,
         })

@@ -64,6 +64,7 @@ pub(super) fn join(
     let data_models = ground.data_models()?;
     let (tasks, equipments) = ground.business(settings)?;
     let payments = payments::make(settings, &ground, &pipeline, &tasks)?;
+    let sms = super::sms::make(settings, &ground, &pipeline, &tasks)?;
     let transfers = ground.transfers(settings)?;
     let profiles = Arc::<Profiles>::default();
     let upgrades = ground.upgrades(settings, (&desk, &pipeline), &transfers, (&holds, &wakes))?;
@@ -111,6 +112,7 @@ pub(super) fn join(
         upgrades,
         tasks,
         payments,
+        sms,
         equipments,
     })
 }

@@ -406,8 +406,9 @@ async fn public(
     let messages = (beam, Funnel::new(parts, config, core.metrics.registry())?);
     let (metrics, files) = (core.metrics.clone(), (files, offers));
     let payments = payments::calls(settings, core)?;
-    let routes: listen::http::Routes =
+    let mut routes: listen::http::Routes =
         vec![("ussd", Arc::new(hops)), ("payments", Arc::new(payments))];
+    routes.extend(super::sms::route(settings, core)?);
     let listener = PublicListener::new(files, messages, routes, metrics, options);
     for port in ports.open {
         stage.spawn(Arc::clone(&listener).serve(port, stage.clone()));

@@ -48,6 +48,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("protocols/ussd", &["model", "serde", "subtle", "thiserror", "toml"]),
     ("protocols/mpesa", &["model", "base64", "jiff", "serde", "serde_json", "subtle", "thiserror"]),
+    ("protocols/sms", &["model", "base64", "hmac", "serde", "serde_json", "sha1", "thiserror"]),
     ("backend", &["model", "jiff", "serde", "thiserror"]),
     (
         "provisioning",
