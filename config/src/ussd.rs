@@ -78,6 +78,8 @@ words! {
         AfricasTalking = "africas_talking",
         /// The same answers to fields of other names, in a form or a query: `ussd.service.fields`.
         ConEnd = "con_end",
+        /// Hubtel's Programmable Services: JSON with the last keys, in which each hop has a number.
+        Hubtel = "hubtel",
     }
 }
 

@@ -7,6 +7,7 @@ mod africas_talking;
 pub(crate) mod code;
 mod con_end;
 pub(crate) mod field;
+mod hubtel;
 
 pub use africas_talking::AfricasTalking;
 pub use code::ServiceCode;
@@ -90,7 +91,7 @@ impl Capabilities {
 }
 
 /// The aggregators there are, by the names that [`make`] takes.
-pub const NAMES: &[&str] = &["africas_talking", "con_end"];
+pub const NAMES: &[&str] = &["africas_talking", "con_end", "hubtel"];
 
 /// The aggregator of that name; `fields` are for `con_end`, which there is not without.
 pub fn make(name: &str, fields: Option<&ConEndFields>) -> Option<Arc<dyn Aggregator>> {
@@ -107,6 +108,7 @@ pub fn make_for(
     Some(match name {
         "africas_talking" => Arc::new(AfricasTalking::new(code)),
         "con_end" => Arc::new(ConEnd::new(fields?.clone(), code)),
+        "hubtel" => Arc::new(hubtel::Hubtel { code }),
         _ => return None,
     })
 }
