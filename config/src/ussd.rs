@@ -80,6 +80,8 @@ words! {
         ConEnd = "con_end",
         /// Hubtel's Programmable Services: JSON with the last keys, in which each hop has a number.
         Hubtel = "hubtel",
+        /// Nalo Solutions: JSON with the last keys. What was dialled is split by `ussd.service.code`.
+        Nalo = "nalo",
     }
 }
 

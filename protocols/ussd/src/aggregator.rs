@@ -8,6 +8,7 @@ pub(crate) mod code;
 mod con_end;
 pub(crate) mod field;
 mod hubtel;
+mod nalo;
 
 pub use africas_talking::AfricasTalking;
 pub use code::ServiceCode;
@@ -91,7 +92,7 @@ impl Capabilities {
 }
 
 /// The aggregators there are, by the names that [`make`] takes.
-pub const NAMES: &[&str] = &["africas_talking", "con_end", "hubtel"];
+pub const NAMES: &[&str] = &["africas_talking", "con_end", "hubtel", "nalo"];
 
 /// The aggregator of that name; `fields` are for `con_end`, which there is not without.
 pub fn make(name: &str, fields: Option<&ConEndFields>) -> Option<Arc<dyn Aggregator>> {
@@ -109,6 +110,7 @@ pub fn make_for(
         "africas_talking" => Arc::new(AfricasTalking::new(code)),
         "con_end" => Arc::new(ConEnd::new(fields?.clone(), code)),
         "hubtel" => Arc::new(hubtel::Hubtel { code }),
+        "nalo" => Arc::new(nalo::Nalo { code }),
         _ => return None,
     })
 }
