@@ -82,6 +82,8 @@ words! {
         Hubtel = "hubtel",
         /// Nalo Solutions: JSON with the last keys. What was dialled is split by `ussd.service.code`.
         Nalo = "nalo",
+        /// Arkesel: JSON with the last keys. What was dialled is split by `ussd.service.code`.
+        Arkesel = "arkesel",
     }
 }
 

@@ -4,6 +4,7 @@
 //! of URLs, rates and source networks are the driver's; menus are the dialogue's.
 
 mod africas_talking;
+mod arkesel;
 pub(crate) mod code;
 mod con_end;
 pub(crate) mod field;
@@ -92,7 +93,7 @@ impl Capabilities {
 }
 
 /// The aggregators there are, by the names that [`make`] takes.
-pub const NAMES: &[&str] = &["africas_talking", "con_end", "hubtel", "nalo"];
+pub const NAMES: &[&str] = &["africas_talking", "con_end", "hubtel", "nalo", "arkesel"];
 
 /// The aggregator of that name; `fields` are for `con_end`, which there is not without.
 pub fn make(name: &str, fields: Option<&ConEndFields>) -> Option<Arc<dyn Aggregator>> {
@@ -111,6 +112,7 @@ pub fn make_for(
         "con_end" => Arc::new(ConEnd::new(fields?.clone(), code)),
         "hubtel" => Arc::new(hubtel::Hubtel { code }),
         "nalo" => Arc::new(nalo::Nalo { code }),
+        "arkesel" => Arc::new(arkesel::Arkesel { code }),
         _ => return None,
     })
 }
