@@ -84,6 +84,8 @@ words! {
         Nalo = "nalo",
         /// Arkesel: JSON with the last keys. What was dialled is split by `ussd.service.code`.
         Arkesel = "arkesel",
+        /// Beem's USSD Hub: JSON with the last keys. It does not say what was dialled.
+        Beem = "beem",
     }
 }
 

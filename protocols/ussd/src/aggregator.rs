@@ -5,6 +5,7 @@
 
 mod africas_talking;
 mod arkesel;
+mod beem;
 pub(crate) mod code;
 mod con_end;
 pub(crate) mod field;
@@ -93,7 +94,7 @@ impl Capabilities {
 }
 
 /// The aggregators there are, by the names that [`make`] takes.
-pub const NAMES: &[&str] = &["africas_talking", "con_end", "hubtel", "nalo", "arkesel"];
+pub const NAMES: &[&str] = &["africas_talking", "con_end", "hubtel", "nalo", "arkesel", "beem"];
 
 /// The aggregator of that name; `fields` are for `con_end`, which there is not without.
 pub fn make(name: &str, fields: Option<&ConEndFields>) -> Option<Arc<dyn Aggregator>> {
@@ -113,6 +114,7 @@ pub fn make_for(
         "hubtel" => Arc::new(hubtel::Hubtel { code }),
         "nalo" => Arc::new(nalo::Nalo { code }),
         "arkesel" => Arc::new(arkesel::Arkesel { code }),
+        "beem" => Arc::new(beem::Beem { code }),
         _ => return None,
     })
 }
