@@ -86,6 +86,8 @@ words! {
         Arkesel = "arkesel",
         /// Beem's USSD Hub: JSON with the last keys. It does not say what was dialled.
         Beem = "beem",
+        /// Infobip: JSON with the last keys, at paths below the service's URL, one for each session.
+        Infobip = "infobip",
     }
 }
 

@@ -10,6 +10,7 @@ pub(crate) mod code;
 mod con_end;
 pub(crate) mod field;
 mod hubtel;
+mod infobip;
 mod nalo;
 
 pub use africas_talking::AfricasTalking;
@@ -94,7 +95,8 @@ impl Capabilities {
 }
 
 /// The aggregators there are, by the names that [`make`] takes.
-pub const NAMES: &[&str] = &["africas_talking", "con_end", "hubtel", "nalo", "arkesel", "beem"];
+pub const NAMES: &[&str] =
+    &["africas_talking", "con_end", "hubtel", "nalo", "arkesel", "beem", "infobip"];
 
 /// The aggregator of that name; `fields` are for `con_end`, which there is not without.
 pub fn make(name: &str, fields: Option<&ConEndFields>) -> Option<Arc<dyn Aggregator>> {
@@ -115,6 +117,7 @@ pub fn make_for(
         "nalo" => Arc::new(nalo::Nalo { code }),
         "arkesel" => Arc::new(arkesel::Arkesel { code }),
         "beem" => Arc::new(beem::Beem { code }),
+        "infobip" => Arc::new(infobip::Infobip { code }),
         _ => return None,
     })
 }
