@@ -88,6 +88,8 @@ words! {
         Beem = "beem",
         /// Infobip: JSON with the last keys, at paths below the service's URL, one for each session.
         Infobip = "infobip",
+        /// TruRoute (TruTeq) over HTTP: XML with the last keys.
+        TruRoute = "truroute",
     }
 }
 

@@ -12,6 +12,7 @@ pub(crate) mod field;
 mod hubtel;
 mod infobip;
 mod nalo;
+mod truroute;
 
 pub use africas_talking::AfricasTalking;
 pub use code::ServiceCode;
@@ -96,7 +97,7 @@ impl Capabilities {
 
 /// The aggregators there are, by the names that [`make`] takes.
 pub const NAMES: &[&str] =
-    &["africas_talking", "con_end", "hubtel", "nalo", "arkesel", "beem", "infobip"];
+    &["africas_talking", "con_end", "hubtel", "nalo", "arkesel", "beem", "infobip", "truroute"];
 
 /// The aggregator of that name; `fields` are for `con_end`, which there is not without.
 pub fn make(name: &str, fields: Option<&ConEndFields>) -> Option<Arc<dyn Aggregator>> {
@@ -118,6 +119,7 @@ pub fn make_for(
         "arkesel" => Arc::new(arkesel::Arkesel { code }),
         "beem" => Arc::new(beem::Beem { code }),
         "infobip" => Arc::new(infobip::Infobip { code }),
+        "truroute" => Arc::new(truroute::TruRoute { code }),
         _ => return None,
     })
 }
