@@ -90,6 +90,9 @@ words! {
         Infobip = "infobip",
         /// TruRoute (TruTeq) over HTTP: XML with the last keys.
         TruRoute = "truroute",
+        /// Comviva Flares' pull interface (Airtel): a query with the last keys, which does not say that a
+        /// dialogue begins.
+        Flares = "flares",
     }
 }
 

@@ -9,6 +9,7 @@ mod beem;
 pub(crate) mod code;
 mod con_end;
 pub(crate) mod field;
+mod flares;
 mod hubtel;
 mod infobip;
 mod nalo;
@@ -96,8 +97,17 @@ impl Capabilities {
 }
 
 /// The aggregators there are, by the names that [`make`] takes.
-pub const NAMES: &[&str] =
-    &["africas_talking", "con_end", "hubtel", "nalo", "arkesel", "beem", "infobip", "truroute"];
+pub const NAMES: &[&str] = &[
+    "africas_talking",
+    "con_end",
+    "hubtel",
+    "nalo",
+    "arkesel",
+    "beem",
+    "infobip",
+    "truroute",
+    "flares",
+];
 
 /// The aggregator of that name; `fields` are for `con_end`, which there is not without.
 pub fn make(name: &str, fields: Option<&ConEndFields>) -> Option<Arc<dyn Aggregator>> {
@@ -120,6 +130,7 @@ pub fn make_for(
         "beem" => Arc::new(beem::Beem { code }),
         "infobip" => Arc::new(infobip::Infobip { code }),
         "truroute" => Arc::new(truroute::TruRoute { code }),
+        "flares" => Arc::new(flares::Flares { code }),
         _ => return None,
     })
 }
