@@ -93,6 +93,8 @@ words! {
         /// Comviva Flares' pull interface (Airtel): a query with the last keys, which does not say that a
         /// dialogue begins.
         Flares = "flares",
+        /// MTN's MADAPI: JSON with the last keys.
+        MtnMadapi = "mtn_madapi",
     }
 }
 

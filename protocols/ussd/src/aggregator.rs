@@ -12,6 +12,7 @@ pub(crate) mod field;
 mod flares;
 mod hubtel;
 mod infobip;
+mod madapi;
 mod nalo;
 mod truroute;
 
@@ -107,6 +108,7 @@ pub const NAMES: &[&str] = &[
     "infobip",
     "truroute",
     "flares",
+    "mtn_madapi",
 ];
 
 /// The aggregator of that name; `fields` are for `con_end`, which there is not without.
@@ -131,6 +133,7 @@ pub fn make_for(
         "infobip" => Arc::new(infobip::Infobip { code }),
         "truroute" => Arc::new(truroute::TruRoute { code }),
         "flares" => Arc::new(flares::Flares { code }),
+        "mtn_madapi" => Arc::new(madapi::Madapi { code }),
         _ => return None,
     })
 }
