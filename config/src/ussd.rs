@@ -95,6 +95,8 @@ words! {
         Flares = "flares",
         /// MTN's MADAPI: JSON with the last keys.
         MtnMadapi = "mtn_madapi",
+        /// The USSD gateway of RestComm (Mobicents): XML with one MAP operation.
+        RestComm = "restcomm",
     }
 }
 

@@ -14,6 +14,7 @@ mod hubtel;
 mod infobip;
 mod madapi;
 mod nalo;
+mod restcomm;
 mod truroute;
 
 pub use africas_talking::AfricasTalking;
@@ -109,6 +110,7 @@ pub const NAMES: &[&str] = &[
     "truroute",
     "flares",
     "mtn_madapi",
+    "restcomm",
 ];
 
 /// The aggregator of that name; `fields` are for `con_end`, which there is not without.
@@ -134,6 +136,7 @@ pub fn make_for(
         "truroute" => Arc::new(truroute::TruRoute { code }),
         "flares" => Arc::new(flares::Flares { code }),
         "mtn_madapi" => Arc::new(madapi::Madapi { code }),
+        "restcomm" => Arc::new(restcomm::RestComm { code }),
         _ => return None,
     })
 }
