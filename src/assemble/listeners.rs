@@ -368,6 +368,7 @@ async fn public(
             dialogues_max: config.ussd.dialogues_max.as_usize(),
             idle_timeout: config.ussd.dialogue_idle.get(),
             reply_within: config.ussd.ask_deadline.get(),
+            replay_window: config.ussd.replay_window.get(),
             ..ussd::Options::default()
         },
     };

@@ -24,6 +24,9 @@ pub struct Options {
     /// How long an ended dialogue is kept to answer a repeated hop alike. Aggregators repeat within
     /// their own 10 s limit.
     pub ended_hold: Duration,
+    /// How long after our answer the same bytes are the same hop come again, where the aggregator
+    /// sends the last keys alone and gives hops no name. Nobody reads a screen and types faster.
+    pub replay_window: Duration,
 }
 
 impl Default for Options {
@@ -35,6 +38,7 @@ impl Default for Options {
             settle_within: Duration::from_secs(1),
             hops_max: 60,
             ended_hold: Duration::from_secs(30),
+            replay_window: Duration::from_millis(1500),
         }
     }
 }

@@ -7,14 +7,16 @@
 //! restart) are taken as if typed one by one, but stop at the screen before an effect.
 
 mod hop;
+mod place;
 mod steps;
 
 use crate::error::Refusal;
 use crate::menu::{Language, StateId, Values};
-use crate::message::{Answer, EndReport, EndStatus, Input, Screen, Turn};
+use crate::message::{Answer, EndReport, EndStatus, Screen, Turn};
 use crate::options::{Options, Service};
 use hop::{Hop, Work};
 use model::{DeviceId, Fact, Monotonic, Now, Redacted, Settlement, Tenant, Ticket};
+use place::{Kept, Place};
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
@@ -31,14 +33,26 @@ pub struct Session {
     language: Language,
     wrong_inputs: u8,
     values: Values,
-    /// The whole text of the last hop.
+    /// What the last hop brought, its keys joined by [`place::JOINER`]: all input since the dial where
+    /// the aggregator repeats it, else its own keys.
     taken: Redacted<Box<str>>,
+    /// The aggregator's name of the last hop.
+    hop: Option<Box<str>>,
+    /// How many keys have been taken since the dial.
+    keys: u16,
+    /// How many of them when the present screen was reached.
+    reached: u16,
+    /// When it began, where the aggregator does not repeat the input: after a restart the same count
+    /// of keys is another's there.
+    began_ms: Option<i64>,
     /// The SIM of the last hop, where the network tells.
     imsi: Option<Redacted<Box<str>>>,
     hops: u16,
     screens: Vec<StateId>,
-    /// The last answers by the length of their hop's text, which is a start of `taken`.
-    kept: [Option<(usize, Screen)>; 2],
+    /// The last answers.
+    kept: [Option<Kept>; 2],
+    /// When the last one was given.
+    answered: Option<Monotonic>,
     outputs: VecDeque<Output>,
     deadline: Monotonic,
     began: Monotonic,
@@ -85,10 +99,15 @@ impl Session {
             wrong_inputs: 0,
             values: Values::default(),
             taken: Redacted("".into()),
+            hop: None,
+            keys: 0,
+            reached: 0,
+            began_ms: (!place::is_cumulative(&turn.input)).then(|| now.wall.as_millisecond()),
             imsi: None,
             hops: 0,
             screens: Vec::new(),
             kept: [None, None],
+            answered: None,
             outputs: VecDeque::new(),
             deadline: now.monotonic + options.idle_timeout,
             began: now.monotonic,
@@ -103,23 +122,13 @@ impl Session {
         if turn.device != self.device {
             return self.refuse(Refusal::NumberChanged);
         }
-        // What a dialogue is moved by so far: the whole of its input, at every hop.
-        let Input::Cumulative(taken) = &turn.input else {
-            return self.refuse(Refusal::OutOfTurn);
-        };
-        let text: &str = taken.expose();
-        let keys_at = match self.place(text) {
+        let keys_at = match self.place(turn, now) {
             Place::Next { keys_at } => keys_at,
             Place::Last if matches!(self.state, State::ExpectWork(_)) => {
                 return Receipt::InProgress;
             }
-            Place::Last | Place::Earlier => {
-                let kept = self.kept.iter().flatten().find(|(len, _)| *len == text.len());
-                return match kept {
-                    Some((_, screen)) => Receipt::Replay(screen.clone()),
-                    None => self.refuse(Refusal::OutOfTurn),
-                };
-            }
+            Place::Last => return self.replay(0),
+            Place::Earlier(at) => return self.replay(at),
             Place::Nowhere => return self.refuse(Refusal::OutOfTurn),
         };
         match self.state {
@@ -129,7 +138,8 @@ impl Session {
                 return self.refuse(Refusal::Ended);
             }
         }
-        self.taken = taken.clone();
+        self.taken = place::taken(&turn.input);
+        self.hop.clone_from(&turn.hop);
         self.imsi.clone_from(&turn.imsi);
         self.state = self.begin_hop(turn, keys_at, now);
         Receipt::New
@@ -175,17 +185,24 @@ impl Session {
     /// Takes the aggregator's word that the dialogue is over. A hop in progress is finished first.
     /// Ignored when it comes from another number.
     pub fn end(&mut self, report: &EndReport, now: Now) {
-        if report.device != self.device {
+        if report.device.as_ref().is_some_and(|it| *it != self.device) {
             return;
         }
+        let cause = match report.status {
+            EndStatus::Success | EndStatus::Incomplete => Cause::HungUp,
+            EndStatus::Failed => Cause::Failed,
+        };
+        self.break_off(cause, now);
+    }
+
+    /// The caller dialled anew: nobody types here again. A hop in progress is finished first.
+    pub fn hang_up(&mut self, now: Now) {
+        self.break_off(Cause::HungUp, now);
+    }
+
+    fn break_off(&mut self, cause: Cause, now: Now) {
         match self.state {
-            State::ExpectTurn => {
-                let cause = match report.status {
-                    EndStatus::Success | EndStatus::Incomplete => Cause::HungUp,
-                    EndStatus::Failed => Cause::Failed,
-                };
-                self.state = self.record(cause, now);
-            }
+            State::ExpectTurn => self.state = self.record(cause, now),
             State::ExpectWork(_) => self.hung_up = true,
             State::ExpectRecord(..) | State::ExpectRoom(_) | State::Closed => {}
         }
@@ -246,21 +263,6 @@ impl Session {
         &self.id
     }
 
-    /// Where `text` stands to what has been taken so far.
-    fn place(&self, text: &str) -> Place {
-        let taken: &str = self.taken.expose();
-        if self.hops == 0 {
-            return Place::Next { keys_at: (!text.is_empty()).then_some(0) };
-        }
-        match text.strip_prefix(taken) {
-            Some("") => Place::Last,
-            Some(_) if taken.is_empty() => Place::Next { keys_at: Some(0) },
-            Some(rest) if rest.starts_with('*') => Place::Next { keys_at: Some(taken.len() + 1) },
-            None if taken.starts_with(text) => Place::Earlier,
-            Some(_) | None => Place::Nowhere,
-        }
-    }
-
     fn refuse(&self, refusal: Refusal) -> Receipt {
         Receipt::Refused(self.retry(), refusal)
     }
@@ -273,18 +275,6 @@ impl Session {
 
 /// Ten minutes of a full store at one offer each [`steps::OFFER_EVERY`]; then the end goes unrecorded.
 const OFFERS_MAX: u8 = 60;
-
-/// Where a turn's text stands to what has been taken so far.
-enum Place {
-    /// It continues it: new keys begin there; none at the dial.
-    Next { keys_at: Option<usize> },
-    /// It is the last hop again.
-    Last,
-    /// It is a hop before the last.
-    Earlier,
-    /// It is neither.
-    Nowhere,
-}
 
 /// What [`Session::receive`] made of a turn.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -335,8 +325,10 @@ pub struct Ask {
     pub arguments: Vec<(Box<str>, Redacted<String>)>,
     /// The dialogue's language. Values in an answer should need none (a time, a number, a name).
     pub language: Box<str>,
-    /// `<service>:<session>:<operation>:<keys>`: the same for a repeated hop, another for every other.
-    /// It holds neither number nor input.
+    /// `<service>:<session>:<operation>:<keys>`, and `:<begin in ms>` where the aggregator does not
+    /// repeat the input. `keys` counts those taken since the dial: of an effect until its screen was
+    /// reached, so that the same confirmation, walked to again, is the same effect; of a question
+    /// until it was asked. It holds neither number nor input.
     pub key: Box<str>,
     /// Whether answering changes anything.
     pub mode: AskMode,

@@ -159,7 +159,7 @@ impl Hops {
         let mut table = self.table(shard);
         // By what is held and not by the text: keys may come with the dial, and a hop that comes again
         // begins nothing.
-        let begins = !table.dialogues.holds(service, &turn.session);
+        let begins = table.dialogues.begins(service, turn, now);
         if begins && self.dials.check_key(&turn.device).is_err() {
             drop(table);
             self.count("rate_per_number");

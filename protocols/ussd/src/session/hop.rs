@@ -1,6 +1,7 @@
 //! One hop between its turn and its screen.
 
 use super::Cause;
+use super::place::JOINER;
 use crate::message::Screen;
 use model::{Monotonic, Ticket};
 
@@ -66,8 +67,14 @@ impl Hop {
     /// Takes the next key off `text`, blanks around it left out.
     pub(super) fn next_key<'t>(&mut self, text: &'t str) -> Option<&'t str> {
         let rest = &text[self.keys_at?..];
-        let key = rest.split('*').next().unwrap_or(rest);
-        self.keys_at = self.keys_at.map(|at| at + key.len() + 1).filter(|at| *at <= text.len());
+        let key = rest.split(JOINER).next().unwrap_or(rest);
+        let next = |at: usize| at + key.len() + JOINER.len_utf8();
+        self.keys_at = self.keys_at.map(next).filter(|at| *at <= text.len());
         Some(key.trim())
+    }
+    /// Leaves the keys untaken that are left; returns how many.
+    pub(super) fn drop_keys(&mut self, text: &str) -> u16 {
+        let left = self.keys_at.take().map_or(0, |at| text[at..].split(JOINER).count());
+        u16::try_from(left).unwrap_or(u16::MAX)
     }
 }

@@ -1,6 +1,7 @@
 //! What a hop does: walk the menu, ask, wait for the disk, answer.
 
 use super::hop::{Hop, Work};
+use super::place::{JOINER, Kept};
 use super::{Ask, AskMode, Cause, Output, Session, State};
 use crate::menu::{ASKS_IN_A_ROW_MAX, AskStep, LanguageTurn, Menu, StateId, Step};
 use crate::message::{Answer, Screen, Turn};
@@ -17,7 +18,7 @@ pub(super) const OFFER_EVERY: Duration = Duration::from_secs(10);
 impl Session {
     pub(super) fn begin_hop(&mut self, turn: &Turn, keys_at: Option<usize>, now: Now) -> State {
         self.hops += 1;
-        let keys = keys_at.map_or(0, |at| self.taken.expose()[at..].split('*').count());
+        let keys = keys_at.map_or(0, |at| self.taken.expose()[at..].split(JOINER).count());
         let mut hop = Hop {
             // The first hop has no keys of its own: what stands there was dialled, or walks back.
             is_walk: keys > 1 || (self.hops == 1 && keys > 0),
@@ -67,9 +68,11 @@ impl Session {
                         hop.work = Work::Answered { screen: Screen::Continue(text), cause: None };
                         return self.release(hop, now);
                     };
+                    self.keys = self.keys.saturating_add(1);
                     match screen.typed(key) {
                         Some(next) if hop.is_walk && menu.has_effect(next.goto) => {
-                            hop.keys_at = None;
+                            let dropped = hop.drop_keys(self.taken.expose());
+                            self.keys = self.keys.saturating_add(dropped);
                             was_wrong = false;
                         }
                         Some(next) => {
@@ -105,7 +108,15 @@ impl Session {
         if let Some(turn) = language {
             self.language = menu.turned(self.language, turn);
         }
+        self.stand_at(goto, menu);
+    }
+
+    /// The screen before an effect is the same however often it is shown again.
+    fn stand_at(&mut self, goto: StateId, menu: &Menu) {
         self.wrong_inputs = 0;
+        if !menu.has_effect(goto) {
+            self.reached = self.keys;
+        }
         self.position = goto;
     }
 
@@ -176,8 +187,7 @@ impl Session {
         }
         match ask.next(&answer.outcome) {
             Some(next) => {
-                self.wrong_inputs = 0;
-                self.position = next;
+                self.stand_at(next, menu);
                 self.walk(hop, now)
             }
             None => self.unanswered(hop, ask, now),
@@ -206,7 +216,7 @@ impl Session {
     pub(super) fn release(&mut self, hop: Hop, now: Now) -> State {
         match hop.work {
             Work::Answered { screen, cause } if hop.unsettled.is_empty() => {
-                self.send(screen);
+                self.send(screen, now);
                 match cause {
                     Some(cause) if hop.end_refused => self.wait_for_room(cause, now),
                     Some(cause) => self.close(cause, now),
@@ -239,7 +249,7 @@ impl Session {
             }
             // Its end is on its way to the disk already.
             Work::Answered { cause: Some(cause), .. } => {
-                self.send(self.retry());
+                self.send(self.retry(), now);
                 self.close(cause, now)
             }
             Work::Requesting(_) | Work::Answered { cause: None, .. } => {
@@ -258,7 +268,7 @@ impl Session {
             hop.end_refused = true;
             return self.release(hop, now);
         }
-        self.send(self.retry());
+        self.send(self.retry(), now);
         if hop.start == Some(ticket) {
             // It never began, as far as the disk knows.
             return self.close(Cause::Refused, now);
@@ -268,7 +278,7 @@ impl Session {
 
     /// Ends the dialogue with the retry text because the disk is late with its facts.
     fn give_up(&mut self, cause: Cause, now: Now) -> State {
-        self.send(self.retry());
+        self.send(self.retry(), now);
         self.record(cause, now)
     }
 
@@ -298,9 +308,12 @@ impl Session {
         State::Closed
     }
 
-    fn send(&mut self, screen: Screen) {
+    fn send(&mut self, screen: Screen, now: Now) {
+        self.answered = Some(now.monotonic);
+        let len = self.taken.expose().len();
+        let kept = Kept { len, hop: self.hop.clone(), screen: screen.clone() };
         let [last, before] = &mut self.kept;
-        *before = last.replace((self.taken.expose().len(), screen.clone()));
+        *before = last.replace(kept);
         self.outputs.push_back(Output::Send(screen));
     }
 
@@ -323,10 +336,14 @@ impl Session {
         }
     }
 
-    /// The same for a repeated hop, another for every other.
+    /// See [`Ask::key`].
     fn ask_key(&self, ask: &AskStep) -> Box<str> {
-        let keys = self.taken.expose().split('*').count();
-        format!("{}:{}:{}:{keys}", self.service.name, self.id, ask.operation).into()
+        let keys = if ask.effect { self.reached } else { self.keys };
+        let (service, session, operation) = (&self.service.name, &self.id, &ask.operation);
+        match self.began_ms {
+            None => format!("{service}:{session}:{operation}:{keys}").into(),
+            Some(began) => format!("{service}:{session}:{operation}:{keys}:{began}").into(),
+        }
     }
 
     fn emit(&mut self, fact: Fact) -> Ticket {

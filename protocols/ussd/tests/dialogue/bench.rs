@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 use lastmile_ussd::{
-    Answer, Ask, AskMode, DialogueId, Dialogues, Events, Inbound, Limits, Menu, Options, Output,
-    Receipt, Request, Screen, Service, Turn, aggregator,
+    Answer, Ask, AskMode, DialogueId, Dialogues, Events, Inbound, Input, Limits, Menu, Options,
+    Output, Receipt, Request, Screen, Service, Turn, aggregator,
 };
-use model::{Fact, Monotonic, Now, Settlement, Tenant, Ticket};
+use model::{DeviceId, Fact, Monotonic, Now, Redacted, Settlement, Tenant, Ticket};
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -94,6 +94,23 @@ impl Bench {
     pub(crate) fn form(&mut self, body: &str) -> (Option<DialogueId>, Receipt) {
         let turn = self.decode(body);
         let result = self.table.receive(&self.service, &turn, self.now);
+        self.drain();
+        result
+    }
+
+    /// One turn of an aggregator that sends the last keys alone; what the caller sees.
+    pub(crate) fn latest(&mut self, turn: &Turn) -> Option<String> {
+        let (_, receipt) = self.take(turn);
+        match receipt {
+            Receipt::New => self.sent.last().map(|(_, screen)| self.body(screen)),
+            Receipt::InProgress => None,
+            Receipt::Replay(screen) | Receipt::Refused(screen, _) => Some(self.body(&screen)),
+        }
+    }
+
+    pub(crate) fn take(&mut self, turn: &Turn) -> (Option<DialogueId>, Receipt) {
+        self.sent.clear();
+        let result = self.table.receive(&self.service, turn, self.now);
         self.drain();
         result
     }
@@ -201,6 +218,28 @@ pub(crate) fn form(session: &str, number: &str, text: &str) -> String {
     format!(
         "sessionId={session}&phoneNumber={number}&networkCode=63902&serviceCode=*384*1%23&text={text}"
     )
+}
+
+/// A turn as an aggregator brings it that does not repeat the input.
+pub(crate) fn turn(session: &str, number: &str, input: Input) -> Turn {
+    Turn {
+        session: session.into(),
+        device: DeviceId::msisdn(number).unwrap(),
+        service_code: "*384*1#".into(),
+        network: "63902".into(),
+        input,
+        hop: None,
+        imsi: None,
+        echo: Redacted("".into()),
+    }
+}
+
+pub(crate) fn dialled(text: &str) -> Input {
+    Input::Dialled(Redacted(text.into()))
+}
+
+pub(crate) fn keyed(text: &str) -> Input {
+    Input::Latest(Redacted(text.into()))
 }
 
 pub(crate) fn post(body: &str) -> Request<'_> {
