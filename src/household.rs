@@ -19,7 +19,7 @@ use tracing::warn;
 use ussd::{Answer, Ask, AskMode};
 
 /// What each part of the daemon answers, known before any of them runs: menus are checked by it.
-const OPERATIONS: &[&[&str]] = &[router::OPERATIONS];
+const OPERATIONS: &[&[&str]] = &[router::OPERATIONS, crate::water::OPERATIONS];
 /// Largest answer of a backend, in bytes: a screen holds 182 characters.
 const ANSWER_LEN_MAX: usize = 16 * 1024;
 

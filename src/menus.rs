@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use ussd::aggregator::ConEndFields;
+use ussd::aggregator::{ConEndFields, ServiceCode};
 use ussd::{Aggregator, Limits, MenuError, Network, Networks, Service, aggregator};
 
 /// One service with what guards its URL.
@@ -110,8 +110,9 @@ fn speaker(configured: &config::Service) -> Arc<dyn Aggregator> {
         _ => None,
     };
     // Every word of the configuration names one, and has what it needs: tests hold it to that.
-    aggregator::make(configured.aggregator.as_str(), fields.as_ref())
-        .unwrap_or_else(|| Arc::new(aggregator::AfricasTalking))
+    let code = configured.code.as_ref().and_then(|it| ServiceCode::new(it.as_str()));
+    aggregator::make_for(configured.aggregator.as_str(), fields.as_ref(), code.as_ref())
+        .unwrap_or_else(|| Arc::new(aggregator::AfricasTalking::default()))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Who knows whom: everything that is shared, made from the ground upwards.
 
 use super::delivery::Networks;
-use super::{Core, StartError, first_start};
+use super::{Core, StartError, first_start, payments};
 use crate::api::Access;
 use crate::boards::{self, BoardOptions, Boards};
 use crate::clock::Clock;
@@ -64,6 +64,8 @@ pub(super) fn join(
     let access = Access::new(ground.vault.clone(), config.roles.clone());
     let data_models = ground.data_models()?;
     let (tasks, equipments) = ground.business(settings)?;
+    let payments = payments::make(settings, &ground, &pipeline, &tasks)?;
+    let sms = super::sms::make(settings, &ground, &pipeline, &tasks)?;
     let transfers = ground.transfers(settings)?;
     let profiles = Arc::<Profiles>::default();
     let upgrades = ground.upgrades(settings, (&desk, &pipeline), &transfers, (&holds, &wakes))?;
@@ -117,6 +119,8 @@ pub(super) fn join(
         profiles,
         upgrades,
         tasks,
+        payments,
+        sms,
         equipments,
     })
 }

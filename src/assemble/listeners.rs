@@ -1,6 +1,6 @@
 //! Opening the ports of devices and aggregators.
 
-use super::{Addresses, Core, StartError};
+use super::{Addresses, Core, StartError, payments};
 use crate::deliver::GuardedResolver;
 use crate::household::{Backend, Household, Routers};
 use crate::listen::beam::{self, Beam, BeamOptions, BeamParts};
@@ -409,7 +409,10 @@ async fn public(
     };
     let messages = (beam, Funnel::new(parts, config, core.metrics.registry())?);
     let (metrics, files) = (core.metrics.clone(), (files, offers));
-    let routes: listen::http::Routes = vec![("ussd", Arc::new(hops))];
+    let payments = payments::calls(settings, core)?;
+    let mut routes: listen::http::Routes =
+        vec![("ussd", Arc::new(hops)), ("payments", Arc::new(payments))];
+    routes.extend(super::sms::route(settings, core)?);
     let listener = PublicListener::new(files, messages, routes, metrics, options);
     for port in ports.open {
         stage.spawn(Arc::clone(&listener).serve(port, stage.clone()));

@@ -217,7 +217,7 @@ impl Session {
     /// Takes the aggregator's word that the dialogue is over. A hop in progress is finished first.
     /// Ignored when it comes from another number.
     pub fn end(&mut self, report: &EndReport, now: Now) {
-        if report.device != self.device {
+        if report.device.as_ref().is_some_and(|it| *it != self.device) {
             return;
         }
         let cause = match report.status {
