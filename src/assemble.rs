@@ -27,6 +27,7 @@ use crate::commands::Desk;
 use crate::credentials::Credentials;
 use crate::data_models::DataModels;
 use crate::deliver::{self, Replays};
+use crate::effects::Effects;
 use crate::equipment::Equipments;
 use crate::exchange::Exchange;
 use crate::holds::{Holds, wake::Release};
@@ -113,6 +114,8 @@ struct Core {
     lines: Arc<Lines>,
     desk: Arc<Desk>,
     exchange: Arc<Exchange>,
+    /// What effects of menus were answered.
+    effects: Arc<Effects>,
     pipeline: Arc<Pipeline>,
     boards: Arc<Boards>,
     credentials: Arc<Credentials>,
@@ -181,8 +184,7 @@ impl Daemon {
         health.set_started();
 
         let steering = (keeper, wakes_per_second);
-        let reload =
-            Reload::new(&settings, logging, opened.services, opened.certificates, steering);
+        let reload = Reload::new(&settings, logging, opened.book, opened.certificates, steering);
         let addresses = Addresses { operator, ..opened.addresses };
         info!(cwmp = %addresses.cwmp, mqtt = %addresses.mqtt, public = %addresses.public,
             operator = %addresses.operator, "lastmile is up");
@@ -308,6 +310,7 @@ fn start_house(
         data_models: Arc::clone(&core.data_models),
         provisioner: Arc::clone(&core.provisioner),
         exchange: Arc::clone(&core.exchange),
+        effects: Arc::clone(&core.effects),
         writer: core.writer.clone(),
         metrics: core.metrics.clone(),
         clock: core.clock,

@@ -6,7 +6,7 @@ use crate::boards::BoardOptions;
 use crate::deliver::{self, SigningSecret};
 use crate::files;
 use crate::listen::tls::{Certificate, ClientCertificates};
-use crate::menus;
+use crate::menus::Book;
 use crate::profiles::{Loaded, Texts};
 use crate::secrets;
 use config::{BackendKind, Broker, Config, SinkKind};
@@ -99,7 +99,7 @@ impl Settings {
         faults.extend(board_acl(&config).err().map(|error| format!("mqtt.acl: {}", chain(&error))));
         faults.extend(BoardOptions::new(&config.boards, 0).err());
         let has_backend = config.backend.kind == BackendKind::Http;
-        if let Err(error) = menus::services(&config.ussd, has_backend, None) {
+        if let Err(error) = Book::open(&config.ussd, has_backend, None, &[]) {
             faults.push(format!("ussd: {}", chain(&error)));
         }
         let profiles = profiles(&config).map_err(|found| faults.extend(found)).ok();

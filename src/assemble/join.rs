@@ -8,6 +8,7 @@ use crate::clock::Clock;
 use crate::commands::{self, Desk};
 use crate::credentials::Credentials;
 use crate::data_models::{self, DataModels};
+use crate::effects::Effects;
 use crate::equipment::{self, Equipments, HttpCarrier, HubOptions};
 use crate::exchange::{self, Exchange, ExchangeOptions, ExchangeParts, QueueFull};
 use crate::holds::{self, Holds};
@@ -83,6 +84,12 @@ pub(super) fn join(
     )?;
     let plans = ground.plans((&data_models, &profiles), (&provisioner, &upgrades), &equipments);
     let credentials = ground.credentials(settings, first);
+    let effects = Effects::new(
+        Arc::clone(&ground.engine) as _,
+        ground.writer.clone(),
+        ground.vault.clone(),
+        ground.clock,
+    );
     let Ground { clock, vault, metrics, engine, store, writer, registry } = ground;
     Ok(Core {
         clock,
@@ -95,6 +102,7 @@ pub(super) fn join(
         lines,
         desk,
         exchange,
+        effects,
         pipeline,
         boards,
         credentials,

@@ -126,6 +126,7 @@ impl Registry {
             | Operation::RemoveUpload { .. }
             | Operation::Equipment(_)
             | Operation::PutBoard(_)
+            | Operation::Dialogue(_)
             | Operation::PutTask(_)
             | Operation::ChangeTask(_)
             | Operation::TrimTasks { .. } => {}

@@ -1,9 +1,9 @@
 //! Named conditional writes.
 
 use super::{
-    AuditEntry, BoardChange, CredentialRow, CustomerRow, EquipmentChange, FirmwareOperation,
-    ImageRow, MqttChange, NewDeadLetter, Position, ProvisionRow, Seen, Steering, TaskChange,
-    TaskRow, TokenRow, UploadRow,
+    AuditEntry, BoardChange, CredentialRow, CustomerRow, DialogueOperation, EquipmentChange,
+    FirmwareOperation, ImageRow, MqttChange, NewDeadLetter, Position, ProvisionRow, Seen, Steering,
+    TaskChange, TaskRow, TokenRow, UploadRow,
 };
 use firmware::ImageName;
 use jiff::Timestamp;
@@ -202,6 +202,8 @@ pub enum Operation {
     /// Writes what is kept of a board. Refused as [`OperationError::Conflict`] when somebody else wrote
     /// it meanwhile, and as [`OperationError::Missing`] when there is no such device.
     PutBoard(Box<BoardChange>),
+    /// Changes what is kept of dialogues.
+    Dialogue(DialogueOperation),
     /// Makes a task. With a key that was used before, nothing happens and it is no error.
     PutTask(TaskRow),
     /// Moves a task on. Refused as [`OperationError::Conflict`] where it is past that.
@@ -313,6 +315,9 @@ impl Operation {
     /// no longer wait for a reader.
     pub fn frees_space(&self) -> bool {
         if let Self::Mqtt(change) = self {
+            return change.frees_space();
+        }
+        if let Self::Dialogue(change) = self {
             return change.frees_space();
         }
         matches!(

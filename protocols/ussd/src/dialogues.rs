@@ -12,6 +12,7 @@
 use crate::error::Refusal;
 use crate::message::{Answer, EndReport, Screen, Turn};
 use crate::options::{Options, Service};
+use crate::resumes::Resume;
 use crate::session::{Output, Receipt, Session};
 use model::{Monotonic, Now, Settlement, Ticket};
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -73,6 +74,18 @@ impl Dialogues {
         turn: &Turn,
         now: Now,
     ) -> (Option<DialogueId>, Receipt) {
+        self.receive_or_resume(service, turn, None, now)
+    }
+
+    /// The same for a caller whose dialogue broke off: if `turn` begins one, he is first asked
+    /// whether to go on there.
+    pub fn receive_or_resume(
+        &mut self,
+        service: &Arc<Service>,
+        turn: &Turn,
+        resume: Option<Resume>,
+        now: Now,
+    ) -> (Option<DialogueId>, Receipt) {
         let held = self.find(&service.name, &turn.session);
         let id = match held.filter(|_| !self.begins(service, turn, now)) {
             Some(id) => id,
@@ -81,6 +94,9 @@ impl Dialogues {
                     let screen = Screen::End(service.menu.retry_text());
                     return (None, Receipt::Refused(screen, Refusal::Full));
                 };
+                if let Some(resume) = resume {
+                    self.with(id, |session| session.offer(resume));
+                }
                 if let Some(old) = held {
                     self.with(old, |session| session.hang_up(now));
                 }

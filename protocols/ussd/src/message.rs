@@ -60,6 +60,14 @@ pub enum Input {
 }
 
 impl Input {
+    /// Whether it is a dial without keys behind it.
+    pub fn is_dial(&self) -> bool {
+        match self {
+            Self::Cumulative(text) | Self::Dialled(text) => text.expose().is_empty(),
+            Self::Latest(_) => false,
+        }
+    }
+
     /// The text, whatever it means.
     pub fn text(&self) -> &str {
         match self {

@@ -6,20 +6,26 @@
 //! [`Session::expire`]. Keys that came together (a deep dial, a missed hop, a walk back after a
 //! restart) are taken as if typed one by one, but stop at the screen before an effect.
 
+mod asks;
 mod hop;
 mod place;
+mod resume;
 mod steps;
+mod walk;
 
 use crate::error::Refusal;
 use crate::menu::{Language, StateId, Values};
 use crate::message::{Answer, EndReport, EndStatus, Screen, Turn};
 use crate::options::{Options, Service};
+use crate::resumes::Resume;
+use crate::text::Limits;
 use hop::{Hop, Work};
 use model::{DeviceId, Fact, Monotonic, Now, Redacted, Settlement, Tenant, Ticket};
 use place::{Kept, Place};
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A dialogue in progress with one caller.
 #[derive(Debug)]
@@ -30,8 +36,22 @@ pub struct Session {
     device: DeviceId,
     state: State,
     position: StateId,
+    /// Which page of it, from 0.
+    page: u16,
+    /// The screens that led here, as far as going back goes.
+    trail: Vec<StateId>,
     language: Language,
     wrong_inputs: u8,
+    /// How long a screen may be on the caller's network.
+    limits: Limits,
+    /// How long the caller may be silent there.
+    idle: Duration,
+    /// When the network ends the session whatever happens.
+    ends_at: Monotonic,
+    /// Asked first: whether to go on there.
+    offered: Option<Box<Resume>>,
+    /// Where a caller may go on who is cut off.
+    resumable: Option<StateId>,
     values: Values,
     /// What the last hop brought, its keys joined by [`place::JOINER`]: all input since the dial where
     /// the aggregator repeats it, else its own keys.
@@ -88,8 +108,20 @@ impl Session {
         first_ticket: u64,
         now: Now,
     ) -> Self {
+        let network = service.networks.of(&turn.network);
+        let patience = |longest: Duration| longest.saturating_add(ON_THE_WAY);
+        let idle = network.map_or(options.idle_timeout, |it| patience(it.idle));
+        let ends_at = network.map(|it| now.monotonic + patience(it.session));
+        let idle = idle.min(options.idle_timeout);
         Self {
+            limits: service.networks.limits_of(&turn.network),
+            idle,
+            ends_at: ends_at.unwrap_or(Monotonic::NEVER),
             position: service.menu.start(),
+            page: 0,
+            trail: Vec::new(),
+            offered: None,
+            resumable: None,
             service,
             options,
             id: turn.session.clone(),
@@ -109,7 +141,7 @@ impl Session {
             kept: [None, None],
             answered: None,
             outputs: VecDeque::new(),
-            deadline: now.monotonic + options.idle_timeout,
+            deadline: now.monotonic + idle,
             began: now.monotonic,
             next_ticket: first_ticket,
             hung_up: false,
@@ -269,12 +301,15 @@ impl Session {
 
     fn retry(&self) -> Screen {
         let menu = &self.service.menu;
-        Screen::End(menu.texts().retry.render(self.language, &self.values, menu))
+        Screen::End(menu.texts().retry.render(self.language, &self.values, self.limits))
     }
 }
 
 /// Ten minutes of a full store at one offer each [`steps::OFFER_EVERY`]; then the end goes unrecorded.
 const OFFERS_MAX: u8 = 60;
+
+/// How much later than the network a caller's silence is noticed here: screens and keys are under way.
+const ON_THE_WAY: Duration = Duration::from_secs(5);
 
 /// What [`Session::receive`] made of a turn.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -304,6 +339,8 @@ pub enum Output {
     Ask(Box<Ask>),
     /// Answer the hop in progress, and every repetition of it that waits.
     Send(Screen),
+    /// The caller was cut off here: keep it for when he dials again.
+    BrokenOff(Box<Resume>),
     /// The dialogue is over. Keep the session for repeated hops until [`Session::is_done`].
     Close(Cause),
 }
@@ -338,6 +375,11 @@ pub struct Ask {
     pub deadline: Monotonic,
 }
 
+impl Ask {
+    /// The outcome of a recall of what was not done.
+    pub const NOT_DONE: &'static str = "not_done";
+}
+
 /// What answering an [`Ask`] does.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum AskMode {
@@ -345,6 +387,9 @@ pub enum AskMode {
     Question,
     /// It has an effect: the same [`Ask::key`] must not have it twice.
     Effect,
+    /// Nothing is to be done: only what an [`AskMode::Effect`] of the same key was answered with is
+    /// asked for; [`Ask::NOT_DONE`] where there was none.
+    Recall,
 }
 
 /// Why a dialogue ended.

@@ -5,8 +5,8 @@ use super::commands::Step;
 use super::data_models::Put;
 use super::devices::{self, Said, document, kind_number};
 use super::{
-    boards, commands, credentials, data_models, equipment, files, mqtt, provision, readers,
-    rollouts, steering, tasks,
+    boards, commands, credentials, data_models, dialogues, equipment, files, mqtt, provision,
+    readers, rollouts, steering, tasks,
 };
 use crate::store::{AuditEntry, CustomerRow, Operation, OperationError, TokenRow};
 use jiff::Timestamp;
@@ -85,6 +85,7 @@ pub(super) async fn apply(
         Operation::Seen(seen) => Ok(devices::see(connection, seen).await?),
         Operation::Equipment(change) => equipment::apply(connection, change).await,
         Operation::PutBoard(change) => boards::put(connection, change).await,
+        Operation::Dialogue(operation) => dialogues::apply(connection, operation).await,
         Operation::PutTask(_) | Operation::ChangeTask(_) | Operation::TrimTasks { .. } => {
             tasks::apply(connection, operation).await
         }

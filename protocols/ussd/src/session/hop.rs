@@ -2,8 +2,9 @@
 
 use super::Cause;
 use super::place::JOINER;
+use crate::menu::StateId;
 use crate::message::Screen;
-use model::{Monotonic, Ticket};
+use model::{Monotonic, Redacted, Ticket};
 
 /// A turn that has not been answered yet.
 #[derive(Debug)]
@@ -14,6 +15,10 @@ pub(super) struct Hop {
     pub(super) keys_at: Option<usize>,
     /// How many questions this hop has asked.
     pub(super) asks: usize,
+    /// How many of them since the last key.
+    pub(super) asks_in_a_row: usize,
+    /// What the screen is shown with, since its last key.
+    pub(super) wrong: Wrong,
     /// Its effect was handed to a backend.
     pub(super) has_effect: bool,
     /// The fact that the dialogue began, if this hop made it.
@@ -27,6 +32,28 @@ pub(super) struct Hop {
     pub(super) work: Work,
 }
 
+/// What stands above a screen.
+#[derive(Clone, Debug)]
+pub(super) enum Wrong {
+    /// Nothing: the last key led here.
+    Not,
+    /// That the last key meant nothing.
+    Input,
+    /// Why the last input does not count: an outcome of its check.
+    Because(Box<str>),
+}
+
+/// What a backend was asked about.
+#[derive(Clone, Debug)]
+pub(super) enum About {
+    /// What the present state asks.
+    State,
+    /// This input on the present screen.
+    Check(Redacted<Box<str>>),
+    /// Whether the effect there was had before.
+    Recall(StateId),
+}
+
 /// What a hop waits for, beside its facts.
 #[derive(Debug)]
 pub(super) enum Work {
@@ -38,6 +65,8 @@ pub(super) enum Work {
         ticket: Ticket,
         /// Until when.
         deadline: Monotonic,
+        /// What about.
+        about: About,
     },
     /// The screen is ready; with a cause, it ends the dialogue.
     Answered {

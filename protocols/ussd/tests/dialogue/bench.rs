@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use lastmile_ussd::{
-    Answer, Ask, AskMode, DialogueId, Dialogues, Events, Inbound, Input, Limits, Menu, Options,
-    Output, Receipt, Request, Screen, Service, Turn, aggregator,
+    Answer, Ask, AskMode, DialogueId, Dialogues, Events, Inbound, Input, Limits, Menu, Networks,
+    Options, Output, Phrases, Receipt, Request, Resumes, Screen, Service, Turn, aggregator,
 };
 use model::{DeviceId, Fact, Monotonic, Now, Redacted, Settlement, Tenant, Ticket};
 use std::collections::BTreeMap;
@@ -37,6 +37,11 @@ pub(crate) struct Bench {
     /// Kept facts: type and data.
     pub(crate) facts: Vec<(&'static str, String)>,
     pub(crate) log: Vec<String>,
+    /// What effects were answered, by key: what is on the disk of a backend.
+    pub(crate) effects: BTreeMap<String, Answer>,
+    /// Keys that were asked for there.
+    pub(crate) recalled: Vec<String>,
+    pub(crate) resumes: Resumes,
 }
 
 impl Bench {
@@ -51,7 +56,7 @@ impl Bench {
         Self::with(service(menu, events), options)
     }
 
-    fn with(service: Arc<Service>, options: Options) -> Self {
+    pub(crate) fn with(service: Arc<Service>, options: Options) -> Self {
         Self {
             table: Dialogues::new(options),
             service,
@@ -63,6 +68,9 @@ impl Bench {
             sent: Vec::new(),
             facts: Vec::new(),
             log: Vec::new(),
+            effects: BTreeMap::new(),
+            recalled: Vec::new(),
+            resumes: Resumes::new(&options),
         }
     }
 
@@ -93,9 +101,7 @@ impl Bench {
 
     pub(crate) fn form(&mut self, body: &str) -> (Option<DialogueId>, Receipt) {
         let turn = self.decode(body);
-        let result = self.table.receive(&self.service, &turn, self.now);
-        self.drain();
-        result
+        self.give(&turn)
     }
 
     /// One turn of an aggregator that sends the last keys alone; what the caller sees.
@@ -110,7 +116,14 @@ impl Bench {
 
     pub(crate) fn take(&mut self, turn: &Turn) -> (Option<DialogueId>, Receipt) {
         self.sent.clear();
-        let result = self.table.receive(&self.service, turn, self.now);
+        self.give(turn)
+    }
+
+    fn give(&mut self, turn: &Turn) -> (Option<DialogueId>, Receipt) {
+        let is_dial = turn.input.is_dial() && self.table.begins(&self.service, turn, self.now);
+        let resume = is_dial.then(|| self.resumes.take(&self.service, &turn.device, self.now));
+        let (table, resume) = (&mut self.table, resume.flatten());
+        let result = table.receive_or_resume(&self.service, turn, resume, self.now);
         self.drain();
         result
     }
@@ -166,7 +179,9 @@ impl Bench {
                     let kind = event.kind.as_str();
                     match self.store {
                         Store::Commits => {
-                            self.log.push(format!("! {kind} {}", event.data.as_str()));
+                            let menu = format!(",\"menu\":\"{}\"", self.service.menu.revision());
+                            let data = event.data.as_str().replace(&menu, "");
+                            self.log.push(format!("! {kind} {data}"));
                             self.facts.push((kind, event.data.as_str().to_owned()));
                             self.table.settle(ticket, Settlement::Committed, self.now);
                         }
@@ -181,6 +196,14 @@ impl Bench {
                     }
                 }
                 Output::Emit { fact: Fact::Command(_), .. } => panic!("menus make no commands"),
+                Output::Ask(ask) if ask.mode == AskMode::Recall => {
+                    self.log.push(format!("? {} recall key={}", ask.operation, ask.key));
+                    self.recalled.push(ask.key.to_string());
+                    let kept = self.effects.get(&*ask.key).cloned();
+                    let answer = kept.unwrap_or_else(|| Answer::word(Ask::NOT_DONE));
+                    // A store that refused the dial has ended the dialogue meanwhile.
+                    let _ = self.table.answer(ask.ticket, &answer, self.now);
+                }
                 Output::Ask(ask) => {
                     let key = if ask.mode == AskMode::Effect { &*ask.key } else { "-" };
                     self.log.push(format!("? {} {} key={key}", ask.operation, ask.language));
@@ -188,6 +211,10 @@ impl Bench {
                     let ticket = ask.ticket;
                     self.asked.push(*ask);
                     if let Some(answer) = answer {
+                        let asked = self.asked.last().unwrap();
+                        if asked.mode == AskMode::Effect {
+                            self.effects.insert(asked.key.to_string(), answer.clone());
+                        }
                         assert!(self.table.answer(ticket, &answer, self.now));
                     }
                 }
@@ -196,6 +223,7 @@ impl Bench {
                     self.log.push(format!("< {}", body.replace('\n', "\n  ")));
                     self.sent.push((id, screen));
                 }
+                Output::BrokenOff(resume) => self.resumes.keep(*resume, self.now),
                 Output::Close(cause) => self.log.push(format!(". {}", cause.code())),
             }
         }
@@ -203,12 +231,22 @@ impl Bench {
 }
 
 fn service(menu: &str, events: Events) -> Arc<Service> {
-    let menu = Menu::parse(menu, Limits::GSM).unwrap_or_else(|error| panic!("{error}"));
+    service_of(menu, &Phrases::default(), Networks::default(), events)
+}
+
+pub(crate) fn service_of(
+    menu: &str,
+    phrases: &Phrases,
+    networks: Networks,
+    events: Events,
+) -> Arc<Service> {
+    let menu = Menu::parse(menu, phrases, &networks).unwrap_or_else(|error| panic!("{error}"));
     Arc::new(Service {
         tenant: Tenant::default(),
         name: menu.name().into(),
         menu: Arc::new(menu),
         aggregator: aggregator::make("africas_talking", None).unwrap(),
+        networks,
         events,
     })
 }
