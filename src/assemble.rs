@@ -17,6 +17,7 @@ mod listeners;
 mod load;
 mod payments;
 mod reload;
+mod sms;
 
 pub use self::reload::Reload;
 
@@ -28,6 +29,7 @@ use crate::commands::Desk;
 use crate::credentials::Credentials;
 use crate::data_models::DataModels;
 use crate::deliver::{self, Replays};
+use crate::effects::Effects;
 use crate::equipment::Equipments;
 use crate::exchange::Exchange;
 use crate::holds::{Holds, wake::Release};
@@ -44,6 +46,7 @@ use crate::registry::Registry;
 use crate::secrets::Vault;
 use crate::settings::Settings;
 use crate::shutdown::{Overdue, Stage};
+use crate::sms::Sms;
 use crate::store::{
     self, CommitError, SqliteOptions, SqliteStore, SteeringRows, Store, Writer, WriterOptions,
 };
@@ -115,6 +118,8 @@ struct Core {
     lines: Arc<Lines>,
     desk: Arc<Desk>,
     exchange: Arc<Exchange>,
+    /// What effects of menus were answered.
+    effects: Arc<Effects>,
     pipeline: Arc<Pipeline>,
     boards: Arc<Boards>,
     credentials: Arc<Credentials>,
@@ -126,6 +131,7 @@ struct Core {
     provisioner: Arc<Provisioner>,
     tasks: Arc<Tasks>,
     payments: Arc<Payments>,
+    sms: Arc<Sms>,
     equipments: Arc<Equipments>,
     upgrades: Arc<Upgrades>,
     profiles: Arc<Profiles>,
@@ -185,8 +191,7 @@ impl Daemon {
         health.set_started();
 
         let steering = (keeper, wakes_per_second);
-        let reload =
-            Reload::new(&settings, logging, opened.services, opened.certificates, steering);
+        let reload = Reload::new(&settings, logging, opened.book, opened.certificates, steering);
         let addresses = Addresses { operator, ..opened.addresses };
         info!(cwmp = %addresses.cwmp, mqtt = %addresses.mqtt, public = %addresses.public,
             operator = %addresses.operator, "lastmile is up");
@@ -312,6 +317,7 @@ fn start_house(
         data_models: Arc::clone(&core.data_models),
         provisioner: Arc::clone(&core.provisioner),
         exchange: Arc::clone(&core.exchange),
+        effects: Arc::clone(&core.effects),
         writer: core.writer.clone(),
         metrics: core.metrics.clone(),
         clock: core.clock,
@@ -323,6 +329,7 @@ fn start_house(
     stages.house.spawn(asking);
     stages.house.spawn(Arc::clone(&core.transfers).keep_house(stages.house.clone()));
     stages.house.spawn(Arc::clone(&core.upgrades).run(stages.house.clone()));
+    sms::keep_house(config, core, &stages.house);
     let waking = &config.cwmp.connection_request;
     let waker = Waker {
         registry: Arc::clone(&core.registry),

@@ -6,7 +6,7 @@ use crate::boards::BoardOptions;
 use crate::deliver::{self, SigningSecret};
 use crate::files;
 use crate::listen::tls::{Certificate, ClientCertificates};
-use crate::menus;
+use crate::menus::Book;
 use crate::profiles::{Loaded, Texts};
 use crate::secrets;
 use config::{BackendKind, Broker, Config, SinkKind};
@@ -32,6 +32,8 @@ pub struct Settings {
     pub backend_token: Option<Redacted<String>>,
     /// What M-Pesa is asked with, where it is configured.
     pub mpesa: Option<MpesaSecrets>,
+    /// What opens the account with the provider of texts.
+    pub sms_key: Option<Redacted<String>>,
     /// What Beam signs with.
     pub beam_key: Option<PreSharedKey>,
     /// The profiles, shipped and of the folder.
@@ -87,6 +89,10 @@ impl Settings {
                 .ok()
         });
         let mpesa = mpesa_secrets(&config.mpesa, &mut faults);
+        let sms_key = config.sms.api_key_file.as_deref().and_then(|file| {
+            let key = files::read_secret(file);
+            key.map_err(|error| faults.push(format!("sms.api_key_file: {}", chain(&error)))).ok()
+        });
         let beam_key = config.beam.secret_file.as_deref().and_then(|file| {
             let key = beam_key(file);
             key.map_err(|fault| faults.push(format!("beam.secret_file: {fault}"))).ok()
@@ -111,7 +117,7 @@ impl Settings {
         faults.extend(board_acl(&config).err().map(|error| format!("mqtt.acl: {}", chain(&error))));
         faults.extend(BoardOptions::new(&config.boards, 0).err());
         let has_backend = config.backend.kind == BackendKind::Http;
-        if let Err(error) = menus::services(&config.ussd, has_backend, None) {
+        if let Err(error) = Book::open(&config.ussd, has_backend, None, &[]) {
             faults.push(format!("ussd: {}", chain(&error)));
         }
         let profiles = profiles(&config).map_err(|found| faults.extend(found)).ok();
@@ -127,6 +133,7 @@ impl Settings {
             firmware_keys,
             backend_token,
             mpesa,
+            sms_key,
             beam_key,
             profiles,
         })

@@ -5,6 +5,7 @@
 //! releases those who wait. Nothing in the trait may be true of SQLite only.
 
 mod boards;
+mod dialogue;
 mod equipment;
 mod error;
 mod firmware;
@@ -14,12 +15,15 @@ mod operation;
 mod payment;
 mod provision;
 mod row;
+mod sms;
 mod sqlite;
 mod steering;
 mod task;
+mod water;
 mod writer;
 
 pub use boards::{BoardChange, BoardRow, BoardStep};
+pub use dialogue::{DialogueOperation, DialogueStore, EFFECT_KEPT, EffectRow};
 pub use equipment::{
     EquipmentChange, EquipmentRow, EquipmentStatus, Expect, HubAnswerRow, HubMemory, HubSeen,
     WifiOverlayRow,
@@ -44,11 +48,21 @@ pub use row::{
     NewDeadLetter, Page, Position, Seen, StoredEvent, TokenAcl, TokenName, TokenRow, UploadRow,
     Uploads, Usage,
 };
+pub use sms::{
+    BROADCAST_MOVED, BroadcastRow, BroadcastState, SMS_MOVED, SmsKind, SmsOperation, SmsRow,
+    SmsState, SmsStep, SmsStore, SmsWhich,
+};
 pub use sqlite::{SqliteOptions, SqliteStore};
 pub use steering::{
     ChangeHourRow, HoldRow, KnownRow, ProfileSetRow, SetRole, Steering, SteeringRows, TrialOutcome,
 };
 pub use task::{TaskChange, TaskRow, TaskState, TaskStep, Tasks};
+pub use water::{
+    Audience, CODE_TAKEN, CustomerBy, Listener, NICKNAME_TAKEN, NUMBER_TAKEN, PhraseRow,
+    SITE_IN_USE, SiteBy, TryPurpose, WATER_CHANGED, WATER_CREDITED, WaterCustomerRow,
+    WaterManagerRow, WaterNumber, WaterOperation, WaterSiteRow, WaterStore, WaterTransactionRow,
+    WaterTransactions, WaterTries,
+};
 pub use writer::{Room, Writer, WriterOptions};
 
 use async_trait::async_trait;

@@ -8,6 +8,7 @@ use crate::clock::Clock;
 use crate::commands::{self, Desk};
 use crate::credentials::Credentials;
 use crate::data_models::{self, DataModels};
+use crate::effects::Effects;
 use crate::equipment::{self, Equipments, HttpCarrier, HubOptions};
 use crate::exchange::{self, Exchange, ExchangeOptions, ExchangeParts, QueueFull};
 use crate::holds::{self, Holds};
@@ -64,6 +65,7 @@ pub(super) fn join(
     let data_models = ground.data_models()?;
     let (tasks, equipments) = ground.business(settings)?;
     let payments = payments::make(settings, &ground, &pipeline, &tasks)?;
+    let sms = super::sms::make(settings, &ground, &pipeline, &tasks)?;
     let transfers = ground.transfers(settings)?;
     let profiles = Arc::<Profiles>::default();
     let upgrades = ground.upgrades(settings, (&desk, &pipeline), &transfers, (&holds, &wakes))?;
@@ -84,6 +86,12 @@ pub(super) fn join(
     )?;
     let plans = ground.plans((&data_models, &profiles), (&provisioner, &upgrades), &equipments);
     let credentials = ground.credentials(settings, first);
+    let effects = Effects::new(
+        Arc::clone(&ground.engine) as _,
+        ground.writer.clone(),
+        ground.vault.clone(),
+        ground.clock,
+    );
     let Ground { clock, vault, metrics, engine, store, writer, registry } = ground;
     Ok(Core {
         clock,
@@ -96,6 +104,7 @@ pub(super) fn join(
         lines,
         desk,
         exchange,
+        effects,
         pipeline,
         boards,
         credentials,
@@ -111,6 +120,7 @@ pub(super) fn join(
         upgrades,
         tasks,
         payments,
+        sms,
         equipments,
     })
 }

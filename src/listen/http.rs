@@ -9,6 +9,7 @@ mod funnel;
 mod offer;
 mod payments;
 mod route;
+mod sms;
 mod ussd;
 
 pub use self::files::Files;
@@ -19,6 +20,7 @@ use self::offer::Found;
 pub use self::offer::{OfferParts, Offers};
 pub use self::payments::PaymentCalls;
 pub use self::route::{Called, Route, Routes};
+pub use self::sms::SmsRoute;
 pub use self::ussd::{Hops, HopsOptions, HopsParts};
 
 use crate::listen::beam::Beam;

@@ -16,6 +16,7 @@ mod connection;
 mod credentials;
 mod data_models;
 mod devices;
+mod dialogues;
 mod equipment;
 mod events;
 mod files;
@@ -30,9 +31,11 @@ mod readers;
 mod rollouts;
 mod room;
 mod run;
+mod sms;
 mod steering;
 mod tail;
 mod tasks;
+mod water;
 
 use super::{
     AuditEntry, BoardRow, BoardStep, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter,

@@ -1,0 +1,1 @@
+//! The water service over a store of its own.
