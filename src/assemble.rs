@@ -15,7 +15,9 @@ mod first_start;
 mod join;
 mod listeners;
 mod load;
+mod payments;
 mod reload;
+mod sms;
 
 pub use self::reload::Reload;
 
@@ -27,6 +29,7 @@ use crate::commands::Desk;
 use crate::credentials::Credentials;
 use crate::data_models::DataModels;
 use crate::deliver::{self, Replays};
+use crate::effects::Effects;
 use crate::equipment::Equipments;
 use crate::exchange::Exchange;
 use crate::holds::{Holds, wake::Release};
@@ -34,6 +37,7 @@ use crate::housekeeping::Housekeeping;
 use crate::lines::Lines;
 use crate::logging::Logging;
 use crate::metrics::Metrics;
+use crate::payments::Payments;
 use crate::pipeline::Pipeline;
 use crate::plans::Plans;
 use crate::profiles::{self, Keeper, KeeperParts, Loaded, Profiles};
@@ -42,6 +46,7 @@ use crate::registry::Registry;
 use crate::secrets::Vault;
 use crate::settings::Settings;
 use crate::shutdown::{Overdue, Stage};
+use crate::sms::Sms;
 use crate::store::{
     self, CommitError, SqliteOptions, SqliteStore, SteeringRows, Store, Writer, WriterOptions,
 };
@@ -113,6 +118,8 @@ struct Core {
     lines: Arc<Lines>,
     desk: Arc<Desk>,
     exchange: Arc<Exchange>,
+    /// What effects of menus were answered.
+    effects: Arc<Effects>,
     pipeline: Arc<Pipeline>,
     boards: Arc<Boards>,
     credentials: Arc<Credentials>,
@@ -123,6 +130,8 @@ struct Core {
     wakes: Arc<Wakes>,
     provisioner: Arc<Provisioner>,
     tasks: Arc<Tasks>,
+    payments: Arc<Payments>,
+    sms: Arc<Sms>,
     equipments: Arc<Equipments>,
     upgrades: Arc<Upgrades>,
     profiles: Arc<Profiles>,
@@ -157,6 +166,7 @@ impl Daemon {
         let ground = join::Ground { clock, vault, metrics, engine, store, writer, registry };
         let core = join::join(&settings, &first, ground, (wake, wakes))?;
         let steering = load::rebuild(&core).await?;
+        core.payments.look().await?;
         first_start::make_operator_token(&core, &config.data_dir).await?;
         info!(devices = core.registry.len(), commands = core.desk.len(), "registry rebuilt");
 
@@ -181,8 +191,7 @@ impl Daemon {
         health.set_started();
 
         let steering = (keeper, wakes_per_second);
-        let reload =
-            Reload::new(&settings, logging, opened.services, opened.certificates, steering);
+        let reload = Reload::new(&settings, logging, opened.book, opened.certificates, steering);
         let addresses = Addresses { operator, ..opened.addresses };
         info!(cwmp = %addresses.cwmp, mqtt = %addresses.mqtt, public = %addresses.public,
             operator = %addresses.operator, "lastmile is up");
@@ -308,6 +317,7 @@ fn start_house(
         data_models: Arc::clone(&core.data_models),
         provisioner: Arc::clone(&core.provisioner),
         exchange: Arc::clone(&core.exchange),
+        effects: Arc::clone(&core.effects),
         writer: core.writer.clone(),
         metrics: core.metrics.clone(),
         clock: core.clock,
@@ -319,6 +329,7 @@ fn start_house(
     stages.house.spawn(asking);
     stages.house.spawn(Arc::clone(&core.transfers).keep_house(stages.house.clone()));
     stages.house.spawn(Arc::clone(&core.upgrades).run(stages.house.clone()));
+    sms::keep_house(config, core, &stages.house);
     let waking = &config.cwmp.connection_request;
     let waker = Waker {
         registry: Arc::clone(&core.registry),
@@ -371,6 +382,7 @@ async fn operator(
     });
     let state = ApiState::new(api::Parts {
         store: Arc::clone(&core.store),
+        payment_store: Arc::clone(&core.engine) as _,
         writer: core.writer.clone(),
         changes,
         registry: Arc::clone(&core.registry),
@@ -382,6 +394,7 @@ async fn operator(
         credentials: Arc::clone(&core.credentials),
         equipments: Arc::clone(&core.equipments),
         tasks: Arc::clone(&core.tasks),
+        payments: Arc::clone(&core.payments),
         transfers: Arc::clone(&core.transfers),
         upgrades: Arc::clone(&core.upgrades),
         traces: Arc::clone(&core.traces),

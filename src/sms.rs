@@ -13,14 +13,21 @@
 //!    └ not heard┘ └ no answer ► unknown ─► delivered, failed (a report)
 //! ```
 
+mod house;
+mod ledger;
 mod metrics;
+mod notices;
 mod observer;
+mod sender;
 
 #[cfg(test)]
 mod tests;
 
+pub use self::house::House;
 pub use self::metrics::Metrics;
+pub use self::notices::{Heard, NotHeard, Notices, NoticesParts};
 pub use self::observer::SmsObserver;
+pub use self::sender::{Sender, SenderOptions, SenderParts};
 pub use crate::store::{SmsKind, SmsRow, SmsState};
 
 use crate::api::Mirror as _;
@@ -137,6 +144,18 @@ impl Sms {
     /// What [`Sms::queue`] gave is on disk: it is sent when it is due.
     pub fn committed(&self, operations: &[Operation]) {
         operations.iter().for_each(|operation| self.parts.tasks.committed(operation));
+    }
+
+    fn vault(&self) -> &Vault {
+        &self.parts.vault
+    }
+
+    fn metrics(&self) -> &Metrics {
+        &self.parts.metrics
+    }
+
+    fn observer(&self) -> &Observer {
+        &self.observer
     }
 }
 

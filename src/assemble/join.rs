@@ -1,13 +1,14 @@
 //! Who knows whom: everything that is shared, made from the ground upwards.
 
 use super::delivery::Networks;
-use super::{Core, StartError, first_start};
+use super::{Core, StartError, first_start, payments};
 use crate::api::Access;
 use crate::boards::{self, BoardOptions, Boards};
 use crate::clock::Clock;
 use crate::commands::{self, Desk};
 use crate::credentials::Credentials;
 use crate::data_models::{self, DataModels};
+use crate::effects::Effects;
 use crate::equipment::{self, Equipments, HttpCarrier, HubOptions};
 use crate::exchange::{self, Exchange, ExchangeOptions, ExchangeParts, QueueFull};
 use crate::holds::{self, Holds};
@@ -63,6 +64,8 @@ pub(super) fn join(
     let access = Access::new(ground.vault.clone(), config.roles.clone());
     let data_models = ground.data_models()?;
     let (tasks, equipments) = ground.business(settings)?;
+    let payments = payments::make(settings, &ground, &pipeline, &tasks)?;
+    let sms = super::sms::make(settings, &ground, &pipeline, &tasks)?;
     let transfers = ground.transfers(settings)?;
     let profiles = Arc::<Profiles>::default();
     let upgrades = ground.upgrades(settings, (&desk, &pipeline), &transfers, (&holds, &wakes))?;
@@ -83,6 +86,12 @@ pub(super) fn join(
     )?;
     let plans = ground.plans((&data_models, &profiles), (&provisioner, &upgrades), &equipments);
     let credentials = ground.credentials(settings, first);
+    let effects = Effects::new(
+        Arc::clone(&ground.engine) as _,
+        ground.writer.clone(),
+        ground.vault.clone(),
+        ground.clock,
+    );
     let Ground { clock, vault, metrics, engine, store, writer, registry } = ground;
     Ok(Core {
         clock,
@@ -95,6 +104,7 @@ pub(super) fn join(
         lines,
         desk,
         exchange,
+        effects,
         pipeline,
         boards,
         credentials,
@@ -109,6 +119,8 @@ pub(super) fn join(
         profiles,
         upgrades,
         tasks,
+        payments,
+        sms,
         equipments,
     })
 }

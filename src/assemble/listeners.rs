@@ -1,6 +1,6 @@
 //! Opening the ports of devices and aggregators.
 
-use super::{Addresses, Core, StartError};
+use super::{Addresses, Core, StartError, payments};
 use crate::deliver::GuardedResolver;
 use crate::household::{Backend, Household, Routers};
 use crate::listen::beam::{self, Beam, BeamOptions, BeamParts};
@@ -13,14 +13,13 @@ use crate::listen::mqtt::{MqttListener, MqttOptions, MqttParts};
 use crate::listen::stun::StunListener;
 use crate::listen::tls::{Certificate, ClientCertificates};
 use crate::listen::{self, Port, Upgrade};
-use crate::menus::{self, Services};
+use crate::menus::Book;
 use crate::provision::{Provision, StunServer};
 use crate::quirks::Rule;
 use crate::settings::{self, Settings};
 use crate::shutdown::Stage;
 use crate::transfers::Base;
 use crate::wake::{Bindings, UdpCaller};
-use arc_swap::ArcSwap;
 use config::{Auth, BackendKind, BoardCertificates, Config, Discovery, HostPort, HttpUrl};
 use cwmp::auth::NonceKey;
 use std::net::SocketAddr;
@@ -35,7 +34,7 @@ const BACKLOG: u32 = 4_096;
 /// What was opened.
 pub(super) struct Opened {
     pub(super) addresses: Addresses,
-    pub(super) services: Arc<ArcSwap<Services>>,
+    pub(super) book: Arc<Book>,
     pub(super) certificates: Vec<Arc<Certificate>>,
 }
 
@@ -50,15 +49,17 @@ pub(super) async fn start(
     let certificates = Certificates::open(config)?;
     let has_backend = config.backend.kind == BackendKind::Http;
     let secrets = config.data_dir.join("public");
-    let services = menus::services(&config.ussd, has_backend, Some(&secrets))?;
-    let services = Arc::new(ArcSwap::from_pointee(services));
+    let book = Book::open(&config.ussd, has_backend, Some(&secrets), &[])?;
+    for _ in 0..book.left_out() {
+        core.metrics.fault(model::Protocol::Ussd, "kept_phrases");
+    }
 
     let cwmp = cwmp(config, core, certificates.cwmp.as_ref(), stun, stage).await?;
     let mqtt = mqtt(config, core, certificates.mqtt.as_ref(), stage).await?;
-    let public = public(settings, core, &services, stage).await?;
+    let public = public(settings, core, &book, stage).await?;
     // The operator's own port is not opened here.
     let addresses = Addresses { cwmp, mqtt, public, operator: config.operator.listen };
-    Ok(Opened { addresses, services, certificates: certificates.all() })
+    Ok(Opened { addresses, book, certificates: certificates.all() })
 }
 
 /// Opens the STUN server's port where one is wanted; with what devices are told of it, and the way to
@@ -350,14 +351,14 @@ async fn mqtt_ports(
 async fn public(
     settings: &Settings,
     core: &Core,
-    services: &Arc<ArcSwap<Services>>,
+    book: &Arc<Book>,
     stage: &Stage,
 ) -> Result<SocketAddr, StartError> {
     let config = &settings.config;
     let parts = HopsParts {
         pipeline: Arc::clone(&core.pipeline),
         household: Arc::new(household(settings, core)?),
-        services: Arc::clone(services),
+        book: Arc::clone(book),
         metrics: core.metrics.clone(),
         clock: core.clock,
     };
@@ -368,6 +369,9 @@ async fn public(
             dialogues_max: config.ussd.dialogues_max.as_usize(),
             idle_timeout: config.ussd.dialogue_idle.get(),
             reply_within: config.ussd.ask_deadline.get(),
+            replay_window: config.ussd.replay_window.get(),
+            resume_within: config.ussd.resume_within.get(),
+            resumes_max: config.ussd.resumes_max.as_usize(),
             ..ussd::Options::default()
         },
     };
@@ -386,7 +390,7 @@ async fn public(
         .as_ref()
         .map_or_else(|| format!("http://{address}"), |url| url.as_str().to_owned());
     core.transfers.set_base(public_base(config, address));
-    for service in services.load().keys() {
+    for service in book.services().keys() {
         tracing::info!("aggregators call {url}/ussd/{service}/<secret>");
     }
     let files = Files {
@@ -405,7 +409,10 @@ async fn public(
     };
     let messages = (beam, Funnel::new(parts, config, core.metrics.registry())?);
     let (metrics, files) = (core.metrics.clone(), (files, offers));
-    let routes: listen::http::Routes = vec![("ussd", Arc::new(hops))];
+    let payments = payments::calls(settings, core)?;
+    let mut routes: listen::http::Routes =
+        vec![("ussd", Arc::new(hops)), ("payments", Arc::new(payments))];
+    routes.extend(super::sms::route(settings, core)?);
     let listener = PublicListener::new(files, messages, routes, metrics, options);
     for port in ports.open {
         stage.spawn(Arc::clone(&listener).serve(port, stage.clone()));
@@ -490,5 +497,7 @@ fn household(settings: &Settings, core: &Core) -> Result<Household, StartError> 
         Some(_) | None => None,
     };
     let (registry, desk) = (Arc::clone(&core.registry), Arc::clone(&core.desk));
-    Ok(Household { parts: vec![Arc::new(Routers { registry, desk })], clock: core.clock, backend })
+    let effects = Arc::clone(&core.effects);
+    let routers = Routers { registry, desk, effects: Arc::clone(&effects) };
+    Ok(Household { parts: vec![Arc::new(routers)], effects, clock: core.clock, backend })
 }

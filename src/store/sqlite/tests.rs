@@ -13,6 +13,7 @@ mod data_models;
 mod equipment;
 mod presence;
 mod provision;
+mod sms;
 mod steering;
 mod tail;
 mod water;

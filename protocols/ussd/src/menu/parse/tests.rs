@@ -48,7 +48,8 @@ end = "Since {since}."
 "#;
 
 fn faults(source: &str) -> Vec<Fault> {
-    Menu::parse(source, Limits::GSM).map_or_else(|error| error.faults, |_| Vec::new())
+    Menu::parse(source, &Phrases::default(), &Networks::default())
+        .map_or_else(|error| error.faults, |_| Vec::new())
 }
 
 /// What changing `from` to `to` in the small menu is answered with.
@@ -65,7 +66,7 @@ fn holds(from: &str, to: &str, line: usize, place: &str, part: &str) {
 
 #[test]
 fn the_small_menu_is_taken() {
-    let menu = Menu::parse(SMALL, Limits::GSM).unwrap();
+    let menu = Menu::parse(SMALL, &Phrases::default(), &Networks::default()).unwrap();
     assert_eq!(menu.name(), "small");
     assert_eq!(
         menu.operations().collect::<Vec<_>>(),
@@ -168,14 +169,15 @@ fn all_faults_come_at_once_in_order() {
     let found = faults(&source);
     let lines: Vec<_> = found.iter().map(|it| it.line).collect();
     assert_eq!(lines, [16, 37], "{found:?}");
-    let error = Menu::parse(&source, Limits::GSM).unwrap_err().to_string();
+    let error =
+        Menu::parse(&source, &Phrases::default(), &Networks::default()).unwrap_err().to_string();
     assert!(error.contains("line 16: `state.main.options.goto`"), "{error}");
 }
 
 proptest! {
     #[test]
     fn any_text_is_taken_or_refused_with_a_reason(source in "[\\[\\]a-z= \"{},.\n0-9]{0,300}") {
-        match Menu::parse(&source, Limits::GSM) {
+        match Menu::parse(&source, &Phrases::default(), &Networks::default()) {
             Ok(_) => {}
             Err(error) => prop_assert!(!error.faults.is_empty()),
         }
@@ -188,7 +190,7 @@ proptest! {
         let mut source = format!("{}{}", &SMALL[..from], &SMALL[until..]);
         let to = to.min(source.len());
         source.insert_str(to, &SMALL[from..until]);
-        if let Err(error) = Menu::parse(&source, Limits::GSM) {
+        if let Err(error) = Menu::parse(&source, &Phrases::default(), &Networks::default()) {
             prop_assert!(!error.faults.is_empty());
             prop_assert!(error.faults.iter().all(|fault| fault.line > 0));
         }
