@@ -13,3 +13,4 @@ mod home;
 mod latest;
 mod repeats;
 mod transcripts;
+mod water;
