@@ -14,3 +14,4 @@ mod latest;
 mod repeats;
 mod transcripts;
 mod water;
+mod words;

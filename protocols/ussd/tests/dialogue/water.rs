@@ -129,7 +129,7 @@ fn number(of: usize) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(12))]
 
     /// Registration answers of callers whose hops come between each other never mix, whether the
     /// aggregator repeats the input or not.
