@@ -6,12 +6,12 @@ use crate::commands::Desk;
 use crate::payments::{self, Channel, Outcome, Provider, Purse};
 use crate::registry::Registry;
 use crate::store::{
-    CustomerBy, PaymentRow, ReadError, SqliteOptions, SqliteStore, Store, WaterCustomerRow,
-    WaterManagerRow, WaterOperation, WaterSiteRow, WaterTransactions, Writer, WriterOptions,
+    PaymentRow, SqliteOptions, SqliteStore, Store, WaterCustomerRow, WaterManagerRow,
+    WaterOperation, WaterSiteRow, WaterTransactions, Writer, WriterOptions,
 };
 use crate::{sms, tasks};
 use ::backend::payment::{Payment, Pushed, Queried, Timing};
-use ::backend::water::{Code, Nickname, PersonName};
+use ::backend::water::{Code, PersonName};
 use model::{Monotonic, Redacted};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -105,14 +105,14 @@ impl Scene {
         let pipeline = Arc::new(pipeline);
         let prometheus = prometheus::Registry::new();
         let counted = tasks::Metrics::new(&prometheus).unwrap();
-        let tasks = Tasks::new(as_store, writer, clock, counted);
+        let tasks = Tasks::new(as_store, writer.clone(), clock, counted);
         let vault = Vault::new(&[7; 32]);
         let retain = SignedDuration::from_hours(31 * 24);
         let of_backend = (Arc::clone(&store) as _, Arc::clone(&pipeline), retain);
         let parts = Parts {
             store: Arc::clone(&store) as _,
             backend: Arc::new(Embedded::new(of_backend.0, of_backend.1, of_backend.2)),
-            effects: effects(&store, &vault),
+            effects: Effects::new(Arc::clone(&store) as _, writer, vault.clone(), clock),
             payments: paying(&store, &pipeline, &tasks, clock, &prometheus),
             sms: Sms::new(sms::Parts {
                 vault: vault.clone(),
@@ -264,43 +264,4 @@ fn paying(
 
 fn ticket() -> model::Ticket {
     model::Ticket(1)
-}
-
-/// Keeps answers in memory, and that there is one under a key as a site of that name.
-#[derive(Debug)]
-struct InSites(Arc<SqliteStore>, parking_lot::Mutex<std::collections::HashMap<Box<str>, Answer>>);
-
-#[async_trait]
-impl Answered for InSites {
-    async fn recall(&self, ask: &Ask) -> Result<Option<Answer>, ReadError> {
-        let by = SiteBy::Id(ask.key.clone());
-        let is_kept = self.0.site(&ask.tenant, &by).await?.is_some();
-        Ok(self.1.lock().get(&ask.key).filter(|_| is_kept).cloned())
-    }
-
-    fn keep(&self, ask: &Ask, answer: &Answer, now: Timestamp) -> Operation {
-        self.1.lock().entry(ask.key.clone()).or_insert_with(|| answer.clone());
-        let nickname: String = ask.key.chars().filter(char::is_ascii_alphanumeric).collect();
-        let site = Site {
-            id: ask.key.clone(),
-            name: "kept".into(),
-            nickname: Nickname::parse(&nickname[..nickname.len().min(30)]).unwrap(),
-            sms_description: "".into(),
-            description: None,
-            service_radius: None,
-            latitude: None,
-            longitude: None,
-            avg_wait_minute: None,
-            avg_line_count: None,
-            status: ::backend::water::SiteStatus::Online,
-            subscription_fee: 1,
-            expected_jerrycans: 0,
-        };
-        let row = WaterSiteRow { tenant: tenant(), version: 0, changed_at: now, site };
-        Operation::Water(WaterOperation::PutSite { row: Box::new(row), expect: None })
-    }
-}
-
-fn effects(store: &Arc<SqliteStore>, _: &Vault) -> Arc<dyn Answered> {
-    Arc::new(InSites(Arc::clone(store), parking_lot::Mutex::default()))
 }
