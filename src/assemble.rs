@@ -15,8 +15,10 @@ mod first_start;
 mod join;
 mod listeners;
 mod load;
+mod payments;
 mod reload;
 mod sms;
+mod water;
 
 pub use self::reload::Reload;
 
@@ -28,13 +30,16 @@ use crate::commands::Desk;
 use crate::credentials::Credentials;
 use crate::data_models::DataModels;
 use crate::deliver::{self, Replays};
+use crate::effects::Effects;
 use crate::equipment::Equipments;
 use crate::exchange::Exchange;
 use crate::holds::{Holds, wake::Release};
 use crate::housekeeping::Housekeeping;
 use crate::lines::Lines;
 use crate::logging::Logging;
+use crate::menus::Book;
 use crate::metrics::Metrics;
+use crate::payments::Payments;
 use crate::pipeline::Pipeline;
 use crate::plans::Plans;
 use crate::profiles::{self, Keeper, KeeperParts, Loaded, Profiles};
@@ -52,6 +57,7 @@ use crate::trace::Traces;
 use crate::transfers::Transfers;
 use crate::upgrades::Upgrades;
 use crate::wake::{self, Ask, UdpCaller, WakeOptions, Waker, Wakes};
+use crate::water::Water;
 use config::{Config, StoreUrl};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -115,6 +121,8 @@ struct Core {
     lines: Arc<Lines>,
     desk: Arc<Desk>,
     exchange: Arc<Exchange>,
+    /// What effects of menus were answered.
+    effects: Arc<Effects>,
     pipeline: Arc<Pipeline>,
     boards: Arc<Boards>,
     credentials: Arc<Credentials>,
@@ -125,7 +133,10 @@ struct Core {
     wakes: Arc<Wakes>,
     provisioner: Arc<Provisioner>,
     tasks: Arc<Tasks>,
+    payments: Arc<Payments>,
     sms: Arc<Sms>,
+    book: Arc<Book>,
+    water: Arc<Water>,
     equipments: Arc<Equipments>,
     upgrades: Arc<Upgrades>,
     profiles: Arc<Profiles>,
@@ -157,9 +168,11 @@ impl Daemon {
         let (wake, named) = mpsc::channel(wake::QUEUE_MAX);
         let (wakes, asked) = Wakes::new();
         let (vault, registry) = (Vault::new(&first.key), Arc::default());
-        let ground = join::Ground { clock, vault, metrics, engine, store, writer, registry };
+        let book = water::book(config, &engine, &metrics).await?;
+        let ground = join::Ground { clock, vault, metrics, engine, store, writer, registry, book };
         let core = join::join(&settings, &first, ground, (wake, wakes))?;
         let steering = load::rebuild(&core).await?;
+        core.payments.look().await?;
         first_start::make_operator_token(&core, &config.data_dir).await?;
         info!(devices = core.registry.len(), commands = core.desk.len(), "registry rebuilt");
 
@@ -184,8 +197,8 @@ impl Daemon {
         health.set_started();
 
         let steering = (keeper, wakes_per_second);
-        let reload =
-            Reload::new(&settings, logging, opened.services, opened.certificates, steering);
+        let book = Arc::clone(&core.book);
+        let reload = Reload::new(&settings, logging, book, opened.certificates, steering);
         let addresses = Addresses { operator, ..opened.addresses };
         info!(cwmp = %addresses.cwmp, mqtt = %addresses.mqtt, public = %addresses.public,
             operator = %addresses.operator, "lastmile is up");
@@ -311,6 +324,7 @@ fn start_house(
         data_models: Arc::clone(&core.data_models),
         provisioner: Arc::clone(&core.provisioner),
         exchange: Arc::clone(&core.exchange),
+        effects: Arc::clone(&core.effects),
         writer: core.writer.clone(),
         metrics: core.metrics.clone(),
         clock: core.clock,
@@ -323,6 +337,7 @@ fn start_house(
     stages.house.spawn(Arc::clone(&core.transfers).keep_house(stages.house.clone()));
     stages.house.spawn(Arc::clone(&core.upgrades).run(stages.house.clone()));
     sms::keep_house(config, core, &stages.house);
+    water::keep_house(&core.water, &core.store, &stages.house);
     let waking = &config.cwmp.connection_request;
     let waker = Waker {
         registry: Arc::clone(&core.registry),
@@ -375,6 +390,7 @@ async fn operator(
     });
     let state = ApiState::new(api::Parts {
         store: Arc::clone(&core.store),
+        payment_store: Arc::clone(&core.engine) as _,
         writer: core.writer.clone(),
         changes,
         registry: Arc::clone(&core.registry),
@@ -387,6 +403,7 @@ async fn operator(
         credentials: Arc::clone(&core.credentials),
         equipments: Arc::clone(&core.equipments),
         tasks: Arc::clone(&core.tasks),
+        payments: Arc::clone(&core.payments),
         transfers: Arc::clone(&core.transfers),
         upgrades: Arc::clone(&core.upgrades),
         traces: Arc::clone(&core.traces),

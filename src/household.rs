@@ -6,6 +6,7 @@ mod router;
 pub use self::router::Routers;
 
 use crate::clock::Clock;
+use crate::effects::Effects;
 use async_trait::async_trait;
 use model::{DeviceId, Redacted, Tenant};
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,9 @@ const OPERATIONS: &[&[&str]] = &[router::OPERATIONS, crate::water::OPERATIONS];
 /// Largest answer of a backend, in bytes: a screen holds 182 characters.
 const ANSWER_LEN_MAX: usize = 16 * 1024;
 
+/// What a backend that did not answer, or not in our words, is taken to have said.
+const TROUBLE: [&str; 2] = ["unanswered", "unreadable"];
+
 /// Whether the daemon itself answers `operation`.
 pub fn answers(operation: &str) -> bool {
     OPERATIONS.iter().any(|part| part.contains(&operation))
@@ -33,11 +37,12 @@ pub trait Answers: Debug + Send + Sync + 'static {
     /// What it answers; of two parts that name the same operation the first one does.
     fn operations(&self) -> &'static [&'static str];
 
-    /// Answers one question. What goes wrong is a word that no menu maps, so that the dialogue goes
+    /// Answers one question or has one effect; what was answered before ([`AskMode::Recall`]) is not
+    /// asked of it. What goes wrong is a word that no menu maps, so that the dialogue goes
     /// its way for trouble.
     ///
     /// An effect ([`AskMode::Effect`]) happens at most once for each [`Ask::key`]: the same key is
-    /// answered as it was the first time. Nobody waits beyond [`Ask::deadline`], but what was begun is
+    /// answered as it was the first time, for which [`Effects::keep`] is committed with it. Nobody waits beyond [`Ask::deadline`], but what was begun is
     /// ended.
     async fn answer(&self, ask: &Ask) -> Answer;
 }
@@ -58,6 +63,8 @@ pub struct Backend {
 pub struct Household {
     /// The parts of the daemon that do.
     pub parts: Vec<Arc<dyn Answers>>,
+    /// What effects were answered.
+    pub effects: Arc<Effects>,
     /// The time.
     pub clock: Clock,
     /// For what no part answers.
@@ -67,12 +74,21 @@ pub struct Household {
 impl Household {
     /// Answers one question ([`Answers::answer`]).
     pub async fn answer(&self, ask: &Ask) -> Answer {
+        if ask.mode == AskMode::Recall {
+            return self.effects.recalled(ask).await;
+        }
         let is_its = |part: &&Arc<dyn Answers>| part.operations().contains(&&*ask.operation);
         if let Some(part) = self.parts.iter().find(is_its) {
             return part.answer(ask).await;
         }
         match &self.backend {
-            Some(backend) => backend.ask(ask, self.clock).await,
+            Some(backend) => {
+                let answer = backend.ask(ask, self.clock).await;
+                if ask.mode == AskMode::Effect && !TROUBLE.contains(&&*answer.outcome) {
+                    self.effects.keep_alone(ask, &answer).await;
+                }
+                answer
+            }
             None => Answer::word("unanswered"),
         }
     }

@@ -3,6 +3,7 @@
 use crate::clock::Clock;
 use crate::commands::Desk;
 use crate::data_models::DataModels;
+use crate::effects::Effects;
 use crate::exchange::Exchange;
 use crate::metrics::Metrics;
 use crate::pipeline::{Pipeline, Recorded};
@@ -39,6 +40,8 @@ pub struct Housekeeping {
     pub provisioner: Arc<Provisioner>,
     /// MQTT sessions, what waits for boards, retained messages.
     pub exchange: Arc<Exchange>,
+    /// What effects of menus were answered.
+    pub effects: Arc<Effects>,
     /// For what is only seen.
     pub writer: Writer,
     /// What is counted.
@@ -72,6 +75,7 @@ impl Housekeeping {
                 self.provisioner.write_behind().await;
                 self.provisioner.count();
                 self.exchange.sweep(now).await;
+                self.effects.sweep(now).await;
             }
             self.metrics.devices.set(i64::try_from(self.registry.len()).unwrap_or(i64::MAX));
             self.metrics.commands_open.set(i64::try_from(self.desk.len()).unwrap_or(i64::MAX));

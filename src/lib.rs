@@ -18,6 +18,7 @@ pub mod credentials;
 pub mod data_models;
 pub mod deliver;
 pub mod doors;
+pub mod effects;
 pub mod egress;
 pub mod equipment;
 pub mod exchange;

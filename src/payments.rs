@@ -7,15 +7,26 @@
 //!
 //! What crediting means is not known here: that is the [`Purse`]'s.
 
+mod daraja;
 mod events;
+mod heard;
 mod metrics;
 mod provider;
 mod purse;
+mod steps;
+mod work;
 
+pub use self::daraja::{Daraja, Wire};
+pub use self::heard::{Heard, SettleError, claim_of};
 pub use self::metrics::Metrics;
 pub use self::provider::{Channel, Provider};
 pub use self::purse::{Outcome, Purse, PurseError};
+pub use self::steps::Unkept;
+pub use self::work::policy;
 pub use backend::payment::{Notice, Why};
+
+#[cfg(test)]
+mod tests;
 
 use crate::clock::{self, Clock};
 use crate::pipeline::Pipeline;
@@ -170,6 +181,16 @@ impl Payments {
         now: Timestamp,
     ) -> Result<bool, ReadError> {
         self.parts.store.payment_blocks(tenant, customer, now).await
+    }
+
+    /// Shows what stands in the store; at start.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    pub async fn look(&self) -> Result<(), ReadError> {
+        self.parts.metrics.unresolved(self.parts.store.unresolved_payments().await?);
+        Ok(())
     }
 
     /// Says what payments are for; once, before the tasks run. It is asked for as long as it is there.

@@ -5,6 +5,7 @@
 //! releases those who wait. Nothing in the trait may be true of SQLite only.
 
 mod boards;
+mod dialogue;
 mod equipment;
 mod error;
 mod firmware;
@@ -22,6 +23,7 @@ mod water;
 mod writer;
 
 pub use boards::{BoardChange, BoardRow, BoardStep};
+pub use dialogue::{DialogueOperation, DialogueStore, EFFECT_KEPT, EffectRow};
 pub use equipment::{
     EquipmentChange, EquipmentRow, EquipmentStatus, Expect, HubAnswerRow, HubMemory, HubSeen,
     WifiOverlayRow,

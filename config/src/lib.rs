@@ -61,5 +61,7 @@ pub use sms::{Sms, SmsApi, SmsProvider};
 pub use store::{Events, Log, LogFormat, LogLevel, Shutdown, Store, StoreUrl};
 pub use text::{EventPattern, HostPort, HttpUrl, Name, PlainText, UserName};
 pub use top::{Auth, Config};
-pub use ussd::{Aggregator, DialogueEvents, FieldName, Network, Service, ServiceFields, Ussd};
+pub use ussd::{
+    Aggregator, DialCode, DialogueEvents, FieldName, Network, Service, ServiceFields, Ussd,
+};
 pub use water::{TimeOfDay, Water};

@@ -78,6 +78,25 @@ words! {
         AfricasTalking = "africas_talking",
         /// The same answers to fields of other names, in a form or a query: `ussd.service.fields`.
         ConEnd = "con_end",
+        /// Hubtel's Programmable Services: JSON with the last keys, in which each hop has a number.
+        Hubtel = "hubtel",
+        /// Nalo Solutions: JSON with the last keys. What was dialled is split by `ussd.service.code`.
+        Nalo = "nalo",
+        /// Arkesel: JSON with the last keys. What was dialled is split by `ussd.service.code`.
+        Arkesel = "arkesel",
+        /// Beem's USSD Hub: JSON with the last keys. It does not say what was dialled.
+        Beem = "beem",
+        /// Infobip: JSON with the last keys, at paths below the service's URL, one for each session.
+        Infobip = "infobip",
+        /// TruRoute (TruTeq) over HTTP: XML with the last keys.
+        TruRoute = "truroute",
+        /// Comviva Flares' pull interface (Airtel): a query with the last keys, which does not say that a
+        /// dialogue begins.
+        Flares = "flares",
+        /// MTN's MADAPI: JSON with the last keys.
+        MtnMadapi = "mtn_madapi",
+        /// The USSD gateway of RestComm (Mobicents): XML with one MAP operation.
+        RestComm = "restcomm",
     }
 }
 
@@ -103,6 +122,10 @@ section! {
         restart menu: Name = required,
         /// Whose calls it takes.
         restart aggregator: Aggregator = required,
+        /// The code that leads to it, as callers dial it: `*384*123#`. What they dial behind it counts as
+        /// keys, wherever the aggregator sends both in one string; without it only the code that the
+        /// aggregator itself names is told from keys.
+        restart code: Option<DialCode> = none,
         /// Networks that the aggregator calls from. All by default: the secret in the URL is the key,
         /// and not every aggregator publishes its addresses.
         restart networks: Vec<Cidr> = [],
@@ -130,6 +153,39 @@ section! {
         restart text: Option<FieldName> = none,
         /// The field with the network's code, where it has one.
         restart network: Option<FieldName> = none,
+    }
+}
+
+/// A code that callers dial: digits and `*` between `*` and `#`, at most 62 characters in all.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct DialCode(String);
+
+impl DialCode {
+    /// Longest code, in bytes.
+    pub const LEN_MAX: usize = 62;
+
+    /// The code, from its `*` to its `#`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Value for DialCode {
+    fn describe() -> String {
+        "code as it is dialled, such as `*384*123#`".to_owned()
+    }
+
+    fn read(reader: &mut Reader, node: &Node<'_>) -> Option<Self> {
+        let text = reader.text(node, "a code")?;
+        let inner = text.strip_prefix('*').and_then(|it| it.strip_suffix('#')).unwrap_or("");
+        let parts = inner
+            .split('*')
+            .all(|it| !it.is_empty() && it.bytes().all(|byte| byte.is_ascii_digit()));
+        if parts && text.len() <= Self::LEN_MAX {
+            return Some(Self(text.to_owned()));
+        }
+        let message = "must be digits with `*` in front and between, and `#` behind: `*384*123#`";
+        reader.refuse(node, Cause::Value, message.to_owned())
     }
 }
 

@@ -56,6 +56,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("ussd.service.name", r#""home""#),
     ("ussd.service.menu", r#""home""#),
     ("ussd.service.aggregator", r#""africas_talking""#),
+    ("ussd.service.code", r#""*384*123#""#),
     ("ussd.service.fields.session", r#""SESSIONID""#),
     ("ussd.service.fields.number", r#""MSISDN""#),
     ("ussd.service.fields.code", r#""USSDCODE""#),

@@ -5,8 +5,8 @@ use super::problem::ProblemBody;
 use super::{
     ApiState, approvals, audit, boards, broadcasts, checks, commands, credentials, customers,
     dead_letters, devices, equipment, events, groups, health, holds, images, metrics, naming,
-    parameters, plans, profiles, provision, rollouts, sinks, tasks, tokens, trace, uploads, wake,
-    wifi,
+    parameters, payments, plans, profiles, provision, rollouts, sinks, tasks, tokens, trace,
+    uploads, wake, wifi,
 };
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
@@ -38,6 +38,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(devices::show))
         .routes(routes!(devices::claim))
         .merge(of_boards())
+        .merge(of_payments())
         .merge(of_broadcasts())
         .routes(routes!(checks::show))
         .routes(routes!(parameters::list))
@@ -110,6 +111,15 @@ fn of_boards() -> OpenApiRouter<ApiState> {
         .routes(routes!(boards::set_status))
         .routes(routes!(boards::put))
         .routes(routes!(boards::history))
+}
+
+/// The calls of payments.
+fn of_payments() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(payments::list))
+        .routes(routes!(payments::strays))
+        .routes(routes!(payments::show))
+        .routes(routes!(payments::settle))
 }
 
 /// The calls of texts to many.

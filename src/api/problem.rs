@@ -57,6 +57,10 @@ pub enum Code {
     NoSuchEquipment,
     /// No task has that name.
     NoSuchTask,
+    /// No payment has that name.
+    NoSuchPayment,
+    /// The payment is credited.
+    PaymentSettled,
     /// Equipment is kept by the business's hub and not here.
     KeptByHub,
     /// What is changed is not what the caller saw.
@@ -133,7 +137,7 @@ pub enum Code {
 
 impl Code {
     /// Every word.
-    pub const ALL: [Self; 58] = [
+    pub const ALL: [Self; 60] = [
         Self::Unauthorised,
         Self::Forbidden,
         Self::TooManyTries,
@@ -157,6 +161,8 @@ impl Code {
         Self::NoSuchHold,
         Self::NoSuchProfile,
         Self::NoSuchTask,
+        Self::NoSuchPayment,
+        Self::PaymentSettled,
         Self::PreconditionFailed,
         Self::NotTheOwner,
         Self::BoardStatusRefused,
@@ -259,6 +265,8 @@ impl Code {
                 (S::NOT_FOUND, "no_such_equipment", "Nothing is kept for such equipment")
             }
             Self::NoSuchTask => (S::NOT_FOUND, "no_such_task", "There is no such task"),
+            Self::NoSuchPayment => (S::NOT_FOUND, "no_such_payment", "There is no such payment"),
+            Self::PaymentSettled => (S::CONFLICT, "payment_settled", "The payment is credited"),
             Self::KeptByHub => (S::CONFLICT, "kept_by_hub", "The business's hub keeps equipment"),
             Self::PreconditionFailed => {
                 (S::PRECONDITION_FAILED, "precondition_failed", "It is not as the caller saw it")

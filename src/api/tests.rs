@@ -9,6 +9,7 @@ mod files;
 mod firmware;
 mod listener;
 mod parameters;
+mod payments;
 mod people;
 mod refusals;
 mod scene;

@@ -2,11 +2,10 @@
 
 use crate::listen::tls::Certificate;
 use crate::logging::Logging;
-use crate::menus::{self, Services};
+use crate::menus::Book;
 use crate::profiles::{Keeper, Texts};
 use crate::settings::{self, Settings};
-use arc_swap::ArcSwap;
-use config::{BackendKind, Config};
+use config::Config;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -18,7 +17,7 @@ pub struct Reload {
     file: Option<PathBuf>,
     running: Config,
     logging: Logging,
-    services: Arc<ArcSwap<Services>>,
+    book: Arc<Book>,
     certificates: Vec<Arc<Certificate>>,
     keeper: Arc<Keeper>,
     wakes_per_second: Arc<AtomicU32>,
@@ -28,12 +27,12 @@ impl Reload {
     pub(super) fn new(
         settings: &Settings,
         logging: Logging,
-        services: Arc<ArcSwap<Services>>,
+        book: Arc<Book>,
         certificates: Vec<Arc<Certificate>>,
         (keeper, wakes_per_second): (Arc<Keeper>, Arc<AtomicU32>),
     ) -> Self {
         let (file, running) = (settings.file.clone(), settings.config.clone());
-        Self { file, running, logging, services, certificates, keeper, wakes_per_second }
+        Self { file, running, logging, book, certificates, keeper, wakes_per_second }
     }
 
     /// Reads everything again.
@@ -51,10 +50,8 @@ impl Reload {
         new.data_dir.clone_from(&self.running.data_dir);
         let waiting = self.running.restart_keys_changed(&new);
         let next = self.running.with_live_of(&new);
-        let has_backend = next.backend.kind == BackendKind::Http;
-        let secrets = next.data_dir.join("public");
-        let services = match menus::services(&next.ussd, has_backend, Some(&secrets)) {
-            Ok(services) => services,
+        let menus = match self.book.reread(&next.ussd) {
+            Ok(menus) => menus,
             Err(error) => {
                 let error = settings::chain(&error);
                 return error!(error, "menus are faulty; nothing is reloaded");
@@ -80,7 +77,7 @@ impl Reload {
         for (certificate, prepared) in self.certificates.iter().zip(certificates) {
             certificate.take(prepared);
         }
-        self.services.store(Arc::new(services));
+        self.book.turn_to(menus);
         self.logging.set_level(next.log.level);
         self.keeper.set_options(next.provisioning.clone());
         let wakes = next.provisioning.wakes_per_second.get();

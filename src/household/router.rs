@@ -4,6 +4,7 @@
 
 use super::Answers;
 use crate::commands::{Desk, NewCommand, SubmitError};
+use crate::effects::Effects;
 use crate::registry::{Device, Registry};
 use crate::store::WriteError;
 use async_trait::async_trait;
@@ -22,6 +23,8 @@ pub struct Routers {
     pub registry: Arc<Registry>,
     /// Takes commands.
     pub desk: Arc<Desk>,
+    /// What effects were answered. A command's key is known to the desk itself.
+    pub effects: Arc<Effects>,
 }
 
 /// Whom a caller is.
@@ -38,7 +41,14 @@ impl Answers for Routers {
     }
 
     async fn answer(&self, ask: &Ask) -> Answer {
-        if &*ask.operation == "router_restart" { self.restart(ask).await } else { self.status(ask) }
+        if &*ask.operation != "router_restart" {
+            return self.status(ask);
+        }
+        let answer = self.restart(ask).await;
+        if matches!(&*answer.outcome, "accepted" | "queued") {
+            self.effects.keep_alone(ask, &answer).await;
+        }
+        answer
     }
 }
 

@@ -3,7 +3,6 @@
 use crate::store::PaymentRow;
 use async_trait::async_trait;
 use backend::payment::{Pushed, Queried};
-use jiff::Timestamp;
 use mpesa::TransactionType;
 
 /// Asks a phone for money, and what became of it.
@@ -13,10 +12,10 @@ pub trait Provider: Send + Sync + 'static {
     fn channel(&self) -> Channel;
 
     /// Asks for a prompt. Its intent is on disk: it is never asked for twice.
-    async fn push(&self, row: &PaymentRow, now: Timestamp) -> Pushed;
+    async fn push(&self, row: &PaymentRow) -> Pushed;
 
     /// Asks what became of a prompt.
-    async fn query(&self, checkout: &str, now: Timestamp) -> Queried;
+    async fn query(&self, checkout: &str) -> Queried;
 }
 
 /// What customers pay to.

@@ -127,6 +127,7 @@ impl Registry {
             | Operation::Equipment(_)
             | Operation::Sms(_)
             | Operation::PutBoard(_)
+            | Operation::Dialogue(_)
             | Operation::PutTask(_)
             | Operation::ChangeTask(_)
             | Operation::Payment(_)

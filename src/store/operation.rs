@@ -1,9 +1,10 @@
 //! Named conditional writes.
 
 use super::{
-    AuditEntry, BoardChange, CredentialRow, CustomerRow, EquipmentChange, FirmwareOperation,
-    ImageRow, MqttChange, NewDeadLetter, PaymentOperation, Position, ProvisionRow, Seen,
-    SmsOperation, Steering, TaskChange, TaskRow, TokenRow, UploadRow, WaterOperation,
+    AuditEntry, BoardChange, CredentialRow, CustomerRow, DialogueOperation, EquipmentChange,
+    FirmwareOperation, ImageRow, MqttChange, NewDeadLetter, PaymentOperation, Position,
+    ProvisionRow, Seen, SmsOperation, Steering, TaskChange, TaskRow, TokenRow, UploadRow,
+    WaterOperation,
 };
 use firmware::ImageName;
 use jiff::Timestamp;
@@ -206,6 +207,8 @@ pub enum Operation {
     PutBoard(Box<BoardChange>),
     /// Changes what is kept of payments.
     Payment(PaymentOperation),
+    /// Changes what is kept of dialogues.
+    Dialogue(DialogueOperation),
     /// Makes a task. With a key that was used before, nothing happens and it is no error.
     PutTask(TaskRow),
     /// Moves a task on. Refused as [`OperationError::Conflict`] where it is past that.
@@ -320,6 +323,7 @@ impl Operation {
     pub fn frees_space(&self) -> bool {
         match self {
             Self::Mqtt(change) => return change.frees_space(),
+            Self::Dialogue(change) => return change.frees_space(),
             Self::Payment(change) => return change.frees_space(),
             Self::Sms(operation) => return operation.frees_space(),
             Self::Water(operation) => return operation.frees_space(),

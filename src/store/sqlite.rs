@@ -16,6 +16,7 @@ mod connection;
 mod credentials;
 mod data_models;
 mod devices;
+mod dialogues;
 mod equipment;
 mod events;
 mod files;

@@ -46,7 +46,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "protocols/soracom",
         &["model", "base64", "jiff", "serde", "serde_json", "sha2", "subtle", "thiserror"],
     ),
-    ("protocols/ussd", &["model", "serde", "subtle", "thiserror", "toml"]),
+    (
+        "protocols/ussd",
+        &["model", "quick-xml", "serde", "serde_json", "subtle", "thiserror", "toml"],
+    ),
     ("protocols/mpesa", &["model", "base64", "jiff", "serde", "serde_json", "subtle", "thiserror"]),
     ("protocols/sms", &["model", "base64", "hmac", "serde", "serde_json", "sha1", "thiserror"]),
     ("backend", &["model", "jiff", "serde", "thiserror"]),

@@ -51,6 +51,11 @@ impl Timing {
         let moments = self.query_after.iter().chain(&self.reconcile_after);
         moments.map(|it| after(counted_from, *it)).find(|it| now < *it)
     }
+
+    /// The first of [`Timing::reconcile_after`] after `now`.
+    pub(super) fn next_late(&self, counted_from: Timestamp, now: Timestamp) -> Option<Timestamp> {
+        self.reconcile_after.iter().map(|it| after(counted_from, *it)).find(|it| now < *it)
+    }
 }
 
 /// That long after a moment, at most the last one there is.

@@ -4,10 +4,21 @@
 //! of URLs, rates and source networks are the driver's; menus are the dialogue's.
 
 mod africas_talking;
+mod arkesel;
+mod beem;
+pub(crate) mod code;
 mod con_end;
-mod field;
+pub(crate) mod field;
+mod flares;
+mod hubtel;
+mod infobip;
+mod madapi;
+mod nalo;
+mod restcomm;
+mod truroute;
 
 pub use africas_talking::AfricasTalking;
+pub use code::ServiceCode;
 pub use con_end::{ConEnd, ConEndFields};
 
 use crate::error::TurnError;
@@ -76,14 +87,56 @@ pub struct Capabilities {
     pub reply_deadline: Duration,
 }
 
+impl Capabilities {
+    /// Of an aggregator that sends the last keys alone and says nothing of all this.
+    const LATEST: Self = Self {
+        cumulative: false,
+        end_report: false,
+        limits: Limits::GSM,
+        // Five seconds are the least that any aggregator gives.
+        reply_deadline: Duration::from_secs(5),
+    };
+}
+
 /// The aggregators there are, by the names that [`make`] takes.
-pub const NAMES: &[&str] = &["africas_talking", "con_end"];
+pub const NAMES: &[&str] = &[
+    "africas_talking",
+    "con_end",
+    "hubtel",
+    "nalo",
+    "arkesel",
+    "beem",
+    "infobip",
+    "truroute",
+    "flares",
+    "mtn_madapi",
+    "restcomm",
+];
 
 /// The aggregator of that name; `fields` are for `con_end`, which there is not without.
 pub fn make(name: &str, fields: Option<&ConEndFields>) -> Option<Arc<dyn Aggregator>> {
-    match name {
-        "africas_talking" => Some(Arc::new(AfricasTalking)),
-        "con_end" => Some(Arc::new(ConEnd::new(fields?.clone()))),
-        _ => None,
-    }
+    make_for(name, fields, None)
+}
+
+/// The same for a service that is dialled by `code`: what callers dial behind it counts as keys.
+pub fn make_for(
+    name: &str,
+    fields: Option<&ConEndFields>,
+    code: Option<&ServiceCode>,
+) -> Option<Arc<dyn Aggregator>> {
+    let code = code.cloned();
+    Some(match name {
+        "africas_talking" => Arc::new(AfricasTalking::new(code)),
+        "con_end" => Arc::new(ConEnd::new(fields?.clone(), code)),
+        "hubtel" => Arc::new(hubtel::Hubtel { code }),
+        "nalo" => Arc::new(nalo::Nalo { code }),
+        "arkesel" => Arc::new(arkesel::Arkesel { code }),
+        "beem" => Arc::new(beem::Beem { code }),
+        "infobip" => Arc::new(infobip::Infobip { code }),
+        "truroute" => Arc::new(truroute::TruRoute { code }),
+        "flares" => Arc::new(flares::Flares { code }),
+        "mtn_madapi" => Arc::new(madapi::Madapi { code }),
+        "restcomm" => Arc::new(restcomm::RestComm { code }),
+        _ => return None,
+    })
 }

@@ -12,6 +12,7 @@
 use crate::error::Refusal;
 use crate::message::{Answer, EndReport, Screen, Turn};
 use crate::options::{Options, Service};
+use crate::resumes::Resume;
 use crate::session::{Output, Receipt, Session};
 use model::{Monotonic, Now, Settlement, Ticket};
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -54,14 +55,16 @@ impl Dialogues {
         }
     }
 
-    /// Whether that dialogue of `service` is held, in progress or ended a moment ago: if not, a turn
-    /// of it begins one, whatever its text.
+    /// Whether `turn` begins a dialogue: its session is not held, in progress or ended a moment ago,
+    /// or it is a new dial under the same session id.
     #[must_use]
-    pub fn holds(&self, service: &Service, session: &str) -> bool {
-        self.find(&service.name, session).is_some()
+    pub fn begins(&self, service: &Service, turn: &Turn, now: Now) -> bool {
+        let held = self.find(&service.name, &turn.session).and_then(|id| self.slots.get(&id));
+        held.is_none_or(|slot| slot.session.is_redialled(turn, now))
     }
 
-    /// Takes one turn of a caller of `service`; begins a dialogue when the session id is new.
+    /// Takes one turn of a caller of `service`; begins a dialogue when the session id is new, or when
+    /// it is dialled anew: the old one has then been hung up.
     ///
     /// On [`Receipt::New`] and [`Receipt::InProgress`] wait for the [`Output::Send`] of that dialogue.
     /// There is no id when the table is full.
@@ -71,15 +74,34 @@ impl Dialogues {
         turn: &Turn,
         now: Now,
     ) -> (Option<DialogueId>, Receipt) {
-        let id = match self.find(&service.name, &turn.session) {
+        self.receive_or_resume(service, turn, None, now)
+    }
+
+    /// The same for a caller whose dialogue broke off: if `turn` begins one, he is first asked
+    /// whether to go on there.
+    pub fn receive_or_resume(
+        &mut self,
+        service: &Arc<Service>,
+        turn: &Turn,
+        resume: Option<Resume>,
+        now: Now,
+    ) -> (Option<DialogueId>, Receipt) {
+        let held = self.find(&service.name, &turn.session);
+        let id = match held.filter(|_| !self.begins(service, turn, now)) {
             Some(id) => id,
-            None => match self.begin(service, turn, now) {
-                Some(id) => id,
-                None => {
+            None => {
+                let Some(id) = self.begin(service, turn, now) else {
                     let screen = Screen::End(service.menu.retry_text());
                     return (None, Receipt::Refused(screen, Refusal::Full));
+                };
+                if let Some(resume) = resume {
+                    self.with(id, |session| session.offer(resume));
                 }
-            },
+                if let Some(old) = held {
+                    self.with(old, |session| session.hang_up(now));
+                }
+                id
+            }
         };
         let receipt = self.with(id, |session| session.receive(turn, now));
         (Some(id), receipt.unwrap_or(Receipt::InProgress))
@@ -184,7 +206,10 @@ impl Dialogues {
         let Some(slot) = self.slots.remove(&id) else { return };
         self.timers.remove(&(slot.timer, id));
         if let Some(sessions) = self.by_service.get_mut(&slot.session.service().name) {
-            sessions.remove(slot.session.id());
+            // A dial under the same session id may have taken its place.
+            if sessions.get(slot.session.id()) == Some(&id) {
+                sessions.remove(slot.session.id());
+            }
         }
         // Dialogues end up done in about the order they ended: the front is where they gather.
         while self.ended.front().is_some_and(|id| !self.slots.contains_key(id)) {

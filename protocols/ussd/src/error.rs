@@ -1,17 +1,26 @@
 //! What can be wrong with a callback. No text of these repeats what was sent.
 
-/// Why bytes are not a form.
+/// Why bytes are no form, no JSON and no XML of an aggregator's.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum EncodingError {
     /// Longer than [`Form::LEN_MAX`](crate::Form::LEN_MAX).
-    #[error("the form is too long")]
+    #[error("the body is too long")]
     TooLong,
-    /// More fields than [`Form::FIELDS_MAX`](crate::Form::FIELDS_MAX).
-    #[error("the form has too many fields")]
+    /// More fields than [`Form::FIELDS_MAX`](crate::Form::FIELDS_MAX), or as many elements.
+    #[error("the body has too many fields")]
     TooManyFields,
-    /// A `%` without two hexadecimal digits, or text that is not UTF-8.
-    #[error("the form is not percent-encoded UTF-8")]
+    /// Objects or elements within each other, more than any aggregator sends.
+    #[error("the body is too deep")]
+    TooDeep,
+    /// Not of its grammar, or text that is not in its character set.
+    #[error("the body is malformed")]
     Malformed,
+    /// A character set that no aggregator uses.
+    #[error("the body is in an unknown character set")]
+    Charset,
+    /// An XML document that declares a type, or means an entity that XML does not have.
+    #[error("the body declares entities")]
+    Entities,
 }
 
 /// Why a callback cannot be read. Nothing is known of its dialogue: the answer is an HTTP status.
@@ -26,7 +35,7 @@ pub enum TurnError {
     /// Not the content type this aggregator sends.
     #[error("wrong content type")]
     ContentType,
-    /// The body is no form.
+    /// The body cannot be read.
     #[error("unreadable body")]
     Body(#[from] EncodingError),
     /// A field every callback must have is absent.
@@ -46,7 +55,7 @@ impl TurnError {
         match self {
             Self::Path => 404,
             Self::Method => 405,
-            Self::ContentType => 415,
+            Self::ContentType | Self::Body(EncodingError::Charset) => 415,
             Self::Body(EncodingError::TooLong) => 413,
             Self::Body(_) | Self::Missing(_) | Self::Twice(_) | Self::Wrong(_) => 400,
         }
@@ -60,7 +69,10 @@ impl TurnError {
             Self::ContentType => "content_type",
             Self::Body(EncodingError::TooLong) => "too_long",
             Self::Body(EncodingError::TooManyFields) => "too_many_fields",
+            Self::Body(EncodingError::TooDeep) => "too_deep",
             Self::Body(EncodingError::Malformed) => "malformed",
+            Self::Body(EncodingError::Charset) => "charset",
+            Self::Body(EncodingError::Entities) => "entities",
             Self::Missing(_) => "missing_field",
             Self::Twice(_) => "repeated_field",
             Self::Wrong(_) => "wrong_field",

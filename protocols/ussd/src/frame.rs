@@ -1,10 +1,36 @@
-//! `application/x-www-form-urlencoded`: bytes to named fields, nothing about what a field means.
+//! `application/x-www-form-urlencoded`: bytes to named fields, nothing about what a field means. JSON
+//! and XML are in the modules below.
 //!
 //! Spec: WHATWG URL 5.1 "application/x-www-form-urlencoded parsing", with bounds, and refusing what
 //! that parser would repair (a `%` that escapes nothing, text that is not UTF-8).
 
+pub(crate) mod json;
+pub(crate) mod xml;
+
 use crate::error::EncodingError;
 use std::borrow::Cow;
+
+/// The text of a body in the character set that its `Content-Type` or the body itself names. UTF-8
+/// where none is named; a byte order mark is no part of the text.
+pub(crate) fn text<'a>(
+    bytes: &'a [u8],
+    charset: Option<&str>,
+) -> Result<Cow<'a, str>, EncodingError> {
+    if bytes.len() > Form::LEN_MAX {
+        return Err(EncodingError::TooLong);
+    }
+    match charset.unwrap_or("utf-8").to_ascii_lowercase().as_str() {
+        "utf-8" | "utf8" | "us-ascii" => {
+            let text = std::str::from_utf8(bytes).map_err(|_| EncodingError::Malformed)?;
+            Ok(Cow::Borrowed(text.strip_prefix('\u{FEFF}').unwrap_or(text)))
+        }
+        // ISO 8859-1: each byte is the character of that number.
+        "iso-8859-1" | "latin1" | "iso8859-1" => {
+            Ok(Cow::Owned(bytes.iter().map(|&byte| char::from(byte)).collect()))
+        }
+        _ => Err(EncodingError::Charset),
+    }
+}
 
 /// The fields of one form or query, in the order they came.
 ///

@@ -3,8 +3,10 @@
 //! For whoever plays a caller: a phone in a terminal, a test, a load. What `call` writes, the same
 //! aggregator's `decode` reads; what its `encode` writes, `shown` reads.
 
+use crate::aggregator::{code, field};
 use crate::frame;
-use crate::message::Screen;
+use crate::message::{Request, Screen};
+use serde::Serialize;
 use std::fmt::Debug;
 
 /// A caller's phone and network, as one aggregator passes them on.
@@ -36,6 +38,18 @@ pub struct Keyed<'a> {
     pub hop: u32,
 }
 
+impl Keyed<'_> {
+    /// The string that was dialled, with what was typed behind the code.
+    pub(crate) fn dialled(&self) -> String {
+        code::dial(self.service_code, self.typed)
+    }
+
+    /// The last keys.
+    pub(crate) fn last(&self) -> &str {
+        self.typed.last().copied().unwrap_or("")
+    }
+}
+
 /// A request of the aggregator to the service's URL. Never for a log.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Call {
@@ -63,13 +77,48 @@ impl Debug for Call {
 impl Call {
     /// A POST of a form to `path`.
     pub fn form(path: &str, fields: &[(&str, &str)]) -> Self {
+        Self::post(path, "application/x-www-form-urlencoded", frame::write_form(fields))
+    }
+
+    /// A POST of `body` to `path`.
+    pub fn post(path: &str, content_type: &'static str, body: String) -> Self {
         Self {
             method: "POST",
             path: path.to_owned(),
             query: String::new(),
-            content_type: Some("application/x-www-form-urlencoded"),
+            content_type: Some(content_type),
             headers: Vec::new(),
-            body: frame::write_form(fields),
+            body,
+        }
+    }
+
+    /// A POST of JSON to the URL itself.
+    pub(crate) fn json(body: &impl Serialize) -> Self {
+        // A struct of texts and flags: there is nothing in it that could fail.
+        Self::post("", field::JSON, serde_json::to_string(body).unwrap_or_default())
+    }
+
+    /// A GET of the same URL with a query.
+    pub fn get(fields: &[(&str, &str)]) -> Self {
+        Self {
+            method: "GET",
+            path: String::new(),
+            query: frame::write_form(fields),
+            content_type: None,
+            headers: Vec::new(),
+            body: String::new(),
+        }
+    }
+
+    /// The request that [`Aggregator::decode`](crate::Aggregator::decode) reads. `headers` are its own.
+    pub fn request<'a>(&'a self, headers: &'a [(&'a str, &'a str)]) -> Request<'a> {
+        Request {
+            method: self.method,
+            path: &self.path,
+            content_type: self.content_type,
+            headers,
+            query: &self.query,
+            body: self.body.as_bytes(),
         }
     }
 }
@@ -83,4 +132,11 @@ pub struct Shown<'a> {
     pub headers: &'a [(&'a str, &'a str)],
     /// The body.
     pub body: &'a str,
+}
+
+impl<'a> Shown<'a> {
+    /// The body of an answer that went well.
+    pub(crate) fn ok(&self) -> Option<&'a [u8]> {
+        (self.status == 200).then_some(self.body.as_bytes())
+    }
 }

@@ -6,40 +6,67 @@
 //! it is read, with the line ([`Menu::parse`]).
 
 mod lint;
+mod page;
 mod parse;
+mod phrases;
 mod read;
+mod step;
 mod template;
 
 pub(crate) use lint::ASKS_IN_A_ROW_MAX;
+pub(crate) use page::{Frame, Page};
 pub use parse::{ATTEMPTS_MAX, LANGUAGES_MAX, OPTIONS_MAX, SOURCE_LEN_MAX, STATES_MAX};
+pub use phrases::Phrases;
 pub use read::{Fault, MenuError};
+pub(crate) use step::{
+    AskStep, CheckStep, Checked, InputRule, Keys, LanguageTurn, ScreenStep, State, Step, Typed,
+};
 pub(crate) use template::{Template, Values};
 
+use crate::network::Networks;
 use crate::text::Limits;
-use std::time::Duration;
+use std::sync::Arc;
 
 /// A checked menu: every name in it leads somewhere, every screen fits.
 #[derive(Debug)]
 pub struct Menu {
     name: Box<str>,
+    revision: Box<str>,
     languages: Box<[Box<str>]>,
     start: StateId,
     attempts: u8,
+    keys: Keys,
     texts: Texts,
     states: Box<[State]>,
     declared: Box<[Declared]>,
-    limits: Limits,
+    networks: Networks,
 }
 
 impl Menu {
-    /// Reads a menu whose screens must fit `limits`. Every fault is reported, not only the first.
-    pub fn parse(source: &str, limits: Limits) -> Result<Self, MenuError> {
-        parse::parse(source, limits)
+    /// Reads a menu with its phrases, whose screens must fit on all of `networks`. Every fault is
+    /// reported, not only the first.
+    pub fn parse(source: &str, phrases: &Phrases, networks: &Networks) -> Result<Self, MenuError> {
+        parse::parse(source, phrases, networks)
+    }
+
+    /// The name of the menu in `source`, where it has one.
+    pub fn name_in(source: &str) -> Option<String> {
+        parse::peek(source).map(|(name, _)| name)
+    }
+
+    /// The languages that `source` names itself; the first greets.
+    pub fn languages_in(source: &str) -> Vec<String> {
+        parse::peek(source).map(|(_, languages)| languages).unwrap_or_default()
     }
 
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What tells it from what it was before its file or a phrase of it was changed: 16 digits.
+    pub fn revision(&self) -> &str {
+        &self.revision
     }
 
     /// Its languages, the first of which greets.
@@ -49,15 +76,22 @@ impl Menu {
 
     /// The operations it asks for and whether each has an effect: what a backend must know.
     pub fn operations(&self) -> impl Iterator<Item = (&str, bool)> {
-        self.states.iter().filter_map(|state| match &state.step {
-            Step::Ask(ask) => Some((ask.operation.as_ref(), ask.effect)),
-            Step::Screen(_) | Step::End(_) => None,
+        self.states.iter().filter_map(|state| {
+            let ask = match &state.step {
+                Step::Ask(ask) => Some(ask),
+                Step::Screen(screen) => {
+                    let check = screen.input.as_ref().and_then(|input| input.check.as_ref());
+                    check.map(|check| &check.ask)
+                }
+                Step::End(_) => None,
+            };
+            ask.map(|ask| (ask.operation.as_ref(), ask.effect))
         })
     }
 
     /// What a caller is told when his turn moves no dialogue, in the first language.
-    pub fn retry_text(&self) -> std::sync::Arc<str> {
-        self.texts.retry.render(Language::FIRST, &Values::default(), self)
+    pub fn retry_text(&self) -> Arc<str> {
+        self.texts.retry.render(Language::FIRST, &Values::default(), self.networks.tightest())
     }
 
     pub(crate) fn state(&self, id: StateId) -> &State {
@@ -80,12 +114,16 @@ impl Menu {
         self.attempts
     }
 
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
     pub(crate) fn texts(&self) -> &Texts {
         &self.texts
     }
 
-    pub(crate) fn limits(&self) -> Limits {
-        self.limits
+    pub(crate) fn networks(&self) -> &Networks {
+        &self.networks
     }
 
     pub(crate) fn language(&self, name: &str) -> Option<Language> {
@@ -107,15 +145,49 @@ impl Menu {
         &self.languages[usize::from(language.0)]
     }
 
-    /// The value of that name and the most characters it may have.
+    /// The value of that name that an answer may bring, and the most characters it may have.
     pub(crate) fn declared(&self, name: &str) -> Option<(ValueId, usize)> {
         let at = self.declared.iter().position(|it| *it.name == *name)?;
-        Some((ValueId(u8::try_from(at).ok()?), self.declared[at].characters_max))
+        let declared = &self.declared[at];
+        (!declared.is_ours).then_some((ValueId(u8::try_from(at).ok()?), declared.characters_max))
     }
 
     pub(crate) fn declared_max(&self, value: ValueId) -> usize {
         self.declared[usize::from(value.0)].characters_max
     }
+
+    pub(crate) fn is_secret(&self, value: ValueId) -> bool {
+        self.declared[usize::from(value.0)].is_secret
+    }
+
+    /// Page `at` of a screen that may have more than one.
+    pub(crate) fn page(
+        &self,
+        screen: &ScreenStep,
+        view: View<'_>,
+        (at, again): (usize, bool),
+    ) -> Page {
+        let filled = |text: &Localized| text.in_language(view.language).fill_in(view.values);
+        let hint = |key: &Option<Box<str>>, text: &Option<Localized>| {
+            let (key, text) = (key.as_ref()?, text.as_ref()?);
+            Some(format!("{key}. {}", filled(text)))
+        };
+        let more = hint(&self.keys.more, &self.texts.more).unwrap_or_default();
+        let back = hint(&self.keys.back, &self.texts.back);
+        let error = filled(&screen.error);
+        let frame =
+            Frame { limits: view.limits, error: &error, more: &more, back: back.as_deref() };
+        frame.page(&filled(&screen.shown), at, again)
+    }
+}
+
+/// How a dialogue sees its menu.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub(crate) language: Language,
+    pub(crate) values: &'a Values,
+    /// What its caller's network shows.
+    pub(crate) limits: Limits,
 }
 
 /// A state's place in its menu. Made by the parser alone, so that it always names one.
@@ -135,11 +207,22 @@ impl Language {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct ValueId(pub(super) u8);
 
-/// A value that texts may show.
+impl ValueId {
+    /// The dialogue's language, for arguments.
+    pub(crate) const LANGUAGE: Self = Self(0);
+    /// What was typed, for the arguments of its check.
+    pub(crate) const INPUT: Self = Self(1);
+}
+
+/// A value that texts may show or arguments pass on.
 #[derive(Debug)]
 pub(crate) struct Declared {
     name: Box<str>,
     characters_max: usize,
+    /// Never shown, and forgotten when the dialogue breaks off.
+    is_secret: bool,
+    /// Known to the dialogue itself: no answer sets it.
+    is_ours: bool,
 }
 
 /// What is said in any state.
@@ -155,6 +238,13 @@ pub(crate) struct Texts {
     pub(crate) late: Localized,
     /// END of a dialogue with too many hops.
     pub(crate) hops: Localized,
+    /// Beside the key for the next page.
+    pub(crate) more: Option<Localized>,
+    /// Beside the key for the page before.
+    pub(crate) back: Option<Localized>,
+    /// Asks whether to go on where a dialogue broke off, 1, or to begin anew, 2; and the same below
+    /// the error line. Without it there is no going on.
+    pub(crate) resume: Option<(Localized, Localized)>,
 }
 
 /// One text in every language of the menu.
@@ -162,143 +252,11 @@ pub(crate) struct Texts {
 pub(crate) struct Localized(Box<[Template]>);
 
 impl Localized {
-    pub(crate) fn render(
-        &self,
-        language: Language,
-        values: &Values,
-        menu: &Menu,
-    ) -> std::sync::Arc<str> {
-        self.0[usize::from(language.0)].render(values, menu.limits)
+    pub(crate) fn render(&self, language: Language, values: &Values, limits: Limits) -> Arc<str> {
+        self.in_language(language).render(values, limits)
     }
-}
 
-/// One place in a menu.
-#[derive(Debug)]
-pub(crate) struct State {
-    pub(crate) name: Box<str>,
-    pub(crate) line: usize,
-    pub(crate) step: Step,
-}
-
-/// What happens there.
-#[derive(Debug)]
-pub(crate) enum Step {
-    /// A text is shown and keys are awaited.
-    Screen(ScreenStep),
-    /// A text is shown and the dialogue is over.
-    End(Localized),
-    /// A backend is asked, and its answer chooses the next state.
-    Ask(AskStep),
-}
-
-/// A text with what may be typed.
-#[derive(Debug)]
-pub(crate) struct ScreenStep {
-    /// The text with its options below it.
-    pub(crate) shown: Localized,
-    /// The same with the error line above it.
-    pub(crate) shown_again: Localized,
-    pub(crate) options: Box<[Choice]>,
-    pub(crate) input: Option<InputRule>,
-}
-
-impl ScreenStep {
-    /// Where `key` leads; nowhere when it is neither an option nor allowed input.
-    pub(crate) fn typed<'k>(&self, key: &'k str) -> Option<Move<'k>> {
-        if let Some(choice) = self.options.iter().find(|choice| *choice.key == *key) {
-            return Some(Move { goto: choice.goto, language: choice.language, save: None });
-        }
-        let input = self.input.as_ref().filter(|input| input.allows(key))?;
-        let save = input.save.map(|value| (value, key));
-        Some(Move { goto: input.goto, language: None, save })
-    }
-}
-
-/// What a key does.
-#[derive(Clone, Copy)]
-pub(crate) struct Move<'k> {
-    pub(crate) goto: StateId,
-    pub(crate) language: Option<LanguageTurn>,
-    pub(crate) save: Option<(ValueId, &'k str)>,
-}
-
-/// A key and where it leads.
-#[derive(Debug)]
-pub(crate) struct Choice {
-    pub(crate) key: Box<str>,
-    pub(crate) goto: StateId,
-    pub(crate) language: Option<LanguageTurn>,
-}
-
-/// A change of language.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum LanguageTurn {
-    To(Language),
-    /// The one after the present one, and after the last the first.
-    Next,
-}
-
-/// What may be typed beside the options' keys.
-#[derive(Debug)]
-pub(crate) struct InputRule {
-    accept: Accept,
-    characters_min: usize,
-    characters_max: usize,
-    save: Option<ValueId>,
-    goto: StateId,
-}
-
-impl InputRule {
-    /// Whether `typed` is of the class and the length asked for.
-    fn allows(&self, typed: &str) -> bool {
-        let count = typed.chars().count();
-        (self.characters_min..=self.characters_max).contains(&count)
-            && typed.chars().all(|letter| self.accept.allows(letter))
-    }
-}
-
-/// A class of characters.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Accept {
-    Digits,
-    /// Letters, with what stands in names: blank, apostrophe, hyphen, full stop.
-    Name,
-    Alphanumeric,
-    /// All but control characters.
-    Any,
-}
-
-impl Accept {
-    fn allows(self, letter: char) -> bool {
-        match self {
-            Self::Digits => letter.is_ascii_digit(),
-            Self::Name => letter.is_alphabetic() || matches!(letter, ' ' | '\'' | '’' | '-' | '.'),
-            Self::Alphanumeric => letter.is_alphanumeric(),
-            Self::Any => !letter.is_control(),
-        }
-    }
-}
-
-/// A question to a backend.
-#[derive(Debug)]
-pub(crate) struct AskStep {
-    pub(crate) operation: Box<str>,
-    /// Whether answering changes something in the world. Such a question is on disk before it is asked,
-    /// and only a key typed by itself leads to it.
-    pub(crate) effect: bool,
-    pub(crate) timeout: Duration,
-    pub(crate) arguments: Box<[(Box<str>, Template)]>,
-    /// Outcome to next state.
-    pub(crate) results: Box<[(Box<str>, StateId)]>,
-    /// Where every other outcome leads.
-    pub(crate) otherwise: Option<StateId>,
-    /// END when the answer is late.
-    pub(crate) late: Option<Localized>,
-}
-
-impl AskStep {
-    pub(crate) fn next(&self, outcome: &str) -> Option<StateId> {
-        let found = self.results.iter().find(|(word, _)| **word == *outcome);
-        found.map(|(_, state)| *state).or(self.otherwise)
+    pub(crate) fn in_language(&self, language: Language) -> &Template {
+        &self.0[usize::from(language.0)]
     }
 }

@@ -60,6 +60,14 @@ pub enum Input {
 }
 
 impl Input {
+    /// Whether it is a dial without keys behind it.
+    pub fn is_dial(&self) -> bool {
+        match self {
+            Self::Cumulative(text) | Self::Dialled(text) => text.expose().is_empty(),
+            Self::Latest(_) => false,
+        }
+    }
+
     /// The text, whatever it means.
     pub fn text(&self) -> &str {
         match self {
@@ -135,8 +143,19 @@ pub struct Reply {
 impl Reply {
     /// A text with that status and no further headers.
     pub fn text(status: u16, body: String) -> Self {
-        let content_type = "text/plain; charset=utf-8";
+        Self::of(status, "text/plain; charset=utf-8", body)
+    }
+
+    /// A body of that type without further headers.
+    pub fn of(status: u16, content_type: &'static str, body: String) -> Self {
         Self { status, content_type, headers: Vec::new(), body: Redacted(body) }
+    }
+
+    /// The same with one header more, its name in lower case.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<Box<str>>) -> Self {
+        self.headers.push((name, value.into()));
+        self
     }
 }
 
@@ -169,14 +188,21 @@ impl Answer {
 pub struct EndReport {
     /// The aggregator's name for the dialogue.
     pub session: Box<str>,
-    /// Who called.
-    pub device: DeviceId,
+    /// Who called, where that is said.
+    pub device: Option<DeviceId>,
     /// How it ended.
     pub status: EndStatus,
     /// How long it lasted, where that is said.
     pub duration: Option<Duration>,
     /// How many hops it had, where that is said.
     pub hops: Option<u32>,
+}
+
+impl EndReport {
+    /// One that says no more than how it ended.
+    pub const fn of(session: Box<str>, device: Option<DeviceId>, status: EndStatus) -> Self {
+        Self { session, device, status, duration: None, hops: None }
+    }
 }
 
 /// How an aggregator says that a dialogue ended.

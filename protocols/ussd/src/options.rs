@@ -2,6 +2,7 @@
 
 use crate::aggregator::Aggregator;
 use crate::menu::Menu;
+use crate::network::Networks;
 use model::Tenant;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,8 @@ pub struct Options {
     /// Most dialogues held at once, ended ones included. 100,000 take less than 200 MB; the oldest
     /// ended ones make room first, then dials are refused.
     pub dialogues_max: usize,
-    /// Longest silence of a caller. Every network known ends its session after 180 s at the latest.
+    /// Longest silence of a caller, whatever his network allows. Every network known ends its session
+    /// after 180 s at the latest.
     pub idle_timeout: Duration,
     /// How long a hop may wait for a backend or the disk. Half of the 10 s after which Africa's Talking
     /// gives up, less what the network takes.
@@ -24,6 +26,14 @@ pub struct Options {
     /// How long an ended dialogue is kept to answer a repeated hop alike. Aggregators repeat within
     /// their own 10 s limit.
     pub ended_hold: Duration,
+    /// How long after our answer the same bytes are the same hop come again, where the aggregator
+    /// sends the last keys alone and gives hops no name. Nobody reads a screen and types faster.
+    pub replay_window: Duration,
+    /// How long a caller whose dialogue broke off is asked, when he dials again, whether to go on
+    /// where he was; zero for never.
+    pub resume_within: Duration,
+    /// Most broken-off dialogues that are kept for it. Each takes less than 1 KB.
+    pub resumes_max: usize,
 }
 
 impl Default for Options {
@@ -35,6 +45,9 @@ impl Default for Options {
             settle_within: Duration::from_secs(1),
             hops_max: 60,
             ended_hold: Duration::from_secs(30),
+            replay_window: Duration::from_millis(1500),
+            resume_within: Duration::from_secs(180),
+            resumes_max: 20_000,
         }
     }
 }
@@ -87,6 +100,8 @@ pub struct Service {
     pub menu: Arc<Menu>,
     /// How its aggregator speaks.
     pub aggregator: Arc<dyn Aggregator>,
+    /// The networks its callers come from; no screen of `menu` is too long for one of them.
+    pub networks: Networks,
     /// Which facts its dialogues make.
     pub events: Events,
 }

@@ -6,18 +6,26 @@
 //! [`Session::expire`]. Keys that came together (a deep dial, a missed hop, a walk back after a
 //! restart) are taken as if typed one by one, but stop at the screen before an effect.
 
+mod asks;
 mod hop;
+mod place;
+mod resume;
 mod steps;
+mod walk;
 
 use crate::error::Refusal;
 use crate::menu::{Language, StateId, Values};
-use crate::message::{Answer, EndReport, EndStatus, Input, Screen, Turn};
+use crate::message::{Answer, EndReport, EndStatus, Screen, Turn};
 use crate::options::{Options, Service};
+use crate::resumes::Resume;
+use crate::text::Limits;
 use hop::{Hop, Work};
 use model::{DeviceId, Fact, Monotonic, Now, Redacted, Settlement, Tenant, Ticket};
+use place::{Kept, Place};
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A dialogue in progress with one caller.
 #[derive(Debug)]
@@ -28,17 +36,43 @@ pub struct Session {
     device: DeviceId,
     state: State,
     position: StateId,
+    /// Which page of it, from 0.
+    page: u16,
+    /// The screens that led here, as far as going back goes.
+    trail: Vec<StateId>,
     language: Language,
     wrong_inputs: u8,
+    /// How long a screen may be on the caller's network.
+    limits: Limits,
+    /// How long the caller may be silent there.
+    idle: Duration,
+    /// When the network ends the session whatever happens.
+    ends_at: Monotonic,
+    /// Asked first: whether to go on there.
+    offered: Option<Box<Resume>>,
+    /// Where a caller may go on who is cut off.
+    resumable: Option<StateId>,
     values: Values,
-    /// The whole text of the last hop.
+    /// What the last hop brought, its keys joined by [`place::JOINER`]: all input since the dial where
+    /// the aggregator repeats it, else its own keys.
     taken: Redacted<Box<str>>,
+    /// The aggregator's name of the last hop.
+    hop: Option<Box<str>>,
+    /// How many keys have been taken since the dial.
+    keys: u16,
+    /// How many of them when the present screen was reached.
+    reached: u16,
+    /// When it began, where the aggregator does not repeat the input: after a restart the same count
+    /// of keys is another's there.
+    began_ms: Option<i64>,
     /// The SIM of the last hop, where the network tells.
     imsi: Option<Redacted<Box<str>>>,
     hops: u16,
     screens: Vec<StateId>,
-    /// The last answers by the length of their hop's text, which is a start of `taken`.
-    kept: [Option<(usize, Screen)>; 2],
+    /// The last answers.
+    kept: [Option<Kept>; 2],
+    /// When the last one was given.
+    answered: Option<Monotonic>,
     outputs: VecDeque<Output>,
     deadline: Monotonic,
     began: Monotonic,
@@ -74,8 +108,20 @@ impl Session {
         first_ticket: u64,
         now: Now,
     ) -> Self {
+        let network = service.networks.of(&turn.network);
+        let patience = |longest: Duration| longest.saturating_add(ON_THE_WAY);
+        let idle = network.map_or(options.idle_timeout, |it| patience(it.idle));
+        let ends_at = network.map(|it| now.monotonic + patience(it.session));
+        let idle = idle.min(options.idle_timeout);
         Self {
+            limits: service.networks.limits_of(&turn.network),
+            idle,
+            ends_at: ends_at.unwrap_or(Monotonic::NEVER),
             position: service.menu.start(),
+            page: 0,
+            trail: Vec::new(),
+            offered: None,
+            resumable: None,
             service,
             options,
             id: turn.session.clone(),
@@ -85,12 +131,17 @@ impl Session {
             wrong_inputs: 0,
             values: Values::default(),
             taken: Redacted("".into()),
+            hop: None,
+            keys: 0,
+            reached: 0,
+            began_ms: (!place::is_cumulative(&turn.input)).then(|| now.wall.as_millisecond()),
             imsi: None,
             hops: 0,
             screens: Vec::new(),
             kept: [None, None],
+            answered: None,
             outputs: VecDeque::new(),
-            deadline: now.monotonic + options.idle_timeout,
+            deadline: now.monotonic + idle,
             began: now.monotonic,
             next_ticket: first_ticket,
             hung_up: false,
@@ -103,23 +154,13 @@ impl Session {
         if turn.device != self.device {
             return self.refuse(Refusal::NumberChanged);
         }
-        // What a dialogue is moved by so far: the whole of its input, at every hop.
-        let Input::Cumulative(taken) = &turn.input else {
-            return self.refuse(Refusal::OutOfTurn);
-        };
-        let text: &str = taken.expose();
-        let keys_at = match self.place(text) {
+        let keys_at = match self.place(turn, now) {
             Place::Next { keys_at } => keys_at,
             Place::Last if matches!(self.state, State::ExpectWork(_)) => {
                 return Receipt::InProgress;
             }
-            Place::Last | Place::Earlier => {
-                let kept = self.kept.iter().flatten().find(|(len, _)| *len == text.len());
-                return match kept {
-                    Some((_, screen)) => Receipt::Replay(screen.clone()),
-                    None => self.refuse(Refusal::OutOfTurn),
-                };
-            }
+            Place::Last => return self.replay(0),
+            Place::Earlier(at) => return self.replay(at),
             Place::Nowhere => return self.refuse(Refusal::OutOfTurn),
         };
         match self.state {
@@ -129,7 +170,8 @@ impl Session {
                 return self.refuse(Refusal::Ended);
             }
         }
-        self.taken = taken.clone();
+        self.taken = place::taken(&turn.input);
+        self.hop.clone_from(&turn.hop);
         self.imsi.clone_from(&turn.imsi);
         self.state = self.begin_hop(turn, keys_at, now);
         Receipt::New
@@ -175,17 +217,24 @@ impl Session {
     /// Takes the aggregator's word that the dialogue is over. A hop in progress is finished first.
     /// Ignored when it comes from another number.
     pub fn end(&mut self, report: &EndReport, now: Now) {
-        if report.device != self.device {
+        if report.device.as_ref().is_some_and(|it| *it != self.device) {
             return;
         }
+        let cause = match report.status {
+            EndStatus::Success | EndStatus::Incomplete => Cause::HungUp,
+            EndStatus::Failed => Cause::Failed,
+        };
+        self.break_off(cause, now);
+    }
+
+    /// The caller dialled anew: nobody types here again. A hop in progress is finished first.
+    pub fn hang_up(&mut self, now: Now) {
+        self.break_off(Cause::HungUp, now);
+    }
+
+    fn break_off(&mut self, cause: Cause, now: Now) {
         match self.state {
-            State::ExpectTurn => {
-                let cause = match report.status {
-                    EndStatus::Success | EndStatus::Incomplete => Cause::HungUp,
-                    EndStatus::Failed => Cause::Failed,
-                };
-                self.state = self.record(cause, now);
-            }
+            State::ExpectTurn => self.state = self.record(cause, now),
             State::ExpectWork(_) => self.hung_up = true,
             State::ExpectRecord(..) | State::ExpectRoom(_) | State::Closed => {}
         }
@@ -246,45 +295,21 @@ impl Session {
         &self.id
     }
 
-    /// Where `text` stands to what has been taken so far.
-    fn place(&self, text: &str) -> Place {
-        let taken: &str = self.taken.expose();
-        if self.hops == 0 {
-            return Place::Next { keys_at: (!text.is_empty()).then_some(0) };
-        }
-        match text.strip_prefix(taken) {
-            Some("") => Place::Last,
-            Some(_) if taken.is_empty() => Place::Next { keys_at: Some(0) },
-            Some(rest) if rest.starts_with('*') => Place::Next { keys_at: Some(taken.len() + 1) },
-            None if taken.starts_with(text) => Place::Earlier,
-            Some(_) | None => Place::Nowhere,
-        }
-    }
-
     fn refuse(&self, refusal: Refusal) -> Receipt {
         Receipt::Refused(self.retry(), refusal)
     }
 
     fn retry(&self) -> Screen {
         let menu = &self.service.menu;
-        Screen::End(menu.texts().retry.render(self.language, &self.values, menu))
+        Screen::End(menu.texts().retry.render(self.language, &self.values, self.limits))
     }
 }
 
 /// Ten minutes of a full store at one offer each [`steps::OFFER_EVERY`]; then the end goes unrecorded.
 const OFFERS_MAX: u8 = 60;
 
-/// Where a turn's text stands to what has been taken so far.
-enum Place {
-    /// It continues it: new keys begin there; none at the dial.
-    Next { keys_at: Option<usize> },
-    /// It is the last hop again.
-    Last,
-    /// It is a hop before the last.
-    Earlier,
-    /// It is neither.
-    Nowhere,
-}
+/// How much later than the network a caller's silence is noticed here: screens and keys are under way.
+const ON_THE_WAY: Duration = Duration::from_secs(5);
 
 /// What [`Session::receive`] made of a turn.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -314,6 +339,8 @@ pub enum Output {
     Ask(Box<Ask>),
     /// Answer the hop in progress, and every repetition of it that waits.
     Send(Screen),
+    /// The caller was cut off here: keep it for when he dials again.
+    BrokenOff(Box<Resume>),
     /// The dialogue is over. Keep the session for repeated hops until [`Session::is_done`].
     Close(Cause),
 }
@@ -335,8 +362,10 @@ pub struct Ask {
     pub arguments: Vec<(Box<str>, Redacted<String>)>,
     /// The dialogue's language. Values in an answer should need none (a time, a number, a name).
     pub language: Box<str>,
-    /// `<service>:<session>:<operation>:<keys>`: the same for a repeated hop, another for every other.
-    /// It holds neither number nor input.
+    /// `<service>:<session>:<operation>:<keys>`, and `:<begin in ms>` where the aggregator does not
+    /// repeat the input. `keys` counts those taken since the dial: of an effect until its screen was
+    /// reached, so that the same confirmation, walked to again, is the same effect; of a question
+    /// until it was asked. It holds neither number nor input.
     pub key: Box<str>,
     /// Whether answering changes anything.
     pub mode: AskMode,
@@ -346,6 +375,11 @@ pub struct Ask {
     pub deadline: Monotonic,
 }
 
+impl Ask {
+    /// The outcome of a recall of what was not done.
+    pub const NOT_DONE: &'static str = "not_done";
+}
+
 /// What answering an [`Ask`] does.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum AskMode {
@@ -353,6 +387,9 @@ pub enum AskMode {
     Question,
     /// It has an effect: the same [`Ask::key`] must not have it twice.
     Effect,
+    /// Nothing is to be done: only what an [`AskMode::Effect`] of the same key was answered with is
+    /// asked for; [`Ask::NOT_DONE`] where there was none.
+    Recall,
 }
 
 /// Why a dialogue ended.

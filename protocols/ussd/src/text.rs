@@ -25,6 +25,22 @@ impl Limits {
     /// What one USSD message holds: 160 octets.
     pub const GSM: Self = Self { septets: 182, units: 80 };
 
+    /// What a network shows that takes `characters` in GSM-7 and `octets` in all: seven bits a septet,
+    /// two octets a UTF-16 unit, and never more than a USSD string holds.
+    pub const fn of(characters: usize, octets: usize) -> Self {
+        let packed = octets.saturating_mul(8) / 7;
+        let septets = if characters < packed { characters } else { packed };
+        Self { septets, units: octets / 2 }.narrowed(Self::GSM)
+    }
+
+    /// What fits both.
+    #[must_use]
+    pub const fn narrowed(self, other: Self) -> Self {
+        let septets = if self.septets < other.septets { self.septets } else { other.septets };
+        let units = if self.units < other.units { self.units } else { other.units };
+        Self { septets, units }
+    }
+
     /// How far `text` goes over the limit of its alphabet, in that alphabet's units; 0 when it fits.
     pub fn excess(self, text: &str) -> usize {
         match alphabet(text) {

@@ -11,6 +11,8 @@ pub(crate) struct Started<'a> {
     pub(crate) session: &'a str,
     pub(crate) service_code: &'a str,
     pub(crate) network: &'a str,
+    /// The menu's revision.
+    pub(crate) menu: &'a str,
 }
 
 /// What `lastmile.ussd.ended` says.
@@ -22,6 +24,8 @@ pub(crate) struct Ended<'a> {
     pub(crate) hops: u16,
     pub(crate) screens: Vec<&'a str>,
     pub(crate) duration_ms: u64,
+    /// The menu's revision.
+    pub(crate) menu: &'a str,
 }
 
 /// What `lastmile.ussd.requested` says.

@@ -193,6 +193,25 @@ fn boards(
     Boards::new(parts, crate::boards::BoardOptions::new(&Config::default().boards, 10_000).unwrap())
 }
 
+/// Payments that can only be looked at and settled.
+fn payments(
+    engine: &Arc<SqliteStore>,
+    pipeline: &Arc<Pipeline>,
+    tasks: &Arc<Tasks>,
+    clock: Clock,
+    prometheus: &prometheus::Registry,
+) -> Arc<Payments> {
+    let parts = crate::payments::Parts {
+        store: Arc::clone(engine) as _,
+        pipeline: Arc::clone(pipeline),
+        tasks: Arc::clone(tasks),
+        clock,
+        provider: None,
+        metrics: crate::payments::Metrics::new(prometheus).unwrap(),
+    };
+    Payments::new(parts, backend::payment::Timing::default())
+}
+
 /// Texts that nobody carries, to listeners whom nobody goes through.
 fn broadcasts(
     engine: &Arc<SqliteStore>,
@@ -294,6 +313,7 @@ impl Scene {
         let pipeline = Pipeline::new(writer.clone(), of_registry, of_desk, clock);
         let pipeline = Arc::new(pipeline.with_boards(Arc::clone(&boards)));
         let of_scene = Arc::clone(&pipeline);
+        let payments = payments(&engine, &pipeline, &tasks, clock, &prometheus);
         let upgrades = upgrades::Parts {
             store: Arc::clone(&store),
             writer: writer.clone(),
@@ -332,6 +352,8 @@ impl Scene {
         );
         let state = ApiState::new(Parts {
             store,
+            payment_store: engine,
+            payments,
             broadcasts,
             changes,
             registry,

@@ -8,11 +8,10 @@ use super::{Called, Route};
 use crate::clock::Clock;
 use crate::household::Household;
 use crate::listen::http1::Answer;
-use crate::menus::Services;
+use crate::menus::Book;
 use crate::metrics::Metrics;
 use crate::pipeline::{Pipeline, Recorded};
 use crate::shutdown::Stage;
-use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use http_body_util::Full;
@@ -29,8 +28,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 use ussd::{
-    Ask, DialogueId, Dialogues, EndReport, Inbound, Output, Receipt, Reply, Request, Screen,
-    Service, Turn, TurnError,
+    Ask, DialogueId, Dialogues, EndReport, Inbound, Output, Receipt, Reply, Request, Resume,
+    Resumes, Screen, Service, Turn, TurnError,
 };
 
 /// Tables of dialogues: more than workers, so that two rarely meet at a lock.
@@ -59,7 +58,7 @@ pub struct HopsParts {
     /// Answers the menus' questions.
     pub household: Arc<Household>,
     /// The services as they stand.
-    pub services: Arc<ArcSwap<Services>>,
+    pub book: Arc<Book>,
     /// What is counted.
     pub metrics: Metrics,
     /// The time.
@@ -73,6 +72,8 @@ pub struct Hops {
     tables: Vec<Mutex<Table>>,
     shards: RandomState,
     dials: DefaultKeyedRateLimiter<DeviceId>,
+    /// Where dialogues broke off: of all tables, as who dials again has another session.
+    resumes: Mutex<Resumes>,
     /// Facts and questions on their way; they outlive the request that began them.
     work: TaskTracker,
 }
@@ -89,6 +90,7 @@ struct Drained {
     facts: Vec<Fact>,
     tickets: Vec<Ticket>,
     asks: Vec<Ask>,
+    broken_off: Vec<Resume>,
 }
 
 impl Hops {
@@ -102,13 +104,14 @@ impl Hops {
             tables: (0..TABLES).map(|_| Mutex::new(table())).collect(),
             shards: RandomState::new(),
             dials: RateLimiter::keyed(Quota::per_minute(options.rate_per_number)),
+            resumes: Mutex::new(Resumes::new(&options.dialogue)),
             work: TaskTracker::new(),
         })
     }
 
     /// The service that a URL means, if its secret and the caller's address are right.
     fn admit(&self, name: &str, secret: &str, from: IpAddr) -> Option<Arc<Service>> {
-        let services = self.parts.services.load();
+        let services = self.parts.book.services();
         let is_known = services.contains_key(name);
         // An unknown name costs as much as a known one with a wrong secret.
         let guarded = services.get(name).or_else(|| services.values().next())?;
@@ -159,13 +162,15 @@ impl Hops {
         let mut table = self.table(shard);
         // By what is held and not by the text: keys may come with the dial, and a hop that comes again
         // begins nothing.
-        let begins = !table.dialogues.holds(service, &turn.session);
+        let begins = table.dialogues.begins(service, turn, now);
         if begins && self.dials.check_key(&turn.device).is_err() {
             drop(table);
             self.count("rate_per_number");
             return (Ok(Screen::End(service.menu.retry_text())), None);
         }
-        let (id, receipt) = table.dialogues.receive(service, turn, now);
+        let may_resume = begins && turn.input.is_dial();
+        let resume = may_resume.then(|| self.resumes().take(service, &turn.device, now)).flatten();
+        let (id, receipt) = table.dialogues.receive_or_resume(service, turn, resume, now);
         let waiter = match (id, receipt) {
             (Some(id), Receipt::New | Receipt::InProgress) => {
                 self.count("turn");
@@ -224,6 +229,9 @@ impl Hops {
     /// Does what a drain left, and what comes of it, until nothing is left.
     async fn carry(self: Arc<Self>, shard: usize, mut drained: Drained) {
         loop {
+            for resume in std::mem::take(&mut drained.broken_off) {
+                self.resumes().keep(resume, self.parts.clock.now());
+            }
             for ask in std::mem::take(&mut drained.asks) {
                 let hops = Arc::clone(&self);
                 // On its own: a slow backend must not hold up the facts of other dialogues.
@@ -316,6 +324,10 @@ impl Hops {
         self.tables[shard].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn resumes(&self) -> MutexGuard<'_, Resumes> {
+        self.resumes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn count(&self, outcome: &str) {
         self.parts.metrics.ussd_hops.with_label_values(&[outcome]).inc();
     }
@@ -331,7 +343,7 @@ impl Route for Arc<Hops> {
             return called.refuse(StatusCode::NOT_FOUND, "not_found");
         };
         let path = rest.next().unwrap_or_default();
-        if !matches!(head.method, Method::POST | Method::GET) {
+        if !matches!(head.method, Method::POST | Method::GET | Method::PUT) {
             return called.refuse(StatusCode::METHOD_NOT_ALLOWED, "method");
         }
         // A wrong secret is told from a missing service by nothing: not by status, not by time.
@@ -393,11 +405,13 @@ impl Table {
                         let _ = waiter.send(screen.clone());
                     }
                 }
+                Output::BrokenOff(resume) => drained.broken_off.push(*resume),
                 Output::Close(cause) => {
                     metrics.ussd_hops.with_label_values(&[cause.code()]).inc();
                 }
             }
         }
-        (!drained.facts.is_empty() || !drained.asks.is_empty()).then_some(drained)
+        let is_idle = drained.facts.is_empty() && drained.asks.is_empty();
+        (!is_idle || !drained.broken_off.is_empty()).then_some(drained)
     }
 }

@@ -5,8 +5,8 @@ use super::commands::Step;
 use super::data_models::Put;
 use super::devices::{self, Said, document, kind_number};
 use super::{
-    boards, commands, credentials, data_models, equipment, files, mqtt, payments, provision,
-    readers, rollouts, sms, steering, tasks, water,
+    boards, commands, credentials, data_models, dialogues, equipment, files, mqtt, payments,
+    provision, readers, rollouts, sms, steering, tasks, water,
 };
 use crate::store::{AuditEntry, CustomerRow, Operation, OperationError, TokenRow};
 use jiff::Timestamp;
@@ -88,6 +88,7 @@ pub(super) async fn apply(
         Operation::Sms(operation) => sms::apply(connection, operation).await,
         Operation::PutBoard(change) => boards::put(connection, change).await,
         Operation::Payment(operation) => payments::apply(connection, operation).await,
+        Operation::Dialogue(operation) => dialogues::apply(connection, operation).await,
         Operation::PutTask(_) | Operation::ChangeTask(_) | Operation::TrimTasks { .. } => {
             tasks::apply(connection, operation).await
         }

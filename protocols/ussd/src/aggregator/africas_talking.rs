@@ -1,6 +1,6 @@
 //! Africa's Talking: a form with five fields, answered by `CON ` or `END ` and the text.
 
-use super::{Aggregator, Capabilities, con_end, field};
+use super::{Aggregator, Capabilities, ServiceCode, code, con_end, field};
 use crate::error::TurnError;
 use crate::handset::{Call, Handset, Keyed, Shown};
 use crate::message::{EndReport, EndStatus, Inbound, Input, Reply, Request, Screen, Turn};
@@ -9,8 +9,17 @@ use model::Redacted;
 use std::time::Duration;
 
 /// Africa's Talking's USSD callback and its end-of-session notification.
-#[derive(Clone, Copy, Debug)]
-pub struct AfricasTalking;
+#[derive(Clone, Debug, Default)]
+pub struct AfricasTalking {
+    code: Option<ServiceCode>,
+}
+
+impl AfricasTalking {
+    /// Its callbacks for a service that is dialled by `code`.
+    pub const fn new(code: Option<ServiceCode>) -> Self {
+        Self { code }
+    }
+}
 
 impl Aggregator for AfricasTalking {
     fn name(&self) -> &'static str {
@@ -32,12 +41,12 @@ impl Aggregator for AfricasTalking {
         }
         let form = field::form(request)?;
         // Two callbacks in the field lack one of these; nothing of ours hangs on them.
-        let code = |name| field::code(form.all(name).next().unwrap_or(""), name);
+        let code = |name| form.all(name).next().unwrap_or("");
         Ok(Inbound::Turn(Turn {
             session: field::session(field::once(&form, "sessionId")?, "sessionId")?,
             device: field::device(field::once(&form, "phoneNumber")?, "phoneNumber")?,
-            service_code: code("serviceCode")?,
-            network: code("networkCode")?,
+            service_code: code::shown(code("serviceCode"), self.code.as_ref(), "serviceCode")?,
+            network: field::code(code("networkCode"), "networkCode")?,
             input: Input::Cumulative(field::input(field::once(&form, "text")?, "text")?),
             hop: None,
             imsi: None,
@@ -58,7 +67,7 @@ impl Aggregator for AfricasTalking {
         let figure = |name| form.all(name).next().and_then(|it| it.trim().parse::<u32>().ok());
         Ok(EndReport {
             session: field::session(field::once(&form, "sessionId")?, "sessionId")?,
-            device: field::device(field::once(&form, "phoneNumber")?, "phoneNumber")?,
+            device: Some(field::device(field::once(&form, "phoneNumber")?, "phoneNumber")?),
             status,
             duration: figure("durationInMillis").map(|ms| Duration::from_millis(ms.into())),
             hops: figure("hopsCount"),

@@ -1,7 +1,7 @@
 //! The CON/END family: named fields in a form or a query, all input since the dial joined by `*`,
 //! answered by `CON ` or `END ` and the text. Aggregators of it differ in how they name the fields.
 
-use super::{Aggregator, Capabilities, field};
+use super::{Aggregator, Capabilities, ServiceCode, code, field};
 use crate::error::TurnError;
 use crate::frame::Form;
 use crate::handset::{Call, Handset, Keyed, Shown};
@@ -29,12 +29,36 @@ pub struct ConEndFields {
 #[derive(Clone, Debug)]
 pub struct ConEnd {
     fields: ConEndFields,
+    code: Option<ServiceCode>,
 }
 
 impl ConEnd {
-    /// The one that names its fields so.
-    pub const fn new(fields: ConEndFields) -> Self {
-        Self { fields }
+    /// The one that names its fields so, for a service that is dialled by `code`.
+    pub const fn new(fields: ConEndFields, code: Option<ServiceCode>) -> Self {
+        Self { fields, code }
+    }
+
+    /// What was typed since the dial. Some of the family put what was dialled in front of it, Advanta
+    /// the whole string (`*415*33*1#`) or a shared code's extension (`33*1`), or leave keys that were
+    /// dialled in the field of the code.
+    fn typed(&self, sent: &str, text: &str) -> String {
+        let sent = code::core(sent);
+        let known = self.code.as_ref().map_or(sent, ServiceCode::core);
+        let whole = (text.starts_with('*') && !sent.is_empty()).then(|| code::core(text));
+        let keys = match whole.and_then(|it| code::behind(it, known)) {
+            Some(keys) => keys,
+            None => {
+                let keys = whole.and_then(|it| code::behind(it, sent)).unwrap_or(text);
+                // Of a shared code the aggregator knows the first part alone: the rest comes as keys.
+                let extension = code::behind(known, sent).filter(|it| !it.is_empty());
+                extension.and_then(|it| code::behind(keys, it)).unwrap_or(keys)
+            }
+        };
+        match code::behind(sent, known) {
+            None | Some("") => keys.to_owned(),
+            Some(dialled) if keys.is_empty() => dialled.to_owned(),
+            Some(dialled) => format!("{dialled}*{keys}"),
+        }
     }
 }
 
@@ -65,15 +89,16 @@ impl Aggregator for ConEnd {
         let fields = &self.fields;
         let once = |name: &str, key| field::once_as(&form, name, key);
         // Nothing of ours hangs on these.
-        let code = |name: Option<&str>, key| {
-            field::code(name.and_then(|it| form.all(it).next()).unwrap_or(""), key)
-        };
+        let code = |name: Option<&str>| name.and_then(|it| form.all(it).next()).unwrap_or("");
+        let (sent, text) = (code(Some(&fields.code)), once(&fields.text, "text")?);
+        // Before it is taken apart: its length is bounded as it came.
+        field::input(text, "text")?;
         Ok(Inbound::Turn(Turn {
             session: field::session(once(&fields.session, "session")?, "session")?,
             device: field::device(once(&fields.number, "number")?, "number")?,
-            service_code: code(Some(&fields.code), "code")?,
-            network: code(fields.network.as_deref(), "network")?,
-            input: Input::Cumulative(field::input(once(&fields.text, "text")?, "text")?),
+            service_code: code::shown(sent, self.code.as_ref(), "code")?,
+            network: field::code(code(fields.network.as_deref()), "network")?,
+            input: Input::Cumulative(field::input(&self.typed(sent, text), "text")?),
             hop: None,
             imsi: None,
             echo: Redacted("".into()),

@@ -113,7 +113,15 @@ impl Template {
         limits.clip(&text).into()
     }
 
-    /// The text with its values, however long: for arguments, which are not shown.
+    /// The values it shows.
+    pub(super) fn values(&self) -> impl Iterator<Item = ValueId> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Value(value) => Some(*value),
+            Part::Literal(_) => None,
+        })
+    }
+
+    /// The text with its values, however long: for what is not shown as it is.
     pub(crate) fn fill_in(&self, values: &Values) -> String {
         self.fill(values, &|value, out| out.push_str(value))
     }
@@ -148,6 +156,11 @@ impl Values {
             Some((_, old)) => *old = value,
             None => self.0.push((id, value)),
         }
+    }
+
+    /// Keeps those that `is_kept` says.
+    pub(crate) fn retain(&mut self, is_kept: impl Fn(ValueId) -> bool) {
+        self.0.retain(|(id, _)| is_kept(*id));
     }
 }
 

@@ -1,8 +1,10 @@
 //! One hop between its turn and its screen.
 
 use super::Cause;
+use super::place::JOINER;
+use crate::menu::StateId;
 use crate::message::Screen;
-use model::{Monotonic, Ticket};
+use model::{Monotonic, Redacted, Ticket};
 
 /// A turn that has not been answered yet.
 #[derive(Debug)]
@@ -13,6 +15,10 @@ pub(super) struct Hop {
     pub(super) keys_at: Option<usize>,
     /// How many questions this hop has asked.
     pub(super) asks: usize,
+    /// How many of them since the last key.
+    pub(super) asks_in_a_row: usize,
+    /// What the screen is shown with, since its last key.
+    pub(super) wrong: Wrong,
     /// Its effect was handed to a backend.
     pub(super) has_effect: bool,
     /// The fact that the dialogue began, if this hop made it.
@@ -26,6 +32,28 @@ pub(super) struct Hop {
     pub(super) work: Work,
 }
 
+/// What stands above a screen.
+#[derive(Clone, Debug)]
+pub(super) enum Wrong {
+    /// Nothing: the last key led here.
+    Not,
+    /// That the last key meant nothing.
+    Input,
+    /// Why the last input does not count: an outcome of its check.
+    Because(Box<str>),
+}
+
+/// What a backend was asked about.
+#[derive(Clone, Debug)]
+pub(super) enum About {
+    /// What the present state asks.
+    State,
+    /// This input on the present screen.
+    Check(Redacted<Box<str>>),
+    /// Whether the effect there was had before.
+    Recall(StateId),
+}
+
 /// What a hop waits for, beside its facts.
 #[derive(Debug)]
 pub(super) enum Work {
@@ -37,6 +65,8 @@ pub(super) enum Work {
         ticket: Ticket,
         /// Until when.
         deadline: Monotonic,
+        /// What about.
+        about: About,
     },
     /// The screen is ready; with a cause, it ends the dialogue.
     Answered {
@@ -66,8 +96,14 @@ impl Hop {
     /// Takes the next key off `text`, blanks around it left out.
     pub(super) fn next_key<'t>(&mut self, text: &'t str) -> Option<&'t str> {
         let rest = &text[self.keys_at?..];
-        let key = rest.split('*').next().unwrap_or(rest);
-        self.keys_at = self.keys_at.map(|at| at + key.len() + 1).filter(|at| *at <= text.len());
+        let key = rest.split(JOINER).next().unwrap_or(rest);
+        let next = |at: usize| at + key.len() + JOINER.len_utf8();
+        self.keys_at = self.keys_at.map(next).filter(|at| *at <= text.len());
         Some(key.trim())
+    }
+    /// Leaves the keys untaken that are left; returns how many.
+    pub(super) fn drop_keys(&mut self, text: &str) -> u16 {
+        let left = self.keys_at.take().map_or(0, |at| text[at..].split(JOINER).count());
+        u16::try_from(left).unwrap_or(u16::MAX)
     }
 }

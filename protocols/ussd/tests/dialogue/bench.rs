@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 use lastmile_ussd::{
-    Answer, Ask, AskMode, DialogueId, Dialogues, Events, Inbound, Limits, Menu, Options, Output,
-    Receipt, Request, Screen, Service, Turn, aggregator,
+    Answer, Ask, AskMode, DialogueId, Dialogues, Events, Inbound, Input, Limits, Menu, Networks,
+    Options, Output, Phrases, Receipt, Request, Resumes, Screen, Service, Turn, aggregator,
 };
-use model::{Fact, Monotonic, Now, Settlement, Tenant, Ticket};
+use model::{DeviceId, Fact, Monotonic, Now, Redacted, Settlement, Tenant, Ticket};
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -37,6 +37,11 @@ pub(crate) struct Bench {
     /// Kept facts: type and data.
     pub(crate) facts: Vec<(&'static str, String)>,
     pub(crate) log: Vec<String>,
+    /// What effects were answered, by key: what is on the disk of a backend.
+    pub(crate) effects: BTreeMap<String, Answer>,
+    /// Keys that were asked for there.
+    pub(crate) recalled: Vec<String>,
+    pub(crate) resumes: Resumes,
 }
 
 impl Bench {
@@ -51,7 +56,7 @@ impl Bench {
         Self::with(service(menu, events), options)
     }
 
-    fn with(service: Arc<Service>, options: Options) -> Self {
+    pub(crate) fn with(service: Arc<Service>, options: Options) -> Self {
         Self {
             table: Dialogues::new(options),
             service,
@@ -63,6 +68,9 @@ impl Bench {
             sent: Vec::new(),
             facts: Vec::new(),
             log: Vec::new(),
+            effects: BTreeMap::new(),
+            recalled: Vec::new(),
+            resumes: Resumes::new(&options),
         }
     }
 
@@ -93,7 +101,29 @@ impl Bench {
 
     pub(crate) fn form(&mut self, body: &str) -> (Option<DialogueId>, Receipt) {
         let turn = self.decode(body);
-        let result = self.table.receive(&self.service, &turn, self.now);
+        self.give(&turn)
+    }
+
+    /// One turn of an aggregator that sends the last keys alone; what the caller sees.
+    pub(crate) fn latest(&mut self, turn: &Turn) -> Option<String> {
+        let (_, receipt) = self.take(turn);
+        match receipt {
+            Receipt::New => self.sent.last().map(|(_, screen)| self.body(screen)),
+            Receipt::InProgress => None,
+            Receipt::Replay(screen) | Receipt::Refused(screen, _) => Some(self.body(&screen)),
+        }
+    }
+
+    pub(crate) fn take(&mut self, turn: &Turn) -> (Option<DialogueId>, Receipt) {
+        self.sent.clear();
+        self.give(turn)
+    }
+
+    fn give(&mut self, turn: &Turn) -> (Option<DialogueId>, Receipt) {
+        let is_dial = turn.input.is_dial() && self.table.begins(&self.service, turn, self.now);
+        let resume = is_dial.then(|| self.resumes.take(&self.service, &turn.device, self.now));
+        let (table, resume) = (&mut self.table, resume.flatten());
+        let result = table.receive_or_resume(&self.service, turn, resume, self.now);
         self.drain();
         result
     }
@@ -149,7 +179,9 @@ impl Bench {
                     let kind = event.kind.as_str();
                     match self.store {
                         Store::Commits => {
-                            self.log.push(format!("! {kind} {}", event.data.as_str()));
+                            let menu = format!(",\"menu\":\"{}\"", self.service.menu.revision());
+                            let data = event.data.as_str().replace(&menu, "");
+                            self.log.push(format!("! {kind} {data}"));
                             self.facts.push((kind, event.data.as_str().to_owned()));
                             self.table.settle(ticket, Settlement::Committed, self.now);
                         }
@@ -164,6 +196,14 @@ impl Bench {
                     }
                 }
                 Output::Emit { fact: Fact::Command(_), .. } => panic!("menus make no commands"),
+                Output::Ask(ask) if ask.mode == AskMode::Recall => {
+                    self.log.push(format!("? {} recall key={}", ask.operation, ask.key));
+                    self.recalled.push(ask.key.to_string());
+                    let kept = self.effects.get(&*ask.key).cloned();
+                    let answer = kept.unwrap_or_else(|| Answer::word(Ask::NOT_DONE));
+                    // A store that refused the dial has ended the dialogue meanwhile.
+                    let _ = self.table.answer(ask.ticket, &answer, self.now);
+                }
                 Output::Ask(ask) => {
                     let key = if ask.mode == AskMode::Effect { &*ask.key } else { "-" };
                     self.log.push(format!("? {} {} key={key}", ask.operation, ask.language));
@@ -171,6 +211,10 @@ impl Bench {
                     let ticket = ask.ticket;
                     self.asked.push(*ask);
                     if let Some(answer) = answer {
+                        let asked = self.asked.last().unwrap();
+                        if asked.mode == AskMode::Effect {
+                            self.effects.insert(asked.key.to_string(), answer.clone());
+                        }
                         assert!(self.table.answer(ticket, &answer, self.now));
                     }
                 }
@@ -179,6 +223,7 @@ impl Bench {
                     self.log.push(format!("< {}", body.replace('\n', "\n  ")));
                     self.sent.push((id, screen));
                 }
+                Output::BrokenOff(resume) => self.resumes.keep(*resume, self.now),
                 Output::Close(cause) => self.log.push(format!(". {}", cause.code())),
             }
         }
@@ -186,12 +231,22 @@ impl Bench {
 }
 
 fn service(menu: &str, events: Events) -> Arc<Service> {
-    let menu = Menu::parse(menu, Limits::GSM).unwrap_or_else(|error| panic!("{error}"));
+    service_of(menu, &Phrases::default(), Networks::default(), events)
+}
+
+pub(crate) fn service_of(
+    menu: &str,
+    phrases: &Phrases,
+    networks: Networks,
+    events: Events,
+) -> Arc<Service> {
+    let menu = Menu::parse(menu, phrases, &networks).unwrap_or_else(|error| panic!("{error}"));
     Arc::new(Service {
         tenant: Tenant::default(),
         name: menu.name().into(),
         menu: Arc::new(menu),
         aggregator: aggregator::make("africas_talking", None).unwrap(),
+        networks,
         events,
     })
 }
@@ -201,6 +256,28 @@ pub(crate) fn form(session: &str, number: &str, text: &str) -> String {
     format!(
         "sessionId={session}&phoneNumber={number}&networkCode=63902&serviceCode=*384*1%23&text={text}"
     )
+}
+
+/// A turn as an aggregator brings it that does not repeat the input.
+pub(crate) fn turn(session: &str, number: &str, input: Input) -> Turn {
+    Turn {
+        session: session.into(),
+        device: DeviceId::msisdn(number).unwrap(),
+        service_code: "*384*1#".into(),
+        network: "63902".into(),
+        input,
+        hop: None,
+        imsi: None,
+        echo: Redacted("".into()),
+    }
+}
+
+pub(crate) fn dialled(text: &str) -> Input {
+    Input::Dialled(Redacted(text.into()))
+}
+
+pub(crate) fn keyed(text: &str) -> Input {
+    Input::Latest(Redacted(text.into()))
 }
 
 pub(crate) fn post(body: &str) -> Request<'_> {

@@ -18,7 +18,7 @@ fn a_walk_stops_at_the_screen_before_an_effect() {
     assert!(bench.asked.is_empty());
     let body = bench.turn("s", ALICE, "2*1*1").unwrap();
     assert!(body.starts_with("END Your router is restarting"), "{body}");
-    assert_eq!(&*bench.asked[0].key, "home:s:router_restart:3");
+    assert_eq!(&*bench.asked[0].key, "home:s:router_restart:1", "the keys until its screen");
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! The shipped menu `home`: every outcome of its questions in every language, every screen fitting.
 
 use crate::bench::{ALICE, Bench, HOME};
-use lastmile_ussd::{Answer, Limits, Menu};
+use lastmile_ussd::{Answer, Menu, Networks, Phrases};
 
 #[test]
 fn its_operations_are_those_the_daemon_answers() {
-    let menu = Menu::parse(HOME, Limits::GSM).unwrap_or_else(|error| panic!("{error}"));
+    let menu = Menu::parse(HOME, &Phrases::default(), &Networks::default())
+        .unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(menu.languages().collect::<Vec<_>>(), ["en", "sw"]);
     let mut operations: Vec<_> = menu.operations().collect();
     operations.sort_unstable();

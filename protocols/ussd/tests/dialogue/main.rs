@@ -10,5 +10,8 @@ mod deep_dial;
 mod facts;
 mod fuzz;
 mod home;
+mod latest;
 mod repeats;
 mod transcripts;
+mod water;
+mod words;

@@ -1,6 +1,6 @@
 //! The same hop twice, at once or later, and callers who come between each other.
 
-use crate::bench::{ALICE, BOB, Bench, Store};
+use crate::bench::{ALICE, BOB, Bench, Store, form};
 use lastmile_ussd::{Answer, Options, Receipt, Refusal, Service};
 use model::Settlement;
 use proptest::prelude::*;
@@ -26,18 +26,23 @@ fn each_hop_delivered_twice_is_answered_alike_with_one_effect() {
 #[test]
 fn a_dialogue_is_held_from_its_first_turn_until_it_is_forgotten() {
     let mut bench = Bench::home();
-    let holds = |bench: &Bench, session| bench.table.holds(&bench.service, session);
-    assert!(!holds(&bench, "deep"), "its first turn begins it, whatever its text");
+    let begins = |bench: &Bench, session| {
+        let turn = bench.decode(&form(session, ALICE, "2"));
+        bench.table.begins(&bench.service, &turn, bench.now)
+    };
+    assert!(begins(&bench, "deep"), "its first turn begins it, whatever its text");
     assert!(bench.turn("deep", ALICE, "2").unwrap().starts_with("CON "));
-    assert!(holds(&bench, "deep"), "another turn begins nothing");
-    assert!(!holds(&bench, "other"));
+    assert!(!begins(&bench, "deep"), "another turn begins nothing");
+    assert!(begins(&bench, "other"));
     assert!(bench.turn("deep", ALICE, "2*0*0").unwrap().starts_with("END "));
-    assert!(holds(&bench, "deep"), "nor does its last hop come again");
+    assert!(!begins(&bench, "deep"), "nor does its last hop come again");
     bench.pass(Options::default().ended_hold);
-    assert!(!holds(&bench, "deep"));
-    let other = Service { name: "other".into(), ..Service::clone(&bench.service) };
+    assert!(begins(&bench, "deep"));
     bench.turn("deep", ALICE, "");
-    assert!(!bench.table.holds(&other, "deep"), "each service has sessions of its own");
+    let other = Service { name: "other".into(), ..Service::clone(&bench.service) };
+    let turn = bench.decode(&form("deep", ALICE, "2"));
+    let is_new = bench.table.begins(&other, &turn, bench.now);
+    assert!(is_new, "each service has sessions of its own");
 }
 
 #[test]

@@ -18,10 +18,18 @@ fn post(body: &str) -> Request<'_> {
 }
 
 fn decode(body: &str) -> Result<Turn, TurnError> {
-    AfricasTalking.decode(&post(body)).map(|inbound| match inbound {
+    AfricasTalking::default().decode(&post(body)).map(|inbound| match inbound {
         Inbound::Turn(turn) => turn,
         other => panic!("no turn: {other:?}"),
     })
+}
+
+#[test]
+fn what_is_dialled_behind_the_code_is_not_shown_as_the_code() {
+    let at = AfricasTalking::new(ServiceCode::new("*384*1#"));
+    let dialled = DIAL.replace("*384*1%23", "*384*1*1234%23");
+    let Ok(Inbound::Turn(turn)) = at.decode(&post(&dialled)) else { panic!() };
+    assert_eq!((&*turn.service_code, turn.input.text()), ("*384*1#", ""));
 }
 
 #[test]
@@ -65,13 +73,13 @@ fn refuses_what_is_no_callback() {
 #[test]
 fn refuses_other_methods_and_types_with_a_status() {
     let get = Request { method: "GET", ..post(DIAL) };
-    assert_eq!(AfricasTalking.decode(&get).err().map(TurnError::status), Some(405));
+    assert_eq!(AfricasTalking::default().decode(&get).err().map(TurnError::status), Some(405));
     let below = Request { path: "start", ..post(DIAL) };
-    assert_eq!(AfricasTalking.decode(&below).err().map(TurnError::status), Some(404));
+    assert_eq!(AfricasTalking::default().decode(&below).err().map(TurnError::status), Some(404));
     let json = Request { content_type: Some("application/json"), ..post(DIAL) };
-    assert_eq!(AfricasTalking.decode(&json).err().map(TurnError::status), Some(415));
+    assert_eq!(AfricasTalking::default().decode(&json).err().map(TurnError::status), Some(415));
     let none = Request { content_type: None, ..post(DIAL) };
-    assert_eq!(AfricasTalking.decode(&none).err(), Some(TurnError::ContentType));
+    assert_eq!(AfricasTalking::default().decode(&none).err(), Some(TurnError::ContentType));
     let long = format!("{DIAL}&pad={}", "1".repeat(Form::LEN_MAX));
     assert_eq!(decode(&long).err().map(TurnError::status), Some(413));
 }
@@ -79,10 +87,10 @@ fn refuses_other_methods_and_types_with_a_status() {
 #[test]
 fn answers_begin_exactly_with_con_or_end() {
     let turn = decode(DIAL).unwrap();
-    let body = |screen| AfricasTalking.encode(&screen, &turn).body.expose().clone();
+    let body = |screen| AfricasTalking::default().encode(&screen, &turn).body.expose().clone();
     assert_eq!(body(Screen::Continue(Arc::from("a\nb"))), "CON a\nb");
     assert_eq!(body(Screen::End(Arc::from("a"))), "END a");
-    let reply = AfricasTalking.encode(&Screen::End("a".into()), &turn);
+    let reply = AfricasTalking::default().encode(&Screen::End("a".into()), &turn);
     assert!(reply.status == 200 && reply.content_type.starts_with("text/plain"));
 }
 
@@ -91,17 +99,17 @@ fn an_end_report_is_read_without_what_was_typed() {
     let body = "date=2026-11-20+10%3A00%3A00&sessionId=ATUid_1&serviceCode=*384*1%23&networkCode=63902\
         &phoneNumber=%2B254711000001&status=Incomplete&cost=KES+0.10&durationInMillis=12345&hopsCount=3\
         &hopsMetadata=&input=1*9876&lastAppResponse=CON+PIN";
-    let report = AfricasTalking.decode_end(&post(body)).unwrap();
+    let report = AfricasTalking::default().decode_end(&post(body)).unwrap();
     assert_eq!(report.status, EndStatus::Incomplete);
     assert_eq!(report.duration, Some(Duration::from_millis(12_345)));
     assert_eq!(report.hops, Some(3));
     let printed = format!("{report:?}");
     assert!(!printed.contains("9876") && !printed.contains("711000001"), "{printed}");
     let other = body.replace("Incomplete", "Perhaps");
-    let refused = AfricasTalking.decode_end(&post(&other)).err();
+    let refused = AfricasTalking::default().decode_end(&post(&other)).err();
     assert_eq!(refused, Some(TurnError::Wrong("status")));
     let odd = body.replace("12345", "soon");
-    assert_eq!(AfricasTalking.decode_end(&post(&odd)).unwrap().duration, None);
+    assert_eq!(AfricasTalking::default().decode_end(&post(&odd)).unwrap().duration, None);
 }
 
 #[test]
@@ -113,17 +121,17 @@ fn a_turn_prints_neither_number_nor_keys() {
 #[test]
 fn who_hangs_up_is_told_of_without_a_screen() {
     let keyed = keyed(&["1"], "+254711000001");
-    let call = AfricasTalking.hang_up(&keyed).unwrap();
+    let call = AfricasTalking::default().hang_up(&keyed).unwrap();
     assert_eq!((call.method, call.path.as_str()), ("POST", "end"));
-    let report = AfricasTalking.decode_end(&request(&call)).unwrap();
+    let report = AfricasTalking::default().decode_end(&request(&call)).unwrap();
     assert_eq!((&*report.session, report.status), ("ATUid_1", EndStatus::Incomplete));
     assert_eq!(report.hops, Some(2));
-    let reply = AfricasTalking.encode_end(&report, &request(&call));
+    let reply = AfricasTalking::default().encode_end(&report, &request(&call));
     assert_eq!((reply.status, reply.body.expose().as_str()), (200, ""));
-    let refused = AfricasTalking.encode_error(TurnError::Missing("text"));
+    let refused = AfricasTalking::default().encode_error(TurnError::Missing("text"));
     assert_eq!((refused.status, refused.body.expose().as_str()), (400, ""));
     for (status, body) in [(500, "CON a"), (200, "COn a"), (200, "")] {
-        assert_eq!(AfricasTalking.shown(&Shown { status, headers: &[], body }), None);
+        assert_eq!(AfricasTalking::default().shown(&Shown { status, headers: &[], body }), None);
     }
 }
 
@@ -147,8 +155,8 @@ proptest! {
         ends in any::<bool>(),
     ) {
         let typed: Vec<&str> = typed.iter().map(String::as_str).collect();
-        let call = AfricasTalking.call(&keyed(&typed, &number));
-        let turn = match AfricasTalking.decode(&request(&call)) {
+        let call = AfricasTalking::default().call(&keyed(&typed, &number));
+        let turn = match AfricasTalking::default().decode(&request(&call)) {
             Ok(Inbound::Turn(turn)) => turn,
             other => panic!("no turn: {other:?}"),
         };
@@ -158,8 +166,8 @@ proptest! {
         prop_assert_eq!(turn.input.text(), typed.join("*"));
         let text = Arc::<str>::from(text);
         let screen = if ends { Screen::End(text) } else { Screen::Continue(text) };
-        let reply = AfricasTalking.encode(&screen, &turn);
+        let reply = AfricasTalking::default().encode(&screen, &turn);
         let shown = Shown { status: reply.status, headers: &[], body: reply.body.expose() };
-        prop_assert_eq!(AfricasTalking.shown(&shown), Some(screen));
+        prop_assert_eq!(AfricasTalking::default().shown(&shown), Some(screen));
     }
 }

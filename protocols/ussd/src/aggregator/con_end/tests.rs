@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 /// The names of Advanta (advanta.africa/ussd-api-guide), with the network as TechSavanna adds it.
 fn advanta() -> ConEnd {
-    ConEnd::new(ConEndFields {
+    let fields = ConEndFields {
         session: "SESSIONID".into(),
         number: "MSISDN".into(),
         code: "USSDCODE".into(),
         text: "INPUT".into(),
         network: Some("NETWORK".into()),
-    })
+    };
+    ConEnd::new(fields, None)
 }
 
 const HOP: &str = "SESSIONID=a1&USSDCODE=*384*1%23&MSISDN=254711000001&INPUT=1*2&NETWORK=63902";
@@ -43,8 +44,42 @@ fn a_query_and_a_form_say_the_same() {
     assert_eq!((&*unsaid.network, &*unsaid.service_code), ("", ""));
     let mut fields = advanta().fields;
     fields.network = None;
-    let Ok(Inbound::Turn(without)) = ConEnd::new(fields).decode(&get(HOP)) else { panic!() };
+    let Ok(Inbound::Turn(without)) = ConEnd::new(fields, None).decode(&get(HOP)) else { panic!() };
     assert_eq!(&*without.network, "", "a field that was not named is not read");
+}
+
+#[test]
+fn what_was_dialled_comes_before_what_was_typed() {
+    let typed = |code: Option<&str>, sent: &str, text: &str| {
+        let known = code.map(|it| ServiceCode::new(it).unwrap());
+        ConEnd::new(advanta().fields, known).typed(sent, text)
+    };
+    // The whole string, with the code that is sent beside it.
+    assert_eq!(typed(None, "*415#", "*415*33*1#"), "33*1");
+    assert_eq!(typed(None, "*415#", "*415#"), "");
+    assert_eq!(typed(None, "415", "*415*1#"), "1");
+    assert_eq!(typed(None, "*415#", "1*2"), "1*2");
+    assert_eq!(typed(None, "*415#", "*4151#"), "*4151#", "a star that was typed");
+    assert_eq!(typed(None, "", "*1"), "*1");
+    // A shared code, of which the extension is ours.
+    let ours = Some("*415*33#");
+    assert_eq!(typed(ours, "*415#", "*415*33*1#"), "1");
+    assert_eq!(typed(ours, "*415#", "*415*33*33#"), "33", "taken off once");
+    assert_eq!(typed(ours, "*415#", "33*1"), "1");
+    assert_eq!(typed(ours, "*415#", "33"), "");
+    assert_eq!(typed(ours, "*415#", ""), "");
+    assert_eq!(typed(ours, "*415*33#", "33*1"), "33*1", "keys, where the code is sent whole");
+    // Keys in the field of the code.
+    assert_eq!(typed(ours, "*415*33*1234#", ""), "1234");
+    assert_eq!(typed(ours, "*415*33*1234#", "2"), "1234*2");
+}
+
+#[test]
+fn a_pin_that_was_dialled_is_no_part_of_the_code() {
+    let ours = ConEnd::new(advanta().fields, ServiceCode::new("*384*1#"));
+    let hop = HOP.replace("*384*1%23", "*384*1*1234%23");
+    let Ok(Inbound::Turn(turn)) = ours.decode(&get(&hop)) else { panic!() };
+    assert_eq!((&*turn.service_code, turn.input.text()), ("*384*1#", "1234*1*2"));
 }
 
 #[test]

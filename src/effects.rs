@@ -1,0 +1,145 @@
+//! What effects of menus were answered: the same key has no second effect, and a caller whose answer
+//! was lost in a crash hears it again.
+//!
+//! Whoever answers an effect commits [`Effects::keep`] in the transaction that is the effect.
+
+use crate::clock::Clock;
+use crate::secrets::Vault;
+use crate::store::{DialogueOperation, DialogueStore, EffectRow, Operation, ReadError, Writer};
+use jiff::{SignedDuration, Timestamp};
+use model::Redacted;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use tracing::{debug, warn};
+use ussd::{Answer, Ask};
+
+/// How long an answer is kept: many times as long as a dialogue lasts.
+const KEPT: SignedDuration = SignedDuration::from_hours(1);
+/// Most rows that are removed in one step.
+const TRIM_STEP_MAX: usize = 10_000;
+
+/// Keeps and recalls the answers to effects.
+#[derive(Debug)]
+pub struct Effects {
+    store: Arc<dyn DialogueStore>,
+    writer: Writer,
+    vault: Vault,
+    clock: Clock,
+    /// When something may be old enough to go; nothing is kept without.
+    trim_at: Mutex<Option<Timestamp>>,
+}
+
+/// An answer as it is kept.
+#[derive(Deserialize, Serialize)]
+struct Kept<'a> {
+    outcome: Cow<'a, str>,
+    values: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
+}
+
+impl Effects {
+    /// Those that `store` keeps.
+    pub fn new(
+        store: Arc<dyn DialogueStore>,
+        writer: Writer,
+        vault: Vault,
+        clock: Clock,
+    ) -> Arc<Self> {
+        // What an earlier run left goes first.
+        let trim_at = Mutex::new(Some(Timestamp::UNIX_EPOCH));
+        Arc::new(Self { store, writer, vault, clock, trim_at })
+    }
+
+    /// What the effect of [`Ask::key`] was answered, if it was had. A key that another number had is
+    /// answered `other_caller`, a word for trouble.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    pub async fn recall(&self, ask: &Ask) -> Result<Option<Answer>, ReadError> {
+        let Some(row) = self.store.effect(&ask.tenant, &ask.key).await? else { return Ok(None) };
+        if row.device != ask.device {
+            return Ok(Some(Answer::word("other_caller")));
+        }
+        let opened = self.vault.open(row.answer.expose());
+        let answer = opened.and_then(|plain| {
+            let kept: Kept<'_> = serde_json::from_slice(plain.expose()).ok()?;
+            let value = |(name, value): (Cow<'_, str>, Cow<'_, str>)| {
+                (Cow::Owned(name.into_owned()), Redacted(value.into_owned()))
+            };
+            let values = kept.values.into_iter().map(value).collect();
+            Some(Answer { outcome: Cow::Owned(kept.outcome.into_owned()), values })
+        });
+        // Sealed under a key we no longer have: it was had all the same.
+        Ok(Some(answer.unwrap_or_else(|| Answer::word("unreadable"))))
+    }
+
+    /// What must be committed in the transaction of the effect. It is refused as a conflict of
+    /// [`EFFECT_KEPT`](crate::store::EFFECT_KEPT) where the key had its effect: answer what
+    /// [`Effects::recall`] gives.
+    pub fn keep(&self, ask: &Ask, answer: &Answer, now: Timestamp) -> Operation {
+        let values = answer.values.iter();
+        let kept = Kept {
+            outcome: Cow::Borrowed(&answer.outcome),
+            values: values
+                .map(|(name, value)| (Cow::Borrowed(&**name), Cow::Borrowed(&**value.expose())))
+                .collect(),
+        };
+        let plain = Redacted(serde_json::to_vec(&kept).unwrap_or_default());
+        self.trim_at().get_or_insert_with(|| later(now));
+        Operation::Dialogue(DialogueOperation::KeepEffect(EffectRow {
+            tenant: ask.tenant.clone(),
+            key: ask.key.clone(),
+            device: ask.device.clone(),
+            answer: self.vault.seal(plain.expose()),
+            made_at: now,
+        }))
+    }
+
+    /// Keeps an answer by itself, for an effect that is known again by its key wherever it happens.
+    /// What cannot be kept is asked for again after a crash, under the same key.
+    pub async fn keep_alone(&self, ask: &Ask, answer: &Answer) {
+        let operation = self.keep(ask, answer, self.clock.now().wall);
+        if let Err(error) = self.writer.transact(vec![operation]).await {
+            debug!(operation = &*ask.operation, %error, "an effect's answer is not kept");
+        }
+    }
+
+    /// Answers [`AskMode::Recall`](ussd::AskMode::Recall). What cannot be read counts as not done:
+    /// the caller confirms once more, and the same key is the same effect.
+    pub async fn recalled(&self, ask: &Ask) -> Answer {
+        let kept = self.recall(ask).await.unwrap_or_else(|error| {
+            warn!(operation = &*ask.operation, %error, "an effect's answer cannot be read");
+            None
+        });
+        kept.unwrap_or_else(|| Answer::word(Ask::NOT_DONE))
+    }
+
+    /// Forgets what is old, about once an hour; otherwise it costs nothing.
+    pub async fn sweep(&self, now: Timestamp) {
+        if self.trim_at().is_none_or(|at| now < at) {
+            return;
+        }
+        *self.trim_at() = None;
+        let older_than = now.checked_sub(KEPT).unwrap_or(Timestamp::MIN);
+        let trim = DialogueOperation::TrimEffects { older_than, rows_max: TRIM_STEP_MAX };
+        let trimmed = self.writer.transact(vec![Operation::Dialogue(trim)]).await;
+        // What was younger goes with what is kept next, or then.
+        self.trim_at().get_or_insert_with(|| later(now));
+        if let Err(error) = trimmed {
+            warn!(%error, "old answers of effects are not forgotten; tried again");
+        }
+    }
+
+    fn trim_at(&self) -> std::sync::MutexGuard<'_, Option<Timestamp>> {
+        self.trim_at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn later(now: Timestamp) -> Timestamp {
+    now.checked_add(KEPT).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests;
