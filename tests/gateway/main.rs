@@ -15,6 +15,7 @@ mod answers;
 mod architecture;
 mod backend;
 mod board;
+mod calls;
 mod carried;
 mod configuration;
 mod cpe;
@@ -65,6 +66,7 @@ mod scrape;
 mod secrets;
 mod sign_in;
 mod sinks;
+mod sms;
 mod stalls;
 mod steering;
 mod stopping;
@@ -76,6 +78,7 @@ mod trace;
 mod upgrades;
 mod version_5;
 mod wake;
+mod water_hub;
 mod websocket;
 
 use libtest_mimic::{Arguments, Trial};
@@ -102,6 +105,7 @@ fn main() {
         identity::trials(),
         sign_in::trials(),
         sinks::trials(),
+        sms::trials(),
         boards::trials(),
         broker::trials(),
         beam::trials(),
@@ -121,6 +125,7 @@ fn main() {
         version_5::trials(),
         trace::trials(),
         wake::trials(),
+        water_hub::trials(),
         bad_input::trials(),
         tolerance::trials(),
         recorded::trials(),
