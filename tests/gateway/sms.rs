@@ -38,10 +38,13 @@ fn number(last: u32) -> String {
     format!("+254711{last:06}")
 }
 
-/// A daemon with one site and so many managers, not started yet.
+/// A daemon with one site and so many managers, which was started once and runs no longer.
 fn prepared(backend: Option<&Backend>, settings: &[(&str, &str)], managers: u32) -> Daemon {
-    let daemon = Daemon::prepare(backend, settings);
+    let mut daemon = Daemon::prepare(backend, settings);
     fs::write(daemon.path("sms.key"), "a-secret-key\n").unwrap();
+    name_key(&daemon);
+    daemon.start_again();
+    daemon.kill();
     let site: Site = serde_json::from_value(json!({
         "id": "s1", "name": "Lodwar", "nickname": "LOD2",
         "subscription_fee": 100, "expected_jerrycans": 30,
@@ -62,7 +65,6 @@ fn prepared(backend: Option<&Backend>, settings: &[(&str, &str)], managers: u32)
     let operations = operations.into_iter().map(Operation::Water).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        fs::create_dir_all(daemon.data()).unwrap();
         let options = SqliteOptions::new(daemon.data().join("store.db"), 1 << 30);
         let store = SqliteStore::open(options).await.unwrap();
         let outcomes = store.commit(&[Write::Transact(operations)]).await.unwrap();
@@ -84,7 +86,6 @@ fn with_provider(
         provider.url()
     );
     let mut daemon = prepared(backend, &[("sms", &sms)], managers);
-    name_key(&daemon);
     daemon.start_again();
     daemon
 }
@@ -237,7 +238,6 @@ fn signed() {
     );
     let public = ("public", "url = \"https://gw.example/x\"\n");
     let mut daemon = prepared(None, &[("sms", &sms), public], 1);
-    name_key(&daemon);
     daemon.start_again();
     let id = begun(&daemon);
     assert!(until(PATIENCE, || texts(&daemon, &id).get("sent") == Some(&1)));
