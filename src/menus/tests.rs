@@ -125,7 +125,7 @@ fn phrases_change_while_the_service_runs() {
     assert!(error.contains("`state.goodbye` is too long by 1 in `sw` on `safaricom`"), "{error}");
     assert!(matches!(
         book.prepare(&tenant, "wine", Phrases::default()),
-        Err(MenusError::NoMenu { .. })
+        Err(MenusError::Unknown { .. })
     ));
     // Back to what the files say.
     let prepared = book.prepare(&tenant, "water", Phrases::default()).unwrap();
