@@ -26,6 +26,7 @@ mod http;
 mod hub;
 mod ledger;
 mod load;
+mod menus;
 mod mosquitto;
 mod phone;
 mod programs;
@@ -101,6 +102,7 @@ fn main() {
         discovery::trials(),
         provisioning::trials(),
         dials::trials(),
+        menus::trials(),
         aggregators::trials(),
         identity::trials(),
         sign_in::trials(),
