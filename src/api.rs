@@ -23,6 +23,7 @@ pub mod serve;
 mod approvals;
 mod audit;
 mod boards;
+mod broadcasts;
 mod checks;
 mod commands;
 mod credentials;
@@ -38,6 +39,7 @@ mod input;
 mod naming;
 mod openapi;
 mod parameters;
+mod payments;
 mod plans;
 mod profiles;
 mod provision;
@@ -71,11 +73,13 @@ use crate::deliver::Replays;
 use crate::equipment::Equipments;
 use crate::files::FileError;
 use crate::holds::Holds;
+use crate::payments::Payments;
 use crate::plans::Plans;
 use crate::profiles::Keeper;
 use crate::provisioner::Provisioner;
 use crate::registry::{Device, Registry};
-use crate::store::{Operation, OperationError, ReadError, Store, WriteError, Writer};
+use crate::sms::Broadcasts;
+use crate::store::{Operation, OperationError, PaymentStore, ReadError, Store, WriteError, Writer};
 use crate::tasks::Tasks;
 use crate::trace::Traces;
 use crate::transfers::{FileBody, Transfers};
@@ -145,6 +149,8 @@ impl Default for ApiOptions {
 pub struct Parts {
     /// For reading; every write goes through `changes`, the desk or the credentials.
     pub store: Arc<dyn Store>,
+    /// For reading payments.
+    pub payment_store: Arc<dyn PaymentStore>,
     /// For following what is committed.
     pub writer: Writer,
     /// The way in for changes.
@@ -163,6 +169,10 @@ pub struct Parts {
     pub equipments: Arc<Equipments>,
     /// What is to be done later.
     pub tasks: Arc<Tasks>,
+    /// Payments, and their settling.
+    pub payments: Arc<Payments>,
+    /// Texts to many.
+    pub broadcasts: Arc<Broadcasts>,
     /// The life of boards.
     pub boards: Arc<Boards>,
     /// What devices present.
@@ -299,6 +309,7 @@ impl From<WriteError> for Problem {
                 "hold" => Code::NoSuchHold.into(),
                 "equipment" => Code::NoSuchEquipment.into(),
                 "task" => Code::NoSuchTask.into(),
+                "payment" => Code::NoSuchPayment.into(),
                 "cursor" | "sink" => Code::NoSuchSink.into(),
                 other => Self::new(Code::Conflict, format!("there is no such {other}")),
             },

@@ -19,7 +19,7 @@ use tracing::warn;
 use ussd::{Answer, Ask, AskMode};
 
 /// What each part of the daemon answers, known before any of them runs: menus are checked by it.
-const OPERATIONS: &[&[&str]] = &[router::OPERATIONS];
+const OPERATIONS: &[&[&str]] = &[router::OPERATIONS, crate::water::OPERATIONS];
 /// Largest answer of a backend, in bytes: a screen holds 182 characters.
 const ANSWER_LEN_MAX: usize = 16 * 1024;
 
@@ -38,12 +38,12 @@ pub trait Answers: Debug + Send + Sync + 'static {
     fn operations(&self) -> &'static [&'static str];
 
     /// Answers one question or has one effect; what was answered before ([`AskMode::Recall`]) is not
-    /// asked of it. What goes wrong is a word that no menu maps, so that the dialogue goes
-    /// its way for trouble.
+    /// asked of it. What goes wrong is a word that no menu maps, so that the dialogue goes its way for
+    /// trouble.
     ///
     /// An effect ([`AskMode::Effect`]) happens at most once for each [`Ask::key`]: the same key is
-    /// answered as it was the first time, for which [`Effects::keep`] is committed with it. Nobody waits beyond [`Ask::deadline`], but what was begun is
-    /// ended.
+    /// answered as it was the first time, for which [`Effects::keep`] is committed with it. Nobody waits
+    /// beyond [`Ask::deadline`], but what was begun is ended.
     async fn answer(&self, ask: &Ask) -> Answer;
 }
 

@@ -218,17 +218,29 @@ impl Pipeline {
         mut operations: Vec<Operation>,
     ) -> Result<(), WriteError> {
         let Some(exchange) = &self.exchange else {
-            return self.writer.append(events, operations).await;
+            return self.commit(events, operations).await;
         };
         let mut routed = exchange.route(&events);
         events.extend(routed.take_events());
         operations.extend(routed.take_operations());
-        let written = self.writer.append(events, operations).await;
+        let written = self.commit(events, operations).await;
         match written {
             Ok(()) => routed.committed(),
             Err(_) => routed.refused(),
         }
         written
+    }
+
+    /// A full store still takes what brings something to its end, where nothing is told of it.
+    async fn commit(
+        &self,
+        events: Vec<Event>,
+        operations: Vec<Operation>,
+    ) -> Result<(), WriteError> {
+        match events.as_slice() {
+            [] => self.writer.transact(operations).await,
+            _ => self.writer.append(events, operations).await,
+        }
     }
 
     /// Makes durable what a board sent by another way than its own connection, with all that follows

@@ -30,10 +30,23 @@ pub struct Settings {
     pub firmware_keys: Vec<firmware::PublicKey>,
     /// The token for the business backend.
     pub backend_token: Option<Redacted<String>>,
+    /// What M-Pesa is asked with, where it is configured.
+    pub mpesa: Option<MpesaSecrets>,
+    /// What opens the account with the provider of texts.
+    pub sms_key: Option<Redacted<String>>,
     /// What Beam signs with.
     pub beam_key: Option<PreSharedKey>,
     /// The profiles, shipped and of the folder.
     pub profiles: Loaded,
+}
+
+/// What M-Pesa needs of files.
+#[derive(Debug)]
+pub struct MpesaSecrets {
+    /// The secret of `mpesa.consumer_key`.
+    pub consumer_secret: Redacted<String>,
+    /// What requests' passwords are made with.
+    pub passkey: Redacted<String>,
 }
 
 /// What a sink needs of files.
@@ -75,6 +88,11 @@ impl Settings {
                 .map_err(|error| faults.push(format!("backend.token_file: {}", chain(&error))))
                 .ok()
         });
+        let mpesa = mpesa_secrets(&config.mpesa, &mut faults);
+        let sms_key = config.sms.api_key_file.as_deref().and_then(|file| {
+            let key = files::read_secret(file);
+            key.map_err(|error| faults.push(format!("sms.api_key_file: {}", chain(&error)))).ok()
+        });
         let beam_key = config.beam.secret_file.as_deref().and_then(|file| {
             let key = beam_key(file);
             key.map_err(|fault| faults.push(format!("beam.secret_file: {fault}"))).ok()
@@ -114,6 +132,8 @@ impl Settings {
             sink_secrets,
             firmware_keys,
             backend_token,
+            mpesa,
+            sms_key,
             beam_key,
             profiles,
         })
@@ -202,6 +222,43 @@ fn firmware_keys(config: &Config, faults: &mut Vec<String>) -> Vec<firmware::Pub
         }
     }
     keys
+}
+
+/// Both files, and an account that could be made of them.
+fn mpesa_secrets(mpesa: &config::Mpesa, faults: &mut Vec<String>) -> Option<MpesaSecrets> {
+    let mut read = |key: &str, file: &Option<PathBuf>| {
+        let secret = files::read_secret(file.as_deref()?);
+        secret.map_err(|error| faults.push(format!("mpesa.{key}: {}", chain(&error)))).ok()
+    };
+    let consumer_secret = read("consumer_secret_file", &mpesa.consumer_secret_file);
+    let passkey = read("passkey_file", &mpesa.passkey_file);
+    let secrets = MpesaSecrets { consumer_secret: consumer_secret?, passkey: passkey? };
+    let account = mpesa_account(mpesa, &secrets, "check");
+    account.map_err(|error| faults.push(format!("mpesa: {error}"))).ok()?;
+    Some(secrets)
+}
+
+/// Who is paid, and where M-Pesa reports it: below `mpesa.callback_url`, with `secret` behind it.
+pub fn mpesa_account(
+    mpesa: &config::Mpesa,
+    secrets: &MpesaSecrets,
+    secret: &str,
+) -> Result<mpesa::Account, mpesa::AccountError> {
+    let text = |it: &Option<config::PlainText>| it.as_ref().map_or("", |it| it.as_str()).to_owned();
+    let base = mpesa.callback_url.as_ref().map_or("", |url| url.as_str());
+    let callback_url = format!("{base}/payments/mpesa/{secret}");
+    mpesa::Account::new(&mpesa::AccountFields {
+        consumer_key: &text(&mpesa.consumer_key),
+        consumer_secret: Redacted(secrets.consumer_secret.expose()),
+        passkey: Redacted(secrets.passkey.expose()),
+        short_code: &text(&mpesa.short_code),
+        till: mpesa.till.as_ref().map(|it| it.as_str()),
+        transaction_type: match mpesa.transaction_type {
+            config::TransactionType::PayBill => mpesa::TransactionType::PayBill,
+            config::TransactionType::BuyGoods => mpesa::TransactionType::BuyGoods,
+        },
+        callback_url: Redacted(&callback_url),
+    })
 }
 
 fn sink_secrets(config: &Config, faults: &mut Vec<String>) -> Vec<SinkSecret> {

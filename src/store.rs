@@ -12,11 +12,14 @@ mod firmware;
 mod metrics;
 mod mqtt;
 mod operation;
+mod payment;
 mod provision;
 mod row;
+mod sms;
 mod sqlite;
 mod steering;
 mod task;
+mod water;
 mod writer;
 
 pub use boards::{BoardChange, BoardRow, BoardStep};
@@ -35,17 +38,31 @@ pub use mqtt::{
     MqttSessionRow, session_of, session_reader,
 };
 pub use operation::{Operation, OperationError};
+pub use payment::{
+    CHECKOUT_TAKEN, PAYMENT_CHANGED, PAYMENT_KNOWN, PAYMENT_OPEN, PaymentOperation, PaymentRow,
+    PaymentStep, PaymentStepRow, PaymentStore, RECEIPT_TAKEN, StrayRow, Strays,
+};
 pub use provision::{ProvisionMark, ProvisionRow};
 pub use row::{
     AuditEntry, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, ImageRow, Kept,
     NewDeadLetter, Page, Position, Seen, StoredEvent, TokenAcl, TokenName, TokenRow, UploadRow,
     Uploads, Usage,
 };
+pub use sms::{
+    BROADCAST_KNOWN, BROADCAST_MOVED, BroadcastRow, BroadcastState, SMS_MOVED, SmsKind,
+    SmsOperation, SmsRow, SmsState, SmsStep, SmsStore, SmsWhich,
+};
 pub use sqlite::{SqliteOptions, SqliteStore};
 pub use steering::{
     ChangeHourRow, HoldRow, KnownRow, ProfileSetRow, SetRole, Steering, SteeringRows, TrialOutcome,
 };
 pub use task::{TaskChange, TaskRow, TaskState, TaskStep, Tasks};
+pub use water::{
+    Audience, CODE_TAKEN, CustomerBy, Listener, NICKNAME_TAKEN, NUMBER_TAKEN, PhraseRow,
+    SITE_IN_USE, SiteBy, TryPurpose, WATER_CHANGED, WATER_CREDITED, WaterCustomerRow,
+    WaterManagerRow, WaterNumber, WaterOperation, WaterSiteRow, WaterStore, WaterTransactionRow,
+    WaterTransactions, WaterTries,
+};
 pub use writer::{Room, Writer, WriterOptions};
 
 use async_trait::async_trait;

@@ -6,3 +6,4 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 pub mod payment;
+pub mod water;

@@ -116,6 +116,8 @@ pub struct Payment {
     pub number: DeviceId,
     /// How much, in whole shillings; fixed when it is wanted.
     pub amount: u32,
+    /// When it was wanted.
+    pub wanted_at: Timestamp,
     /// How many pushes were begun.
     pub attempts: u8,
     /// When the last push was begun.
@@ -154,6 +156,7 @@ impl Payment {
             state: State::Draft,
             number,
             amount,
+            wanted_at: now,
             attempts: 0,
             pushed_at: None,
             is_lost: false,

@@ -40,6 +40,9 @@ section! {
         /// How long after the menu's END the phone is asked. A prompt cannot appear while the dialogue
         /// is open (1001).
         restart push_delay: Period<0, MINUTE> = "3s",
+        /// How long after the menu's END the phone may still be asked, when it could not be before: later
+        /// the customer has gone away, or tried again, and the payment is declined.
+        restart push_within: Period<SECOND, DAY> = "10m",
         /// When, counted from the push, it is asked what became of it while no callback has come. They
         /// rise. After the last one the customer is told that the payment is not confirmed.
         restart query_after: Vec<Period<1, HOUR>> = ["30s", "60s", "90s", "120s"],

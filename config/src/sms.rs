@@ -46,6 +46,13 @@ section! {
         restart batch_max: Bounded<1, 1_000> = 100,
         /// Longest wait for one answer of the provider, the connection included.
         restart timeout: Period<100, MINUTE> = "10s",
+        /// A text that the provider has not taken by then is given up; one that has not been tried yet is
+        /// tried all the same.
+        restart send_within: Period<MINUTE, { 30 * DAY }> = "24h",
+        /// Longest text that an operator may send to many, in characters. Phones show longer ones than
+        /// 160, or 70 where a character is not of the phones' own alphabet, but they are paid for as
+        /// several.
+        restart text_max: Bounded<1, 1_600> = 480,
         /// Networks that delivery reports come from. All by default: the secret in the URL is the key.
         restart networks: Vec<Cidr> = [],
         /// How long it is kept what became of a text.

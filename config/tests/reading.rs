@@ -253,12 +253,19 @@ fn what_payments_and_texts_need_is_found() {
         ),
         (
             "[sms]\nprovider = 'twilio'\nbase_url = 'http://t'\nusername = 'u'\nsender = 's'\n\
-             api_key_file = 'k'\napi = 'bulk'",
+             api_key_file = 'k'\napi = 'bulk'\n[public]\nurl = 'https://g'",
             "line 7: sms.api: is for `provider = \"africas_talking\"`",
         ),
         (
-            "[sms]\nprovider = 'twilio'\nbase_url = 'http://t'\nusername = 'u'\nsender = 's'",
+            "[sms]\nprovider = 'twilio'\nbase_url = 'http://t'\nusername = 'u'\nsender = 's'\n\
+             [public]\nurl = 'https://g'",
             "line 2: sms.provider: needs `sms.api_key_file`",
+        ),
+        (
+            "[sms]\nprovider = 'twilio'\nbase_url = 'http://t'\nusername = 'u'\nsender = 's'\n\
+             api_key_file = 'k'",
+            "line 2: sms.provider: needs `public.url`: what it tells us is signed with the address \
+             that it calls",
         ),
         (
             "[[ussd.network]]\ncode = '1'\nname = 'a'\n[[ussd.network]]\ncode = '1'\nname = 'b'",

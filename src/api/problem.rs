@@ -57,6 +57,10 @@ pub enum Code {
     NoSuchEquipment,
     /// No task has that name.
     NoSuchTask,
+    /// No payment has that name.
+    NoSuchPayment,
+    /// The payment is credited.
+    PaymentSettled,
     /// Equipment is kept by the business's hub and not here.
     KeptByHub,
     /// What is changed is not what the caller saw.
@@ -81,6 +85,8 @@ pub enum Code {
     ImageRefused,
     /// The rollout is not known.
     NoSuchRollout,
+    /// The broadcast is not known.
+    NoSuchBroadcast,
     /// The rollout does not stand so that this could be done.
     RolloutState,
     /// As many rollouts are open as may be.
@@ -131,7 +137,7 @@ pub enum Code {
 
 impl Code {
     /// Every word.
-    pub const ALL: [Self; 57] = [
+    pub const ALL: [Self; 60] = [
         Self::Unauthorised,
         Self::Forbidden,
         Self::TooManyTries,
@@ -155,6 +161,8 @@ impl Code {
         Self::NoSuchHold,
         Self::NoSuchProfile,
         Self::NoSuchTask,
+        Self::NoSuchPayment,
+        Self::PaymentSettled,
         Self::PreconditionFailed,
         Self::NotTheOwner,
         Self::BoardStatusRefused,
@@ -166,6 +174,7 @@ impl Code {
         Self::NotSigned,
         Self::ImageRefused,
         Self::NoSuchRollout,
+        Self::NoSuchBroadcast,
         Self::RolloutState,
         Self::TooManyRollouts,
         Self::NoSuchWish,
@@ -256,6 +265,8 @@ impl Code {
                 (S::NOT_FOUND, "no_such_equipment", "Nothing is kept for such equipment")
             }
             Self::NoSuchTask => (S::NOT_FOUND, "no_such_task", "There is no such task"),
+            Self::NoSuchPayment => (S::NOT_FOUND, "no_such_payment", "There is no such payment"),
+            Self::PaymentSettled => (S::CONFLICT, "payment_settled", "The payment is credited"),
             Self::KeptByHub => (S::CONFLICT, "kept_by_hub", "The business's hub keeps equipment"),
             Self::PreconditionFailed => {
                 (S::PRECONDITION_FAILED, "precondition_failed", "It is not as the caller saw it")
@@ -278,6 +289,9 @@ impl Code {
                 (S::CONFLICT, "image_refused", "The image is not given to devices")
             }
             Self::NoSuchRollout => (S::NOT_FOUND, "no_such_rollout", "There is no such rollout"),
+            Self::NoSuchBroadcast => {
+                (S::NOT_FOUND, "no_such_broadcast", "There is no such broadcast")
+            }
             Self::RolloutState => (S::CONFLICT, "rollout_state", "The rollout does not stand so"),
             Self::TooManyRollouts => {
                 (S::TOO_MANY_REQUESTS, "too_many_rollouts", "Too many rollouts are open")

@@ -23,8 +23,8 @@ struct Script {
     asked: Mutex<Vec<(String, Option<String>)>>,
     posts: Mutex<VecDeque<Result<Posted, HubError>>>,
     posted: Mutex<Vec<(String, String, String)>>,
-    /// Whether answers are held back, so that something else can come before them.
-    is_held: watch::Sender<bool>,
+    /// How many questions are answered; the others are held back, so that something can come between.
+    answered: watch::Sender<Option<usize>>,
 }
 
 fn next<T: Clone>(answers: &Mutex<VecDeque<T>>) -> Option<T> {
@@ -35,8 +35,13 @@ fn next<T: Clone>(answers: &Mutex<VecDeque<T>>) -> Option<T> {
 #[async_trait]
 impl Carrier for Script {
     async fn get(&self, serial: &str, etag: Option<&str>) -> Result<Got, HubError> {
-        self.asked.lock().push((serial.to_owned(), etag.map(str::to_owned)));
-        self.is_held.subscribe().wait_for(|is_held| !is_held).await.unwrap();
+        let number = {
+            let mut asked = self.asked.lock();
+            asked.push((serial.to_owned(), etag.map(str::to_owned)));
+            asked.len()
+        };
+        let is_free = |answered: &Option<usize>| answered.is_none_or(|it| number <= it);
+        self.answered.subscribe().wait_for(is_free).await.unwrap();
         next(&self.answers).unwrap_or(Ok(Got::Unknown))
     }
 
@@ -134,8 +139,9 @@ impl Scene {
         }
     }
 
-    fn hold_answers(&self, is_held: bool) {
-        self.hub.is_held.send_replace(is_held);
+    /// Has the hub answer so many questions from here on, and hold back the others.
+    fn answer(&self, count: Option<usize>) {
+        self.hub.answered.send_replace(count);
     }
 
     fn asked(&self) -> Vec<String> {
@@ -306,12 +312,12 @@ async fn questions_of_one_device_are_one() {
     let scene = Scene::new().await;
     let device = scene.meet("1C61B4", "2227A1", &[]).await;
     scene.script([document(wifi("One"), "1")]);
-    scene.hold_answers(true);
+    scene.answer(Some(0));
     let all = futures_util::future::join_all((0..20).map(|_| scene.values(&device)));
     let answer = async {
         tokio::time::sleep(Duration::from_millis(200)).await;
         scene.is_asked(1).await;
-        scene.hold_answers(false);
+        scene.answer(None);
     };
     for values in tokio::join!(all, answer).0 {
         assert_eq!(ssid(&known(values).0), "One");
@@ -319,10 +325,10 @@ async fn questions_of_one_device_are_one() {
     assert_eq!(scene.asked().len(), 1);
     // Whoever hangs up leaves nothing behind.
     scene.script([document(wifi("Two"), "2")]);
-    scene.hold_answers(true);
+    scene.answer(Some(0));
     let gone = tokio::time::timeout(Duration::from_millis(20), scene.values(&device)).await;
     assert!(gone.is_err());
-    scene.hold_answers(false);
+    scene.answer(None);
     assert_eq!(ssid(&known(scene.values(&device).await).0), "Two");
 }
 

@@ -7,7 +7,9 @@ mod beam;
 mod files;
 mod funnel;
 mod offer;
+mod payments;
 mod route;
+mod sms;
 mod ussd;
 
 pub use self::files::Files;
@@ -16,7 +18,9 @@ pub use self::funnel::{Funnel, FunnelParts};
 use self::offer::Found;
 
 pub use self::offer::{OfferParts, Offers};
+pub use self::payments::PaymentCalls;
 pub use self::route::{Called, Route, Routes};
+pub use self::sms::SmsRoute;
 pub use self::ussd::{Hops, HopsOptions, HopsParts};
 
 use crate::listen::beam::Beam;

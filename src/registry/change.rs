@@ -125,11 +125,14 @@ impl Registry {
             | Operation::PutUpload(_)
             | Operation::RemoveUpload { .. }
             | Operation::Equipment(_)
+            | Operation::Sms(_)
             | Operation::PutBoard(_)
             | Operation::Dialogue(_)
             | Operation::PutTask(_)
             | Operation::ChangeTask(_)
-            | Operation::TrimTasks { .. } => {}
+            | Operation::Payment(_)
+            | Operation::TrimTasks { .. }
+            | Operation::Water(_) => {}
         }
     }
 

@@ -2,8 +2,9 @@
 
 use super::{
     AuditEntry, BoardChange, CredentialRow, CustomerRow, DialogueOperation, EquipmentChange,
-    FirmwareOperation, ImageRow, MqttChange, NewDeadLetter, Position, ProvisionRow, Seen, Steering,
-    TaskChange, TaskRow, TokenRow, UploadRow,
+    FirmwareOperation, ImageRow, MqttChange, NewDeadLetter, PaymentOperation, Position,
+    ProvisionRow, Seen, SmsOperation, Steering, TaskChange, TaskRow, TokenRow, UploadRow,
+    WaterOperation,
 };
 use firmware::ImageName;
 use jiff::Timestamp;
@@ -199,9 +200,13 @@ pub enum Operation {
     PutProvision(ProvisionRow),
     /// Changes what is kept for equipment.
     Equipment(EquipmentChange),
+    /// Changes what is kept of texts, opt-outs and broadcasts.
+    Sms(SmsOperation),
     /// Writes what is kept of a board. Refused as [`OperationError::Conflict`] when somebody else wrote
     /// it meanwhile, and as [`OperationError::Missing`] when there is no such device.
     PutBoard(Box<BoardChange>),
+    /// Changes what is kept of payments.
+    Payment(PaymentOperation),
     /// Changes what is kept of dialogues.
     Dialogue(DialogueOperation),
     /// Makes a task. With a key that was used before, nothing happens and it is no error.
@@ -219,6 +224,8 @@ pub enum Operation {
     Steer(Steering),
     /// Changes what is kept of MQTT: sessions, queues, retained messages. Never refused.
     Mqtt(MqttChange),
+    /// Changes what is kept of the water service.
+    Water(WaterOperation),
     /// Adds a line to the audit trail.
     Audit(AuditEntry),
     /// Writes behind what was only seen.
@@ -314,11 +321,13 @@ impl Operation {
     /// Whether a full store must still take it: it moves a cursor or frees space, or has the outbox
     /// no longer wait for a reader.
     pub fn frees_space(&self) -> bool {
-        if let Self::Mqtt(change) = self {
-            return change.frees_space();
-        }
-        if let Self::Dialogue(change) = self {
-            return change.frees_space();
+        match self {
+            Self::Mqtt(change) => return change.frees_space(),
+            Self::Dialogue(change) => return change.frees_space(),
+            Self::Payment(change) => return change.frees_space(),
+            Self::Sms(operation) => return operation.frees_space(),
+            Self::Water(operation) => return operation.frees_space(),
+            _ => {}
         }
         matches!(
             self,
@@ -350,6 +359,7 @@ impl Operation {
             Self::Equipment(EquipmentChange::KeepAnswer(row)) => row.sealed.expose().len(),
             Self::PutTask(task) => task.body.as_str().len(),
             Self::Mqtt(change) => change.body_bytes(),
+            Self::Sms(operation) => operation.body_bytes(),
             Self::Steer(Steering::PutProfiles(row)) => row.files.expose().len(),
             _ => 0,
         }

@@ -24,15 +24,18 @@ mod hub;
 mod mqtt;
 mod multi_row;
 mod open;
+mod payments;
 mod people;
 mod provision;
 mod readers;
 mod rollouts;
 mod room;
 mod run;
+mod sms;
 mod steering;
 mod tail;
 mod tasks;
+mod water;
 
 use super::{
     AuditEntry, BoardRow, BoardStep, CommitError, CredentialRow, Cursor, CustomerRow, DeadLetter,

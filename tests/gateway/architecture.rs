@@ -51,6 +51,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["model", "quick-xml", "serde", "serde_json", "subtle", "thiserror", "toml"],
     ),
     ("protocols/mpesa", &["model", "base64", "jiff", "serde", "serde_json", "subtle", "thiserror"]),
+    ("protocols/sms", &["model", "base64", "hmac", "serde", "serde_json", "sha1", "thiserror"]),
     ("backend", &["model", "jiff", "serde", "thiserror"]),
     (
         "provisioning",

@@ -28,7 +28,9 @@ fn told(scene: &Scene, command: &Value) -> (Visit, String) {
 fn ends(scene: &Scene, id: &str, code: Option<u16>) -> Value {
     let events = [("7 TRANSFER COMPLETE", ""), ("M Download", id)];
     let visit = scene.cpe.visit_with(&events, vec![transfer_complete(id, code)]).unwrap();
-    assert_eq!(visit.calls, Vec::<String>::new(), "it is not told twice");
+    // It may well be asked what it runs now.
+    let told = visit.calls.iter().find(|call| !call.starts_with("Get"));
+    assert_eq!(told, None, "it is not told twice");
     scene.show(id)
 }
 

@@ -75,6 +75,10 @@ impl Turn<'_> {
         if attempt != self.payment.attempts.saturating_add(1) {
             return;
         }
+        if self.now > after(self.payment.wanted_at, self.timing.push_within) {
+            self.decline(None);
+            return;
+        }
         self.payment.attempts = attempt;
         self.payment.state = State::Requesting;
         self.payment.pushed_at = Some(self.now);
@@ -178,8 +182,14 @@ impl Turn<'_> {
                 self.wait_without_prompt();
             }
             Queried::Declined { code } => match self.payment.state {
-                State::Requesting | State::Prompted | State::Unresolved => self.decline(Some(code)),
-                State::Draft | State::Paid | State::Declined => self.payment.check = None,
+                State::Requesting | State::Prompted | State::Unresolved => {
+                    self.decline(Some(code));
+                    self.doubt(code);
+                }
+                State::Draft | State::Paid | State::Declined => {
+                    self.payment.check = None;
+                    self.doubt(code);
+                }
             },
             Queried::Pending | Queried::Unknown => {
                 if self.payment.check.is_some_and(|it| it.number == number) {
@@ -204,6 +214,16 @@ impl Turn<'_> {
                 self.payment.state = State::Unresolved;
                 self.escalate();
             }
+        }
+    }
+
+    /// A prompt that was not answered, so far as is known, may have been after all, and its callback
+    /// lost: that is asked for as long as what nobody knows, and the customer hears no more of it.
+    fn doubt(&mut self, code: u32) {
+        let from = self.payment.counted_from.unwrap_or(self.now);
+        let next = self.timing.next_late(from, self.now);
+        if let Some(next) = next.filter(|_| Why::of(code) == Why::NoAnswer) {
+            self.set_timer(next);
         }
     }
 
@@ -248,7 +268,8 @@ impl Turn<'_> {
     fn claimed_known(&mut self, claim: Claim) {
         let mut is_new = false;
         if claim.is_success() {
-            if self.payment.check.is_none() {
+            let is_doubted = self.payment.state == State::Declined && self.payment.claim.is_none();
+            if self.payment.check.is_none() || is_doubted {
                 self.payment.counted_from = Some(self.now);
             }
             let kept = self.payment.claim.as_ref().and_then(|it| it.receipt.as_ref());

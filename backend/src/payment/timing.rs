@@ -9,6 +9,9 @@ pub struct Timing {
     /// How long after it was wanted a prompt is asked for: while the dialogue is open the phone
     /// cannot show it.
     pub push_delay: Duration,
+    /// How long after it was wanted a prompt may still be asked for: later the customer has gone away,
+    /// or tries again by himself.
+    pub push_within: Duration,
     /// How long after a push that did not leave us the next one follows.
     pub push_again_after: Duration,
     /// How often a push is tried that does not leave us.
@@ -27,6 +30,7 @@ impl Default for Timing {
     fn default() -> Self {
         Self {
             push_delay: Duration::from_secs(3),
+            push_within: Duration::from_secs(600),
             push_again_after: Duration::from_secs(5),
             pushes_max: 3,
             query_after: [30, 60, 90, 120].map(Duration::from_secs).into(),
@@ -46,6 +50,11 @@ impl Timing {
     pub(super) fn next(&self, counted_from: Timestamp, now: Timestamp) -> Option<Timestamp> {
         let moments = self.query_after.iter().chain(&self.reconcile_after);
         moments.map(|it| after(counted_from, *it)).find(|it| now < *it)
+    }
+
+    /// The first of [`Timing::reconcile_after`] after `now`.
+    pub(super) fn next_late(&self, counted_from: Timestamp, now: Timestamp) -> Option<Timestamp> {
+        self.reconcile_after.iter().map(|it| after(counted_from, *it)).find(|it| now < *it)
     }
 }
 

@@ -68,6 +68,11 @@ pub(super) fn sms(config: &Config, reader: &mut Reader) {
         let message = "is for `provider = \"africas_talking\"`";
         reader.contradiction(&["sms.api", "sms.provider"], message.to_owned());
     }
+    if sms.provider == Some(SmsProvider::Twilio) && config.public.url.is_none() {
+        let message =
+            "needs `public.url`: what it tells us is signed with the address that it calls";
+        reader.contradiction(&["sms.provider", "public.url"], message.to_owned());
+    }
 }
 
 fn rises(moments: &[Duration]) -> bool {

@@ -97,10 +97,10 @@ fn roles() -> Roles {
     Config::parse(&file).unwrap().roles
 }
 
-async fn open_store(folder: &Path, quota_bytes: u64) -> (Arc<dyn Store>, Writer) {
+async fn open_store(folder: &Path, quota_bytes: u64) -> (Arc<SqliteStore>, Writer) {
     let options = SqliteOptions::new(folder.join("lastmile.db"), quota_bytes);
-    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(options).await.unwrap());
-    let (writer, task) = Writer::new(Arc::clone(&store), WriterOptions::default());
+    let store = Arc::new(SqliteStore::open(options).await.unwrap());
+    let (writer, task) = Writer::new(Arc::clone(&store) as _, WriterOptions::default());
     tokio::spawn(task);
     (store, writer)
 }
@@ -193,6 +193,43 @@ fn boards(
     Boards::new(parts, crate::boards::BoardOptions::new(&Config::default().boards, 10_000).unwrap())
 }
 
+/// Payments that can only be looked at and settled.
+fn payments(
+    engine: &Arc<SqliteStore>,
+    pipeline: &Arc<Pipeline>,
+    tasks: &Arc<Tasks>,
+    clock: Clock,
+    prometheus: &prometheus::Registry,
+) -> Arc<Payments> {
+    let parts = crate::payments::Parts {
+        store: Arc::clone(engine) as _,
+        pipeline: Arc::clone(pipeline),
+        tasks: Arc::clone(tasks),
+        clock,
+        provider: None,
+        metrics: crate::payments::Metrics::new(prometheus).unwrap(),
+    };
+    Payments::new(parts, backend::payment::Timing::default())
+}
+
+/// Texts that nobody carries, to listeners whom nobody goes through.
+fn broadcasts(
+    engine: &Arc<SqliteStore>,
+    tasks: &Arc<Tasks>,
+    vault: &Vault,
+    clock: Clock,
+    prometheus: &prometheus::Registry,
+) -> Arc<Broadcasts> {
+    let sms = crate::sms::Sms::new(crate::sms::Parts {
+        vault: vault.clone(),
+        tasks: Arc::clone(tasks),
+        metrics: crate::sms::Metrics::new(prometheus).unwrap(),
+        batch_max: None,
+    });
+    let store = Arc::clone(engine) as _;
+    Broadcasts::new(crate::sms::BroadcastsParts { store, sms, clock, text_max: 160 })
+}
+
 fn no_credentials(
     vault: Vault,
     writer: Writer,
@@ -234,7 +271,8 @@ impl Scene {
     #[expect(clippy::too_many_lines, reason = "one part after the other, as the daemon has them")]
     async fn made(quota_bytes: u64, options: ApiOptions, keys: Vec<firmware::PublicKey>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (store, writer) = open_store(folder.path(), quota_bytes).await;
+        let (engine, writer) = open_store(folder.path(), quota_bytes).await;
+        let store: Arc<dyn Store> = Arc::clone(&engine) as _;
         let registry = Arc::new(Registry::new());
         let vault = Vault::new(&[7; KEY_LEN]);
         let access = Arc::new(Access::new(vault.clone(), roles()));
@@ -254,6 +292,7 @@ impl Scene {
             Arc::<Equipments>::clone(&equipments),
             Arc::<Tasks>::clone(&tasks),
         ];
+        let broadcasts = broadcasts(&engine, &tasks, &vault, clock, &prometheus);
         let (changes, task) = Changes::new(&writer, &mirrors);
         tokio::spawn(task);
         let (wake, wakes) = mpsc::channel(8);
@@ -274,6 +313,7 @@ impl Scene {
         let pipeline = Pipeline::new(writer.clone(), of_registry, of_desk, clock);
         let pipeline = Arc::new(pipeline.with_boards(Arc::clone(&boards)));
         let of_scene = Arc::clone(&pipeline);
+        let payments = payments(&engine, &pipeline, &tasks, clock, &prometheus);
         let upgrades = upgrades::Parts {
             store: Arc::clone(&store),
             writer: writer.clone(),
@@ -312,6 +352,9 @@ impl Scene {
         );
         let state = ApiState::new(Parts {
             store,
+            payment_store: engine,
+            payments,
+            broadcasts,
             changes,
             registry,
             desk,

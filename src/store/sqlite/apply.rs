@@ -5,8 +5,8 @@ use super::commands::Step;
 use super::data_models::Put;
 use super::devices::{self, Said, document, kind_number};
 use super::{
-    boards, commands, credentials, data_models, dialogues, equipment, files, mqtt, provision,
-    readers, rollouts, steering, tasks,
+    boards, commands, credentials, data_models, dialogues, equipment, files, mqtt, payments,
+    provision, readers, rollouts, sms, steering, tasks, water,
 };
 use crate::store::{AuditEntry, CustomerRow, Operation, OperationError, TokenRow};
 use jiff::Timestamp;
@@ -81,10 +81,13 @@ pub(super) async fn apply(
         Operation::RevokeToken { tenant, name } => revoke_token(connection, tenant, name).await,
         Operation::Steer(change) => steering::apply(connection, change).await,
         Operation::Mqtt(change) => Ok(mqtt::apply(connection, &[change]).await?),
+        Operation::Water(operation) => water::apply(connection, operation).await,
         Operation::Audit(entry) => audit(connection, entry).await,
         Operation::Seen(seen) => Ok(devices::see(connection, seen).await?),
         Operation::Equipment(change) => equipment::apply(connection, change).await,
+        Operation::Sms(operation) => sms::apply(connection, operation).await,
         Operation::PutBoard(change) => boards::put(connection, change).await,
+        Operation::Payment(operation) => payments::apply(connection, operation).await,
         Operation::Dialogue(operation) => dialogues::apply(connection, operation).await,
         Operation::PutTask(_) | Operation::ChangeTask(_) | Operation::TrimTasks { .. } => {
             tasks::apply(connection, operation).await

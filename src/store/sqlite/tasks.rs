@@ -8,7 +8,6 @@ use model::DeviceId;
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
 
-/// Makes a task; no effect when its key was used before.
 /// Applies an operation on tasks.
 pub(super) async fn apply(
     connection: &mut SqliteConnection,
@@ -24,7 +23,8 @@ pub(super) async fn apply(
     }
 }
 
-async fn put(connection: &mut SqliteConnection, task: &TaskRow) -> Result<(), Fault> {
+/// Makes a task; no effect when its key was used before.
+pub(super) async fn put(connection: &mut SqliteConnection, task: &TaskRow) -> Result<(), Fault> {
     sqlx::query(
         "INSERT INTO task (id, tenant, kind, key, device, body, state, created_at, since, \
          changed_at, due_at, lease_until, attempts, cause) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?) \

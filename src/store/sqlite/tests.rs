@@ -13,8 +13,10 @@ mod data_models;
 mod equipment;
 mod presence;
 mod provision;
+mod sms;
 mod steering;
 mod tail;
+mod water;
 
 const QUOTA: u64 = 64 * 1024 * 1024;
 

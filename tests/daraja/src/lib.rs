@@ -384,12 +384,12 @@ impl Daraja {
         } else if is_turn {
             return;
         }
-        self.call_back(index, code, at, is_turn);
+        self.call_back(index, code, at);
     }
 
     /// What is sent of an end: nothing, one callback, or two; soon or late.
-    fn call_back(&mut self, index: usize, code: u32, at: Timestamp, is_turn: bool) {
-        let is_certain = is_turn || self.prompts[index].is_hurried;
+    fn call_back(&mut self, index: usize, code: u32, at: Timestamp) {
+        let is_certain = self.prompts[index].is_hurried;
         if !is_certain && self.chance.happens(self.behaviour.loses_callbacks) {
             self.seen.lost += 1;
             return;

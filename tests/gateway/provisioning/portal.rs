@@ -62,8 +62,11 @@ fn wifi_by_a_wake() {
     let owned = format!("/api/v1/customers/villa-9/devices/{}", router.id().replace('%', "%25"));
     daemon.call("PUT", &owned, &json!({}));
     let change = json!({"wifi": [{"band": "2.4GHz", "ssid": "Villa 9"}]});
+    let before = router.history().len();
     let answer = daemon.api("PUT", "/api/v1/customers/villa-9/wifi?wait=20s", &change);
     assert_eq!(answer.status, 200, "{}", answer.text());
+    // The answer comes before the session is over, and the button is for afterwards.
+    router.visits_after(before, PATIENCE);
     assert_eq!(router.value(SSID), "Villa 9");
     assert_eq!(router.value(KEY), "a new passphrase", "what was not said stays");
     // It survives a factory reset, and nobody hears the passphrase.

@@ -119,8 +119,10 @@ fn check(before: &Payment, input: &Input, made: &Step) -> Result<(), TestCaseErr
                 before.checkout.as_ref().is_some_and(|it| !it.is_adopted)
             }
             Input::Settled { paid, .. } => !paid,
+            // Too late to ask for the prompt, and nothing has left.
+            Input::PushDue { .. } => before.state == State::Draft,
             Input::Queried { .. } | Input::Pushed(_) => false,
-            Input::PushDue { .. } | Input::CheckDue { .. } | Input::CalledBack(_) => false,
+            Input::CheckDue { .. } | Input::CalledBack(_) => false,
         };
         prop_assert!(is_known, "unknown never becomes declined: {:?}", input);
     }

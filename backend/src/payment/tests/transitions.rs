@@ -81,6 +81,49 @@ fn a_refused_push_is_declined() {
 }
 
 #[test]
+fn a_draft_that_comes_too_late_is_not_pushed() {
+    let mut scene = Scene::new();
+    let late = scene.step(601, Input::PushDue { attempt: 1 });
+    assert_eq!(late, [Output::Notice(Notice::Declined(Why::Other))]);
+    assert_eq!((scene.payment.state, scene.payment.attempts), (State::Declined, 0));
+    let mut scene = Scene::new();
+    assert!(scene.step(600, Input::PushDue { attempt: 1 }).contains(&Output::Push), "in time");
+}
+
+#[test]
+fn what_was_not_answered_is_asked_about_for_a_day_in_silence() {
+    let declined = |code| {
+        let mut scene = Scene::prompted();
+        let outputs = scene.check(30, Queried::Declined { code });
+        assert_eq!(outputs[0], Output::Notice(Notice::Declined(Why::of(code))));
+        (scene, outputs)
+    };
+    for code in [1, 1032, 2001] {
+        let (scene, outputs) = declined(code);
+        assert_eq!((outputs.len(), scene.payment.check), (1, None), "{code} is an end");
+    }
+    let (mut scene, outputs) = declined(1037);
+    assert_eq!(outputs[1], Output::Timer { number: 3, at: at(300) });
+    let again = scene.check(300, Queried::Declined { code: 1037 });
+    assert_eq!(again, [Output::Timer { number: 4, at: at(900) }]);
+    for (seconds, next) in [(900, 3_600), (3_600, 21_600), (21_600, 86_400)] {
+        let outputs = scene.check(seconds, Queried::Unknown);
+        let [Output::Timer { at: next_at, .. }] = outputs[..] else { panic!("{outputs:?}") };
+        assert_eq!(next_at, at(next));
+    }
+    let at_last = |scene: &Scene, answer| {
+        let mut scene = Scene { payment: scene.payment.clone(), ..Scene::new() };
+        (scene.check(86_400, answer), scene.payment.state, scene.payment.check)
+    };
+    let credit = vec![Output::Credit { late: true }];
+    assert_eq!(at_last(&scene, Queried::Paid), (credit, State::Paid, None));
+    let declined = Queried::Declined { code: 1037 };
+    assert_eq!(at_last(&scene, declined), (vec![], State::Declined, None));
+    let unknown = (vec![Output::Unresolved], State::Unresolved, None);
+    assert_eq!(at_last(&scene, Queried::Unknown), unknown, "nobody knows: it is not declined");
+}
+
+#[test]
 fn a_paid_prompt_is_credited_once() {
     let mut scene = Scene::prompted();
     assert_eq!(scene.check(30, Queried::Paid), [Output::Credit { late: false }]);
@@ -168,7 +211,7 @@ fn an_unresolved_payment_is_asked_about_for_a_day() {
 #[test]
 fn an_unresolved_payment_may_still_be_declined_without_a_second_word() {
     let mut scene = Scene::unresolved();
-    assert_eq!(scene.check(300, Queried::Declined { code: 1037 }), []);
+    assert_eq!(scene.check(300, Queried::Declined { code: 1032 }), []);
     assert_eq!(scene.payment.state, State::Declined);
     assert_eq!(scene.count(|it| matches!(it, Output::Notice(_))), 1);
 }
@@ -182,9 +225,9 @@ fn a_late_success_of_a_declined_payment_credits() {
     assert_eq!(scene.check(500, Queried::Paid), [Output::Credit { late: true }]);
 
     let mut scene = Scene::prompted();
-    let _ = scene.check(30, Queried::Declined { code: 1037 });
+    let _ = scene.check(30, Queried::Declined { code: 1032 });
     let _ = scene.step(500, Input::CalledBack(success(OURS)));
-    assert_eq!(scene.check(500, Queried::Declined { code: 1037 }), []);
+    assert_eq!(scene.check(500, Queried::Declined { code: 1032 }), []);
     assert_eq!((scene.payment.state, scene.payment.check), (State::Declined, None));
 }
 

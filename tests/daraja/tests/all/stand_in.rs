@@ -439,16 +439,8 @@ fn a_failure_may_turn() {
     assert_eq!(scene.query(&checkout, 100).1["ResultCode"], "1037");
     assert!(scene.daraja.taken().is_empty());
     let out = scene.daraja.due(at(660));
-    assert_eq!((out.len(), scene.daraja.taken().len()), (1, 1), "this one is not lost");
+    assert_eq!((out.len(), scene.daraja.taken().len()), (0, 1), "its callback may be lost, too");
     assert_eq!(scene.query(&checkout, 661).1["ResultCode"], "0");
-    let mut now = at(661);
-    let mut id = out[0].id;
-    for _ in 0..10 {
-        scene.daraja.answered(id, None, now);
-        now = scene.daraja.next_at().unwrap();
-        id = scene.daraja.due(now)[0].id;
-    }
-    scene.daraja.answered(id, Some(200), now);
     assert_eq!(scene.daraja.next_at(), None);
 }
 

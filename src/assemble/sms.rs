@@ -1,0 +1,166 @@
+//! Texts, joined with the provider of the configuration.
+
+use super::delivery::Networks;
+use super::join::Ground;
+use super::{Core, StartError};
+use crate::doors::Door;
+use crate::files;
+use crate::listen::http::{Route, SmsRoute};
+use crate::outcall::Outcall;
+use crate::pipeline::Pipeline;
+use crate::settings::Settings;
+use crate::shutdown::Stage;
+use crate::sms::{
+    Broadcasts, BroadcastsParts, House, Metrics, Notices, NoticesParts, PAGING, Paging, Parts,
+    SENDING, Sender, SenderOptions, SenderParts, Sms,
+};
+use crate::tasks::{Handler, Tasks};
+use crate::water::WaterBackend;
+use ::sms::{Account, AfricasTalking, Api, Provider, Twilio};
+use config::{Config, SmsApi, SmsProvider};
+use model::Redacted;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use tracing::info;
+
+/// Asking for texts, and sending them where a provider is configured.
+pub(super) fn make(
+    settings: &Settings,
+    ground: &Ground,
+    pipeline: &Arc<Pipeline>,
+    tasks: &Arc<Tasks>,
+) -> Result<Arc<Sms>, StartError> {
+    let config = &settings.config;
+    let provider = provider(settings);
+    let batch_max = provider.as_ref().map(|it| batch_max(config, &**it));
+    let sms = Sms::new(Parts {
+        vault: ground.vault.clone(),
+        tasks: Arc::clone(tasks),
+        metrics: Metrics::new(ground.metrics.registry())?,
+        batch_max: batch_max.and_then(NonZeroUsize::new),
+    });
+    let (Some(provider), Some(base_url)) = (provider, &config.sms.base_url) else { return Ok(sms) };
+    let timeout = config.sms.timeout.get();
+    let guard = Arc::new(Networks(Vec::new()));
+    let options = SenderOptions {
+        base_url: base_url.as_str().trim_end_matches('/').to_owned(),
+        timeout,
+        send_within: config.sms.send_within.get(),
+        batch_max: batch_max.unwrap_or(1),
+        notices: notices(config, &*provider)?,
+    };
+    info!(provider = provider.name(), "texts are sent");
+    let parts = SenderParts {
+        store: Arc::clone(&ground.engine) as _,
+        pipeline: Arc::clone(pipeline),
+        writer: ground.writer.clone(),
+        sms: Arc::clone(&sms),
+        provider,
+        outcall: Outcall::new(timeout, guard, ground.clock)?,
+        clock: ground.clock,
+    };
+    let sender = Sender::new(parts, options);
+    tasks.register(SENDING, sender.policy(), sender as Arc<dyn Handler>);
+    Ok(sms)
+}
+
+/// Who carries texts, if anybody does.
+fn provider(settings: &Settings) -> Option<Arc<dyn Provider>> {
+    let sms = &settings.config.sms;
+    let (provider, key) = (sms.provider?, settings.sms_key.clone()?);
+    let account = Account {
+        username: sms.username.as_ref()?.as_str().into(),
+        key,
+        sender: sms.sender.as_ref().map(|sender| sender.as_str().into()),
+    };
+    Some(match provider {
+        SmsProvider::AfricasTalking => {
+            let api = match sms.api {
+                SmsApi::Classic => Api::Classic,
+                SmsApi::Bulk => Api::Bulk,
+            };
+            Arc::new(AfricasTalking::new(account, api))
+        }
+        SmsProvider::Twilio => Arc::new(Twilio::new(account)),
+    })
+}
+
+fn batch_max(config: &Config, provider: &dyn Provider) -> usize {
+    config.sms.batch_max.as_usize().min(provider.numbers_max())
+}
+
+/// The door of its notices, made where it is missing.
+fn door(config: &Config, provider: &dyn Provider) -> Result<Door, StartError> {
+    let dir = config.data_dir.join("public");
+    Ok(Door::of(&door_name(provider), Some(&dir), &config.sms.networks)?)
+}
+
+fn door_name(provider: &dyn Provider) -> String {
+    format!("sms.{}", provider.name())
+}
+
+/// How the world reaches us, without a slash at its end.
+fn public_url(config: &Config) -> Option<&str> {
+    config.public.url.as_ref().map(|url| url.as_str().trim_end_matches('/'))
+}
+
+/// Where a provider that takes an address with each call shall tell what became of it.
+fn notices(
+    config: &Config,
+    provider: &dyn Provider,
+) -> Result<Option<Redacted<String>>, StartError> {
+    door(config, provider)?;
+    let name = door_name(provider);
+    let secret = files::read_secret(&config.data_dir.join(format!("public/{name}.secret")))?;
+    Ok(public_url(config)
+        .map(|url| Redacted(format!("{url}/sms/{}/{}", provider.name(), secret.expose()))))
+}
+
+/// Where the provider tells what became of texts; nothing without one.
+pub(super) fn route(
+    settings: &Settings,
+    core: &Core,
+) -> Result<Option<(&'static str, Arc<dyn Route>)>, StartError> {
+    let Some(provider) = provider(settings) else { return Ok(None) };
+    let config = &settings.config;
+    let door = door(config, &*provider)?;
+    let url = public_url(config).map(str::to_owned);
+    let shown = url.as_deref().unwrap_or_default();
+    info!("the provider of texts calls {shown}/sms/{}/<secret>", provider.name());
+    let notices = Notices::new(NoticesParts {
+        store: Arc::clone(&core.engine) as _,
+        pipeline: Arc::clone(&core.pipeline),
+        writer: core.writer.clone(),
+        sms: Arc::clone(&core.sms),
+        provider,
+        clock: core.clock,
+    });
+    Ok(Some(("sms", Arc::new(SmsRoute { notices, door, url }))))
+}
+
+/// Texts to many.
+pub(super) fn broadcasts(config: &Config, core: &Core) -> Arc<Broadcasts> {
+    Broadcasts::new(BroadcastsParts {
+        store: Arc::clone(&core.engine) as _,
+        sms: Arc::clone(&core.sms),
+        clock: core.clock,
+        text_max: config.sms.text_max.as_usize(),
+    })
+}
+
+/// Has listeners of broadcasts gone through; before tasks are carried out.
+pub(super) fn page(config: &Config, core: &Core, backend: &Arc<dyn WaterBackend>) {
+    let paging = Paging {
+        broadcasts: broadcasts(config, core),
+        backend: Arc::clone(backend),
+        writer: core.writer.clone(),
+    };
+    core.tasks.register(PAGING, Paging::policy(), Arc::new(paging) as Arc<dyn Handler>);
+}
+
+/// Removes what need not be kept any longer.
+pub(super) fn keep_house(config: &Config, core: &Core, stage: &Stage) {
+    let house =
+        House { writer: core.writer.clone(), clock: core.clock, retain: config.sms.retain.get() };
+    stage.spawn(house.run(stage.clone()));
+}
