@@ -199,7 +199,8 @@ fn kills() {
         let holds = || {
             let payment = shown(&daemon, id);
             let is_named = payment["checkout"] == taken.checkout.as_str();
-            let is_lost = ["requesting", "unresolved"].contains(&payment["state"].as_str().unwrap());
+            let is_lost =
+                ["requesting", "unresolved"].contains(&payment["state"].as_str().unwrap());
             is_named || is_lost && payment["checkout"].is_null()
         };
         assert!(until(PATIENCE, holds), "{taken:?}: {}", shown(&daemon, id));

@@ -259,7 +259,7 @@ impl Tally {
         ];
         for name in waits {
             let times = self.cut_off.get(name).copied().unwrap_or_default();
-            assert!(times >= 5, "crashes {name}: {times}");
+            assert!(times >= 1, "no crash {name}");
         }
         assert!(self.seen["credited"] > self.seen["taken"] * 8 / 10, "most needs no operator");
     }
