@@ -18,6 +18,7 @@ mod load;
 mod payments;
 mod reload;
 mod sms;
+mod water;
 
 pub use self::reload::Reload;
 
@@ -36,6 +37,7 @@ use crate::holds::{Holds, wake::Release};
 use crate::housekeeping::Housekeeping;
 use crate::lines::Lines;
 use crate::logging::Logging;
+use crate::menus::Book;
 use crate::metrics::Metrics;
 use crate::payments::Payments;
 use crate::pipeline::Pipeline;
@@ -55,6 +57,7 @@ use crate::trace::Traces;
 use crate::transfers::Transfers;
 use crate::upgrades::Upgrades;
 use crate::wake::{self, Ask, UdpCaller, WakeOptions, Waker, Wakes};
+use crate::water::Water;
 use config::{Config, StoreUrl};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -132,6 +135,8 @@ struct Core {
     tasks: Arc<Tasks>,
     payments: Arc<Payments>,
     sms: Arc<Sms>,
+    book: Arc<Book>,
+    water: Arc<Water>,
     equipments: Arc<Equipments>,
     upgrades: Arc<Upgrades>,
     profiles: Arc<Profiles>,
@@ -163,7 +168,8 @@ impl Daemon {
         let (wake, named) = mpsc::channel(wake::QUEUE_MAX);
         let (wakes, asked) = Wakes::new();
         let (vault, registry) = (Vault::new(&first.key), Arc::default());
-        let ground = join::Ground { clock, vault, metrics, engine, store, writer, registry };
+        let book = water::book(config, &engine, &metrics).await?;
+        let ground = join::Ground { clock, vault, metrics, engine, store, writer, registry, book };
         let core = join::join(&settings, &first, ground, (wake, wakes))?;
         let steering = load::rebuild(&core).await?;
         core.payments.look().await?;
@@ -191,7 +197,8 @@ impl Daemon {
         health.set_started();
 
         let steering = (keeper, wakes_per_second);
-        let reload = Reload::new(&settings, logging, opened.book, opened.certificates, steering);
+        let book = Arc::clone(&core.book);
+        let reload = Reload::new(&settings, logging, book, opened.certificates, steering);
         let addresses = Addresses { operator, ..opened.addresses };
         info!(cwmp = %addresses.cwmp, mqtt = %addresses.mqtt, public = %addresses.public,
             operator = %addresses.operator, "lastmile is up");
@@ -330,6 +337,7 @@ fn start_house(
     stages.house.spawn(Arc::clone(&core.transfers).keep_house(stages.house.clone()));
     stages.house.spawn(Arc::clone(&core.upgrades).run(stages.house.clone()));
     sms::keep_house(config, core, &stages.house);
+    water::keep_house(&core.water, &core.store, &stages.house);
     let waking = &config.cwmp.connection_request;
     let waker = Waker {
         registry: Arc::clone(&core.registry),
@@ -390,6 +398,7 @@ async fn operator(
         access: Arc::clone(&core.access),
         vault: core.vault.clone(),
         data_models: Arc::clone(&core.data_models),
+        broadcasts: sms::broadcasts(config, core),
         boards: Arc::clone(&core.boards),
         credentials: Arc::clone(&core.credentials),
         equipments: Arc::clone(&core.equipments),

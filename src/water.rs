@@ -11,11 +11,11 @@
 //! a message's fate ─► SmsObserver ─► its record
 //! ```
 
-mod answered;
 mod backend;
 mod collection;
 mod daily;
 mod embedded;
+pub mod hub;
 mod metrics;
 mod pins;
 mod purse;
@@ -26,23 +26,23 @@ mod texts;
 #[cfg(test)]
 mod tests;
 
-pub use self::answered::Answered;
 pub use self::backend::{BackendError, Change, Effect, WaterBackend};
 pub use self::daily::{DAILY, Daily, DailyReport, policy};
 pub use self::embedded::Embedded;
 pub use self::metrics::Metrics;
 pub use self::pins::Pin;
-pub use self::texts::Texts;
+pub use self::texts::{MenuTexts, Texts};
 
 use self::pins::Turns;
 use crate::api::Mirror as _;
 use crate::clock::Clock;
+use crate::effects::Effects;
 use crate::household::Answers;
 use crate::payments::Payments;
 use crate::pipeline::Pipeline;
 use crate::secrets::Vault;
 use crate::sms::Sms;
-use crate::store::{Operation, SiteBy, WaterStore};
+use crate::store::{CustomerBy, Operation, SiteBy, WaterStore};
 use crate::tasks::Tasks;
 use ::backend::water::{Action, Customer, Item, RecordStatus, Service, Site, Transaction};
 use async_trait::async_trait;
@@ -83,7 +83,7 @@ pub struct Parts {
     /// Who keeps what is done.
     pub pipeline: Arc<Pipeline>,
     /// How callers were answered.
-    pub effects: Arc<dyn Answered>,
+    pub effects: Arc<Effects>,
     /// Who prompts for money.
     pub payments: Arc<Payments>,
     /// Who sends messages.
@@ -148,6 +148,19 @@ impl Water {
 
     fn now(&self) -> Timestamp {
         self.parts.clock.now().wall
+    }
+
+    /// A customer, whoever keeps him.
+    ///
+    /// # Errors
+    ///
+    /// Whoever keeps him cannot be asked.
+    pub async fn customer(
+        &self,
+        tenant: &Tenant,
+        by: &CustomerBy,
+    ) -> Result<Option<Customer>, BackendError> {
+        self.parts.backend.customer(tenant, by).await
     }
 
     async fn site_of(

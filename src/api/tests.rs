@@ -1,6 +1,7 @@
 //! The operator side as its callers meet it, over a real store.
 
 mod boards;
+mod broadcasts;
 mod changes;
 mod checks;
 mod equipment;

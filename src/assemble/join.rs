@@ -1,6 +1,7 @@
 //! Who knows whom: everything that is shared, made from the ground upwards.
 
 use super::delivery::Networks;
+use super::water::{self, With};
 use super::{Core, StartError, first_start, payments};
 use crate::api::Access;
 use crate::boards::{self, BoardOptions, Boards};
@@ -13,6 +14,7 @@ use crate::equipment::{self, Equipments, HttpCarrier, HubOptions};
 use crate::exchange::{self, Exchange, ExchangeOptions, ExchangeParts, QueueFull};
 use crate::holds::{self, Holds};
 use crate::lines::Lines;
+use crate::menus::Book;
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
 use crate::plans::{Plans, PlansParts};
@@ -42,6 +44,7 @@ pub(super) struct Ground {
     pub(super) store: Arc<dyn Store>,
     pub(super) writer: Writer,
     pub(super) registry: Arc<Registry>,
+    pub(super) book: Arc<Book>,
 }
 
 /// Makes what everybody shares; nothing is read from the store yet.
@@ -86,13 +89,11 @@ pub(super) fn join(
     )?;
     let plans = ground.plans((&data_models, &profiles), (&provisioner, &upgrades), &equipments);
     let credentials = ground.credentials(settings, first);
-    let effects = Effects::new(
-        Arc::clone(&ground.engine) as _,
-        ground.writer.clone(),
-        ground.vault.clone(),
-        ground.clock,
-    );
-    let Ground { clock, vault, metrics, engine, store, writer, registry } = ground;
+    let effects = ground.effects();
+    let (payments, sms, tasks) = (&payments, &sms, &tasks);
+    let with = With { pipeline: &pipeline, effects: &effects, payments, sms, tasks };
+    let water = water::make(settings, &ground, &with)?;
+    let Ground { clock, vault, metrics, engine, store, writer, registry, book } = ground;
     Ok(Core {
         clock,
         vault,
@@ -118,14 +119,21 @@ pub(super) fn join(
         plans,
         profiles,
         upgrades,
-        tasks,
-        payments,
-        sms,
+        tasks: Arc::clone(tasks),
+        payments: Arc::clone(payments),
+        sms: Arc::clone(sms),
+        book,
+        water,
         equipments,
     })
 }
 
 impl Ground {
+    fn effects(&self) -> Arc<Effects> {
+        let (store, writer) = (Arc::clone(&self.engine) as _, self.writer.clone());
+        Effects::new(store, writer, self.vault.clone(), self.clock)
+    }
+
     fn desk(
         &self,
         settings: &Settings,

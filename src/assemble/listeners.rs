@@ -2,7 +2,7 @@
 
 use super::{Addresses, Core, StartError, payments};
 use crate::deliver::GuardedResolver;
-use crate::household::{Backend, Household, Routers};
+use crate::household::{Answers, Backend, Household, Routers};
 use crate::listen::beam::{self, Beam, BeamOptions, BeamParts};
 use crate::listen::cwmp::{CwmpListener, CwmpOptions, CwmpParts};
 use crate::listen::http::{
@@ -13,7 +13,6 @@ use crate::listen::mqtt::{MqttListener, MqttOptions, MqttParts};
 use crate::listen::stun::StunListener;
 use crate::listen::tls::{Certificate, ClientCertificates};
 use crate::listen::{self, Port, Upgrade};
-use crate::menus::Book;
 use crate::provision::{Provision, StunServer};
 use crate::quirks::Rule;
 use crate::settings::{self, Settings};
@@ -34,7 +33,6 @@ const BACKLOG: u32 = 4_096;
 /// What was opened.
 pub(super) struct Opened {
     pub(super) addresses: Addresses,
-    pub(super) book: Arc<Book>,
     pub(super) certificates: Vec<Arc<Certificate>>,
 }
 
@@ -47,19 +45,13 @@ pub(super) async fn start(
 ) -> Result<Opened, StartError> {
     let config = &settings.config;
     let certificates = Certificates::open(config)?;
-    let has_backend = config.backend.kind == BackendKind::Http;
-    let secrets = config.data_dir.join("public");
-    let book = Book::open(&config.ussd, has_backend, Some(&secrets), &[])?;
-    for _ in 0..book.left_out() {
-        core.metrics.fault(model::Protocol::Ussd, "kept_phrases");
-    }
 
     let cwmp = cwmp(config, core, certificates.cwmp.as_ref(), stun, stage).await?;
     let mqtt = mqtt(config, core, certificates.mqtt.as_ref(), stage).await?;
-    let public = public(settings, core, &book, stage).await?;
+    let public = public(settings, core, stage).await?;
     // The operator's own port is not opened here.
     let addresses = Addresses { cwmp, mqtt, public, operator: config.operator.listen };
-    Ok(Opened { addresses, book, certificates: certificates.all() })
+    Ok(Opened { addresses, certificates: certificates.all() })
 }
 
 /// Opens the STUN server's port where one is wanted; with what devices are told of it, and the way to
@@ -348,17 +340,12 @@ async fn mqtt_ports(
     Ok((address, ports.open))
 }
 
-async fn public(
-    settings: &Settings,
-    core: &Core,
-    book: &Arc<Book>,
-    stage: &Stage,
-) -> Result<SocketAddr, StartError> {
+async fn public(settings: &Settings, core: &Core, stage: &Stage) -> Result<SocketAddr, StartError> {
     let config = &settings.config;
     let parts = HopsParts {
         pipeline: Arc::clone(&core.pipeline),
         household: Arc::new(household(settings, core)?),
-        book: Arc::clone(book),
+        book: Arc::clone(&core.book),
         metrics: core.metrics.clone(),
         clock: core.clock,
     };
@@ -390,7 +377,7 @@ async fn public(
         .as_ref()
         .map_or_else(|| format!("http://{address}"), |url| url.as_str().to_owned());
     core.transfers.set_base(public_base(config, address));
-    for service in book.services().keys() {
+    for service in core.book.services().keys() {
         tracing::info!("aggregators call {url}/ussd/{service}/<secret>");
     }
     let files = Files {
@@ -499,5 +486,6 @@ fn household(settings: &Settings, core: &Core) -> Result<Household, StartError> 
     let (registry, desk) = (Arc::clone(&core.registry), Arc::clone(&core.desk));
     let effects = Arc::clone(&core.effects);
     let routers = Routers { registry, desk, effects: Arc::clone(&effects) };
-    Ok(Household { parts: vec![Arc::new(routers)], effects, clock: core.clock, backend })
+    let parts: Vec<Arc<dyn Answers>> = vec![Arc::new(routers), Arc::clone(&core.water) as _];
+    Ok(Household { parts, effects, clock: core.clock, backend })
 }

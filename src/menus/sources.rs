@@ -10,7 +10,10 @@ use ussd::{Menu, MenuError, Networks, Phrases};
 pub(super) const MENUS: [(&str, &str); 1] =
     [("home", include_str!("../../config/menus/home.toml"))];
 /// Phrases that are: menu, language, text.
-const PHRASES: [(&str, &str, &str); 0] = [];
+const PHRASES: [(&str, &str, &str); 2] = [
+    ("water", "en", include_str!("../../config/menus/phrases/water.en.toml")),
+    ("water", "sw", include_str!("../../config/menus/phrases/water.sw.toml")),
+];
 /// Most files in a folder of menus or phrases.
 pub(super) const FILES_MAX: usize = 1_000;
 

@@ -1,7 +1,9 @@
 //! What messages say: phrases of the service's menu, in the language of whoever gets them.
 
+use crate::menus::Book;
 use model::Tenant;
 use std::fmt::Debug;
+use std::sync::Arc;
 
 /// A payment subscribed him: `{name}`, `{site}`, `{code}`, `{expires}`, `{jerrycans}`, `{about}`.
 pub(super) const SUBSCRIBED: &str = "sms_subscribed";
@@ -26,4 +28,25 @@ pub trait Texts: Debug + Send + Sync + 'static {
         key: &str,
         values: &[(&str, &str)],
     ) -> Option<String>;
+}
+
+/// The phrases of a menu as they stand when something is said.
+#[derive(Debug)]
+pub struct MenuTexts {
+    /// All menus.
+    pub book: Arc<Book>,
+    /// Which one.
+    pub menu: Box<str>,
+}
+
+impl Texts for MenuTexts {
+    fn fill(
+        &self,
+        tenant: &Tenant,
+        language: &str,
+        key: &str,
+        values: &[(&str, &str)],
+    ) -> Option<String> {
+        self.book.phrases(tenant, &self.menu).fill(language, key, values)
+    }
 }

@@ -61,6 +61,7 @@ fn spell(call: &Call) -> String {
         ("{kind}/{value}", "mac/00:1A:2B:3C:4D:5E".to_owned()),
         ("{tag}", "core".to_owned()),
         ("/rollouts/{id}", "/rollouts/01HZZZ".to_owned()),
+        ("/broadcasts/{id}", "/broadcasts/01HZZZ".to_owned()),
         ("{group}", "north".to_owned()),
     ] {
         path = path.replace(blank, &value);
@@ -87,6 +88,7 @@ fn body(call: &Call) -> Option<Value> {
         ("PUT", "/api/v1/groups/{group}/firmware") => json!({ "image": "fw.bin" }),
         ("POST", "/api/v1/rollouts") => json!({ "image": "fw.bin", "tag": "core" }),
         ("POST", "/api/v1/payments/{id}/settle") => json!({ "outcome": "not_paid" }),
+        ("POST", "/api/v1/water/broadcasts") => json!({ "audience": "customers", "text": "x" }),
         ("POST", "/api/v1/tokens") => json!({ "name": "t", "role": "reader" }),
         _ => return None,
     };

@@ -13,3 +13,5 @@ mod home;
 mod latest;
 mod repeats;
 mod transcripts;
+mod water;
+mod words;

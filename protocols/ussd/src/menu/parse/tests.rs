@@ -1,6 +1,9 @@
 use super::*;
 use crate::menu::{Fault, Menu};
+use crate::network::Network;
+use crate::text::Limits;
 use proptest::prelude::*;
+use std::time::Duration;
 
 /// Small, without a fault, with one of each kind of state.
 const SMALL: &str = r#"name = "small"
@@ -160,6 +163,125 @@ fn the_longest_screen_must_fit() {
     holds("\"Since {since}.\"", &over, 41, "state.done", "too long by 1");
     let dash = format!("\"—{}\"", "a".repeat(80));
     holds("\"Late.\"", &dash, 1, "texts.late", "too long by 1");
+}
+
+#[test]
+fn a_screen_is_measured_on_every_network() {
+    let network = |name: &str, characters, octets| Network {
+        code: name.into(),
+        name: name.into(),
+        limits: Limits::of(characters, octets),
+        session: Duration::from_secs(180),
+        idle: Duration::from_secs(30),
+    };
+    let networks = Networks::new(vec![network("wide", 182, 160), network("slim", 160, 100)]);
+    let found = |text: &str| {
+        let source = SMALL.replacen("Your name?", text, 1);
+        let faults = Menu::parse(&source, &Phrases::default(), &networks).unwrap_err().faults;
+        assert!(faults.iter().all(|it| it.line == 20 && it.place == "state.name"), "{faults:?}");
+        faults.into_iter().map(|it| it.text).collect::<Vec<_>>()
+    };
+    // 100 octets: 114 septets, or 50 units. Below its error there are four more.
+    assert_eq!(
+        found(&"a".repeat(111)),
+        ["en", "sw"]
+            .map(|it| format!("is too long by 1 in `{it}` on `slim` (screen below its error)"))
+    );
+    let dash = found(&format!("—{}", "a".repeat(76)));
+    assert!(dash.contains(&"is too long by 27 in `en` on `slim` (screen)".to_owned()), "{dash:?}");
+    let both = "is too long by 1 in `sw` on `wide` (screen below its error)".to_owned();
+    assert!(dash.contains(&both), "{dash:?}");
+}
+
+#[test]
+fn a_phrase_is_missed_with_the_line_that_shows_it() {
+    let source = SMALL.replacen("\"Your name?\"", "\"@ask_name\"", 1);
+    let with = |phrases: &[(&str, &str)]| {
+        let mut all = Phrases::default();
+        for (language, text) in phrases {
+            all.set(language, "ask_name", text);
+        }
+        let parsed = Menu::parse(&source, &all, &Networks::default());
+        parsed.map(drop).map_err(|error| error.to_string())
+    };
+    assert_eq!(with(&[("en", "Name?"), ("sw", "Jina?")]), Ok(()));
+    let error = with(&[("en", "Name?")]).unwrap_err();
+    let place = "line 21: `state.name.text` ";
+    assert!(error.contains(&format!("{place}shows the phrase `@ask_name`")), "{error}");
+    assert!(error.contains("not there in `sw`"), "{error}");
+    let error = with(&[("en", "{nmae}?"), ("sw", "Jina?")]).unwrap_err();
+    assert!(error.contains(&format!("{place}`@ask_name` in `en` shows `{{nmae}}`")), "{error}");
+    let long = "a".repeat(179);
+    let error = with(&[("en", "Name?"), ("sw", &long)]).unwrap_err();
+    assert!(error.contains("too long by 1 in `sw`"), "{error}");
+    // A language of the phrases alone says the rest in the first, but what it says must fit.
+    assert_eq!(with(&[("en", "Name?"), ("sw", "Jina?"), ("fr", "Nom?")]), Ok(()));
+    let error = with(&[("en", "Name?"), ("sw", "Jina?"), ("fr", &long)]).unwrap_err();
+    assert!(error.contains("too long by 1 in `fr`"), "{error}");
+    let many: Vec<_> = (0..7).map(|it| (format!("l{it}"), "x")).collect();
+    let many: Vec<_> = many.iter().map(|(language, text)| (language.as_str(), *text)).collect();
+    let error = with(&[&[("en", "Name?"), ("sw", "Jina?")], &many[..]].concat()).unwrap_err();
+    assert!(error.contains("are more than 8"), "{error}");
+}
+
+#[test]
+fn faults_of_the_newer_words_are_named() {
+    let start = "start = \"main\"";
+    let keys = |keys: &str| format!("{start}\nkeys = {keys}");
+    holds(start, &keys("{ back = '*' }"), 4, "keys.back", "typed");
+    holds(start, &keys("{ back = '00' }"), 4, "keys", "same key twice");
+    holds(start, &keys("{ forth = '1' }"), 4, "keys", "no key `forth`");
+    assert_eq!(changed(start, &keys("{ back = 'none', home = '#' }")), []);
+
+    let options = "options = [{ key = \"1\", text = \"Yes\", goto = \"do\" }]";
+    let more = |rest: &str| format!("{options}\n{rest}");
+    holds(options, &more("paged = true"), 24, "state.sure", "needs `keys.more` and `texts.more`");
+    holds(options, &more("paged = 1"), 27, "state.sure.paged", "true or false");
+    holds(options, &more("resume = 'no'"), 27, "state.sure.resume", "true or false");
+    holds(options, &more("choose = 'name'\ngoto = 'name'"), 27, "state.sure.choose", "`language`");
+    holds(options, &more("choose = 'language'\ngoto = 'name'"), 27, "state.sure.choose", "names");
+    let two = SMALL.replacen("hops = ", "more = 'More'\nhops = ", 1);
+    let paged = two.replacen(options, &more("paged = true"), 1);
+    assert_eq!(faults(&paged), []);
+    let taken = paged.replacen("key = \"1\", text = \"Yes\"", "key = \"98\", text = \"Yes\"", 1);
+    assert!(faults(&taken)[0].text.contains("shows its next page"), "{:?}", faults(&taken));
+    let error =
+        paged.replacen("paged = true", &format!("paged = true\nerror = '{}'", "a".repeat(160)), 1);
+    assert!(faults(&error)[0].text.contains("leaves no room"), "{:?}", faults(&error));
+}
+
+#[test]
+fn faults_of_checks_and_secrets_are_named() {
+    let goto = "save = \"name\", goto = \"sure\" }";
+    let check = |rest: &str| format!("save = \"name\", goto = \"sure\", {rest} }}");
+    let good =
+        "check = { ask = 'look', arguments = { it = '{input}' }, results = { no = 'again' } }";
+    assert_eq!(changed(goto, &check(good)), []);
+    let bad = |from: &str, to: &str| check(&good.replace(from, to));
+    holds(
+        goto,
+        &bad("ask = 'look'", "ask = 'look', effect = true"),
+        22,
+        "state.name.input.check",
+        "has none",
+    );
+    holds(goto, &bad("no = ", "ok = "), 22, "state.name.input.check.results.ok", "leave it out");
+    holds(goto, &bad("'again'", "'do'"), 35, "state.do", "only a key");
+    holds(goto, &bad("'again'", "'nowhere'"), 22, "state.name.input.check.results.no", "no state");
+    let errors = format!("{}\nerrors = {{ yes = 'x' }}", check(good));
+    holds(goto, &errors, 23, "state.name.errors.yes", "leads `again`");
+    holds(
+        "text = \"Your name?\"",
+        "text = \"You said {input}?\"",
+        21,
+        "state.name.text",
+        "arguments",
+    );
+    holds("who = \"{name}\"", "who = \"{input}\"", 31, "state.ask.arguments.who", "only a check");
+    assert_eq!(changed("who = \"{name}\"", "who = \"{name}, {language}\""), []);
+    holds("{ since = 20 }", "{ language = 20 }", 30, "", "by itself");
+    // `sure` shows the name: it may not be a secret.
+    holds(goto, &check("secret = true"), 25, "state.sure.text", "only `arguments`");
 }
 
 #[test]

@@ -1,0 +1,134 @@
+//! The water service, joined with who keeps its customers and with the menu in whose phrases it speaks.
+
+use super::StartError;
+use super::join::Ground;
+use crate::effects::Effects;
+use crate::menus::Book;
+use crate::metrics::Metrics;
+use crate::payments::{Payments, Purse};
+use crate::pipeline::Pipeline;
+use crate::settings::Settings;
+use crate::shutdown::Stage;
+use crate::sms::{Sms, SmsObserver};
+use crate::store::{PhraseRow, SqliteStore, Store, WaterStore as _};
+use crate::tasks::Tasks;
+use crate::water::{self, DAILY, Daily, Embedded, MenuTexts, Options, Parts, Water};
+use backend::water::Service;
+use config::{BackendKind, Config};
+use jiff::SignedDuration;
+use jiff::civil::Time;
+use jiff::tz::TimeZone;
+use model::Tenant;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use ussd::Phrases;
+
+/// What the service works with.
+pub(super) struct With<'a> {
+    pub(super) pipeline: &'a Arc<Pipeline>,
+    pub(super) effects: &'a Arc<Effects>,
+    pub(super) payments: &'a Arc<Payments>,
+    pub(super) sms: &'a Arc<Sms>,
+    pub(super) tasks: &'a Arc<Tasks>,
+}
+
+/// Menus with the phrases that operators changed.
+pub(super) async fn book(
+    config: &Config,
+    engine: &SqliteStore,
+    metrics: &Metrics,
+) -> Result<Arc<Book>, StartError> {
+    let kept = kept(engine.all_phrases().await?);
+    let has_backend = config.backend.kind == BackendKind::Http;
+    let secrets = config.data_dir.join("public");
+    let book = Book::open(&config.ussd, has_backend, Some(&secrets), &kept)?;
+    for _ in 0..book.left_out() {
+        metrics.fault(model::Protocol::Ussd, "kept_phrases");
+    }
+    Ok(book)
+}
+
+fn kept(rows: Vec<PhraseRow>) -> Vec<(Tenant, Box<str>, Phrases)> {
+    let mut kept = BTreeMap::<(Tenant, Box<str>), Phrases>::new();
+    for row in rows {
+        let phrases = kept.entry((row.tenant, row.menu)).or_default();
+        phrases.set(&row.language, &row.key, &row.text);
+    }
+    kept.into_iter().map(|((tenant, menu), phrases)| (tenant, menu, phrases)).collect()
+}
+
+/// The service, which payments and texts know from now on.
+pub(super) fn make(
+    settings: &Settings,
+    ground: &Ground,
+    with: &With<'_>,
+) -> Result<Arc<Water>, StartError> {
+    let options = options(&settings.config)?;
+    let pipeline = Arc::clone(with.pipeline);
+    let embedded =
+        Embedded::new(Arc::clone(&ground.engine) as _, Arc::clone(&pipeline), options.retain);
+    let menu = settings.config.water.menu.as_str().into();
+    let parts = Parts {
+        store: Arc::clone(&ground.engine) as _,
+        backend: Arc::new(embedded),
+        pipeline,
+        effects: Arc::clone(with.effects),
+        payments: Arc::clone(with.payments),
+        sms: Arc::clone(with.sms),
+        texts: Arc::new(MenuTexts { book: Arc::clone(&ground.book), menu }),
+        tasks: Arc::clone(with.tasks),
+        vault: ground.vault.clone(),
+        clock: ground.clock,
+        metrics: water::Metrics::new(ground.metrics.registry())?,
+    };
+    let water = Water::new(parts, options);
+    with.tasks.register(DAILY, water::policy(), Arc::new(Daily(Arc::clone(&water))));
+    let purse: Arc<dyn Purse> = Arc::clone(&water) as _;
+    with.payments.set_purse(Arc::downgrade(&purse));
+    let observer: Arc<dyn SmsObserver> = Arc::clone(&water) as _;
+    let observer: Weak<dyn SmsObserver> = Arc::downgrade(&observer);
+    with.sms.set_observer(observer);
+    Ok(water)
+}
+
+fn options(config: &Config) -> Result<Options, StartError> {
+    let water = &config.water;
+    let zone = TimeZone::get(water.time_zone.as_str());
+    let zone = zone.map_err(|_| "water.time_zone: there is no such time zone".to_owned())?;
+    let hour = i8::try_from(water.daily_at.hour())?;
+    let minute = i8::try_from(water.daily_at.minute())?;
+    let shown = config.ussd.service.iter().filter(|it| it.menu.as_str() == water.menu.as_str());
+    let mut tenants: Vec<Tenant> =
+        shown.map(|it| Tenant::new(it.tenant.as_str()).unwrap_or_default()).collect();
+    tenants.sort();
+    tenants.dedup();
+    Ok(Options {
+        service: Service {
+            subscription_days: days(water.subscription.get()),
+            remind_days: days(water.remind_before.get()),
+        },
+        zone,
+        daily_at: Time::new(hour, minute, 0, 0)?,
+        pin_tries: u32::from(water.pin_tries.get()),
+        pin_hold: signed(water.pin_hold.get()),
+        sim_change_hold: signed(water.sim_change_hold.get()),
+        manager_pin: water.manager_pin,
+        retain: signed(water.transactions_retain.get()),
+        tenants,
+    })
+}
+
+/// Whole days; the configuration has no others.
+fn days(time: Duration) -> u16 {
+    u16::try_from(time.as_secs() / 86_400).unwrap_or(u16::MAX)
+}
+
+fn signed(time: Duration) -> SignedDuration {
+    SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX)
+}
+
+/// Has the daily job run.
+pub(super) fn keep_house(water: &Arc<Water>, store: &Arc<dyn Store>, stage: &Stage) {
+    stage.spawn(Arc::clone(water).keep_house(Arc::clone(store), stage.clone()));
+}
