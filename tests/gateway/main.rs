@@ -19,6 +19,7 @@ mod carried;
 mod configuration;
 mod cpe;
 mod daemon;
+mod daraja;
 mod documents;
 mod five;
 mod http;
@@ -57,6 +58,7 @@ mod identity;
 mod kills;
 mod limits;
 mod over_the_air;
+mod payments;
 mod provisioning;
 mod recorded;
 mod refusals;
@@ -108,6 +110,7 @@ fn main() {
         broker::trials(),
         beam::trials(),
         over_the_air::trials(),
+        payments::trials(),
         brokers::trials(),
         checks::trials(),
         tls::trials(),
