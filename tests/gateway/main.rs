@@ -15,6 +15,7 @@ mod answers;
 mod architecture;
 mod backend;
 mod board;
+mod calls;
 mod carried;
 mod configuration;
 mod cpe;
@@ -68,6 +69,7 @@ mod scrape;
 mod secrets;
 mod sign_in;
 mod sinks;
+mod sms;
 mod stalls;
 mod steering;
 mod stopping;
@@ -79,6 +81,7 @@ mod trace;
 mod upgrades;
 mod version_5;
 mod wake;
+mod water_hub;
 mod websocket;
 
 use libtest_mimic::{Arguments, Trial};
@@ -106,6 +109,7 @@ fn main() {
         identity::trials(),
         sign_in::trials(),
         sinks::trials(),
+        sms::trials(),
         boards::trials(),
         broker::trials(),
         beam::trials(),
@@ -126,6 +130,7 @@ fn main() {
         version_5::trials(),
         trace::trials(),
         wake::trials(),
+        water_hub::trials(),
         bad_input::trials(),
         tolerance::trials(),
         recorded::trials(),
