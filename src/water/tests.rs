@@ -48,11 +48,11 @@ impl Provider for Nobody {
         Channel::Till
     }
 
-    async fn push(&self, _: &PaymentRow, _: Timestamp) -> Pushed {
+    async fn push(&self, _: &PaymentRow) -> Pushed {
         Pushed::Unknown
     }
 
-    async fn query(&self, _: &str, _: Timestamp) -> Queried {
+    async fn query(&self, _: &str) -> Queried {
         Queried::Pending
     }
 }

@@ -75,6 +75,7 @@ mod trace;
 mod upgrades;
 mod version_5;
 mod wake;
+mod water;
 mod websocket;
 
 use libtest_mimic::{Arguments, Trial};
@@ -134,6 +135,7 @@ fn main() {
         refusals::trials(),
         full_store::trials(),
         kills::trials(),
+        water::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
 }
