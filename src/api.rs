@@ -23,6 +23,7 @@ pub mod serve;
 mod approvals;
 mod audit;
 mod boards;
+mod broadcasts;
 mod checks;
 mod commands;
 mod credentials;
@@ -77,6 +78,7 @@ use crate::plans::Plans;
 use crate::profiles::Keeper;
 use crate::provisioner::Provisioner;
 use crate::registry::{Device, Registry};
+use crate::sms::Broadcasts;
 use crate::store::{Operation, OperationError, PaymentStore, ReadError, Store, WriteError, Writer};
 use crate::tasks::Tasks;
 use crate::trace::Traces;
@@ -169,6 +171,8 @@ pub struct Parts {
     pub tasks: Arc<Tasks>,
     /// Payments, and their settling.
     pub payments: Arc<Payments>,
+    /// Texts to many.
+    pub broadcasts: Arc<Broadcasts>,
     /// The life of boards.
     pub boards: Arc<Boards>,
     /// What devices present.

@@ -398,6 +398,7 @@ async fn operator(
         access: Arc::clone(&core.access),
         vault: core.vault.clone(),
         data_models: Arc::clone(&core.data_models),
+        broadcasts: sms::broadcasts(config, core),
         boards: Arc::clone(&core.boards),
         credentials: Arc::clone(&core.credentials),
         equipments: Arc::clone(&core.equipments),

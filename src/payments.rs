@@ -17,13 +17,16 @@ mod steps;
 mod work;
 
 pub use self::daraja::{Daraja, Wire};
-pub use self::heard::{Heard, SettleError};
+pub use self::heard::{Heard, SettleError, claim_of};
 pub use self::metrics::Metrics;
 pub use self::provider::{Channel, Provider};
 pub use self::purse::{Outcome, Purse, PurseError};
 pub use self::steps::Unkept;
 pub use self::work::policy;
 pub use backend::payment::{Notice, Why};
+
+#[cfg(test)]
+mod tests;
 
 use crate::clock::{self, Clock};
 use crate::pipeline::Pipeline;

@@ -15,6 +15,7 @@ mod backend;
 mod collection;
 mod daily;
 mod embedded;
+pub mod hub;
 mod metrics;
 mod pins;
 mod purse;

@@ -3,10 +3,10 @@
 use super::access::{Authorised, need};
 use super::problem::ProblemBody;
 use super::{
-    ApiState, approvals, audit, boards, checks, commands, credentials, customers, dead_letters,
-    devices, equipment, events, groups, health, holds, images, metrics, naming, parameters,
-    payments, plans, profiles, provision, rollouts, sinks, tasks, tokens, trace, uploads, wake,
-    wifi,
+    ApiState, approvals, audit, boards, broadcasts, checks, commands, credentials, customers,
+    dead_letters, devices, equipment, events, groups, health, holds, images, metrics, naming,
+    parameters, payments, plans, profiles, provision, rollouts, sinks, tasks, tokens, trace,
+    uploads, wake, wifi,
 };
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
@@ -39,6 +39,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(devices::claim))
         .merge(of_boards())
         .merge(of_payments())
+        .merge(of_broadcasts())
         .routes(routes!(checks::show))
         .routes(routes!(parameters::list))
         .routes(routes!(wake::wake))
@@ -119,6 +120,14 @@ fn of_payments() -> OpenApiRouter<ApiState> {
         .routes(routes!(payments::strays))
         .routes(routes!(payments::show))
         .routes(routes!(payments::settle))
+}
+
+/// The calls of texts to many.
+fn of_broadcasts() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(broadcasts::create, broadcasts::list))
+        .routes(routes!(broadcasts::show, broadcasts::cancel))
+        .routes(routes!(broadcasts::texts))
 }
 
 /// The document, as it is served and as `openapi.json` beside this file holds it.

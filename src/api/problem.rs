@@ -85,6 +85,8 @@ pub enum Code {
     ImageRefused,
     /// The rollout is not known.
     NoSuchRollout,
+    /// The broadcast is not known.
+    NoSuchBroadcast,
     /// The rollout does not stand so that this could be done.
     RolloutState,
     /// As many rollouts are open as may be.
@@ -135,7 +137,7 @@ pub enum Code {
 
 impl Code {
     /// Every word.
-    pub const ALL: [Self; 59] = [
+    pub const ALL: [Self; 60] = [
         Self::Unauthorised,
         Self::Forbidden,
         Self::TooManyTries,
@@ -172,6 +174,7 @@ impl Code {
         Self::NotSigned,
         Self::ImageRefused,
         Self::NoSuchRollout,
+        Self::NoSuchBroadcast,
         Self::RolloutState,
         Self::TooManyRollouts,
         Self::NoSuchWish,
@@ -286,6 +289,9 @@ impl Code {
                 (S::CONFLICT, "image_refused", "The image is not given to devices")
             }
             Self::NoSuchRollout => (S::NOT_FOUND, "no_such_rollout", "There is no such rollout"),
+            Self::NoSuchBroadcast => {
+                (S::NOT_FOUND, "no_such_broadcast", "There is no such broadcast")
+            }
             Self::RolloutState => (S::CONFLICT, "rollout_state", "The rollout does not stand so"),
             Self::TooManyRollouts => {
                 (S::TOO_MANY_REQUESTS, "too_many_rollouts", "Too many rollouts are open")

@@ -1,6 +1,7 @@
 //! The operator side as its callers meet it, over a real store.
 
 mod boards;
+mod broadcasts;
 mod changes;
 mod checks;
 mod equipment;
@@ -8,6 +9,7 @@ mod files;
 mod firmware;
 mod listener;
 mod parameters;
+mod payments;
 mod people;
 mod refusals;
 mod scene;

@@ -11,9 +11,11 @@ use crate::pipeline::Pipeline;
 use crate::settings::Settings;
 use crate::shutdown::Stage;
 use crate::sms::{
-    House, Metrics, Notices, NoticesParts, Parts, SENDING, Sender, SenderOptions, SenderParts, Sms,
+    Broadcasts, BroadcastsParts, House, Metrics, Notices, NoticesParts, PAGING, Paging, Parts,
+    SENDING, Sender, SenderOptions, SenderParts, Sms,
 };
 use crate::tasks::{Handler, Tasks};
+use crate::water::WaterBackend;
 use ::sms::{Account, AfricasTalking, Api, Provider, Twilio};
 use config::{Config, SmsApi, SmsProvider};
 use model::Redacted;
@@ -134,6 +136,26 @@ pub(super) fn route(
         clock: core.clock,
     });
     Ok(Some(("sms", Arc::new(SmsRoute { notices, door, url }))))
+}
+
+/// Texts to many.
+pub(super) fn broadcasts(config: &Config, core: &Core) -> Arc<Broadcasts> {
+    Broadcasts::new(BroadcastsParts {
+        store: Arc::clone(&core.engine) as _,
+        sms: Arc::clone(&core.sms),
+        clock: core.clock,
+        text_max: config.sms.text_max.as_usize(),
+    })
+}
+
+/// Has listeners of broadcasts gone through; before tasks are carried out.
+pub(super) fn page(config: &Config, core: &Core, backend: &Arc<dyn WaterBackend>) {
+    let paging = Paging {
+        broadcasts: broadcasts(config, core),
+        backend: Arc::clone(backend),
+        writer: core.writer.clone(),
+    };
+    core.tasks.register(PAGING, Paging::policy(), Arc::new(paging) as Arc<dyn Handler>);
 }
 
 /// Removes what need not be kept any longer.

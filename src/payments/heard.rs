@@ -5,6 +5,7 @@ use super::steps::{Unkept, Without};
 use crate::store::{Operation, PaymentOperation, PaymentRow, StrayRow};
 use backend::payment::{Claim, Input, Output, State, only_adopter};
 use model::Tenant;
+use mpesa::Callback;
 
 /// How often it is looked anew whose prompt a callback tells of.
 const LOOKS_MAX: usize = 8;
@@ -30,6 +31,17 @@ impl Heard {
             Self::Known => "known",
             Self::Stray => "stray",
         }
+    }
+}
+
+/// What a callback of M-Pesa's says.
+pub fn claim_of(callback: Callback) -> Claim {
+    Claim {
+        checkout: callback.checkout,
+        code: Some(callback.code),
+        amount_cents: callback.amount_cents,
+        number: callback.number.and_then(|it| it.device()),
+        receipt: callback.receipt,
     }
 }
 

@@ -87,6 +87,7 @@ impl Moved {
         #[derive(Serialize)]
         struct Data<'a> {
             id: &'a str,
+            key: &'a str,
             kind: &'static str,
             #[serde(skip_serializing_if = "Option::is_none")]
             broadcast: Option<&'a str>,
@@ -101,6 +102,7 @@ impl Moved {
         };
         let data = Json::of(&Data {
             id: &self.row.id,
+            key: &self.row.key,
             kind: self.row.kind.as_str(),
             broadcast: self.row.broadcast.as_deref(),
             cause: self.cause.or(self.kept_cause().as_deref()),

@@ -1,4 +1,9 @@
-//! Texts as they are asked for.
+//! Texts as they are asked for, sent and told of.
+
+mod hearing;
+mod paging;
+mod scene;
+mod sending;
 
 use super::*;
 use crate::clock::Clock;

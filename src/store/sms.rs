@@ -10,6 +10,8 @@ use std::collections::HashSet;
 pub const SMS_MOVED: &str = "the text has moved on";
 /// What a step answers when the broadcast is not as its author saw it.
 pub const BROADCAST_MOVED: &str = "the broadcast has moved on";
+/// What making a broadcast answers when its key was used before.
+pub const BROADCAST_KNOWN: &str = "this key has made a broadcast";
 
 /// A text, and what became of it.
 #[derive(Clone, Debug)]
@@ -153,6 +155,8 @@ pub struct BroadcastRow {
     pub id: Box<str>,
     /// Whose.
     pub tenant: Tenant,
+    /// What makes asking twice the same as asking once, within its tenant.
+    pub key: Option<Box<str>>,
     /// To whom, in the API's word.
     pub audience: Box<str>,
     /// Of which site, where it is one's.
@@ -249,7 +253,7 @@ pub enum SmsOperation {
         /// Who.
         number: DeviceId,
     },
-    /// Makes a broadcast.
+    /// Makes a broadcast. Refused as a conflict ([`BROADCAST_KNOWN`]) when its key has made one.
     PutBroadcast(BroadcastRow),
     /// Moves a broadcast on. Refused as a conflict ([`BROADCAST_MOVED`]) unless it runs and so many
     /// pages were gone through.
@@ -329,6 +333,13 @@ pub trait SmsStore: Send + Sync + 'static {
     /// One broadcast.
     async fn broadcast(&self, tenant: &Tenant, id: &str)
     -> Result<Option<BroadcastRow>, ReadError>;
+
+    /// The broadcast that this key has made.
+    async fn broadcast_of_key(
+        &self,
+        tenant: &Tenant,
+        key: &str,
+    ) -> Result<Option<BroadcastRow>, ReadError>;
 
     /// Broadcasts, newest first, before the one of that name.
     async fn broadcasts(

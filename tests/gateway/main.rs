@@ -33,6 +33,7 @@ mod router;
 #[allow(dead_code, unused_imports, reason = "the load uses what these tests do not")]
 mod tree;
 
+mod aggregators;
 mod bad_input;
 mod beam;
 mod board_certificates;
@@ -98,6 +99,7 @@ fn main() {
         discovery::trials(),
         provisioning::trials(),
         dials::trials(),
+        aggregators::trials(),
         identity::trials(),
         sign_in::trials(),
         sinks::trials(),

@@ -212,6 +212,24 @@ fn payments(
     Payments::new(parts, backend::payment::Timing::default())
 }
 
+/// Texts that nobody carries, to listeners whom nobody goes through.
+fn broadcasts(
+    engine: &Arc<SqliteStore>,
+    tasks: &Arc<Tasks>,
+    vault: &Vault,
+    clock: Clock,
+    prometheus: &prometheus::Registry,
+) -> Arc<Broadcasts> {
+    let sms = crate::sms::Sms::new(crate::sms::Parts {
+        vault: vault.clone(),
+        tasks: Arc::clone(tasks),
+        metrics: crate::sms::Metrics::new(prometheus).unwrap(),
+        batch_max: None,
+    });
+    let store = Arc::clone(engine) as _;
+    Broadcasts::new(crate::sms::BroadcastsParts { store, sms, clock, text_max: 160 })
+}
+
 fn no_credentials(
     vault: Vault,
     writer: Writer,
@@ -274,6 +292,7 @@ impl Scene {
             Arc::<Equipments>::clone(&equipments),
             Arc::<Tasks>::clone(&tasks),
         ];
+        let broadcasts = broadcasts(&engine, &tasks, &vault, clock, &prometheus);
         let (changes, task) = Changes::new(&writer, &mirrors);
         tokio::spawn(task);
         let (wake, wakes) = mpsc::channel(8);
@@ -335,6 +354,7 @@ impl Scene {
             store,
             payment_store: engine,
             payments,
+            broadcasts,
             changes,
             registry,
             desk,

@@ -55,11 +55,13 @@ fn spell(call: &Call) -> String {
         ("/hold/{id}", "/hold/01HZZZ".to_owned()),
         ("/approvals/{id}", "/approvals/01HZZZ".to_owned()),
         ("/tasks/{id}", "/tasks/01HZZZ".to_owned()),
+        ("/payments/{id}", "/payments/01HZZZ".to_owned()),
         ("{serial}", "RCMG12345678".to_owned()),
         ("/uploads/{id}", "/uploads/01HZZZ".to_owned()),
         ("{kind}/{value}", "mac/00:1A:2B:3C:4D:5E".to_owned()),
         ("{tag}", "core".to_owned()),
         ("/rollouts/{id}", "/rollouts/01HZZZ".to_owned()),
+        ("/broadcasts/{id}", "/broadcasts/01HZZZ".to_owned()),
         ("{group}", "north".to_owned()),
     ] {
         path = path.replace(blank, &value);
@@ -85,6 +87,8 @@ fn body(call: &Call) -> Option<Value> {
         ("PUT", "/api/v1/devices/{id}/group") => json!({ "group": "north" }),
         ("PUT", "/api/v1/groups/{group}/firmware") => json!({ "image": "fw.bin" }),
         ("POST", "/api/v1/rollouts") => json!({ "image": "fw.bin", "tag": "core" }),
+        ("POST", "/api/v1/payments/{id}/settle") => json!({ "outcome": "not_paid" }),
+        ("POST", "/api/v1/water/broadcasts") => json!({ "audience": "customers", "text": "x" }),
         ("POST", "/api/v1/tokens") => json!({ "name": "t", "role": "reader" }),
         _ => return None,
     };

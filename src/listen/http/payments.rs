@@ -6,9 +6,8 @@
 use super::route::{Called, Route};
 use crate::doors::Door;
 use crate::listen::http1::Answer;
-use crate::payments::{Payments, Unkept};
+use crate::payments::{Payments, Unkept, claim_of};
 use async_trait::async_trait;
-use backend::payment::Claim;
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
@@ -56,7 +55,8 @@ impl Route for PaymentCalls {
         };
         // Whoever hangs up meanwhile has it kept all the same, and known.
         let payments = Arc::clone(&self.payments);
-        let kept = tokio::spawn(async move { payments.called_back(&claim(callback)).await }).await;
+        let kept =
+            tokio::spawn(async move { payments.called_back(&claim_of(callback)).await }).await;
         match kept {
             Ok(Ok(_)) => accepted(),
             Ok(Err(unkept)) => {
@@ -68,17 +68,6 @@ impl Route for PaymentCalls {
                 called.refuse(StatusCode::SERVICE_UNAVAILABLE, "unkept")
             }
         }
-    }
-}
-
-/// What it says, in the words of payments.
-fn claim(callback: Callback) -> Claim {
-    Claim {
-        checkout: callback.checkout,
-        code: Some(callback.code),
-        amount_cents: callback.amount_cents,
-        number: callback.number.and_then(|it| it.device()),
-        receipt: callback.receipt,
     }
 }
 

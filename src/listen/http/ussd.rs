@@ -343,7 +343,7 @@ impl Route for Arc<Hops> {
             return called.refuse(StatusCode::NOT_FOUND, "not_found");
         };
         let path = rest.next().unwrap_or_default();
-        if !matches!(head.method, Method::POST | Method::GET) {
+        if !matches!(head.method, Method::POST | Method::GET | Method::PUT) {
             return called.refuse(StatusCode::METHOD_NOT_ALLOWED, "method");
         }
         // A wrong secret is told from a missing service by nothing: not by status, not by time.

@@ -40,6 +40,8 @@ CREATE TABLE sms_opt_out (
 CREATE TABLE broadcast (
     tenant     TEXT NOT NULL,
     id         TEXT NOT NULL,
+    -- What makes asking twice the same as asking once.
+    key        TEXT,
     audience   TEXT NOT NULL,
     site       TEXT,
     -- running, done, cancelled.
@@ -53,4 +55,5 @@ CREATE TABLE broadcast (
     body       BLOB NOT NULL,
     PRIMARY KEY (tenant, id)
 ) STRICT;
+CREATE UNIQUE INDEX broadcast_key ON broadcast (tenant, key) WHERE key IS NOT NULL;
 CREATE INDEX broadcast_changed ON broadcast (changed_at);

@@ -6,8 +6,8 @@ use super::column::{
     self, nanos, number, read_error, sequence, text, text_if_any, time, undecodable,
 };
 use crate::store::{
-    BROADCAST_MOVED, BroadcastRow, BroadcastState, OperationError, ReadError, SMS_MOVED, SmsKind,
-    SmsOperation, SmsRow, SmsState, SmsStep, SmsStore, SmsWhich,
+    BROADCAST_KNOWN, BROADCAST_MOVED, BroadcastRow, BroadcastState, OperationError, ReadError,
+    SMS_MOVED, SmsKind, SmsOperation, SmsRow, SmsState, SmsStep, SmsStore, SmsWhich,
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -28,7 +28,7 @@ pub(super) async fn apply(
             Ok(opt_out(connection, tenant, number, *at).await?)
         }
         SmsOperation::OptIn { tenant, number } => Ok(opt_in(connection, tenant, number).await?),
-        SmsOperation::PutBroadcast(row) => Ok(put_broadcast(connection, row).await?),
+        SmsOperation::PutBroadcast(row) => put_broadcast(connection, row).await,
         SmsOperation::StepBroadcast { .. } => step_broadcast(connection, operation).await,
         SmsOperation::Trim { older_than, rows_max } => {
             Ok(trim(connection, *older_than, *rows_max).await?)
@@ -115,16 +115,15 @@ async fn opt_in(
     Ok(())
 }
 
-async fn put_broadcast(
-    connection: &mut SqliteConnection,
-    row: &BroadcastRow,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO broadcast (tenant, id, audience, site, state, cursor, page, listeners, actor, \
-         made_at, changed_at, body) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+async fn put_broadcast(connection: &mut SqliteConnection, row: &BroadcastRow) -> Result<(), Fault> {
+    let made = sqlx::query(
+        "INSERT INTO broadcast (tenant, id, key, audience, site, state, cursor, page, listeners, \
+         actor, made_at, changed_at, body) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?) \
+         ON CONFLICT DO NOTHING",
     )
     .bind(row.tenant.as_str())
     .bind(&*row.id)
+    .bind(row.key.as_deref())
     .bind(&*row.audience)
     .bind(row.site.as_deref())
     .bind(row.state.as_str())
@@ -137,7 +136,10 @@ async fn put_broadcast(
     .bind(row.sealed.expose().as_slice())
     .execute(connection)
     .await?;
-    Ok(())
+    match made.rows_affected() {
+        0 => Err(OperationError::Conflict(BROADCAST_KNOWN).into()),
+        _ => Ok(()),
+    }
 }
 
 async fn step_broadcast(
@@ -217,25 +219,37 @@ fn sms_state(row: &SqliteRow, column: usize) -> Result<SmsState, sqlx::Error> {
     SmsState::parse(row.try_get(column)?).ok_or_else(|| undecodable("a text's state"))
 }
 
-const BROADCAST: &str = "SELECT tenant, id, audience, site, state, cursor, page, listeners, \
+const BROADCAST: &str = "SELECT tenant, id, key, audience, site, state, cursor, page, listeners, \
                          actor, made_at, changed_at, body FROM broadcast";
 
 fn broadcast_row(row: &SqliteRow) -> Result<BroadcastRow, sqlx::Error> {
-    let state = BroadcastState::parse(row.try_get(4)?);
+    let state = BroadcastState::parse(row.try_get(5)?);
     Ok(BroadcastRow {
         tenant: column::tenant(row, 0)?,
         id: text(row, 1)?,
-        audience: text(row, 2)?,
-        site: text_if_any(row, 3)?,
+        key: text_if_any(row, 2)?,
+        audience: text(row, 3)?,
+        site: text_if_any(row, 4)?,
         state: state.ok_or_else(|| undecodable("a broadcast's state"))?,
-        cursor: text_if_any(row, 5)?,
-        page: row.try_get(6)?,
-        listeners: sequence(row, 7)?,
-        actor: text(row, 8)?,
-        made_at: time(row, 9)?,
-        changed_at: time(row, 10)?,
-        sealed: Redacted(row.try_get(11)?),
+        cursor: text_if_any(row, 6)?,
+        page: row.try_get(7)?,
+        listeners: sequence(row, 8)?,
+        actor: text(row, 9)?,
+        made_at: time(row, 10)?,
+        changed_at: time(row, 11)?,
+        sealed: Redacted(row.try_get(12)?),
     })
+}
+
+async fn broadcast(
+    store: &SqliteStore,
+    column: &'static str,
+    tenant: &Tenant,
+    value: &str,
+) -> Result<Option<BroadcastRow>, sqlx::Error> {
+    let statement = format!("{BROADCAST} WHERE tenant = ? AND {column} = ?");
+    let query = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(tenant.as_str()).bind(value);
+    query.fetch_optional(store.readers()).await?.as_ref().map(broadcast_row).transpose()
 }
 
 #[async_trait]
@@ -298,10 +312,15 @@ impl SmsStore for SqliteStore {
         tenant: &Tenant,
         id: &str,
     ) -> Result<Option<BroadcastRow>, ReadError> {
-        let statement = format!("{BROADCAST} WHERE tenant = ? AND id = ?");
-        let query = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(tenant.as_str()).bind(id);
-        let row = query.fetch_optional(self.readers()).await.map_err(read_error)?;
-        row.as_ref().map(broadcast_row).transpose().map_err(read_error)
+        broadcast(self, "id", tenant, id).await.map_err(read_error)
+    }
+
+    async fn broadcast_of_key(
+        &self,
+        tenant: &Tenant,
+        key: &str,
+    ) -> Result<Option<BroadcastRow>, ReadError> {
+        broadcast(self, "key", tenant, key).await.map_err(read_error)
     }
 
     async fn broadcasts(

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::store::{
-    BROADCAST_MOVED, BroadcastRow, BroadcastState, SMS_MOVED, SmsKind, SmsOperation, SmsRow,
-    SmsState, SmsStep, SmsStore as _, SmsWhich, TaskRow,
+    BROADCAST_KNOWN, BROADCAST_MOVED, BroadcastRow, BroadcastState, SMS_MOVED, SmsKind,
+    SmsOperation, SmsRow, SmsState, SmsStep, SmsStore as _, SmsWhich, TaskRow,
 };
 use model::Redacted;
 
@@ -136,6 +136,7 @@ async fn a_broadcast_goes_on_page_by_page_until_it_ends() {
     let row = BroadcastRow {
         id: "b1".into(),
         tenant: tenant.clone(),
+        key: Some("k".into()),
         audience: "customers".into(),
         site: None,
         state: BroadcastState::Running,
@@ -147,7 +148,12 @@ async fn a_broadcast_goes_on_page_by_page_until_it_ends() {
         changed_at: at(1),
         sealed: Redacted(b"sealed".to_vec()),
     };
-    apply(&store, SmsOperation::PutBroadcast(row)).await.unwrap();
+    apply(&store, SmsOperation::PutBroadcast(row.clone())).await.unwrap();
+    let again = BroadcastRow { id: "b2".into(), ..row };
+    let again = apply(&store, SmsOperation::PutBroadcast(again)).await;
+    assert_eq!(again, Err(OperationError::Conflict(BROADCAST_KNOWN)));
+    let made = store.broadcast_of_key(&tenant, "k").await.unwrap().unwrap();
+    assert_eq!(&*made.id, "b1");
     let page = |expect_page, cursor: Option<&str>, state| SmsOperation::StepBroadcast {
         tenant: Tenant::default(),
         id: "b1".into(),

@@ -1,0 +1,145 @@
+//! Payments: listed, shown with all that is known, settled.
+
+use super::scene::*;
+use crate::payments::{NewPayment, Purse, PurseError};
+use crate::store::{Operation, PaymentRow};
+use async_trait::async_trait;
+use axum::http::StatusCode;
+use backend::payment::{Claim, Notice};
+use jiff::Timestamp;
+use model::Tenant;
+use serde_json::json;
+use std::sync::Arc;
+
+/// Takes everything for credited.
+struct Taker;
+
+#[async_trait]
+impl Purse for Taker {
+    async fn credit(
+        &self,
+        _: &PaymentRow,
+        _: Timestamp,
+    ) -> Result<crate::payments::Outcome, PurseError> {
+        Ok(crate::payments::Outcome::default())
+    }
+
+    async fn told(
+        &self,
+        _: &PaymentRow,
+        _: Notice,
+        _: Timestamp,
+    ) -> Result<crate::payments::Outcome, PurseError> {
+        Ok(crate::payments::Outcome::default())
+    }
+
+    fn committed(&self, _: &crate::payments::Outcome) {}
+}
+
+async fn wanted(scene: &Scene, tenant: &Tenant, customer: &str) -> String {
+    let wish = NewPayment {
+        tenant: tenant.clone(),
+        customer: customer.into(),
+        number: id("msisdn:+254712345678"),
+        amount: 100,
+        reference: "LOD1".into(),
+        language: "en".into(),
+        key: customer.into(),
+    };
+    let now = scene.state.clock.now().wall;
+    let (event, operations) = scene.state.payments.request(&wish, now);
+    scene.pipeline.keep(vec![event], operations.clone()).await.unwrap();
+    let made = operations.iter().find_map(|it| match it {
+        Operation::Payment(crate::store::PaymentOperation::Put(row)) => Some(row.id.to_string()),
+        _ => None,
+    });
+    made.unwrap()
+}
+
+#[tokio::test]
+async fn payments_are_listed_by_state_and_belong_to_a_tenant() {
+    let scene = Scene::new().await;
+    let (one, two) = (
+        wanted(&scene, &Tenant::default(), "one").await,
+        wanted(&scene, &Tenant::default(), "two").await,
+    );
+    let foreign = wanted(&scene, &other(), "one").await;
+    let all = scene.call("GET /api/v1/payments?limit=1", None).await;
+    assert_eq!((all.status, &all.json["items"][0]["id"]), (StatusCode::OK, &json!(one)));
+    let next = all.json["next"].as_str().unwrap();
+    let rest = scene.call(&format!("GET /api/v1/payments?limit=1&cursor={next}"), None).await;
+    assert_eq!(rest.json["items"][0]["id"], json!(two));
+    assert_eq!(rest.json["next"], json!(null));
+    let drafts = scene.call("GET /api/v1/payments?state=draft", None).await;
+    let items = drafts.json["items"].as_array().unwrap();
+    assert_eq!(
+        (items.len(), &items[0]["amount"], &items[0]["state"]),
+        (2, &json!(100), &json!("draft"))
+    );
+    let paid = scene.call("GET /api/v1/payments?state=paid", None).await;
+    assert_eq!(paid.json["items"], json!([]));
+    assert_eq!(scene.call("GET /api/v1/payments?state=lost", None).await.code(), "invalid_query");
+    assert_eq!(
+        scene.call(&format!("GET /api/v1/payments/{foreign}"), None).await.code(),
+        "no_such_payment"
+    );
+}
+
+#[tokio::test]
+async fn a_payment_is_shown_with_its_steps_and_what_may_belong_to_it() {
+    let scene = Scene::new().await;
+    let id = wanted(&scene, &Tenant::default(), "one").await;
+    let claim = Claim {
+        checkout: "ws_CO_unknown".into(),
+        code: Some(0),
+        amount_cents: Some(10_000),
+        number: Some(super::scene::id("msisdn:+254712345678")),
+        receipt: Some("NLJ7RT61SV".into()),
+    };
+    scene.state.payments.called_back(&claim).await.unwrap();
+    let shown = scene.call(&format!("GET /api/v1/payments/{id}"), None).await;
+    assert_eq!(shown.json["steps"][0]["what"], "requested");
+    assert_eq!(shown.json["strays"][0]["receipt"], "NLJ7RT61SV");
+    let strays = scene.call("GET /api/v1/payment-strays", None).await;
+    assert_eq!(strays.json["items"][0]["checkout"], "ws_CO_unknown");
+    assert!(!format!("{:?}", scene.state.payments).contains("254"));
+}
+
+#[tokio::test]
+async fn an_operator_settles_what_nobody_can_confirm() {
+    let scene = Scene::new().await;
+    let (one, two) = (
+        wanted(&scene, &Tenant::default(), "one").await,
+        wanted(&scene, &Tenant::default(), "two").await,
+    );
+    let settle = async |id: &str, body: serde_json::Value| {
+        scene.call(&format!("POST /api/v1/payments/{id}/settle"), Some(body)).await
+    };
+    let paid = |receipt: &str| json!({ "outcome": "paid", "receipt": receipt });
+    let nobody = settle(&one, paid("NLJ7RT61SV")).await;
+    assert_eq!((nobody.status, nobody.code()), (StatusCode::CONFLICT, "conflict"), "no purse");
+    let taker: Arc<dyn Purse> = Arc::new(Taker);
+    scene.state.payments.set_purse(Arc::downgrade(&taker));
+    for body in [
+        json!({ "outcome": "paid" }),
+        paid("short"),
+        paid("nlj7rt61sv"),
+        json!({ "outcome": "not_paid", "receipt": "NLJ7RT61SV" }),
+        json!({ "outcome": "maybe" }),
+        json!({}),
+    ] {
+        assert_eq!(settle(&one, body).await.code(), "invalid_body");
+    }
+    let settled = settle(&one, paid("NLJ7RT61SV")).await;
+    assert_eq!((settled.status, &settled.json["state"]), (StatusCode::OK, &json!("paid")));
+    assert_eq!(settled.json["receipt"], "NLJ7RT61SV");
+    let again = settle(&one, json!({ "outcome": "not_paid" })).await;
+    assert_eq!((again.status, again.code()), (StatusCode::CONFLICT, "payment_settled"));
+    assert_eq!(settle(&two, paid("NLJ7RT61SV")).await.code(), "conflict");
+    let not_paid = settle(&two, json!({ "outcome": "not_paid" })).await;
+    assert_eq!(not_paid.json["state"], "declined");
+    assert_eq!(settle("none", json!({ "outcome": "not_paid" })).await.code(), "no_such_payment");
+    let audit = scene.call("GET /api/v1/audit", None).await;
+    let lines = audit.json["items"].as_array().unwrap().iter();
+    assert_eq!(lines.filter(|it| it["action"] == "payment.settle").count(), 2);
+}

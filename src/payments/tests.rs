@@ -1,0 +1,8 @@
+//! Payments over the real store, with a Daraja of our own at the other end.
+
+mod histories;
+mod oracle;
+mod scenes;
+mod sky;
+mod till;
+mod world;

@@ -1,0 +1,358 @@
+//! The business keeps sites, managers and customers: the same six operations, over HTTP.
+//!
+//! A customer is made or changed there first, under a key by which the hub knows the call again; then
+//! what follows from it is kept here. A crash in between is repaired by the same call under the same
+//! key, which the caller's next try makes. What is only to be written down, and what a payment does, is
+//! a task ([`CALLING`]): it is told until the hub has it.
+
+mod later;
+mod metrics;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+pub use self::later::{CALLING, Later};
+pub use self::metrics::Metrics;
+
+use self::wire::{Items, Row, Spelled};
+use super::backend::{BackendError, Change, Effect, WaterBackend};
+use crate::outcall::{CallFault, OutAnswer, OutRequest, Outcall};
+use crate::pipeline::Pipeline;
+use crate::secrets::Vault;
+use crate::store::{Audience, CustomerBy, Listener, Operation, SiteBy};
+use ::backend::water::{Customer, Manager, Site};
+use async_trait::async_trait;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use model::{DeviceId, Redacted, Tenant};
+use reqwest::{Method, Url};
+use serde::de::DeserializeOwned;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Rows that are asked for at once: a page of customers has some 30 KiB.
+const PAGE_ROWS: usize = 100;
+/// Pages that are read for one question, each at least a row further.
+const PAGES_MAX: usize = 100;
+
+/// Where the hub is, and what it knows us by.
+#[derive(Clone, Debug)]
+pub struct HubOptions {
+    /// Its address, which the configuration has checked.
+    pub url: String,
+    /// The bearer token.
+    pub token: Option<Redacted<String>>,
+    /// Longest time for the answer to a caller's question: he waits at his phone.
+    pub ask_within: Duration,
+}
+
+/// What the hub stands on.
+pub struct HubParts {
+    /// What calls it.
+    pub outcall: Outcall,
+    /// Where what follows from its answers is kept.
+    pub pipeline: Arc<Pipeline>,
+    /// What seals calls that are made later.
+    pub vault: Vault,
+    /// What is counted.
+    pub metrics: Metrics,
+}
+
+/// The business as backend.
+pub struct WaterHub {
+    parts: HubParts,
+    url: Url,
+    options: HubOptions,
+}
+
+/// Without the token.
+impl fmt::Debug for WaterHub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WaterHub").finish_non_exhaustive()
+    }
+}
+
+/// One call of the hub.
+struct Call<'a> {
+    tenant: &'a Tenant,
+    /// The word in metrics.
+    name: &'static str,
+    method: Method,
+    path: Vec<String>,
+    query: Vec<(&'static str, String)>,
+    key: Option<&'a str>,
+    body: Option<Redacted<String>>,
+}
+
+impl<'a> Call<'a> {
+    fn get(tenant: &'a Tenant, name: &'static str, path: &[&str]) -> Self {
+        let path = path.iter().map(|part| (*part).to_owned()).collect();
+        let (method, query) = (Method::GET, Vec::new());
+        Self { tenant, name, method, path, query, key: None, body: None }
+    }
+
+    fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.query.push((name, value.into()));
+        self
+    }
+}
+
+/// A list that is read in pages.
+struct Listed<'a> {
+    tenant: &'a Tenant,
+    /// The word in metrics.
+    name: &'static str,
+    path: &'static str,
+    filter: Option<(&'static str, String)>,
+}
+
+impl<'a> Listed<'a> {
+    fn page(&self, after: Option<&str>, rows_max: usize) -> Call<'a> {
+        let call = Call::get(self.tenant, self.name, &[self.path]);
+        let mut call = call.with("limit", rows_max.to_string());
+        call.query.extend(self.filter.clone());
+        call.query.extend(after.map(|after| ("cursor", after.to_owned())));
+        call
+    }
+}
+
+impl WaterHub {
+    /// The hub at its address; `None` where that is none.
+    pub fn new(parts: HubParts, options: HubOptions) -> Option<Arc<Self>> {
+        let url = Url::parse(&options.url).ok().filter(|url| !url.cannot_be_a_base())?;
+        Some(Arc::new(Self { parts, url, options }))
+    }
+
+    fn request(&self, call: Call<'_>) -> OutRequest {
+        let mut url = self.url.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            // Each part is percent-encoded: callers chose some of them.
+            path.pop_if_empty().push("water").extend(&call.path);
+        }
+        if !call.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&call.query);
+        }
+        let mut headers = vec![
+            ("accept", Redacted("application/json".to_owned())),
+            ("lastmile-tenant", Redacted(call.tenant.as_str().to_owned())),
+        ];
+        if let Some(token) = &self.options.token {
+            headers.push(("authorization", Redacted(format!("Bearer {}", token.expose()))));
+        }
+        if let Some(key) = call.key {
+            headers.push(("idempotency-key", Redacted(key.to_owned())));
+        }
+        if call.body.is_some() {
+            headers.push(("content-type", Redacted("application/json".to_owned())));
+        }
+        let body = Redacted(call.body.map(|body| body.0.into_bytes()).unwrap_or_default());
+        OutRequest { method: call.method, url: url.into(), headers, body }
+    }
+
+    /// Makes a call that somebody waits for.
+    async fn ask(&self, call: Call<'_>) -> Result<OutAnswer, BackendError> {
+        let (name, request) = (call.name, self.request(call));
+        let called = self.parts.outcall.call(request);
+        let answer = tokio::time::timeout(self.options.ask_within, called).await;
+        let (word, answer) = match answer {
+            Ok(Ok(answer)) => (outcome(answer.status), Ok(answer)),
+            Ok(Err(CallFault::NotSent)) => ("not_sent", Err(BackendError::Unknown)),
+            Ok(Err(CallFault::Unknown)) => ("unknown", Err(BackendError::Late)),
+            Err(_) => ("late", Err(BackendError::Late)),
+        };
+        self.parts.metrics.called(name, word);
+        answer
+    }
+
+    /// Reads one thing; nothing where there is none.
+    async fn one<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<Option<T>, BackendError> {
+        let answer = self.ask(call).await?;
+        match answer.status {
+            200 => read(&answer).map(Some),
+            404 => Ok(None),
+            _ => Err(BackendError::Unknown),
+        }
+    }
+
+    /// Reads a list behind `after` in the order of its ids, as many rows as are wanted of those that
+    /// `counts`. Rows that are not behind it are passed over, so that a hub which begins anew is not
+    /// read for ever.
+    async fn list<T: Row>(
+        &self,
+        listed: &Listed<'_>,
+        after: Option<&str>,
+        rows_max: usize,
+        counts: impl Fn(&T) -> bool,
+    ) -> Result<Vec<T>, BackendError> {
+        let mut rows: Vec<T> = Vec::new();
+        let mut last: Option<Box<str>> = after.map(Into::into);
+        for _ in 0..PAGES_MAX {
+            let wanted = (rows_max - rows.len()).min(PAGE_ROWS);
+            let answer = self.ask(listed.page(last.as_deref(), wanted)).await?;
+            let items: Items<T> = match answer.status {
+                200 => read(&answer)?,
+                404 | 405 | 501 => return Err(BackendError::Unsupported),
+                _ => return Err(BackendError::Unknown),
+            };
+            let (count, before) = (items.items.len(), last.clone());
+            for row in items.items {
+                if last.as_deref().is_none_or(|last| last < row.id()) {
+                    last = Some(row.id().into());
+                    rows.extend(Some(row).filter(&counts));
+                }
+            }
+            if count < wanted || last == before || rows.len() >= rows_max {
+                break;
+            }
+        }
+        rows.truncate(rows_max);
+        Ok(rows)
+    }
+
+    /// Tells the hub of one change, under a key of its own.
+    async fn tell(&self, tenant: &Tenant, key: &str, change: &Spelled) -> Result<(), BackendError> {
+        let call = Call {
+            tenant,
+            name: change.name,
+            method: change.method.clone(),
+            path: change.path.clone(),
+            query: Vec::new(),
+            key: Some(key),
+            body: Some(change.body.clone()),
+        };
+        let answer = self.ask(call).await?;
+        match answer.status {
+            200..=299 => Ok(()),
+            409 => Err(BackendError::Conflict(wire::conflict(answer.body.expose()))),
+            507 => Err(BackendError::Full),
+            _ => Err(BackendError::Unknown),
+        }
+    }
+}
+
+/// The word in metrics for a status.
+const fn outcome(status: u16) -> &'static str {
+    match status {
+        200..=299 => "ok",
+        404 => "none",
+        409 => "conflict",
+        401 | 403 => "unauthorised",
+        429 => "limited",
+        500..=599 => "server",
+        _ => "odd",
+    }
+}
+
+fn read<T: DeserializeOwned>(answer: &OutAnswer) -> Result<T, BackendError> {
+    serde_json::from_slice(answer.body.expose()).map_err(|_| BackendError::Unknown)
+}
+
+fn number(phone: &DeviceId) -> &str {
+    phone.as_str().strip_prefix("msisdn:").unwrap_or(phone.as_str())
+}
+
+#[async_trait]
+impl WaterBackend for WaterHub {
+    async fn customer(
+        &self,
+        tenant: &Tenant,
+        by: &CustomerBy,
+    ) -> Result<Option<Customer>, BackendError> {
+        let get = |path: &[&str]| Call::get(tenant, "get_customer", path);
+        let call = match by {
+            CustomerBy::Id(id) => get(&["customers", id]),
+            CustomerBy::Number(phone) => get(&["customers"]).with("phone_number", number(phone)),
+            CustomerBy::Code(code) => {
+                get(&["customers"]).with("monthly_subscription_code", code.as_str())
+            }
+        };
+        self.one(call).await
+    }
+
+    async fn managers(
+        &self,
+        tenant: &Tenant,
+        phone: &DeviceId,
+    ) -> Result<Vec<Manager>, BackendError> {
+        let call = Call::get(tenant, "get_site_manager", &["site-managers"]);
+        let found: Option<Items<Manager>> =
+            self.one(call.with("phone_number", number(phone))).await?;
+        Ok(found.map(|found| found.items).unwrap_or_default())
+    }
+
+    async fn site(&self, tenant: &Tenant, by: &SiteBy) -> Result<Option<Site>, BackendError> {
+        let call = match by {
+            SiteBy::Id(id) => Call::get(tenant, "get_site", &["sites", id]),
+            SiteBy::Nickname(nickname) => {
+                Call::get(tenant, "get_site", &["sites"]).with("nickname", nickname.as_str())
+            }
+        };
+        self.one(call).await
+    }
+
+    async fn due(
+        &self,
+        tenant: &Tenant,
+        until: Date,
+        after: Option<&str>,
+        rows_max: usize,
+    ) -> Result<Vec<Customer>, BackendError> {
+        let before = until.tomorrow().unwrap_or(Date::MAX).to_string();
+        let (name, path) = ("list_customers", "customers");
+        let listed = Listed { tenant, name, path, filter: Some(("expires_before", before)) };
+        let is_due = |row: &Customer| row.is_valid && row.expires_on <= until;
+        self.list(&listed, after, rows_max, is_due).await
+    }
+
+    async fn audience(
+        &self,
+        tenant: &Tenant,
+        audience: &Audience,
+        after: Option<&str>,
+        rows_max: usize,
+    ) -> Result<Vec<Listener>, BackendError> {
+        let (path, site) = match audience {
+            Audience::Customers => ("customers", None),
+            Audience::CustomersOf(site) => ("customers", Some(site)),
+            Audience::Managers => ("site-managers", None),
+            Audience::ManagersOf(site) => ("site-managers", Some(site)),
+        };
+        let filter = site.map(|site| ("site_id", site.to_string()));
+        let listed = Listed { tenant, name: "list_audience", path, filter };
+        // A manager of several sites is in the list once for each, and is one listener.
+        let rows: Vec<wire::Person> = self.list(&listed, after, rows_max, |_| true).await?;
+        Ok(rows.into_iter().map(Into::into).collect())
+    }
+
+    async fn carry_out(&self, effect: Effect) -> Result<(), BackendError> {
+        let Effect { tenant, key, at, changes, events, mut operations } = effect;
+        for (place, change) in changes.into_iter().enumerate() {
+            let key = key_of(&key, place);
+            match change {
+                Change::Record(_) => {
+                    operations.push(self.later(&tenant, &key, &change, at));
+                }
+                Change::Create(_) | Change::Update { .. } => {
+                    self.tell(&tenant, &key, &wire::spelled(&change)).await?;
+                }
+            }
+        }
+        Ok(self.parts.pipeline.keep(events, operations).await?)
+    }
+
+    fn deferred(&self, effect: Effect, now: Timestamp) -> Vec<Operation> {
+        let Effect { tenant, key, changes, operations, .. } = effect;
+        let later = changes
+            .into_iter()
+            .enumerate()
+            .map(|(place, change)| self.later(&tenant, &key_of(&key, place), &change, now));
+        later.chain(operations).collect()
+    }
+}
+
+/// Each change of an effect has a key of its own.
+fn key_of(key: &str, place: usize) -> String {
+    if place == 0 { key.to_owned() } else { format!("{key}:{place}") }
+}
