@@ -38,12 +38,12 @@ pub trait Answers: Debug + Send + Sync + 'static {
     fn operations(&self) -> &'static [&'static str];
 
     /// Answers one question or has one effect; what was answered before ([`AskMode::Recall`]) is not
-    /// asked of it. What goes wrong is a word that no menu maps, so that the dialogue goes
-    /// its way for trouble.
+    /// asked of it. What goes wrong is a word that no menu maps, so that the dialogue goes its way for
+    /// trouble.
     ///
     /// An effect ([`AskMode::Effect`]) happens at most once for each [`Ask::key`]: the same key is
-    /// answered as it was the first time, for which [`Effects::keep`] is committed with it. Nobody waits beyond [`Ask::deadline`], but what was begun is
-    /// ended.
+    /// answered as it was the first time, for which [`Effects::keep`] is committed with it. Nobody waits
+    /// beyond [`Ask::deadline`], but what was begun is ended.
     async fn answer(&self, ask: &Ask) -> Answer;
 }
 

@@ -65,6 +65,12 @@ pub enum MenusError {
         /// The menu.
         menu: String,
     },
+    /// There is no menu of that name.
+    #[error("there is no menu `{menu}`")]
+    Unknown {
+        /// The name.
+        menu: String,
+    },
     /// A menu asks for an operation that nobody answers.
     #[error("menu `{menu}` asks for `{operation}`, which needs backend.kind = \"http\"")]
     NoAnswer {

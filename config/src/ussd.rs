@@ -18,8 +18,8 @@ section! {
         /// what will happen. Africa's Talking gives up after 10 s: half of that leaves room for the
         /// network and the disk. For an aggregator with 5 s set 3 s.
         restart ask_deadline: Period<100, MINUTE> = "5s",
-        /// Longest silence within a dialogue, after which it is forgotten. Networks end a session
-        /// after 120 to 180 s in all.
+        /// Longest silence within a dialogue, after which it is forgotten; a caller's network may allow
+        /// less. Networks end a session after 120 to 180 s in all.
         restart dialogue_idle: Period<SECOND, HOUR> = "3m",
         /// Most dialogues at once; the next caller gets END with a text. Each takes less than
         /// 2 KB.
@@ -64,7 +64,8 @@ section! {
         restart characters: Bounded<20, 182> = 182,
         /// Most octets of a screen: a character takes seven bits in GSM-7 and two octets in UCS-2.
         restart octets: Bounded<40, 160> = 160,
-        /// Longest session, in seconds.
+        /// Longest session, in seconds. Its end, and silence, are noticed 5 s later than there: screens
+        /// and keys are under way.
         restart session_s: Bounded<1, 3_600> = 120,
         /// Longest silence of a caller, in seconds.
         restart idle_s: Bounded<1, 3_600> = 30,

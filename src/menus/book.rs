@@ -128,7 +128,7 @@ impl Book {
     ///
     /// # Errors
     ///
-    /// [`MenusError::NoMenu`] where there is none of that name; [`MenusError::Faulty`] where the menu
+    /// [`MenusError::Unknown`] where there is none of that name; [`MenusError::Faulty`] where the menu
     /// cannot show what it says: a screen too long, a value it does not know.
     pub fn prepare(
         &self,
@@ -141,7 +141,7 @@ impl Book {
             (made_of.ussd.clone(), Arc::clone(&made_of.sources), made_of.version)
         };
         let phrases = sources.phrases_of(menu, Some(&kept));
-        let none = || MenusError::NoMenu { service: "phrases".to_owned(), menu: menu.to_owned() };
+        let none = || MenusError::Unknown { menu: menu.to_owned() };
         drop(sources.parse(menu, &phrases, &networks(&ussd)).ok_or_else(none)??);
         let mut services = Services::new();
         for (name, guarded) in self.services().iter() {

@@ -7,8 +7,10 @@ use std::path::Path;
 use ussd::{Menu, MenuError, Networks, Phrases};
 
 /// Menus that are inside the binary.
-pub(super) const MENUS: [(&str, &str); 1] =
-    [("home", include_str!("../../config/menus/home.toml"))];
+pub(super) const MENUS: [(&str, &str); 2] = [
+    ("home", include_str!("../../config/menus/home.toml")),
+    ("water", include_str!("../../config/menus/water.toml")),
+];
 /// Phrases that are: menu, language, text.
 const PHRASES: [(&str, &str, &str); 2] = [
     ("water", "en", include_str!("../../config/menus/phrases/water.en.toml")),

@@ -25,6 +25,7 @@ mod http;
 mod hub;
 mod ledger;
 mod load;
+mod menus;
 mod mosquitto;
 mod phone;
 mod programs;
@@ -99,6 +100,7 @@ fn main() {
         discovery::trials(),
         provisioning::trials(),
         dials::trials(),
+        menus::trials(),
         aggregators::trials(),
         identity::trials(),
         sign_in::trials(),

@@ -39,6 +39,24 @@ impl Call {
         self.hop().map(|answer| answer.text())
     }
 
+    /// Has keys typed of which no callback was sent, or to another process.
+    pub(crate) fn having_typed(mut self, keys: &str) -> Self {
+        if !self.typed.is_empty() {
+            self.typed.push('*');
+        }
+        self.typed.push_str(keys);
+        self
+    }
+
+    /// Hangs up: the aggregator's notification that the dialogue is over.
+    pub(crate) fn hang_up(&mut self) -> io::Result<()> {
+        let body = form(&self.session, &self.number, &self.typed) + "&status=Incomplete";
+        let headers = [("Content-Type", "application/x-www-form-urlencoded")];
+        let path = format!("{}/end", self.path);
+        let answer = self.connection.request("POST", &path, &headers, body.as_bytes())?;
+        if answer.status == 200 { Ok(()) } else { Err(io::Error::other(answer.status.to_string())) }
+    }
+
     /// Sends the same callback again, as an aggregator does that heard nothing.
     pub(crate) fn again(&mut self) -> io::Result<String> {
         self.hop().map(|answer| answer.text())

@@ -25,9 +25,9 @@ pub struct DialogueId(u64);
 /// The dialogues in progress and those that ended a moment ago.
 #[derive(Debug)]
 pub struct Dialogues {
-    options: Options,
+    options: Arc<Options>,
     by_service: HashMap<Arc<str>, HashMap<Box<str>, DialogueId>>,
-    slots: HashMap<DialogueId, Slot>,
+    slots: HashMap<DialogueId, Box<Slot>>,
     timers: BTreeSet<(Monotonic, DialogueId)>,
     /// Ended dialogues, oldest first: who makes room when the table is full.
     ended: VecDeque<DialogueId>,
@@ -45,7 +45,7 @@ impl Dialogues {
     /// An empty table.
     pub fn new(options: Options) -> Self {
         Self {
-            options,
+            options: Arc::new(options),
             by_service: HashMap::new(),
             slots: HashMap::new(),
             timers: BTreeSet::new(),
@@ -170,11 +170,16 @@ impl Dialogues {
         }
         let id = DialogueId(self.next);
         self.next += 1;
-        let session =
-            Session::new(Arc::clone(service), self.options, turn, id.0 << TICKET_BITS, now);
+        let session = Session::new(
+            Arc::clone(service),
+            Arc::clone(&self.options),
+            turn,
+            id.0 << TICKET_BITS,
+            now,
+        );
         let timer = session.deadline();
         self.timers.insert((timer, id));
-        self.slots.insert(id, Slot { session, timer });
+        self.slots.insert(id, Box::new(Slot { session, timer }));
         let sessions = self.by_service.entry(Arc::clone(&service.name)).or_default();
         sessions.insert(turn.session.clone(), id);
         Some(id)

@@ -31,7 +31,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Session {
     service: Arc<Service>,
-    options: Options,
+    options: Arc<Options>,
     id: Box<str>,
     device: DeviceId,
     state: State,
@@ -87,8 +87,8 @@ pub struct Session {
 enum State {
     /// A screen is shown: the caller may type.
     ExpectTurn,
-    /// A hop waits for a backend or the disk.
-    ExpectWork(Hop),
+    /// A hop waits for a backend or the disk. Most dialogues wait for a caller: it lies apart.
+    ExpectWork(Box<Hop>),
     /// The end of a dialogue that nobody waits for is on its way to the disk.
     ExpectRecord(Ticket, Cause),
     /// The store had no room for that end: it is offered again later.
@@ -103,7 +103,7 @@ impl Session {
     /// Its tickets are `first_ticket` and the numbers after it, a few per hop.
     pub fn new(
         service: Arc<Service>,
-        options: Options,
+        options: Arc<Options>,
         turn: &Turn,
         first_ticket: u64,
         now: Now,
@@ -183,15 +183,15 @@ impl Session {
             (State::ExpectWork(mut hop), Settlement::Committed) => {
                 hop.settled(ticket);
                 match hop.work {
-                    Work::Requesting(requested) if requested == ticket => self.ask(hop, now),
+                    Work::Requesting(requested) if requested == ticket => self.ask(*hop, now),
                     Work::Requesting(_) | Work::Asking { .. } => State::ExpectWork(hop),
-                    Work::Answered { .. } => self.release(hop, now),
+                    Work::Answered { .. } => self.release(*hop, now),
                 }
             }
             (State::ExpectWork(hop), Settlement::Refused) if !hop.awaits(ticket) => {
                 State::ExpectWork(hop)
             }
-            (State::ExpectWork(hop), Settlement::Refused) => self.refused(hop, ticket, now),
+            (State::ExpectWork(hop), Settlement::Refused) => self.refused(*hop, ticket, now),
             (State::ExpectRecord(recorded, cause), Settlement::Committed) if recorded == ticket => {
                 self.close(cause, now)
             }
@@ -206,10 +206,11 @@ impl Session {
     pub fn answer(&mut self, ticket: Ticket, answer: &Answer, now: Now) -> bool {
         let waited = matches!(
             &self.state,
-            State::ExpectWork(Hop { work: Work::Asking { ticket: asked, .. }, .. }) if *asked == ticket
+            State::ExpectWork(hop)
+                if matches!(hop.work, Work::Asking { ticket: asked, .. } if asked == ticket)
         );
         if waited && let State::ExpectWork(hop) = mem::replace(&mut self.state, State::Closed) {
-            self.state = self.answered(hop, answer, now);
+            self.state = self.answered(*hop, answer, now);
         }
         waited
     }
@@ -248,7 +249,7 @@ impl Session {
         }
         self.state = match mem::replace(&mut self.state, State::Closed) {
             State::ExpectTurn => self.record(Cause::Timeout, now),
-            State::ExpectWork(hop) => self.hop_overdue(hop, now),
+            State::ExpectWork(hop) => self.hop_overdue(*hop, now),
             State::ExpectRecord(_, cause) => self.close(cause, now),
             State::ExpectRoom(cause) => self.record(cause, now),
             State::Closed => {
@@ -262,7 +263,12 @@ impl Session {
     /// other call.
     #[must_use]
     pub fn poll(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let next = self.outputs.pop_front();
+        if next.is_none() {
+            // A dialogue that waits holds no room for what it will say.
+            self.outputs = VecDeque::new();
+        }
+        next
     }
 
     /// When [`Session::expire`] should next be called. Changes with every call but `poll`.

@@ -27,7 +27,7 @@ impl Session {
         let ticket = self.emit(fact);
         hop.unsettled.push(ticket);
         hop.work = Work::Requesting(ticket);
-        State::ExpectWork(hop)
+        State::ExpectWork(Box::new(hop))
     }
 
     /// Asks the backend what the present state asks.
@@ -106,7 +106,7 @@ impl Session {
         };
         self.outputs.push_back(Output::Ask(Box::new(ask)));
         hop.work = Work::Asking { ticket, deadline, about };
-        State::ExpectWork(hop)
+        State::ExpectWork(Box::new(hop))
     }
 
     pub(super) fn answered(&mut self, hop: Hop, answer: &Answer, now: Now) -> State {

@@ -82,7 +82,7 @@ impl Session {
                 }
             }
             Work::Answered { .. } | Work::Requesting(_) | Work::Asking { .. } => {
-                State::ExpectWork(hop)
+                State::ExpectWork(Box::new(hop))
             }
         }
     }
