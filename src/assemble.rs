@@ -19,6 +19,7 @@ mod payments;
 mod reload;
 mod sms;
 mod water;
+mod water_backend;
 
 pub use self::reload::Reload;
 

@@ -3,6 +3,7 @@
 use super::delivery::Networks;
 use super::join::Ground;
 use super::{Core, StartError};
+use crate::clock::Clock;
 use crate::doors::Door;
 use crate::files;
 use crate::listen::http::{Route, SmsRoute};
@@ -14,6 +15,7 @@ use crate::sms::{
     Broadcasts, BroadcastsParts, House, Metrics, Notices, NoticesParts, PAGING, Paging, Parts,
     SENDING, Sender, SenderOptions, SenderParts, Sms,
 };
+use crate::store::SmsStore;
 use crate::tasks::{Handler, Tasks};
 use crate::water::WaterBackend;
 use ::sms::{Account, AfricasTalking, Api, Provider, Twilio};
@@ -140,22 +142,34 @@ pub(super) fn route(
 
 /// Texts to many.
 pub(super) fn broadcasts(config: &Config, core: &Core) -> Arc<Broadcasts> {
-    Broadcasts::new(BroadcastsParts {
-        store: Arc::clone(&core.engine) as _,
-        sms: Arc::clone(&core.sms),
-        clock: core.clock,
-        text_max: config.sms.text_max.as_usize(),
-    })
+    let store = Arc::clone(&core.engine) as _;
+    Broadcasts::new(of_broadcasts(config, store, &core.sms, core.clock))
 }
 
-/// Has listeners of broadcasts gone through; before tasks are carried out.
-pub(super) fn page(config: &Config, core: &Core, backend: &Arc<dyn WaterBackend>) {
+fn of_broadcasts(
+    config: &Config,
+    store: Arc<dyn SmsStore>,
+    sms: &Arc<Sms>,
+    clock: Clock,
+) -> BroadcastsParts {
+    let text_max = config.sms.text_max.as_usize();
+    BroadcastsParts { store, sms: Arc::clone(sms), clock, text_max }
+}
+
+/// Has listeners of broadcasts gone through.
+pub(super) fn page(
+    settings: &Settings,
+    ground: &Ground,
+    (sms, tasks): (&Arc<Sms>, &Arc<Tasks>),
+    backend: &Arc<dyn WaterBackend>,
+) {
+    let store = Arc::clone(&ground.engine) as _;
     let paging = Paging {
-        broadcasts: broadcasts(config, core),
+        broadcasts: Broadcasts::new(of_broadcasts(&settings.config, store, sms, ground.clock)),
         backend: Arc::clone(backend),
-        writer: core.writer.clone(),
+        writer: ground.writer.clone(),
     };
-    core.tasks.register(PAGING, Paging::policy(), Arc::new(paging) as Arc<dyn Handler>);
+    tasks.register(PAGING, Paging::policy(), Arc::new(paging) as Arc<dyn Handler>);
 }
 
 /// Removes what need not be kept any longer.

@@ -1,7 +1,7 @@
 //! The water service, joined with who keeps its customers and with the menu in whose phrases it speaks.
 
-use super::StartError;
 use super::join::Ground;
+use super::{StartError, sms, water_backend};
 use crate::effects::Effects;
 use crate::menus::Book;
 use crate::metrics::Metrics;
@@ -12,7 +12,7 @@ use crate::shutdown::Stage;
 use crate::sms::{Sms, SmsObserver};
 use crate::store::{PhraseRow, SqliteStore, Store, WaterStore as _};
 use crate::tasks::Tasks;
-use crate::water::{self, DAILY, Daily, Embedded, MenuTexts, Options, Parts, Water};
+use crate::water::{self, DAILY, Daily, MenuTexts, Options, Parts, Water};
 use backend::water::Service;
 use config::{BackendKind, Config};
 use jiff::SignedDuration;
@@ -66,12 +66,12 @@ pub(super) fn make(
 ) -> Result<Arc<Water>, StartError> {
     let options = options(&settings.config)?;
     let pipeline = Arc::clone(with.pipeline);
-    let embedded =
-        Embedded::new(Arc::clone(&ground.engine) as _, Arc::clone(&pipeline), options.retain);
+    let backend = water_backend::make(settings, ground, (&pipeline, with.tasks), options.retain)?;
+    sms::page(settings, ground, (with.sms, with.tasks), &backend);
     let menu = settings.config.water.menu.as_str().into();
     let parts = Parts {
         store: Arc::clone(&ground.engine) as _,
-        backend: Arc::new(embedded),
+        backend,
         pipeline,
         effects: Arc::clone(with.effects),
         payments: Arc::clone(with.payments),

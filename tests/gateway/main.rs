@@ -15,6 +15,7 @@ mod answers;
 mod architecture;
 mod backend;
 mod board;
+mod calls;
 mod carried;
 mod configuration;
 mod cpe;
@@ -66,6 +67,7 @@ mod scrape;
 mod secrets;
 mod sign_in;
 mod sinks;
+mod sms;
 mod stalls;
 mod steering;
 mod stopping;
@@ -78,6 +80,7 @@ mod upgrades;
 mod version_5;
 mod wake;
 mod water;
+mod water_hub;
 mod websocket;
 
 use libtest_mimic::{Arguments, Trial};
@@ -105,6 +108,7 @@ fn main() {
         identity::trials(),
         sign_in::trials(),
         sinks::trials(),
+        sms::trials(),
         boards::trials(),
         broker::trials(),
         beam::trials(),
@@ -124,6 +128,7 @@ fn main() {
         version_5::trials(),
         trace::trials(),
         wake::trials(),
+        water_hub::trials(),
         bad_input::trials(),
         tolerance::trials(),
         recorded::trials(),

@@ -155,7 +155,7 @@ fn phone() -> DeviceId {
 
 fn customer(id: &str, expires_on: Date) -> Value {
     json!({
-        "id": id, "site_id": "S1", "phone_number": "+254711000001", "first_name": "Achieng'",
+        "id": id, "site_id": "S1", "phone_number": "+254711000001", "first_name": "Achieng",
         "last_name": "Odhiambo", "preferred_language": "sw", "valid_subscription": true,
         "subscription_expiration": expires_on, "monthly_subscription_code": "123XY",
         "jerrycans_allowed": 7, "something_new": [1],
