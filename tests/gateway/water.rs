@@ -36,7 +36,6 @@ pub(crate) fn trials() -> Vec<Trial> {
 fn with_store<T>(daemon: &Daemon, work: impl AsyncFnOnce(&SqliteStore) -> T) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        std::fs::create_dir_all(daemon.data()).unwrap();
         let options = SqliteOptions::new(daemon.data().join("store.db"), 1 << 30);
         let store = SqliteStore::open(options).await.unwrap();
         let done = work(&store).await;
@@ -53,8 +52,10 @@ fn today() -> Date {
     Timestamp::now().in_tz("Africa/Nairobi").unwrap().date()
 }
 
-/// A site with a manager.
+/// A site with a manager, in a store that is there before the daemon first starts.
 fn furnish(daemon: &Daemon, more: Vec<WaterOperation>) {
+    std::fs::create_dir_all(daemon.data()).unwrap();
+    std::fs::write(daemon.data().join("store.key"), [7; 32]).unwrap();
     let site: Site = serde_json::from_value(json!({
         "id": "s1", "name": "Lodwar", "nickname": "LOD2",
         "subscription_fee": 100, "expected_jerrycans": 30,
