@@ -81,6 +81,7 @@ mod trace;
 mod upgrades;
 mod version_5;
 mod wake;
+mod water;
 mod water_hub;
 mod websocket;
 
@@ -146,6 +147,7 @@ fn main() {
         refusals::trials(),
         full_store::trials(),
         kills::trials(),
+        water::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
 }
