@@ -48,6 +48,7 @@ mod certificates;
 mod checks;
 mod clients;
 mod commands;
+mod dialogues;
 mod dials;
 mod discovery;
 mod end_to_end;
@@ -99,6 +100,7 @@ fn main() {
         rpc_crashes::trials(),
         discovery::trials(),
         provisioning::trials(),
+        dialogues::trials(),
         dials::trials(),
         menus::trials(),
         aggregators::trials(),
