@@ -64,6 +64,7 @@ mod refusals;
 mod rpc_crashes;
 mod rpcs;
 mod scrape;
+mod screens;
 mod secrets;
 mod sign_in;
 mod sinks;
@@ -124,6 +125,7 @@ fn main() {
         causes::trials(),
         stalls::trials(),
         version_5::trials(),
+        screens::trials(),
         trace::trials(),
         wake::trials(),
         bad_input::trials(),
