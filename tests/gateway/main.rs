@@ -50,6 +50,7 @@ mod certificates;
 mod checks;
 mod clients;
 mod commands;
+mod dialogues;
 mod dials;
 mod discovery;
 mod end_to_end;
@@ -66,6 +67,7 @@ mod refusals;
 mod rpc_crashes;
 mod rpcs;
 mod scrape;
+mod screens;
 mod secrets;
 mod sign_in;
 mod sinks;
@@ -104,6 +106,7 @@ fn main() {
         rpc_crashes::trials(),
         discovery::trials(),
         provisioning::trials(),
+        dialogues::trials(),
         dials::trials(),
         menus::trials(),
         aggregators::trials(),
@@ -129,6 +132,7 @@ fn main() {
         causes::trials(),
         stalls::trials(),
         version_5::trials(),
+        screens::trials(),
         trace::trials(),
         wake::trials(),
         water_hub::trials(),
