@@ -51,6 +51,7 @@ mod tokens;
 mod trace;
 mod uploads;
 mod wake;
+mod water;
 mod wifi;
 
 #[cfg(test)]
@@ -73,18 +74,22 @@ use crate::deliver::Replays;
 use crate::equipment::Equipments;
 use crate::files::FileError;
 use crate::holds::Holds;
+use crate::menus::Book;
 use crate::payments::Payments;
 use crate::plans::Plans;
 use crate::profiles::Keeper;
 use crate::provisioner::Provisioner;
 use crate::registry::{Device, Registry};
 use crate::sms::Broadcasts;
-use crate::store::{Operation, OperationError, PaymentStore, ReadError, Store, WriteError, Writer};
+use crate::store::{
+    Operation, OperationError, PaymentStore, ReadError, Store, WaterStore, WriteError, Writer,
+};
 use crate::tasks::Tasks;
 use crate::trace::Traces;
 use crate::transfers::{FileBody, Transfers};
 use crate::upgrades::Upgrades;
 use crate::wake::Wakes;
+use crate::water::Water;
 use access::Authorised;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
@@ -100,7 +105,7 @@ use serde::Serialize;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
@@ -151,6 +156,8 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// For reading payments.
     pub payment_store: Arc<dyn PaymentStore>,
+    /// For reading what is kept of the water service.
+    pub water_store: Arc<dyn WaterStore>,
     /// For following what is committed.
     pub writer: Writer,
     /// The way in for changes.
@@ -173,6 +180,12 @@ pub struct Parts {
     pub payments: Arc<Payments>,
     /// Texts to many.
     pub broadcasts: Arc<Broadcasts>,
+    /// Subscriptions to water points.
+    pub water: Arc<Water>,
+    /// Menus, with their phrases.
+    pub book: Arc<Book>,
+    /// The menu of the water service.
+    pub water_menu: Box<str>,
     /// The life of boards.
     pub boards: Arc<Boards>,
     /// What devices present.
@@ -221,6 +234,8 @@ pub struct ApiState(Arc<Shared>);
 pub struct Shared {
     parts: Parts,
     streams: Arc<Semaphore>,
+    /// Whose turn it is to change phrases.
+    phrases_turn: Mutex<()>,
 }
 
 impl Deref for Shared {
@@ -249,7 +264,7 @@ impl ApiState {
     /// Joins the parts.
     pub fn new(parts: Parts) -> Self {
         let streams = Arc::new(Semaphore::new(parts.options.streams_max));
-        Self(Arc::new(Shared { parts, streams }))
+        Self(Arc::new(Shared { parts, streams, phrases_turn: Mutex::new(()) }))
     }
 
     /// The device that a path names, among the caller's tenant's.
@@ -310,6 +325,8 @@ impl From<WriteError> for Problem {
                 "equipment" => Code::NoSuchEquipment.into(),
                 "task" => Code::NoSuchTask.into(),
                 "payment" => Code::NoSuchPayment.into(),
+                "site" => Code::NoSuchSite.into(),
+                "manager" => Code::NoSuchManager.into(),
                 "cursor" | "sink" => Code::NoSuchSink.into(),
                 other => Self::new(Code::Conflict, format!("there is no such {other}")),
             },

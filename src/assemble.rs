@@ -392,6 +392,10 @@ async fn operator(
     let state = ApiState::new(api::Parts {
         store: Arc::clone(&core.store),
         payment_store: Arc::clone(&core.engine) as _,
+        water_store: Arc::clone(&core.engine) as _,
+        water: Arc::clone(&core.water),
+        book: Arc::clone(&core.book),
+        water_menu: config.water.menu.as_str().into(),
         writer: core.writer.clone(),
         changes,
         registry: Arc::clone(&core.registry),

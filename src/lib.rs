@@ -33,6 +33,7 @@ pub mod menus;
 pub mod metrics;
 pub mod outcall;
 pub mod payments;
+pub mod phone;
 pub mod pipeline;
 pub mod plans;
 pub mod presence;

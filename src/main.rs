@@ -4,6 +4,7 @@ use clap::{Args, Parser, Subcommand};
 use lastmile::assemble::Daemon;
 use lastmile::client;
 use lastmile::logging::Logging;
+use lastmile::phone::{self, PhoneOptions};
 use lastmile::settings::{Settings, chain};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -39,6 +40,30 @@ enum Command {
     /// Show what would be sent to a device, or to all, and why; nothing is sent. Exits with 0 when there
     /// is nothing to do, with 2 when something would be changed.
     Plan(PlanArgs),
+    /// Dial a USSD service of the daemon that runs here, as its aggregator would: by hand, or from a
+    /// file of dialogues with the screens that must come.
+    Phone(PhoneArgs),
+}
+
+#[derive(Args)]
+struct PhoneArgs {
+    /// The service, as the configuration calls it.
+    #[arg(long, default_value = "home")]
+    service: String,
+    /// Who calls, in E.164.
+    #[arg(long)]
+    number: String,
+    /// The network's code.
+    #[arg(long, default_value = "63902")]
+    network: String,
+    /// What is dialled; keys may stand behind the service's code.
+    #[arg(long, default_value = "*384#")]
+    code: String,
+    /// A file of dialogues to play; exits with 1 at the first screen that is another.
+    #[arg(long, value_name = "FILE")]
+    play: Option<PathBuf>,
+    #[command(flatten)]
+    files: Files,
 }
 
 #[derive(Args)]
@@ -130,7 +155,7 @@ fn main() -> ExitCode {
         Command::Serve(files) | Command::Check(files) => files,
         Command::Token(TokenCommand::Create { files, .. }) => files,
         Command::Sink(SinkCommand::Drop { files, .. }) => files,
-        Command::Plan(PlanArgs { files, .. }) => files,
+        Command::Plan(PlanArgs { files, .. }) | Command::Phone(PhoneArgs { files, .. }) => files,
     };
     let settings = match Settings::read(Some(&files.config), files.data_dir.as_deref()) {
         Ok(settings) => settings,
@@ -166,6 +191,13 @@ fn main() -> ExitCode {
         Command::Sink(SinkCommand::Drop { name, .. }) => {
             let dropped = runtime.block_on(client::drop_sink(&settings, &name));
             report(dropped.map(|()| format!("{name} is dropped")))
+        }
+        Command::Phone(PhoneArgs { service, number, network, code, play, .. }) => {
+            let options = PhoneOptions { service, number, network, code, play };
+            match runtime.block_on(phone::run(&settings, &options)) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => fail(&*error),
+            }
         }
         Command::Plan(PlanArgs { device, profile, examples, .. }) => {
             let plan = client::plan(&settings, device.as_deref(), profile.as_deref(), examples);

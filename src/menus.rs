@@ -105,7 +105,8 @@ fn networks(ussd: &config::Ussd) -> Networks {
     Networks::new(ussd.network.iter().map(network).collect())
 }
 
-fn speaker(configured: &config::Service) -> Arc<dyn Aggregator> {
+/// Who speaks with a service's aggregator.
+pub(crate) fn speaker(configured: &config::Service) -> Arc<dyn Aggregator> {
     let named = |name: &Option<config::FieldName>| name.as_ref().map(|it| Box::from(it.as_str()));
     let (given, network) = (&configured.fields, named(&configured.fields.network));
     let needed = [&given.session, &given.number, &given.code, &given.text].map(named);

@@ -160,6 +160,9 @@ impl Payments {
         for operation in operations {
             match operation {
                 Operation::PutTask(task) => self.parts.tasks.added(task),
+                Operation::Payment(PaymentOperation::Put(row)) => {
+                    self.parts.metrics.moved(None, row.payment.state);
+                }
                 Operation::Payment(PaymentOperation::Step(step)) => {
                     step.tasks.iter().for_each(|task| self.parts.tasks.added(task));
                 }
@@ -214,5 +217,6 @@ fn timer(row: &PaymentRow, output: &Output, now: Timestamp) -> Option<TaskRow> {
     let key = format!("{}:{word}:{number}", row.id);
     let body = Json::of(&Subject { payment: row.id.clone(), number });
     let made = tasks::task(&row.tenant, kind, &key, Some(&row.payment.number), body, now);
-    Some(TaskRow { due_at: at, ..made })
+    // It grows old from then on: until it is due nobody tries it.
+    Some(TaskRow { due_at: at, since: at.max(now), ..made })
 }

@@ -217,6 +217,10 @@ impl Pipeline {
         mut events: Vec<Event>,
         mut operations: Vec<Operation>,
     ) -> Result<(), WriteError> {
+        // A full store may take these, where it takes no facts.
+        if events.is_empty() {
+            return self.writer.transact(operations).await;
+        }
         let Some(exchange) = &self.exchange else {
             return self.commit(events, operations).await;
         };

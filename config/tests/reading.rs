@@ -152,6 +152,16 @@ fn words_and_forms_are_checked() {
         ("node = 'GW 1'", "line 1: node: must be 1 to 64 of a-z, 0-9, `-` and `_`"),
         ("data_dir = ''", "line 1: data_dir: must not be empty"),
         (
+            "[[ussd.service]]\nname = 'a'\nmenu = 'm'\naggregator = 'nalo'\ncode = '*920**7#'",
+            "line 5: ussd.service[0].code: must be digits with `*` in front and between, and `#` \
+             behind: `*384*123#`",
+        ),
+        (
+            "[[ussd.service]]\nname = 'a'\nmenu = 'm'\naggregator = 'nalo'\ncode = '920'",
+            "line 5: ussd.service[0].code: must be digits with `*` in front and between, and `#` \
+             behind: `*384*123#`",
+        ),
+        (
             "[[ussd.service]]\nname = 'a'\nmenu = 'm'\naggregator = 'africas_talking'\n\
              fields = { text = 'a&b' }",
             "line 5: ussd.service[0].fields.text: must be 1 to 64 of A-Z, a-z, 0-9, `-`, `_` and `.`",

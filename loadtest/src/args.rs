@@ -73,10 +73,22 @@ pub(crate) enum Scenario {
     MqttIdle(MqttIdle),
     /// Hops of USSD dialogues, as many as fit.
     UssdHops(UssdHops),
+    /// USSD dialogues that are all open at once, for their memory.
+    ///
+    /// Each phone calls once before and ends its call, so that what is remembered of a phone is not
+    /// counted as its dialogue's. The run is good when the daemon counts as many dialogues as were
+    /// begun. Needs a service whose dialogues make no facts (`quiet` of `config`), or the disk is what
+    /// is measured.
+    UssdHeld(UssdHeld),
     /// Durable facts at a fixed rate, with the time to their acknowledgement.
     Events(Events),
     /// A bare HTTP server, to hold against `ussd-hops`; it runs until it is stopped.
     BareHttp(BareHttp),
+    /// M-Pesa's Daraja as a server, for a daemon that is tried by hand; it runs until it is stopped.
+    ///
+    /// It knows one merchant, by keys that mean nothing elsewhere, and tells at the start how the
+    /// daemon is configured for it. Nobody is charged: phones pay by themselves after 5 to 40 seconds.
+    Daraja(Daraja),
     /// Writes a matching configuration for the daemon to standard output, and the webhook's secret
     /// into the data directory.
     Config(Config),
@@ -98,8 +110,8 @@ pub(crate) struct Common {
     /// restarted daemon is followed.
     #[arg(long)]
     pub(crate) pid_file: Option<PathBuf>,
-    /// The daemon's data directory: `enrolment.secret`, `public/home.secret` and `loadtest.secret`
-    /// are read there.
+    /// The daemon's data directory: `enrolment.secret`, `public/<service>.secret` and
+    /// `loadtest.secret` are read there.
     #[arg(long)]
     pub(crate) data_dir: Option<PathBuf>,
     /// Where the daemon serves CWMP.
@@ -111,6 +123,9 @@ pub(crate) struct Common {
     /// Where it serves USSD aggregators.
     #[arg(long)]
     pub(crate) ussd: Option<SocketAddr>,
+    /// The USSD service that callers dial.
+    #[arg(long, default_value = "home")]
+    pub(crate) service: String,
     /// Where it serves its operators.
     #[arg(long)]
     pub(crate) operator: Option<SocketAddr>,
@@ -348,12 +363,44 @@ pub(crate) struct UssdHops {
     /// Hops a second in all; as many as fit by default.
     #[arg(long)]
     pub(crate) rate: Option<u32>,
-    /// The server is `bare-http`: any answer will do.
+    /// Afterwards the same hops, as long, against a bare HTTP server, which is started for it: what a
+    /// request costs there stands beside. Needs --pid.
     #[arg(long)]
     pub(crate) bare: bool,
     /// Also those of every scenario.
     #[command(flatten)]
     pub(crate) common: Common,
+}
+
+/// Flags of `ussd-held`.
+#[derive(Debug, Group)]
+pub(crate) struct UssdHeld {
+    /// Dialogues, each of a phone of its own.
+    #[arg(long, default_value_t = 100_000)]
+    pub(crate) dialogues: u32,
+    /// Connections of the aggregator.
+    #[arg(long, default_value_t = 32)]
+    pub(crate) connections: u32,
+    /// Keys that each presses after its dial.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) keys: u16,
+    /// Also those of every scenario. `--seconds` is how long they are held.
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// Flags of `daraja`.
+#[derive(Debug, Group)]
+pub(crate) struct Daraja {
+    /// Where to listen.
+    #[arg(long, default_value = "127.0.0.1:8091")]
+    pub(crate) listen: SocketAddr,
+    /// Everything that was ever seen to go wrong does, often.
+    #[arg(long)]
+    pub(crate) hostile: bool,
+    /// What chance is drawn from; the same seed is the same chance.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
 }
 
 /// Flags of `events`.

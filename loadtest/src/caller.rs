@@ -36,6 +36,8 @@ pub(crate) struct Spec {
     pub(crate) pace: Pace,
     /// When it begins.
     pub(crate) offset: Duration,
+    /// Which service's code it dials.
+    pub(crate) service: String,
     /// Any 200 will do: the server is a bare one.
     pub(crate) bare: bool,
 }
@@ -48,6 +50,9 @@ const NO_PROMISE: [&str; 4] = [
     "END Inachukua muda",
 ];
 
+/// How a hop is sent.
+pub(crate) const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+
 /// Most tries for one hop; an aggregator gives up about then.
 const TRIES_MAX: u32 = 20;
 
@@ -57,7 +62,7 @@ const TRY_AGAIN_AFTER: Duration = Duration::from_millis(500);
 /// Calls until the load ends.
 pub(crate) async fn run(world: Arc<World>, spec: Spec) {
     let due = Instant::now() + spec.offset;
-    let path = world.secrets.ussd_path();
+    let path = world.secrets.ussd_path(&spec.service);
     let mut caller = Caller { world: &world, spec: &spec, path, client: None, due };
     sleep(spec.offset).await;
     world.is_ready();
@@ -185,7 +190,6 @@ impl Caller<'_> {
     }
 
     async fn post(&mut self, form: &str) -> Result<Answer, HttpError> {
-        const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
         if !self.is_connected() {
             self.client = Some(Client::connect(self.world.targets.ussd, None, None).await?);
         }
@@ -223,7 +227,7 @@ impl Caller<'_> {
 }
 
 /// Africa's Talking's form; only what occurs in it needs to be encoded.
-fn form(session: &str, number: &str, text: &str) -> String {
+pub(crate) fn form(session: &str, number: &str, text: &str) -> String {
     let number = number.replace('+', "%2B");
     let text = text.replace('*', "%2A");
     format!(

@@ -16,6 +16,7 @@ mod backend;
 mod board;
 mod caller;
 mod cpe;
+mod daraja;
 mod digest;
 mod http;
 mod ledger;

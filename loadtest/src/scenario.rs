@@ -10,6 +10,7 @@ mod cwmp_get;
 mod cwmp_provision;
 mod cwmp_steady;
 mod cwmp_storm;
+mod daraja;
 mod equipment;
 mod events;
 mod fleet;
@@ -19,6 +20,7 @@ mod mqtt_idle;
 mod mqtt_qos1;
 mod mqtt_stuck;
 mod mqtt_wave;
+mod ussd_held;
 mod ussd_hops;
 
 use crate::args::Scenario;
@@ -74,6 +76,10 @@ pub(crate) enum Error {
     NotReady { ready: u32, wanted: u32, errors: String },
     #[error("the report cannot be written")]
     Report(#[source] io::Error),
+    #[error("the bare server does not start")]
+    Bare,
+    #[error("--bare compares with the daemon's CPU time: --pid names its process")]
+    NoPid,
     #[error("the daemon was not started again: --pid-file names no other process")]
     NoRestart,
     #[error("{0} must not be zero")]
@@ -95,8 +101,10 @@ pub(crate) async fn run(scenario: Scenario) -> Result<Verdict, Error> {
         Scenario::MqttQos1(args) => mqtt_qos1::run(args).await,
         Scenario::MqttIdle(args) => mqtt_idle::run(args).await,
         Scenario::UssdHops(args) => ussd_hops::run(args).await,
+        Scenario::UssdHeld(args) => ussd_held::run(args).await,
         Scenario::Events(args) => events::run(args).await,
         Scenario::BareHttp(args) => bare_http::run(&args).await,
+        Scenario::Daraja(args) => daraja::run(&args).await,
         Scenario::Config(args) => config::run(&args),
     }
 }

@@ -4,7 +4,7 @@ use crate::args::{Common, Port};
 use crate::ledger::Ledger;
 use crate::meter::Meter;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::{fs, io};
@@ -126,8 +126,8 @@ impl Targets {
 pub(crate) struct Secrets {
     /// Of devices without credentials of their own.
     pub(crate) enrolment: Option<String>,
-    /// The last part of the aggregator's URL.
-    pub(crate) home: Option<String>,
+    /// Where the last part of each service's URL lies.
+    data_dir: Option<PathBuf>,
     /// The operator's token.
     pub(crate) operator: Option<String>,
 }
@@ -138,14 +138,16 @@ impl Secrets {
         let line = |name: &str| read_line(&dir.join(name)).ok();
         Self {
             enrolment: line("enrolment.secret"),
-            home: line("public/home.secret"),
+            data_dir: Some(dir.to_owned()),
             operator: line("operator.token"),
         }
     }
 
-    /// The path that the aggregator calls.
-    pub(crate) fn ussd_path(&self) -> String {
-        format!("/ussd/home/{}", self.home.as_deref().unwrap_or("none"))
+    /// The path that a service's aggregator calls.
+    pub(crate) fn ussd_path(&self, service: &str) -> String {
+        let file = self.data_dir.as_ref().map(|dir| dir.join(format!("public/{service}.secret")));
+        let secret = file.and_then(|file| read_line(&file).ok());
+        format!("/ussd/{service}/{}", secret.as_deref().unwrap_or("none"))
     }
 }
 

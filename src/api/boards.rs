@@ -3,7 +3,7 @@
 use super::ApiState;
 use super::access::{Authorised, need};
 use super::commands::PageQuery;
-use super::input::{DeviceName, Items, JsonBody, Params, cursor, limit};
+use super::input::{DeviceName, Items, JsonBody, Params, cursor, given, limit};
 use super::problem::{Code, Problem};
 use crate::boards::BoardSettings;
 use crate::registry::Device;
@@ -13,7 +13,7 @@ use axum::Json;
 use axum::extract::State;
 use jiff::Timestamp;
 use model::{Alias, AliasKind, Protocol, Redacted};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use soracom::{Refusal, SimStatus, Status};
 use utoipa::ToSchema;
@@ -110,11 +110,6 @@ pub(super) struct BoardRequest {
     /// Whether it ever had trouble.
     #[serde(skip_serializing_if = "Option::is_none")]
     trouble: Option<bool>,
-}
-
-/// Tells `null` from what is left out.
-fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
 }
 
 /// One move of a board.

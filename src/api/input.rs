@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
 
@@ -78,6 +78,13 @@ pub(super) fn refuse(error: &serde_json::Error) -> Problem {
         _ => text.to_owned(),
     };
     Problem::new(Code::InvalidBody, format!("{what}{place}"))
+}
+
+/// Tells `null` from what is left out, for `deserialize_with` beside `default`.
+pub(super) fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
 }
 
 /// A query, of which every key must be known.

@@ -6,7 +6,7 @@ use super::{
     ApiState, approvals, audit, boards, broadcasts, checks, commands, credentials, customers,
     dead_letters, devices, equipment, events, groups, health, holds, images, metrics, naming,
     parameters, payments, plans, profiles, provision, rollouts, sinks, tasks, tokens, trace,
-    uploads, wake, wifi,
+    uploads, wake, water, wifi,
 };
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
@@ -40,6 +40,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .merge(of_boards())
         .merge(of_payments())
         .merge(of_broadcasts())
+        .merge(of_water())
         .routes(routes!(checks::show))
         .routes(routes!(parameters::list))
         .routes(routes!(wake::wake))
@@ -130,6 +131,24 @@ fn of_broadcasts() -> OpenApiRouter<ApiState> {
         .routes(routes!(broadcasts::texts))
 }
 
+/// The calls of the water service.
+fn of_water() -> OpenApiRouter<ApiState> {
+    use water::{customers, jobs, managers, phrases, sites, transactions};
+    OpenApiRouter::new()
+        .routes(routes!(sites::list, sites::create))
+        .routes(routes!(sites::show, sites::change, sites::delete))
+        .routes(routes!(managers::list, managers::create))
+        .routes(routes!(managers::show, managers::change, managers::delete))
+        .routes(routes!(customers::list, customers::create))
+        .routes(routes!(customers::show, customers::change, customers::delete))
+        .routes(routes!(transactions::list))
+        .routes(routes!(jobs::run_daily))
+        .routes(routes!(phrases::languages))
+        .routes(routes!(phrases::reset))
+        .routes(routes!(phrases::show, phrases::put, phrases::delete))
+        .routes(routes!(phrases::put_one, phrases::delete_one))
+}
+
 /// The document, as it is served and as `openapi.json` beside this file holds it.
 pub fn document() -> OpenApi {
     let (_, mut document) = routes().split_for_parts();
@@ -139,8 +158,8 @@ pub fn document() -> OpenApi {
     components.add_security_scheme("token", SecurityScheme::Http(scheme));
     for item in document.paths.paths.values_mut() {
         let calls =
-            [&mut item.get, &mut item.put, &mut item.post, &mut item.delete].into_iter().flatten();
-        calls.for_each(add_problem);
+            [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete];
+        calls.into_iter().flatten().for_each(add_problem);
     }
     document
 }

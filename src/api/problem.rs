@@ -59,9 +59,15 @@ pub enum Code {
     NoSuchTask,
     /// No payment has that name.
     NoSuchPayment,
+    /// No water point has that id.
+    NoSuchSite,
+    /// No manager of water points has that id.
+    NoSuchManager,
+    /// There is no such phrase or language, or it is not changed.
+    NoSuchPhrase,
     /// The payment is credited.
     PaymentSettled,
-    /// Equipment is kept by the business's hub and not here.
+    /// The business's hub keeps it, and not we.
     KeptByHub,
     /// What is changed is not what the caller saw.
     PreconditionFailed,
@@ -117,6 +123,8 @@ pub enum Code {
     MalformedJson,
     /// The body is JSON, but not what the call takes.
     InvalidBody,
+    /// A menu would be faulty with these phrases: `faults` says where.
+    FaultyPhrases,
     /// A profile is faulty: `faults` says where.
     FaultyProfiles,
     /// The body is larger than `operator.body_max`, or than `firmware.image_max`.
@@ -137,7 +145,7 @@ pub enum Code {
 
 impl Code {
     /// Every word.
-    pub const ALL: [Self; 60] = [
+    pub const ALL: [Self; 64] = [
         Self::Unauthorised,
         Self::Forbidden,
         Self::TooManyTries,
@@ -162,6 +170,10 @@ impl Code {
         Self::NoSuchProfile,
         Self::NoSuchTask,
         Self::NoSuchPayment,
+        Self::NoSuchSite,
+        Self::NoSuchManager,
+        Self::NoSuchPhrase,
+        Self::FaultyPhrases,
         Self::PaymentSettled,
         Self::PreconditionFailed,
         Self::NotTheOwner,
@@ -266,8 +278,14 @@ impl Code {
             }
             Self::NoSuchTask => (S::NOT_FOUND, "no_such_task", "There is no such task"),
             Self::NoSuchPayment => (S::NOT_FOUND, "no_such_payment", "There is no such payment"),
+            Self::NoSuchSite => (S::NOT_FOUND, "no_such_site", "There is no such water point"),
+            Self::NoSuchPhrase => (S::NOT_FOUND, "no_such_phrase", "There is no such phrase"),
+            Self::FaultyPhrases => {
+                (S::UNPROCESSABLE_ENTITY, "faulty_phrases", "The menu would be faulty")
+            }
+            Self::NoSuchManager => (S::NOT_FOUND, "no_such_manager", "There is no such manager"),
             Self::PaymentSettled => (S::CONFLICT, "payment_settled", "The payment is credited"),
-            Self::KeptByHub => (S::CONFLICT, "kept_by_hub", "The business's hub keeps equipment"),
+            Self::KeptByHub => (S::CONFLICT, "kept_by_hub", "The business's hub keeps this"),
             Self::PreconditionFailed => {
                 (S::PRECONDITION_FAILED, "precondition_failed", "It is not as the caller saw it")
             }
@@ -343,7 +361,7 @@ pub struct Problem {
     pub detail: Cow<'static, str>,
     /// When another try may succeed, in seconds.
     pub retry_after_s: Option<u32>,
-    /// Where profiles are faulty; empty for every other word.
+    /// Where profiles or menus are faulty; empty for every other word.
     pub faults: Vec<ProfileFault>,
 }
 
@@ -383,7 +401,7 @@ pub struct ProblemBody {
     code: &'static str,
     /// What is wrong this time.
     detail: Cow<'static, str>,
-    /// Every fault of profiles, where they are what is wrong.
+    /// Every fault of profiles or menus, where they are what is wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     faults: Vec<FaultView>,
 }

@@ -18,3 +18,4 @@ mod steering;
 mod stream;
 mod waking;
 mod walk;
+mod water;

@@ -16,6 +16,7 @@ use crate::holds::{self, Holds};
 use crate::lines::Lines;
 use crate::menus::Book;
 use crate::metrics::Metrics;
+use crate::payments::Payments;
 use crate::pipeline::Pipeline;
 use crate::plans::{Plans, PlansParts};
 use crate::presence::Presence;
@@ -24,14 +25,15 @@ use crate::provisioner::{self, Provisioner};
 use crate::registry::Registry;
 use crate::secrets::Vault;
 use crate::settings::Settings;
+use crate::sms::Sms;
 use crate::store::{SqliteStore, Store, Writer};
 use crate::tasks::{self, Tasks};
 use crate::transfers::{self, TransferOptions, Transfers};
 use crate::upgrades::{self, UpgradeOptions, Upgrades};
 use crate::wake::Wakes;
+use crate::water::Water;
 use config::BackendKind;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// What all the rest stands on.
@@ -54,21 +56,15 @@ pub(super) fn join(
     ground: Ground,
     (wake, wakes): (mpsc::Sender<(model::Tenant, model::DeviceId)>, Arc<Wakes>),
 ) -> Result<Core, StartError> {
-    let config = &settings.config;
     let lines = Arc::<Lines>::default();
-    let changes_max = config.provisioning.changes_per_hour_max.get();
-    let counted = holds::Metrics::new(ground.metrics.registry())?;
-    let holds = Arc::new(Holds::new(changes_max, counted));
+    let holds = ground.holds(settings)?;
     let desk = ground.desk(settings, &lines, &holds, wake)?;
     let exchange = ground.exchange(settings, &lines)?;
     let boards = ground.boards(settings)?;
-    let debounce = config.mqtt.presence_debounce.get();
-    let pipeline = ground.pipeline(&desk, &exchange, &boards, debounce);
-    let access = Access::new(ground.vault.clone(), config.roles.clone());
+    let pipeline = ground.pipeline(settings, &desk, &exchange, &boards);
     let data_models = ground.data_models()?;
     let (tasks, equipments) = ground.business(settings)?;
-    let payments = payments::make(settings, &ground, &pipeline, &tasks)?;
-    let sms = super::sms::make(settings, &ground, &pipeline, &tasks)?;
+    let of_callers = ground.of_callers(settings, &pipeline, &tasks)?;
     let transfers = ground.transfers(settings)?;
     let profiles = Arc::<Profiles>::default();
     let upgrades = ground.upgrades(settings, (&desk, &pipeline), &transfers, (&holds, &wakes))?;
@@ -88,11 +84,8 @@ pub(super) fn join(
         },
     )?;
     let plans = ground.plans((&data_models, &profiles), (&provisioner, &upgrades), &equipments);
-    let credentials = ground.credentials(settings, first);
-    let effects = ground.effects();
-    let (payments, sms, tasks) = (&payments, &sms, &tasks);
-    let with = With { pipeline: &pipeline, effects: &effects, payments, sms, tasks };
-    let water = water::make(settings, &ground, &with)?;
+    let (access, credentials) = (ground.access(settings), ground.credentials(settings, first));
+    let OfCallers { effects, payments, sms, water } = of_callers;
     let Ground { clock, vault, metrics, engine, store, writer, registry, book } = ground;
     Ok(Core {
         clock,
@@ -110,7 +103,7 @@ pub(super) fn join(
         boards,
         credentials,
         traces: Arc::default(),
-        access: Arc::new(access),
+        access,
         wakes,
         provisioner,
         data_models,
@@ -119,19 +112,47 @@ pub(super) fn join(
         plans,
         profiles,
         upgrades,
-        tasks: Arc::clone(tasks),
-        payments: Arc::clone(payments),
-        sms: Arc::clone(sms),
+        tasks,
+        payments,
+        sms,
         book,
         water,
         equipments,
     })
 }
 
+/// What callers set off.
+struct OfCallers {
+    effects: Arc<Effects>,
+    payments: Arc<Payments>,
+    sms: Arc<Sms>,
+    water: Arc<Water>,
+}
+
 impl Ground {
-    fn effects(&self) -> Arc<Effects> {
+    fn of_callers(
+        &self,
+        settings: &Settings,
+        pipeline: &Arc<Pipeline>,
+        tasks: &Arc<Tasks>,
+    ) -> Result<OfCallers, StartError> {
+        let payments = payments::make(settings, self, pipeline, tasks)?;
+        let sms = super::sms::make(settings, self, pipeline, tasks)?;
         let (store, writer) = (Arc::clone(&self.engine) as _, self.writer.clone());
-        Effects::new(store, writer, self.vault.clone(), self.clock)
+        let effects = Effects::new(store, writer, self.vault.clone(), self.clock);
+        let with = With { pipeline, effects: &effects, payments: &payments, sms: &sms, tasks };
+        let water = water::make(settings, self, &with)?;
+        Ok(OfCallers { effects, payments, sms, water })
+    }
+
+    fn access(&self, settings: &Settings) -> Arc<Access> {
+        Arc::new(Access::new(self.vault.clone(), settings.config.roles.clone()))
+    }
+
+    fn holds(&self, settings: &Settings) -> Result<Arc<Holds>, StartError> {
+        let changes_max = settings.config.provisioning.changes_per_hour_max.get();
+        let counted = holds::Metrics::new(self.metrics.registry())?;
+        Ok(Arc::new(Holds::new(changes_max, counted)))
     }
 
     fn desk(
@@ -166,11 +187,12 @@ impl Ground {
 
     fn pipeline(
         &self,
+        settings: &Settings,
         desk: &Arc<Desk>,
         exchange: &Arc<Exchange>,
         boards: &Arc<Boards>,
-        presence_debounce: Duration,
     ) -> Arc<Pipeline> {
+        let presence_debounce = settings.config.mqtt.presence_debounce.get();
         let (registry, desk) = (Arc::clone(&self.registry), Arc::clone(desk));
         let pipeline = Pipeline::new(self.writer.clone(), registry, desk, self.clock);
         let pipeline = pipeline.with_presence(Presence::new(presence_debounce));

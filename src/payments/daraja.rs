@@ -31,7 +31,7 @@ pub trait Wire: Send + Sync + 'static {
 #[async_trait]
 impl Wire for Outcall {
     async fn call(&self, request: OutRequest) -> Result<OutAnswer, CallFault> {
-        Outcall::call(self, request).await
+        Self::call(self, request).await
     }
 }
 

@@ -7,7 +7,7 @@ use super::shard::{Handle, Hash};
 use super::{Mark, Realm, Registry};
 use crate::store::{CustomerRow, DeviceRow, Kept, Operation};
 use jiff::Timestamp;
-use model::{Alias, DeviceId, Event, Redacted, Tenant};
+use model::{Alias, DeviceFacts, DeviceId, Event, Redacted, Tenant};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -55,9 +55,7 @@ impl Registry {
     /// alias that another device holds stays with it. To be called in the order of the commits.
     pub fn apply(&self, event: &Event) {
         let Some(facts) = &event.facts else { return };
-        self.change(&event.tenant, &event.device, Some(event.time), |draft| {
-            draft.parts.facts.merge(facts);
-        });
+        self.merge_facts(&event.tenant, &event.device, facts, event.time);
     }
 
     /// Takes over a committed operation, in the order of the commits. Those that are no business of
@@ -79,13 +77,9 @@ impl Registry {
             Operation::SetTag { tenant, device, tag, present } => {
                 self.set_tag(tenant, device, tag, *present);
             }
-            Operation::SetGroup { tenant, device, group } => {
-                self.change(tenant, device, None, |draft| draft.parts.group.clone_from(group));
-            }
+            Operation::SetGroup { tenant, device, group } => self.set_group(tenant, device, group),
             Operation::PutDevice { tenant, device, facts, at } => {
-                self.change(tenant, device, Some(*at), |draft| {
-                    draft.parts.facts.merge(facts);
-                });
+                self.merge_facts(tenant, device, facts, *at);
             }
             Operation::Claim { tenant, device } => self.set_claimed(tenant, device),
             Operation::SetConnectionRequest { tenant, device, sealed } => {
@@ -134,6 +128,16 @@ impl Registry {
             | Operation::TrimTasks { .. }
             | Operation::Water(_) => {}
         }
+    }
+
+    fn merge_facts(&self, tenant: &Tenant, device: &DeviceId, facts: &DeviceFacts, at: Timestamp) {
+        self.change(tenant, device, Some(at), |draft| {
+            draft.parts.facts.merge(facts);
+        });
+    }
+
+    fn set_group(&self, tenant: &Tenant, device: &DeviceId, group: &Option<Box<str>>) {
+        self.change(tenant, device, None, |draft| draft.parts.group.clone_from(group));
     }
 
     fn set_alias(&self, tenant: &Tenant, device: &DeviceId, alias: &Alias, is_present: bool) {

@@ -283,6 +283,8 @@ impl WaterOperation {
             Self::RemoveSite { .. }
             | Self::RemoveManager { .. }
             | Self::RemoveCustomer { .. }
+            // Else PINs could be tried without end while the store is full: it is a row for each number.
+            | Self::CountTry { .. }
             | Self::ClearTries { .. }
             | Self::SettleRecord { .. }
             | Self::RemovePhrases { .. }
@@ -292,7 +294,6 @@ impl WaterOperation {
             | Self::PutCustomer { .. }
             | Self::ChangeCustomer { .. }
             | Self::SetPin { .. }
-            | Self::CountTry { .. }
             | Self::SeeNumber { .. }
             | Self::Record(_)
             | Self::EndDay { .. }

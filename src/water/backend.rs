@@ -12,59 +12,6 @@ use jiff::civil::Date;
 use model::{DeviceId, Event, Tenant};
 use std::fmt::Debug;
 
-/// Who keeps sites, managers and customers.
-#[async_trait]
-pub trait WaterBackend: Debug + Send + Sync + 'static {
-    /// A customer.
-    async fn customer(
-        &self,
-        tenant: &Tenant,
-        by: &CustomerBy,
-    ) -> Result<Option<Customer>, BackendError>;
-
-    /// The manager with that number, once for each of his sites.
-    async fn managers(
-        &self,
-        tenant: &Tenant,
-        number: &DeviceId,
-    ) -> Result<Vec<Manager>, BackendError>;
-
-    /// A site.
-    async fn site(&self, tenant: &Tenant, by: &SiteBy) -> Result<Option<Site>, BackendError>;
-
-    /// Customers whose subscription nobody has ended and that ends on that day or before, in the order of
-    /// their ids.
-    async fn due(
-        &self,
-        tenant: &Tenant,
-        until: Date,
-        after: Option<&str>,
-        rows_max: usize,
-    ) -> Result<Vec<Customer>, BackendError>;
-
-    /// Whom a message to many goes to, in the order of their ids.
-    async fn audience(
-        &self,
-        tenant: &Tenant,
-        audience: &Audience,
-        after: Option<&str>,
-        rows_max: usize,
-    ) -> Result<Vec<Listener>, BackendError>;
-
-    /// Does all of it, once for each key: customers are changed and things written down, then the events
-    /// and operations kept. Whoever calls tells the operations' authors afterwards
-    /// ([`Mirror`](crate::api::Mirror)).
-    ///
-    /// # Errors
-    ///
-    /// [`BackendError::Conflict`] where a condition does not hold, of a change or of an operation: then
-    /// nothing of it has happened.
-    async fn carry_out(&self, effect: Effect) -> Result<(), BackendError>;
-
-    /// The same as operations, for a transaction that somebody else commits.
-    fn deferred(&self, effect: Effect, now: Timestamp) -> Vec<Operation>;
-}
-
 /// What is done together.
 #[derive(Clone, Debug)]
 pub struct Effect {
@@ -149,4 +96,57 @@ impl From<WriteError> for BackendError {
             WriteError::Refused(OperationError::Missing(what)) => Self::Conflict(what.into()),
         }
     }
+}
+
+/// Who keeps sites, managers and customers.
+#[async_trait]
+pub trait WaterBackend: Debug + Send + Sync + 'static {
+    /// A customer.
+    async fn customer(
+        &self,
+        tenant: &Tenant,
+        by: &CustomerBy,
+    ) -> Result<Option<Customer>, BackendError>;
+
+    /// The manager with that number, once for each of his sites.
+    async fn managers(
+        &self,
+        tenant: &Tenant,
+        number: &DeviceId,
+    ) -> Result<Vec<Manager>, BackendError>;
+
+    /// A site.
+    async fn site(&self, tenant: &Tenant, by: &SiteBy) -> Result<Option<Site>, BackendError>;
+
+    /// Customers whose subscription nobody has ended and that ends on that day or before, in the order of
+    /// their ids.
+    async fn due(
+        &self,
+        tenant: &Tenant,
+        until: Date,
+        after: Option<&str>,
+        rows_max: usize,
+    ) -> Result<Vec<Customer>, BackendError>;
+
+    /// Whom a message to many goes to, in the order of their ids.
+    async fn audience(
+        &self,
+        tenant: &Tenant,
+        audience: &Audience,
+        after: Option<&str>,
+        rows_max: usize,
+    ) -> Result<Vec<Listener>, BackendError>;
+
+    /// Does all of it, once for each key: customers are changed and things written down, then the events
+    /// and operations kept. Whoever calls tells the operations' authors afterwards
+    /// ([`Mirror`](crate::api::Mirror)).
+    ///
+    /// # Errors
+    ///
+    /// [`BackendError::Conflict`] where a condition does not hold, of a change or of an operation: then
+    /// nothing of it has happened.
+    async fn carry_out(&self, effect: Effect) -> Result<(), BackendError>;
+
+    /// The same as operations, for a transaction that somebody else commits.
+    fn deferred(&self, effect: Effect, now: Timestamp) -> Vec<Operation>;
 }

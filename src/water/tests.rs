@@ -7,7 +7,7 @@ use crate::payments::{self, Channel, Outcome, Provider, Purse};
 use crate::registry::Registry;
 use crate::store::{
     PaymentRow, SqliteOptions, SqliteStore, Store, WaterCustomerRow, WaterManagerRow,
-    WaterOperation, WaterSiteRow, WaterTransactions, Writer, WriterOptions,
+    WaterOperation, WaterSiteRow, WaterTransactions, Write, Writer, WriterOptions,
 };
 use crate::{sms, tasks};
 use ::backend::payment::{Payment, Pushed, Queried, Timing};
@@ -90,8 +90,12 @@ impl Scene {
     }
 
     async fn with(change: impl FnOnce(Options) -> Options) -> Self {
+        Self::sized(64 << 20, change).await
+    }
+
+    async fn sized(quota_bytes: u64, change: impl FnOnce(Options) -> Options) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let file = SqliteOptions::new(folder.path().join("store.db"), 64 << 20);
+        let file = SqliteOptions::new(folder.path().join("store.db"), quota_bytes);
         let store = Arc::new(SqliteStore::open(file).await.unwrap());
         let as_store: Arc<dyn Store> = Arc::clone(&store) as _;
         let (writer, task) = Writer::new(Arc::clone(&as_store), WriterOptions::default());
@@ -145,8 +149,10 @@ impl Scene {
         scene
     }
 
+    /// Past the writer, which asks for room.
     async fn keep(&self, operation: WaterOperation) {
-        self.water.keep(vec![Operation::Water(operation)]).await.unwrap();
+        let write = Write::Transact(vec![Operation::Water(operation)]);
+        assert_eq!(self.store.commit(&[write]).await.unwrap(), [Ok(())]);
     }
 
     async fn site(&self, id: &str, nickname: &str) {
@@ -186,8 +192,8 @@ impl Scene {
             last_checkout: None,
         };
         self.keep(WaterOperation::PutCustomer { row: Box::new(row), expect: None }).await;
-        let set = Pin::parse("0042").unwrap().set(&self.water.parts.vault, &tenant(), id);
-        self.water.keep(vec![set]).await.unwrap();
+        let mac = Pin::parse("0042").unwrap().mac(&self.water.parts.vault, &tenant(), id);
+        self.keep(WaterOperation::SetPin { tenant: tenant(), owner: id.into(), mac }).await;
     }
 
     async fn kept(&self, id: &str) -> Customer {

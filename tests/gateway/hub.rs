@@ -266,15 +266,16 @@ impl State {
 }
 
 /// A request as it came.
-struct Request {
-    method: String,
-    path: String,
-    headers: BTreeMap<String, String>,
-    body: Vec<u8>,
+pub(crate) struct Request {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    /// Their names in lower case.
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Request {
-    fn read(reader: &mut BufReader<TcpStream>) -> Option<Self> {
+    pub(crate) fn read(reader: &mut BufReader<TcpStream>) -> Option<Self> {
         let mut line = String::new();
         reader.read_line(&mut line).ok().filter(|len| *len > 0)?;
         let mut words = line.split(' ');

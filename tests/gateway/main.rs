@@ -20,6 +20,7 @@ mod carried;
 mod configuration;
 mod cpe;
 mod daemon;
+mod daraja;
 mod documents;
 mod five;
 mod http;
@@ -49,6 +50,7 @@ mod certificates;
 mod checks;
 mod clients;
 mod commands;
+mod dialogues;
 mod dials;
 mod discovery;
 mod end_to_end;
@@ -58,12 +60,14 @@ mod identity;
 mod kills;
 mod limits;
 mod over_the_air;
+mod payments;
 mod provisioning;
 mod recorded;
 mod refusals;
 mod rpc_crashes;
 mod rpcs;
 mod scrape;
+mod screens;
 mod secrets;
 mod sign_in;
 mod sinks;
@@ -79,6 +83,7 @@ mod trace;
 mod upgrades;
 mod version_5;
 mod wake;
+mod water;
 mod water_hub;
 mod websocket;
 
@@ -101,6 +106,7 @@ fn main() {
         rpc_crashes::trials(),
         discovery::trials(),
         provisioning::trials(),
+        dialogues::trials(),
         dials::trials(),
         menus::trials(),
         aggregators::trials(),
@@ -112,6 +118,7 @@ fn main() {
         broker::trials(),
         beam::trials(),
         over_the_air::trials(),
+        payments::trials(),
         brokers::trials(),
         checks::trials(),
         tls::trials(),
@@ -125,6 +132,7 @@ fn main() {
         causes::trials(),
         stalls::trials(),
         version_5::trials(),
+        screens::trials(),
         trace::trials(),
         wake::trials(),
         water_hub::trials(),
@@ -143,6 +151,7 @@ fn main() {
         refusals::trials(),
         full_store::trials(),
         kills::trials(),
+        water::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
 }

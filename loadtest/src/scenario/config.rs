@@ -38,8 +38,13 @@ fn text(args: &Config, data_dir: &Path, secret: &Path) -> String {
          [mqtt]\nlisten = \"{mqtt}\"\n{mqtt_tls}auth = \"{auth}\"\n\n\
          [public]\nlisten = \"{public}\"\n\n\
          [operator]\nlisten = \"{operator}\"\n\n\
-         # A simulated caller never rests.\n\
-         [ussd]\nrate_per_number = 100000\n\n\
+         # A simulated caller never rests, and waits as long as he is told to.\n\
+         [ussd]\nrate_per_number = 100000\ndialogues_max = 1000000\ndialogue_idle = \"1h\"\n\n\
+         [[ussd.network]]\ncode = \"99999\"\nname = \"loadtest\"\nsession_s = 3600\nidle_s = 3600\n\n\
+         [[ussd.service]]\nname = \"home\"\nmenu = \"home\"\naggregator = \"africas_talking\"\n\n\
+         # The same without a fact of each call: no hop waits for the disk.\n\
+         [[ussd.service]]\nname = \"quiet\"\nmenu = \"home\"\naggregator = \"africas_talking\"\n\
+         events = \"effects\"\n\n\
          # Batches as large as a backend on the same machine likes them.\n\
          [[sink]]\nname = \"loadtest\"\nkind = \"webhook\"\nurl = \"http://{backend}/\"\n\
          secret_file = {secret}\nbatch_max = 1000\nretry_min = \"100ms\"\nretry_max = \"1s\"\n{tls}",

@@ -74,6 +74,7 @@ pub(super) async fn run(args: Events) -> Result<Verdict, Error> {
             scripts: vec![vec!["0"]],
             pace: Pace::Every(shares.hop_interval),
             offset: shares.hop_interval * at / shares.callers().max(1),
+            service: common.service.clone(),
             bare: false,
         };
         conductor.add(caller::run(Arc::clone(&world), spec));

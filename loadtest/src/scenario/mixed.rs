@@ -75,6 +75,7 @@ pub(super) async fn run(args: Mixed) -> Result<Verdict, Error> {
             scripts: scripts(),
             pace: Pace::Think(args.think),
             offset: CALLERS_BEGIN * at / args.callers.max(1),
+            service: args.common.service.clone(),
             bare: false,
         };
         conductor.add(caller::run(Arc::clone(&world), spec));

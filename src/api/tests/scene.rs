@@ -3,14 +3,17 @@
 use super::super::access::Peer;
 use super::super::*;
 use crate::deliver::cloud_event;
+use crate::effects::Effects;
 use crate::pipeline::Pipeline;
 use crate::plans::{Plans, PlansParts};
 use crate::profiles::{self, Keeper, KeeperParts, Profiles};
 use crate::provisioner::{self, Provisioner};
 use crate::secrets::{KEY_LEN, Vault, new_token};
+use crate::sms::Sms;
 use crate::store::{CustomerRow, Page, SqliteOptions, SqliteStore, TokenRow, WriterOptions};
 use crate::transfers::{self, TransferOptions};
 use crate::upgrades::{self, UpgradeOptions};
+use crate::water;
 use axum::Extension;
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode};
@@ -212,22 +215,68 @@ fn payments(
     Payments::new(parts, backend::payment::Timing::default())
 }
 
-/// Texts that nobody carries, to listeners whom nobody goes through.
-fn broadcasts(
-    engine: &Arc<SqliteStore>,
-    tasks: &Arc<Tasks>,
-    vault: &Vault,
-    clock: Clock,
-    prometheus: &prometheus::Registry,
-) -> Arc<Broadcasts> {
-    let sms = crate::sms::Sms::new(crate::sms::Parts {
+/// Texts that nobody carries.
+fn texts(tasks: &Arc<Tasks>, vault: &Vault, prometheus: &prometheus::Registry) -> Arc<Sms> {
+    Sms::new(crate::sms::Parts {
         vault: vault.clone(),
         tasks: Arc::clone(tasks),
         metrics: crate::sms::Metrics::new(prometheus).unwrap(),
         batch_max: None,
-    });
-    let store = Arc::clone(engine) as _;
+    })
+}
+
+/// Texts to listeners whom nobody goes through.
+fn broadcasts(engine: &Arc<SqliteStore>, sms: &Arc<Sms>, clock: Clock) -> Arc<Broadcasts> {
+    let (store, sms) = (Arc::clone(engine) as _, Arc::clone(sms));
     Broadcasts::new(crate::sms::BroadcastsParts { store, sms, clock, text_max: 160 })
+}
+
+/// A service that shows the water service's menu.
+fn water_menu() -> config::Ussd {
+    let file =
+        "[[ussd.service]]\nname = \"water\"\nmenu = \"water\"\naggregator = \"africas_talking\"";
+    Config::parse(file).unwrap().ussd
+}
+
+/// The water service over the store, with nobody to send its texts.
+fn water(
+    (engine, writer): (&Arc<SqliteStore>, &Writer),
+    pipeline: &Arc<Pipeline>,
+    (tasks, payments, sms): (&Arc<Tasks>, &Arc<Payments>, &Arc<Sms>),
+    book: &Arc<Book>,
+    vault: &Vault,
+    prometheus: &prometheus::Registry,
+) -> Arc<Water> {
+    let clock = Clock::start();
+    let store = Arc::clone(engine) as Arc<dyn WaterStore>;
+    let retain = jiff::SignedDuration::from_hours(24);
+    let backend = water::Embedded::new(Arc::clone(&store), Arc::clone(pipeline), retain);
+    let effects = Effects::new(Arc::clone(engine) as _, writer.clone(), vault.clone(), clock);
+    let parts = water::Parts {
+        store,
+        backend: Arc::new(backend),
+        pipeline: Arc::clone(pipeline),
+        effects,
+        payments: Arc::clone(payments),
+        sms: Arc::clone(sms),
+        texts: Arc::new(water::MenuTexts { book: Arc::clone(book), menu: "water".into() }),
+        tasks: Arc::clone(tasks),
+        vault: vault.clone(),
+        clock,
+        metrics: water::Metrics::new(prometheus).unwrap(),
+    };
+    let options = water::Options {
+        service: backend::water::Service::default(),
+        zone: jiff::tz::TimeZone::get("Africa/Nairobi").unwrap(),
+        daily_at: jiff::civil::Time::midnight(),
+        pin_tries: 3,
+        pin_hold: jiff::SignedDuration::from_hours(1),
+        sim_change_hold: retain,
+        manager_pin: false,
+        retain,
+        tenants: vec![Tenant::default()],
+    };
+    Water::new(parts, options)
 }
 
 fn no_credentials(
@@ -292,7 +341,8 @@ impl Scene {
             Arc::<Equipments>::clone(&equipments),
             Arc::<Tasks>::clone(&tasks),
         ];
-        let broadcasts = broadcasts(&engine, &tasks, &vault, clock, &prometheus);
+        let sms = texts(&tasks, &vault, &prometheus);
+        let broadcasts = broadcasts(&engine, &sms, clock);
         let (changes, task) = Changes::new(&writer, &mirrors);
         tokio::spawn(task);
         let (wake, wakes) = mpsc::channel(8);
@@ -314,6 +364,15 @@ impl Scene {
         let pipeline = Arc::new(pipeline.with_boards(Arc::clone(&boards)));
         let of_scene = Arc::clone(&pipeline);
         let payments = payments(&engine, &pipeline, &tasks, clock, &prometheus);
+        let book = Book::open(&water_menu(), false, None, &[]).unwrap();
+        let water = water(
+            (&engine, &writer),
+            &pipeline,
+            (&tasks, &payments, &sms),
+            &book,
+            &vault,
+            &prometheus,
+        );
         let upgrades = upgrades::Parts {
             store: Arc::clone(&store),
             writer: writer.clone(),
@@ -352,7 +411,11 @@ impl Scene {
         );
         let state = ApiState::new(Parts {
             store,
-            payment_store: engine,
+            payment_store: Arc::clone(&engine) as _,
+            water_store: Arc::clone(&engine) as _,
+            water,
+            book,
+            water_menu: "water".into(),
             payments,
             broadcasts,
             changes,

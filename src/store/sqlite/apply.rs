@@ -49,11 +49,8 @@ pub(super) async fn apply(
         Operation::SetOwner { tenant, device, customer, at } => {
             set_owner(connection, tenant, device, customer.as_deref(), *at).await
         }
-        Operation::PutAlias { tenant, device, alias } => {
-            put_alias(connection, tenant, device, alias).await
-        }
-        Operation::RemoveAlias { tenant, device, alias } => {
-            remove_alias(connection, tenant, device, alias).await
+        Operation::PutAlias { .. } | Operation::RemoveAlias { .. } => {
+            change_alias(connection, operation).await
         }
         Operation::SetTag { tenant, device, tag, present } => {
             set_tag(connection, tenant, device, tag, *present).await
@@ -104,6 +101,22 @@ pub(super) async fn apply(
         | Operation::ReplayDeadLetter { .. }
         | Operation::SettleDeadLetters { .. }
         | Operation::RefuseDeadLetters { .. } => readers::apply(connection, operation, head).await,
+    }
+}
+
+/// Gives a device another name, or takes one from it.
+async fn change_alias(
+    connection: &mut SqliteConnection,
+    operation: &Operation,
+) -> Result<(), Fault> {
+    match operation {
+        Operation::PutAlias { tenant, device, alias } => {
+            put_alias(connection, tenant, device, alias).await
+        }
+        Operation::RemoveAlias { tenant, device, alias } => {
+            remove_alias(connection, tenant, device, alias).await
+        }
+        _ => Ok(()),
     }
 }
 

@@ -174,3 +174,19 @@ async fn a_manager_comes_first_and_has_a_pin_where_that_is_set() {
     scene.water.keep(vec![set]).await.unwrap();
     assert_eq!((pin("0042").await, pin("1234").await), ("wrong".to_owned(), "ok".to_owned()));
 }
+
+#[tokio::test]
+async fn a_full_store_takes_nobody_and_counts_wrong_pins_all_the_same() {
+    let scene = Scene::sized(1, |options| options).await;
+    scene.customer("c1", 1, None).await;
+    while scene.water.parts.pipeline.has_room() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let pin = async |pin| scene.says(1, "water_pin", &[("pin", pin)]).await;
+    assert_eq!(scene.says(2, "water_register", &ASHA).await, "full");
+    assert_eq!(pin("0042").await, "ok");
+    for word in ["wrong", "wrong", "locked"] {
+        assert_eq!(pin("1111").await, word);
+    }
+    assert_eq!(pin("0042").await, "locked");
+}

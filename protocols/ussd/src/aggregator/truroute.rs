@@ -18,6 +18,13 @@ const RESPONSE: &str = "2";
 /// An answer with which it closes; of a request, that the caller closed it.
 const RELEASE: &str = "3";
 
+/// What was typed. Nobody types a line break: one belongs to the document's layout, as do the blanks
+/// around it.
+fn typed(root: &Element) -> Result<&str, TurnError> {
+    let text = root.text_of("msg")?;
+    Ok(if text.contains('\n') { text.trim() } else { text })
+}
+
 fn reply(kind: &str, text: &str) -> Reply {
     let root = Element::new(ROOT).with_text("type", kind).with_text("msg", text);
     Reply::of(200, field::XML, root.document())
@@ -43,9 +50,9 @@ impl Aggregator for TruRoute {
         let ended =
             |status| Ok(Inbound::End(EndReport::of(session.clone(), Some(device.clone()), status)));
         let (service_code, input) = match root.text_of("type")?.trim() {
-            "1" => code::dialled(root.text_of("msg")?, "", self.code.as_ref(), "msg")?,
+            "1" => code::dialled(typed(&root)?, "", self.code.as_ref(), "msg")?,
             RESPONSE => {
-                let input = Input::Latest(field::input(root.text_of("msg")?, "msg")?);
+                let input = Input::Latest(field::input(typed(&root)?, "msg")?);
                 (code::shown("", self.code.as_ref(), "msg")?, input)
             }
             // The caller released it, or was silent.

@@ -205,7 +205,7 @@ impl Session {
             }
             Step::End(_) => None,
         };
-        let text = ask.and_then(|ask| ask.late.as_ref()).unwrap_or(&menu.texts().late);
+        let text = ask.and_then(|ask| ask.late.as_ref()).unwrap_or_else(|| &menu.texts().late);
         let text = text.render(self.language, &self.values, self.limits);
         self.finish(hop, text, Cause::Unanswered, now)
     }

@@ -79,7 +79,12 @@ fn infobip_asks_whether_a_session_is_there() {
 #[test]
 fn every_kind_of_end_is_one() {
     use EndStatus::{Failed, Incomplete, Success};
-    let ends: [(&str, &str, &[(&str, EndStatus)]); 5] = [
+    let ends: [(&str, &str, &[(&str, EndStatus)]); 6] = [
+        (
+            "africas_talking",
+            "status=Incomplete",
+            &[("status=Success", Success), ("status=Failed&errorMessage=none", Failed)],
+        ),
         (
             "hubtel",
             "\"release\"",

@@ -1,8 +1,8 @@
 //! Random callers, stores and backends: no panic, and exactly one answer for each hop.
 
-use crate::bench::{Bench, HOME, Store, post};
+use crate::bench::{Bench, HOME, Store, dialled, keyed, post, turn};
 use lastmile_ussd::aggregator::ConEndFields;
-use lastmile_ussd::{Answer, AskMode, DialogueId, Events, Options, Receipt, aggregator};
+use lastmile_ussd::{Answer, AskMode, DialogueId, Events, Options, Receipt, Turn, aggregator};
 use model::Settlement;
 use proptest::prelude::*;
 use std::collections::HashMap;
@@ -16,12 +16,26 @@ enum Step {
         number: usize,
         text: String,
     },
+    /// The same of an aggregator that sends the last keys alone, or a dial.
+    Latest {
+        session: usize,
+        keys: Option<String>,
+        hop: Option<u8>,
+    },
     Store(Store),
     Settle(Settlement),
     /// The oldest question still open is answered.
     Answer(&'static str),
     Pass(u64),
     HangUp(usize),
+}
+
+/// Steps of both kinds of aggregators, under the same session ids.
+fn any_step() -> impl Strategy<Value = Step> {
+    let keys = prop::option::weighted(0.7, "[0-29]{1,2}");
+    let latest = (0usize..3, keys, prop::option::of(0u8..4));
+    let latest = latest.prop_map(|(session, keys, hop)| Step::Latest { session, keys, hop });
+    prop_oneof![2 => step(), 1 => latest]
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -44,6 +58,22 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+fn owe(
+    bench: &Bench,
+    (id, receipt): (Option<DialogueId>, Receipt),
+    sent: usize,
+    owed: &mut HashMap<DialogueId, u32>,
+) {
+    match receipt {
+        Receipt::New => *owed.entry(id.unwrap()).or_default() += 1,
+        Receipt::InProgress => assert_eq!(owed.get(&id.unwrap()), Some(&1), "one to come"),
+        Receipt::Replay(screen) | Receipt::Refused(screen, _) => {
+            assert_eq!(bench.sent.len(), sent, "nothing beside the answer");
+            bench.body(&screen);
+        }
+    }
+}
+
 /// Carries out `step`; notes which dialogue owes an answer.
 fn play(bench: &mut Bench, step: Step, owed: &mut HashMap<DialogueId, u32>) {
     match step {
@@ -52,14 +82,15 @@ fn play(bench: &mut Bench, step: Step, owed: &mut HashMap<DialogueId, u32>) {
             let sent = bench.sent.len();
             let body = crate::bench::form(&format!("s{session}"), &number, &text);
             let (id, receipt) = bench.form(&body);
-            match receipt {
-                Receipt::New => *owed.entry(id.unwrap()).or_default() += 1,
-                Receipt::InProgress => assert_eq!(owed.get(&id.unwrap()), Some(&1), "one to come"),
-                Receipt::Replay(screen) | Receipt::Refused(screen, _) => {
-                    assert_eq!(bench.sent.len(), sent, "nothing beside the answer");
-                    bench.body(&screen);
-                }
-            }
+            owe(bench, (id, receipt), sent, owed);
+        }
+        Step::Latest { session, keys, hop } => {
+            let (sent, number) = (bench.sent.len(), format!("+25471100000{session}"));
+            let input = keys.map_or_else(|| dialled(""), |keys| keyed(&keys));
+            let hop = hop.map(|hop| hop.to_string().into());
+            let turn = Turn { hop, ..turn(&format!("s{session}"), &number, input) };
+            let taken = bench.take(&turn);
+            owe(bench, taken, sent, owed);
         }
         Step::Store(store) => bench.store = store,
         Step::Settle(settlement) => bench.settle_held(settlement),
@@ -87,7 +118,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn every_hop_is_answered_exactly_once(steps in prop::collection::vec(step(), 1..80)) {
+    fn every_hop_is_answered_exactly_once(steps in prop::collection::vec(any_step(), 1..80)) {
         let mut bench = Bench::home();
         let mut owed = HashMap::new();
         for step in steps {

@@ -49,7 +49,7 @@ fn the_same_bytes_soon_after_the_answer_are_the_same_hop() {
     let first = bench.latest(&alice(keyed("7"))).unwrap();
     assert!(first.contains("That is not a choice"), "{first}");
     bench.pass(Options::default().replay_window);
-    assert_eq!(bench.latest(&alice(keyed("7"))), Some(first.clone()), "at the window's end");
+    assert_eq!(bench.latest(&alice(keyed("7"))), Some(first), "at the window's end");
     // Later they are the caller's: the second wrong input, and then the third.
     bench.pass(Duration::from_millis(1));
     assert_eq!(bench.take(&alice(keyed("7"))).1, Receipt::New);

@@ -392,7 +392,7 @@ fn a_crash_between_a_payment_and_its_answer_is_told_as_if_nothing_had_been() {
     let mut after = customer("en");
     after.effects.clone_from(&before.effects);
     assert_eq!(after.turn("s", ALICE, &keys.join("*")).unwrap(), paid);
-    assert_eq!(after.recalled, [key.clone()]);
+    assert_eq!(after.recalled, std::slice::from_ref(&key));
     has_no_effect(&after);
 
     // It died before the payment: nothing was had, and the caller confirms the same effect.

@@ -8,6 +8,9 @@ use std::time::Duration;
 /// The outcome of a check that makes an input a wrong one.
 const AGAIN: &str = "again";
 
+/// A word and where it leads.
+type Outcome = (Box<str>, StateId);
+
 impl Reader<'_> {
     pub(super) fn ask(&mut self, section: &mut Section<'_>) -> Option<AskStep> {
         self.question(section, false).map(|(ask, _)| ask)
@@ -69,7 +72,7 @@ impl Reader<'_> {
         &mut self,
         section: &mut Section<'_>,
         is_check: bool,
-    ) -> (Vec<(Box<str>, StateId)>, Vec<Box<str>>) {
+    ) -> (Vec<Outcome>, Vec<Box<str>>) {
         let (mut results, mut again) = (Vec::new(), Vec::new());
         let Some(table) = section.table("results", self.faults) else {
             section.missing("results", self.faults);

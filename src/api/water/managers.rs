@@ -1,0 +1,280 @@
+//! Who gives out water: `…/water/managers`.
+//!
+//! A manager has one id, number and language, and one row for each of his sites.
+
+use super::{
+    PeopleQuery, demand_language, demand_ours, demand_site, named, number, pin_operations, spelt,
+};
+use crate::api::ApiState;
+use crate::api::access::{Authorised, need};
+use crate::api::input::{Items, JsonBody, Params, Segments, cursor, limit};
+use crate::api::problem::{Code, Problem};
+use crate::clock::new_name;
+use crate::store::{Operation, WaterManagerRow, WaterOperation};
+use ::backend::water::Manager;
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use model::{DeviceId, Redacted, Tenant};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::collections::BTreeSet;
+use utoipa::ToSchema;
+
+/// Most sites of one manager.
+const SITES_MAX: usize = 100;
+
+/// A manager at one of his sites.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = WaterManagerAtSite)]
+pub(in crate::api) struct AtSiteView {
+    /// His id.
+    id: Box<str>,
+    /// The site.
+    site_id: Box<str>,
+    /// His phone.
+    phone_number: String,
+    /// In which language he is spoken to.
+    preferred_language: Box<str>,
+}
+
+impl From<WaterManagerRow> for AtSiteView {
+    fn from(row: WaterManagerRow) -> Self {
+        let Manager { id, site, number, language } = row.manager;
+        Self { id, site_id: site, phone_number: spelt(&number), preferred_language: language }
+    }
+}
+
+/// A manager.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = WaterManager)]
+pub(in crate::api) struct ManagerView {
+    /// His id.
+    id: Box<str>,
+    /// His phone.
+    phone_number: String,
+    /// In which language he is spoken to.
+    preferred_language: Box<str>,
+    /// His sites.
+    site_ids: Vec<Box<str>>,
+}
+
+/// A manager to be made or changed. To make one, phone, language and sites are needed; in a change, what
+/// is left out stays as it is.
+#[derive(Deserialize, Serialize, ToSchema)]
+#[schema(as = WaterManagerRequest)]
+#[serde(deny_unknown_fields)]
+pub(in crate::api) struct ManagerRequest {
+    /// His phone: `+` and the number, which no other manager has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phone_number: Option<String>,
+    /// In which language he is spoken to: a code such as `sw`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    preferred_language: Option<Box<str>>,
+    /// His sites, 1 to 100: in place of those that he had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
+    site_ids: Option<BTreeSet<Box<str>>>,
+    /// His PIN, four digits, where managers have one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pin: Option<Redacted<String>>,
+    /// 0 lifts the lock of a number that was wrong too often.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pin_tries: Option<u32>,
+}
+
+/// A manager as he is to be.
+struct Wanted {
+    id: Box<str>,
+    number: DeviceId,
+    language: Box<str>,
+    sites: BTreeSet<Box<str>>,
+}
+
+impl Wanted {
+    /// At all of his sites.
+    fn operations(&self, tenant: &Tenant) -> Vec<Operation> {
+        let at = |site: &Box<str>| {
+            let (id, site) = (self.id.clone(), site.clone());
+            let manager =
+                Manager { id, site, number: self.number.clone(), language: self.language.clone() };
+            let row = WaterManagerRow { tenant: tenant.clone(), manager };
+            Operation::Water(WaterOperation::PutManager(row))
+        };
+        self.sites.iter().map(at).collect()
+    }
+
+    async fn check(&self, state: &ApiState, tenant: &Tenant) -> Result<(), Problem> {
+        demand_language(&self.language)?;
+        if !(1..=SITES_MAX).contains(&self.sites.len()) {
+            let detail = format!("`site_ids` names 1 to {SITES_MAX} sites");
+            return Err(Problem::new(Code::InvalidBody, detail));
+        }
+        for site in &self.sites {
+            demand_site(state, tenant, site).await?;
+        }
+        Ok(())
+    }
+}
+
+impl From<Wanted> for ManagerView {
+    fn from(it: Wanted) -> Self {
+        let (phone_number, preferred_language) = (spelt(&it.number), it.language);
+        let site_ids = it.sites.into_iter().collect();
+        Self { id: it.id, phone_number, preferred_language, site_ids }
+    }
+}
+
+/// Lists managers, once for each of their sites.
+#[utoipa::path(get, path = "/api/v1/water/managers", tag = "water",
+    operation_id = "list_water_managers",
+    security(("token" = ["water.read"])),
+    params(PeopleQuery),
+    responses((status = 200, description = "A page of managers", body = Items<AtSiteView>)))]
+pub(in crate::api) async fn list(
+    caller: Authorised<need::WaterRead>,
+    State(state): State<ApiState>,
+    Params(query): Params<PeopleQuery>,
+) -> Result<Json<Items<AtSiteView>>, Problem> {
+    demand_ours(&state)?;
+    let (tenant, site) = (caller.tenant(), query.site.as_deref());
+    if let Some(text) = &query.phone_number {
+        let number = number(text).map_err(|why| Problem::new(Code::InvalidQuery, why))?;
+        let mut rows = state.water_store.managers_of(tenant, &number).await?;
+        rows.retain(|row| site.is_none_or(|site| *row.manager.site == *site));
+        return Ok(Json(Items::whole(rows.into_iter().map(AtSiteView::from).collect())));
+    }
+    let limit = limit(query.limit)?;
+    let after = cursor(query.cursor.as_deref(), |text| {
+        let (id, site) = text.split_once('\n')?;
+        Some((id.to_owned(), site.to_owned()))
+    })?;
+    let after = after.as_ref().map(|(id, site)| (id.as_str(), site.as_str()));
+    let rows = state.water_store.managers(tenant, site, after, limit + 1).await?;
+    let views = rows.into_iter().map(AtSiteView::from).collect();
+    Ok(Json(Items::page(views, limit, |it: &AtSiteView| format!("{}\n{}", it.id, it.site_id))))
+}
+
+/// Makes a manager. Whoever has that number already is to be given more sites by a change.
+#[utoipa::path(post, path = "/api/v1/water/managers", tag = "water",
+    operation_id = "create_water_manager",
+    security(("token" = ["water.write"])),
+    request_body = ManagerRequest,
+    responses((status = 201, description = "The manager, made", body = ManagerView)))]
+pub(in crate::api) async fn create(
+    caller: Authorised<need::WaterWrite>,
+    State(state): State<ApiState>,
+    JsonBody(body): JsonBody<ManagerRequest>,
+) -> Result<(StatusCode, Json<ManagerView>), Problem> {
+    demand_ours(&state)?;
+    let (Some(phone), Some(language), Some(sites)) =
+        (&body.phone_number, &body.preferred_language, &body.site_ids)
+    else {
+        let detail = "`phone_number`, `preferred_language` and `site_ids` are needed";
+        return Err(Problem::new(Code::InvalidBody, detail));
+    };
+    let wanted = Wanted {
+        id: new_name(state.clock.now().wall),
+        number: number(phone).map_err(|why| Problem::new(Code::InvalidBody, why))?,
+        language: language.clone(),
+        sites: sites.clone(),
+    };
+    let tenant = caller.tenant();
+    wanted.check(&state, tenant).await?;
+    let mut operations = wanted.operations(tenant);
+    let pin = (body.pin.as_ref(), body.pin_tries);
+    operations.extend(pin_operations(&state, tenant, (&wanted.id, &wanted.number), pin)?);
+    let detail = json!({ "set": named(&body), "site_ids": wanted.sites });
+    state.change(&caller, "water.manager.put", &wanted.id, &detail, operations).await?;
+    Ok((StatusCode::CREATED, Json(wanted.into())))
+}
+
+/// Shows a manager with all of his sites.
+#[utoipa::path(get, path = "/api/v1/water/managers/{id}", tag = "water",
+    operation_id = "show_water_manager",
+    security(("token" = ["water.read"])),
+    params(("id" = String, Path, description = "The manager's id")),
+    responses((status = 200, description = "The manager", body = ManagerView)))]
+pub(in crate::api) async fn show(
+    caller: Authorised<need::WaterRead>,
+    State(state): State<ApiState>,
+    Segments(id): Segments<String>,
+) -> Result<Json<ManagerView>, Problem> {
+    demand_ours(&state)?;
+    Ok(Json(kept(&state, caller.tenant(), &id).await?.into()))
+}
+
+/// Changes a manager: his number, language, sites, PIN.
+#[utoipa::path(patch, path = "/api/v1/water/managers/{id}", tag = "water",
+    operation_id = "change_water_manager",
+    security(("token" = ["water.write"])),
+    params(("id" = String, Path, description = "The manager's id")),
+    request_body = ManagerRequest,
+    responses((status = 200, description = "The manager, changed", body = ManagerView)))]
+pub(in crate::api) async fn change(
+    caller: Authorised<need::WaterWrite>,
+    State(state): State<ApiState>,
+    Segments(id): Segments<String>,
+    JsonBody(body): JsonBody<ManagerRequest>,
+) -> Result<Json<ManagerView>, Problem> {
+    demand_ours(&state)?;
+    let tenant = caller.tenant();
+    let before = kept(&state, tenant, &id).await?;
+    let number = match &body.phone_number {
+        Some(text) => number(text).map_err(|why| Problem::new(Code::InvalidBody, why))?,
+        None => before.number.clone(),
+    };
+    let wanted = Wanted {
+        id: before.id.clone(),
+        number,
+        language: body.preferred_language.clone().unwrap_or_else(|| before.language.clone()),
+        sites: body.site_ids.clone().unwrap_or_else(|| before.sites.clone()),
+    };
+    wanted.check(&state, tenant).await?;
+    // Given before taken: with his last site his PIN would go.
+    let mut operations = wanted.operations(tenant);
+    let gone = before.sites.difference(&wanted.sites);
+    operations.extend(gone.map(|site| removal(tenant, &id, site)));
+    let pin = (body.pin.as_ref(), body.pin_tries);
+    operations.extend(pin_operations(&state, tenant, (&id, &wanted.number), pin)?);
+    let detail = json!({ "set": named(&body), "site_ids": wanted.sites });
+    state.change(&caller, "water.manager.put", &id, &detail, operations).await?;
+    Ok(Json(wanted.into()))
+}
+
+/// Takes all of his sites from a manager, and forgets him.
+#[utoipa::path(delete, path = "/api/v1/water/managers/{id}", tag = "water",
+    operation_id = "delete_water_manager",
+    security(("token" = ["water.write"])),
+    params(("id" = String, Path, description = "The manager's id")),
+    responses((status = 204, description = "He is gone")))]
+pub(in crate::api) async fn delete(
+    caller: Authorised<need::WaterWrite>,
+    State(state): State<ApiState>,
+    Segments(id): Segments<String>,
+) -> Result<StatusCode, Problem> {
+    demand_ours(&state)?;
+    let tenant = caller.tenant();
+    let before = kept(&state, tenant, &id).await?;
+    let operations = before.sites.iter().map(|site| removal(tenant, &id, site)).collect();
+    state.change(&caller, "water.manager.delete", &id, &json!({}), operations).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn removal(tenant: &Tenant, id: &str, site: &str) -> Operation {
+    let (tenant, id, site) = (tenant.clone(), id.into(), site.into());
+    Operation::Water(WaterOperation::RemoveManager { tenant, id, site })
+}
+
+/// The manager as he is kept.
+async fn kept(state: &ApiState, tenant: &Tenant, id: &str) -> Result<Wanted, Problem> {
+    // Behind this place are his rows, and then those of others.
+    let after = Some((id, ""));
+    let mut rows = state.water_store.managers(tenant, None, after, SITES_MAX).await?;
+    rows.retain(|row| *row.manager.id == *id);
+    let sites = rows.iter().map(|row| row.manager.site.clone()).collect();
+    let first = rows.into_iter().next().ok_or(Code::NoSuchManager)?;
+    let Manager { id, number, language, .. } = first.manager;
+    Ok(Wanted { id, number, language, sites })
+}

@@ -1,0 +1,214 @@
+//! What connects a phone with the service: the calls of an aggregator, one for each hop.
+
+use super::PhoneError;
+use crate::secrets;
+use model::Redacted;
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
+use reqwest::{Client, Method};
+use std::sync::Arc;
+use std::time::Duration;
+use ussd::{Aggregator, Call, Keyed, Screen, Shown};
+
+/// Longest wait for an answer. Above every aggregator's own, so that a slow menu is seen and not
+/// taken for a dead one.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The way to one service.
+pub(super) struct Line {
+    client: Client,
+    /// With the secret, without a slash at its end.
+    url: Redacted<String>,
+    speaker: Arc<dyn Aggregator>,
+    code: String,
+}
+
+/// A phone, with the last dialogue that it had.
+pub(super) struct Caller {
+    number: String,
+    network: String,
+    dialogue: Option<Dialogue>,
+    /// Whether that is over: by an END, or because he hung up.
+    is_over: bool,
+}
+
+struct Dialogue {
+    session: String,
+    code: String,
+    /// All keys since the dial, those that were dialled among them.
+    typed: Vec<String>,
+    hop: u32,
+}
+
+impl Line {
+    pub(super) fn new(
+        url: String,
+        speaker: Arc<dyn Aggregator>,
+        code: &str,
+    ) -> Result<Self, PhoneError> {
+        if dialled(code, code).is_none() {
+            return Err(format!("`{code}` is no code to dial: `*`, digits and `*`, `#`").into());
+        }
+        let client = Client::builder().no_proxy().timeout(TIMEOUT).build()?;
+        Ok(Self { client, url: Redacted(url), speaker, code: code.to_owned() })
+    }
+
+    /// Sends what a caller keyed; what he sees.
+    async fn hop(&self, caller: &Caller, dialogue: &Dialogue) -> Result<Screen, PhoneError> {
+        let typed: Vec<&str> = dialogue.typed.iter().map(String::as_str).collect();
+        let call = self.speaker.handset().call(&caller.keyed(dialogue, &typed));
+        let (status, headers, body) = self.send(call).await?;
+        let headers: Vec<_> = headers
+            .iter()
+            .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
+            .collect();
+        let shown = Shown { status, headers: &headers, body: &body };
+        let screen = self.speaker.handset().shown(&shown);
+        screen.ok_or_else(|| format!("the daemon answered {status}, which is no screen").into())
+    }
+
+    async fn send(&self, call: Call) -> Result<(u16, HeaderMap, String), PhoneError> {
+        let mut url = self.url.expose().clone();
+        if !call.path.is_empty() {
+            url.push('/');
+            url.push_str(&call.path);
+        }
+        if !call.query.is_empty() {
+            url.push('?');
+            url.push_str(&call.query);
+        }
+        let method = Method::from_bytes(call.method.as_bytes())?;
+        let mut request = self.client.request(method, url);
+        if let Some(content_type) = call.content_type {
+            request = request.header(CONTENT_TYPE, content_type);
+        }
+        for (name, value) in call.headers {
+            request = request.header(name, value);
+        }
+        // A failure names the URL, and with it the secret.
+        let answer = request.body(call.body).send().await.map_err(reqwest::Error::without_url)?;
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        Ok((status, headers, answer.text().await.map_err(reqwest::Error::without_url)?))
+    }
+}
+
+impl Caller {
+    pub(super) fn new(number: &str, network: &str) -> Self {
+        Self {
+            number: number.to_owned(),
+            network: network.to_owned(),
+            dialogue: None,
+            is_over: true,
+        }
+    }
+
+    /// Whether he has a dialogue: then what he types are keys.
+    pub(super) fn is_in_dialogue(&self) -> bool {
+        !self.is_over
+    }
+
+    /// Dials `what`: the service's code, and what may stand behind it.
+    pub(super) async fn dial(&mut self, line: &Line, what: &str) -> Result<Screen, PhoneError> {
+        let (code, typed) = dialled(what, &line.code)
+            .ok_or_else(|| format!("`{what}` cannot be dialled: `*`, digits and `*`, `#`"))?;
+        let session = session_name();
+        self.take(line, Dialogue { session, code, typed, hop: 0 }).await
+    }
+
+    /// Sends keys.
+    pub(super) async fn key(&mut self, line: &Line, keys: &str) -> Result<Screen, PhoneError> {
+        let dialogue = self.dialogue.take().filter(|_| !self.is_over);
+        let mut dialogue = dialogue.ok_or("nothing is dialled")?;
+        dialogue.typed.push(keys.to_owned());
+        dialogue.hop += 1;
+        self.take(line, dialogue).await
+    }
+
+    /// Sends the last hop again, as an aggregator does that heard no answer; an END's too.
+    pub(super) async fn again(&mut self, line: &Line) -> Result<Screen, PhoneError> {
+        let dialogue = self.dialogue.take().ok_or("nothing is dialled")?;
+        self.take(line, dialogue).await
+    }
+
+    /// Hangs up; the daemon hears of it where the aggregator tells.
+    pub(super) async fn hang_up(&mut self, line: &Line) -> Result<(), PhoneError> {
+        let Some(dialogue) = self.dialogue.take() else { return Ok(()) };
+        if std::mem::replace(&mut self.is_over, true) {
+            return Ok(());
+        }
+        let typed: Vec<&str> = dialogue.typed.iter().map(String::as_str).collect();
+        if let Some(call) = line.speaker.handset().hang_up(&self.keyed(&dialogue, &typed)) {
+            line.send(call).await?;
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, line: &Line, dialogue: Dialogue) -> Result<Screen, PhoneError> {
+        let screen = line.hop(self, &dialogue).await?;
+        self.is_over = screen.is_end();
+        self.dialogue = Some(dialogue);
+        Ok(screen)
+    }
+
+    fn keyed<'a>(&'a self, dialogue: &'a Dialogue, typed: &'a [&'a str]) -> Keyed<'a> {
+        Keyed {
+            session: &dialogue.session,
+            number: &self.number,
+            service_code: &dialogue.code,
+            network: &self.network,
+            typed,
+            hop: dialogue.hop,
+        }
+    }
+}
+
+/// A name that every aggregator's dialect can carry: digits, as long as the shortest allows.
+fn session_name() -> String {
+    let secret = secrets::new_secret();
+    let digits = secret.expose().bytes().map(|byte| char::from(b'0' + byte % 10));
+    std::iter::once('9').chain(digits).take(18).collect()
+}
+
+/// The code and the keys in what was dialled: `code` is the service's own, which may have a `*` in it.
+fn dialled(what: &str, code: &str) -> Option<(String, Vec<String>)> {
+    let body = |it: &str| Some(it.strip_prefix('*')?.strip_suffix('#')?.to_owned());
+    let (what, own) = (body(what)?, body(code)?);
+    let is_dial = |it: &str| it.split('*').all(|part| !part.is_empty());
+    let is_digits = what.bytes().all(|byte| byte.is_ascii_digit() || byte == b'*');
+    if !is_digits || !is_dial(&what) {
+        return None;
+    }
+    let behind = what.strip_prefix(&own).filter(|it| it.is_empty() || it.starts_with('*'));
+    let (code, keys) = match behind {
+        Some(keys) => (own.as_str(), keys),
+        None => what.split_once('*').map_or((&*what, ""), |(code, _)| (code, &what[code.len()..])),
+    };
+    let keys = keys.split('*').skip(1).map(str::to_owned).collect();
+    Some((format!("*{code}#"), keys))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_behind_the_code_are_keys() {
+        let dial = |what, code| dialled(what, code).map(|(code, keys)| (code, keys.join(" ")));
+        let some = |code: &str, keys: &str| Some((code.to_owned(), keys.to_owned()));
+        assert_eq!(dial("*384#", "*384#"), some("*384#", ""));
+        assert_eq!(dial("*384*1*2#", "*384#"), some("*384#", "1 2"));
+        assert_eq!(dial("*384*91102*1#", "*384*91102#"), some("*384*91102#", "1"));
+        assert_eq!(dial("*123*1#", "*384#"), some("*123#", "1"));
+        assert_eq!(dial("*3845*1#", "*384#"), some("*3845#", "1"));
+        for wrong in ["384", "*384", "*#", "**#", "*38a#", "*384**1#", ""] {
+            assert_eq!(dialled(wrong, "*384#"), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_session_s_name_is_eighteen_digits_and_its_own() {
+        let name = session_name();
+        assert_eq!(name.len(), 18);
+        assert!(name.bytes().all(|byte| byte.is_ascii_digit()));
+        assert_ne!(name, session_name());
+    }
+}

@@ -1,0 +1,226 @@
+//! Every screen of the water service in both languages, keyed by a phone against a live daemon: the
+//! plays in `screens/`, one for each menu and language, and for what was once wrong with such a service.
+
+use crate::daemon::{Daemon, free_port};
+use libtest_mimic::Trial;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+/// A play with its name.
+type Play = (&'static str, &'static str);
+
+macro_rules! plays {
+    ($($name:literal),+ $(,)?) => {
+        [$(($name, include_str!(concat!("screens/", $name, ".txt")))),+]
+    };
+}
+
+/// The play in which the daemon forgets a dialogue that goes on.
+const FORGOTTEN: &str = "forgotten_dialogue";
+
+/// Those that a service with payments shows.
+const PLAYS: [Play; 10] = plays![
+    "registration.en",
+    "registration.sw",
+    "customer.en",
+    "customer.sw",
+    "manager.en",
+    "manager.sw",
+    "forgotten_dialogue",
+    "unknown_and_expired_codes",
+    "the_last_jerrycan",
+    "resumed",
+];
+
+/// The one of a service that cannot be paid.
+const WITHOUT_PAYMENTS: [Play; 1] = plays!["without_payments"];
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let paid = PLAYS.into_iter().map(|play| (play, true));
+    let unpaid = WITHOUT_PAYMENTS.into_iter().map(|play| (play, false));
+    let trial = |((name, text), with_payments): (Play, bool)| {
+        Trial::test(format!("screens::{name}"), move || {
+            is_played(name, text, with_payments);
+            Ok(())
+        })
+    };
+    let plays = paid.chain(unpaid).map(trial);
+    let covers = crate::trial("screens::every_screen_is_shown_in_both_languages", every_screen);
+    plays.chain([covers]).collect()
+}
+
+fn is_played(name: &str, text: &str, with_payments: bool) {
+    // The phone reads the configuration, too.
+    let secrets = tempfile::tempdir().unwrap();
+    let daemon = daemon(with_payments.then_some(secrets.path()), name == FORGOTTEN);
+    furnish(&daemon);
+    let file = daemon.path("play.txt");
+    fs::write(&file, text).unwrap();
+    let mut phone = daemon.command("phone");
+    phone.args(["--service", "water", "--number", "+254700999999", "--play"]).arg(&file);
+    let output = phone.output().unwrap();
+    assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    if name == FORGOTTEN {
+        let customers =
+            daemon.call("GET", &format!("{CUSTOMERS}?site={}", site(&daemon, "KIB")), &Value::Null);
+        let amina = customers["items"].as_array().unwrap().iter();
+        let amina: Vec<_> = amina.filter(|it| it["phone_number"] == "+254700700001").collect();
+        assert_eq!(amina.len(), 1);
+        assert_eq!(
+            (&amina[0]["first_name"], &amina[0]["last_name"]),
+            (&json!("Amina"), &json!("Odhiambo"))
+        );
+    }
+}
+
+/// A daemon with the service. Where there is a folder for its secrets, it takes payments, which go to a
+/// port where nobody listens: none is asked for before the play is over.
+fn daemon(secrets: Option<&Path>, is_hasty: bool) -> Daemon {
+    let water = "name = \"water\"\nmenu = \"water\"\naggregator = \"africas_talking\"";
+    let mut settings = vec![("[ussd.service]", water)];
+    if is_hasty {
+        let network = "code = \"63977\"\nname = \"hasty\"\nidle_s = 2\nsession_s = 120";
+        settings.push(("[ussd.network]", network));
+    }
+    let Some(secrets) = secrets else { return Daemon::start(None, &settings) };
+    let mut mpesa = format!("base_url = \"http://127.0.0.1:{}\"\n", free_port());
+    mpesa.push_str(
+        "consumer_key = \"key\"\nshort_code = \"174379\"\npush_delay = \"60s\"\n\
+         callback_url = \"http://127.0.0.1:9\"\n",
+    );
+    for (key, file) in [("consumer_secret_file", "consumer"), ("passkey_file", "passkey")] {
+        let file = secrets.join(file);
+        fs::write(&file, "a-secret-of-the-test-0123456789").unwrap();
+        writeln!(mpesa, "{key} = \"{}\"", file.display()).unwrap();
+    }
+    settings.push(("mpesa", &mpesa));
+    Daemon::start(None, &settings)
+}
+
+const SITES: &str = "/api/v1/water/sites";
+const MANAGERS: &str = "/api/v1/water/managers";
+const CUSTOMERS: &str = "/api/v1/water/customers";
+
+fn site(daemon: &Daemon, nickname: &str) -> String {
+    let sites = daemon.call("GET", SITES, &Value::Null);
+    let mut sites = sites["items"].as_array().unwrap().iter();
+    let site = sites.find(|it| it["nickname"] == nickname).unwrap();
+    site["id"].as_str().unwrap().to_owned()
+}
+
+/// Whom the plays speak of.
+fn furnish(daemon: &Daemon) {
+    for (name, nickname) in [("Kibera Gate", "KIB"), ("Lodwar East", "LOD")] {
+        let body = json!({
+            "name": name, "nickname": nickname, "subscription_fee": 300, "expected_jerrycans": 60,
+        });
+        daemon.call("POST", SITES, &body);
+    }
+    let (kib, lod) = (site(daemon, "KIB"), site(daemon, "LOD"));
+    for (number, language) in
+        [("500001", "en"), ("600001", "sw"), ("800001", "en"), ("800002", "sw")]
+    {
+        let body = json!({
+            "phone_number": format!("+254700{number}"), "preferred_language": language,
+            "site_ids": [kib],
+        });
+        daemon.call("POST", MANAGERS, &body);
+    }
+    let unpaid = [
+        ("300001", "Asha", "en", "1111"),
+        ("300003", "Baraka", "en", "3333"),
+        ("400001", "Zawadi", "sw", "1111"),
+        ("400003", "Rehema", "sw", "3333"),
+    ];
+    for (number, name, language, pin) in unpaid {
+        customer(daemon, (number, name, language, pin), &kib, &json!({}));
+    }
+    let (later, over) = ("2199-12-31", "2020-01-01");
+    for (number, name, language, site, (until, code, left)) in [
+        ("300002", "Neema", "en", &kib, (later, "123EN", 7)),
+        ("400002", "Tumaini", "sw", &kib, (later, "123SW", 7)),
+        ("500002", "Ali", "en", &kib, (later, "124EN", 5)),
+        ("500003", "Bela", "en", &lod, (later, "125EN", 5)),
+        ("500004", "Chao", "en", &kib, (over, "126EN", 5)),
+        ("500005", "Dafa", "en", &kib, (later, "127EN", 0)),
+        ("600002", "Ali", "sw", &kib, (later, "124SW", 5)),
+        ("600003", "Bela", "sw", &lod, (later, "125SW", 5)),
+        ("600004", "Chao", "sw", &kib, (over, "126SW", 5)),
+        ("600005", "Dafa", "sw", &kib, (later, "127SW", 0)),
+        ("800003", "Eshe", "en", &kib, (later, "128EN", 1)),
+    ] {
+        let subscription = json!({
+            "valid_subscription": true, "subscription_expiration": until,
+            "monthly_subscription_code": code, "jerrycans_allowed": left,
+        });
+        customer(daemon, (number, name, language, "2222"), site, &subscription);
+    }
+}
+
+fn customer(
+    daemon: &Daemon,
+    (number, name, language, pin): (&str, &str, &str, &str),
+    site: &str,
+    subscription: &Value,
+) {
+    let mut body = json!({
+        "phone_number": format!("+254700{number}"), "first_name": name, "last_name": "Mwangi",
+        "preferred_language": language, "site_id": site, "pin": pin,
+    });
+    let more = subscription.as_object().unwrap().clone();
+    body.as_object_mut().unwrap().extend(more);
+    daemon.call("POST", CUSTOMERS, &body);
+}
+
+/// The phrases that no play can show, and why.
+const NOT_PLAYED: [&str; 12] = [
+    // The store must be full or late: tests of the daemon's stalls have them.
+    "retry",
+    "late",
+    "trouble",
+    "register_late",
+    "move_late",
+    "pay_late",
+    "collect_late",
+    // A hundred hops, and a race.
+    "hops",
+    "taken",
+    "site_gone",
+    // Africa's Talking does not tell which SIM calls, and managers have no PIN by default.
+    "held",
+    "manager_pin",
+];
+
+/// Every phrase of the menu's files but those of messages is on a screen of some play.
+fn every_screen() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/config/menus/phrases");
+    for language in ["en", "sw"] {
+        let file = fs::read_to_string(format!("{folder}/water.{language}.toml")).unwrap();
+        let plays = PLAYS.iter().chain(&WITHOUT_PAYMENTS).map(|(_, text)| *text);
+        let shown: String = plays.collect();
+        // Lines of a screen stand one below the other, indented.
+        let shown = shown.replace("\n  ", "\n");
+        for (key, text) in phrases(&file) {
+            let is_message = key.starts_with("sms_");
+            if is_message || NOT_PLAYED.contains(&key.as_str()) {
+                continue;
+            }
+            let parts =
+                text.split('{').map(|part| part.rsplit_once('}').map_or(part, |(_, it)| it));
+            for part in parts.filter(|part| part.len() > 1) {
+                assert!(shown.contains(part), "{language}: no play shows `{key}`: {part:?}");
+            }
+        }
+    }
+}
+
+/// `key = "text"` lines.
+fn phrases(file: &str) -> impl Iterator<Item = (String, String)> {
+    file.lines().filter_map(|line| {
+        let (key, text) = line.split_once(" = \"")?;
+        let text = text.strip_suffix('"')?.replace("\\n", "\n");
+        Some((key.to_owned(), text))
+    })
+}
