@@ -124,10 +124,11 @@ impl Provider for Twilio {
             }
             (404 | 405, _) => Answer::NotTaken(Cause::Request),
             (429, _) => Answer::NotTaken(Cause::Busy),
-            (400..=499, Some(_)) if code.is_some() => match code.map_or(Cause::Other, cause) {
-                busy @ (Cause::Busy | Cause::Credentials) => Answer::NotTaken(busy),
-                cause => all(Outcome::Refused(cause)),
-            },
+            (400..=499, Some(_)) if code.is_some() => {
+                let cause = code.map_or(Cause::Other, cause);
+                let is_for_all = matches!(cause, Cause::Busy | Cause::Credentials);
+                if is_for_all { Answer::NotTaken(cause) } else { all(Outcome::Refused(cause)) }
+            }
             (400, _) => all(Outcome::Refused(Cause::Request)),
             _ => all(Outcome::Unknown),
         }
