@@ -75,11 +75,14 @@ fn infobip_asks_whether_a_session_is_there() {
     assert_eq!((reply.status, reply.body.expose().as_str()), (200, said));
 }
 
+/// A word by which an aggregator says that a dialogue is over, and how it ended then.
+type End = (&'static str, EndStatus);
+
 /// Every word by which an aggregator says that a dialogue is over.
 #[test]
 fn every_kind_of_end_is_one() {
     use EndStatus::{Failed, Incomplete, Success};
-    let ends: [(&str, &str, &[(&str, EndStatus)]); 6] = [
+    let ends: [(&str, &str, &[End]); 6] = [
         (
             "africas_talking",
             "status=Incomplete",
