@@ -6,7 +6,7 @@ use super::{Core, StartError};
 use crate::clock::Clock;
 use crate::doors::Door;
 use crate::files;
-use crate::listen::http::{Route, SmsRoute};
+use crate::listen::http::{Routes, SmsRoute};
 use crate::outcall::Outcall;
 use crate::pipeline::Pipeline;
 use crate::settings::Settings;
@@ -119,11 +119,8 @@ fn notices(
 }
 
 /// Where the provider tells what became of texts; nothing without one.
-pub(super) fn route(
-    settings: &Settings,
-    core: &Core,
-) -> Result<Option<(&'static str, Arc<dyn Route>)>, StartError> {
-    let Some(provider) = provider(settings) else { return Ok(None) };
+pub(super) fn route(settings: &Settings, core: &Core) -> Result<Routes, StartError> {
+    let Some(provider) = provider(settings) else { return Ok(Vec::new()) };
     let config = &settings.config;
     let door = door(config, &*provider)?;
     let url = public_url(config).map(str::to_owned);
@@ -137,7 +134,7 @@ pub(super) fn route(
         provider,
         clock: core.clock,
     });
-    Ok(Some(("sms", Arc::new(SmsRoute { notices, door, url }))))
+    Ok(vec![("sms", Arc::new(SmsRoute { notices, door, url }))])
 }
 
 /// Texts to many.

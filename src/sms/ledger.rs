@@ -100,12 +100,13 @@ impl Moved {
             SmsState::Failed => EventType::SMS_FAILED,
             SmsState::Queued | SmsState::Sending | SmsState::Unknown => return None,
         };
+        let kept = self.kept_cause();
         let data = Json::of(&Data {
             id: &self.row.id,
             key: &self.row.key,
             kind: self.row.kind.as_str(),
             broadcast: self.row.broadcast.as_deref(),
-            cause: self.cause.or(self.kept_cause().as_deref()),
+            cause: self.cause.or(kept.as_deref()),
         });
         let (tenant, device) = (self.row.tenant.clone(), self.row.to.clone());
         Some(Event { tenant, device, kind, time: at, data, facts: None })
