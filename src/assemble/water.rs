@@ -110,7 +110,7 @@ fn options(config: &Config) -> Result<Options, StartError> {
         },
         zone,
         daily_at: Time::new(hour, minute, 0, 0)?,
-        pin_tries: u32::from(water.pin_tries.get()),
+        pin_tries: water.pin_tries.get(),
         pin_hold: signed(water.pin_hold.get()),
         sim_change_hold: signed(water.sim_change_hold.get()),
         manager_pin: water.manager_pin,
