@@ -75,10 +75,9 @@ pub(crate) enum Scenario {
     UssdHops(UssdHops),
     /// USSD dialogues that are all open at once, for their memory.
     ///
-    /// Each phone calls once before and ends its call, so that what is remembered of a phone is not
-    /// counted as its dialogue's. The run is good when the daemon counts as many dialogues as were
-    /// begun. Needs a service whose dialogues make no facts (`quiet` of `config`), or the disk is what
-    /// is measured.
+    /// The run is good when the daemon counts as many more dialogues as were begun. On a service whose
+    /// dialogues make no facts (`quiet` of `config`) nothing is remembered of the phones: else that is
+    /// counted, too. Best on a daemon that is fresh.
     UssdHeld(UssdHeld),
     /// Durable facts at a fixed rate, with the time to their acknowledgement.
     Events(Events),

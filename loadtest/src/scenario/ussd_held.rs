@@ -24,15 +24,6 @@ const SETTLE: Duration = Duration::from_secs(2);
 /// The daemon's count of them.
 const GAUGE: &str = "lastmile_ussd_dialogues ";
 
-/// What the phones do.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Act {
-    /// Call and end it.
-    CallOnce,
-    /// Begin a dialogue and leave it open.
-    Hold,
-}
-
 /// Runs it.
 pub(super) async fn run(args: UssdHeld) -> Result<Verdict, Error> {
     if args.connections == 0 || args.dialogues == 0 {
@@ -46,13 +37,12 @@ pub(super) async fn run(args: UssdHeld) -> Result<Verdict, Error> {
     conductor.wanted = args.dialogues;
 
     let crowd = Arc::new(Crowd::new(&world, &args));
-    all(&crowd, Act::CallOnce).await;
-    sleep(SETTLE).await;
+    let counted_before = counted(&world).await.unwrap_or(0);
     conductor.follower.begin();
     let before = conductor.follower.look().map_or(0, |sample| sample.rss_kib);
     world.meter.measure(true);
     let began = Instant::now();
-    all(&crowd, Act::Hold).await;
+    all(&crowd).await;
     let took = began.elapsed();
     sleep(SETTLE).await;
 
@@ -69,12 +59,14 @@ pub(super) async fn run(args: UssdHeld) -> Result<Verdict, Error> {
         ));
     }
     match counted {
-        Some(counted) => report.remarks.push(format!("the daemon counts {counted} dialogues")),
+        Some(now) => report
+            .remarks
+            .push(format!("the daemon counts {now} dialogues, {counted_before} before")),
         None => report.broken.push("the daemon does not tell how many dialogues it has".to_owned()),
     }
-    if held < args.dialogues || counted.is_some_and(|it| it < held) {
+    if held < args.dialogues || counted.is_some_and(|it| it < counted_before + held) {
         let wanted = args.dialogues;
-        report.broken.push(format!("{wanted} dialogues were to be open, and {held} were begun"));
+        report.broken.push(format!("{wanted} dialogues were to be open, {held} were begun"));
     }
     conductor.end.cancel();
     finish(report, common)
@@ -107,33 +99,21 @@ impl Crowd {
         vec!["9"; usize::from(keys)].join("*")
     }
 
-    async fn phone(
-        &self,
-        client: &mut Option<Client>,
-        index: u32,
-        act: Act,
-    ) -> Result<(), HttpError> {
-        let session = format!("ATUid_{:08x}{index:08x}{}", self.run, u8::from(act == Act::Hold));
+    /// Begins a dialogue and leaves it open.
+    async fn phone(&self, client: &mut Option<Client>, index: u32) -> Result<(), HttpError> {
+        let session = format!("ATUid_{:08x}{index:08x}", self.run);
         let number = format!("+2547990{index:06}");
-        let last = match act {
-            Act::CallOnce => vec![String::new(), "0".to_owned()],
-            Act::Hold => (0..=self.keys).map(Self::typed).collect(),
-        };
-        let mut is_open = false;
-        for text in last {
+        for keys in 0..=self.keys {
             let began = Instant::now();
+            let text = Self::typed(keys);
             let answer = self.post(client, &form(&session, &number, &text)).await?;
-            is_open = answer.body.starts_with(b"CON ");
-            if act == Act::Hold {
-                self.world.meter.record(Kind::UssdHop, index, began.elapsed());
+            self.world.meter.record(Kind::UssdHop, index, began.elapsed());
+            if !answer.body.starts_with(b"CON ") {
+                self.world.meter.error(Kind::UssdHop, "the dialogue ended");
+                return Ok(());
             }
         }
-        match (act, is_open) {
-            (Act::Hold, true) => self.world.is_ready(),
-            (Act::Hold, false) => self.world.meter.error(Kind::UssdHop, "the dialogue ended"),
-            (Act::CallOnce, true) => self.world.meter.error(Kind::UssdHop, "it did not end"),
-            (Act::CallOnce, false) => {}
-        }
+        self.world.is_ready();
         Ok(())
     }
 
@@ -152,7 +132,7 @@ impl Crowd {
 }
 
 /// Every phone does it once, over the aggregator's connections.
-async fn all(crowd: &Arc<Crowd>, act: Act) {
+async fn all(crowd: &Arc<Crowd>) {
     let next = Arc::new(AtomicU32::new(0));
     let mut connections = JoinSet::new();
     for _ in 0..crowd.connections {
@@ -164,7 +144,7 @@ async fn all(crowd: &Arc<Crowd>, act: Act) {
                 if index >= crowd.dialogues || crowd.world.is_over() {
                     return;
                 }
-                if let Err(error) = crowd.phone(&mut client, index, act).await {
+                if let Err(error) = crowd.phone(&mut client, index).await {
                     client = None;
                     crowd.world.meter.error(Kind::UssdHop, error.to_string());
                 }
