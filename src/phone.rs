@@ -62,6 +62,6 @@ impl Line {
         let file = config.data_dir.join("public").join(format!("{service}.secret"));
         let secret = crate::files::read_secret(&file)?;
         let url = format!("http://{address}/ussd/{service}/{}", secret.expose());
-        Line::new(url, menus::speaker(configured), code)
+        Self::new(url, menus::speaker(configured), code)
     }
 }

@@ -68,16 +68,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(images::list))
         .routes(routes!(images::put, images::show, images::delete))
         .routes(routes!(images::fetch))
-        .routes(routes!(rollouts::create, rollouts::list))
-        .routes(routes!(rollouts::show))
-        .routes(routes!(rollouts::devices))
-        .routes(routes!(rollouts::pause))
-        .routes(routes!(rollouts::resume))
-        .routes(routes!(rollouts::next))
-        .routes(routes!(rollouts::abort))
-        .routes(routes!(rollouts::of_device))
-        .routes(routes!(groups::put_device, groups::delete_device))
-        .routes(routes!(groups::put, groups::show, groups::delete))
+        .merge(of_rollouts())
         .routes(routes!(uploads::of_device))
         .routes(routes!(uploads::show, uploads::delete))
         .routes(routes!(uploads::fetch))
@@ -104,6 +95,21 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(health::startupz))
+}
+
+/// The calls of rollouts, and of the groups that have images of their own.
+fn of_rollouts() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(rollouts::create, rollouts::list))
+        .routes(routes!(rollouts::show))
+        .routes(routes!(rollouts::devices))
+        .routes(routes!(rollouts::pause))
+        .routes(routes!(rollouts::resume))
+        .routes(routes!(rollouts::next))
+        .routes(routes!(rollouts::abort))
+        .routes(routes!(rollouts::of_device))
+        .routes(routes!(groups::put_device, groups::delete_device))
+        .routes(routes!(groups::put, groups::show, groups::delete))
 }
 
 /// The calls of the life of boards.

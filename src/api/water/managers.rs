@@ -95,14 +95,14 @@ struct Wanted {
 impl Wanted {
     /// At all of his sites.
     fn operations(&self, tenant: &Tenant) -> Vec<Operation> {
-        let at = |site: &Box<str>| {
+        let sites = self.sites.iter().map(|site| {
             let (id, site) = (self.id.clone(), site.clone());
             let manager =
                 Manager { id, site, number: self.number.clone(), language: self.language.clone() };
             let row = WaterManagerRow { tenant: tenant.clone(), manager };
             Operation::Water(WaterOperation::PutManager(row))
-        };
-        self.sites.iter().map(at).collect()
+        });
+        sites.collect()
     }
 
     async fn check(&self, state: &ApiState, tenant: &Tenant) -> Result<(), Problem> {

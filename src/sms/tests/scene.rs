@@ -155,14 +155,8 @@ impl Scene {
         let (clock, time) = Clock::virtual_at(now());
         let (prometheus, registry) = (prometheus::Registry::new(), Arc::<Registry>::default());
         let (lines, (wake, _)) = (Arc::<Lines>::default(), mpsc::channel(1));
-        let desk = Desk::new(
-            Arc::clone(&store),
-            writer.clone(),
-            Arc::clone(&registry),
-            lines,
-            clock,
-            wake,
-        );
+        let known = Arc::clone(&registry);
+        let desk = Desk::new(Arc::clone(&store), writer.clone(), known, lines, clock, wake);
         let pipeline = Arc::new(Pipeline::new(writer.clone(), registry, Arc::new(desk), clock));
         let counted = tasks::Metrics::new(&prometheus).unwrap();
         let batch_max = NonZeroUsize::new(provider.numbers_max().min(100));

@@ -152,7 +152,7 @@ async fn what_was_not_heard_is_sent_again() {
 
 #[tokio::test]
 async fn nobody_listening_is_nothing_sent() {
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", closed.local_addr().unwrap());
     drop(closed);
     let scene = Scene::at(africas_talking(), Some(url)).await;
