@@ -81,7 +81,7 @@ fn daemon(secrets: Option<&Path>, is_hasty: bool) -> Daemon {
     let water = "name = \"water\"\nmenu = \"water\"\naggregator = \"africas_talking\"";
     let mut settings = vec![("[ussd.service]", water)];
     if is_hasty {
-        settings.push(("ussd", "dialogue_idle = \"2s\""));
+        settings.push(("ussd", "dialogue_idle = \"5s\""));
     }
     let Some(secrets) = secrets else { return Daemon::start(None, &settings) };
     let mut mpesa = format!("base_url = \"http://127.0.0.1:{}\"\n", free_port());
