@@ -1,12 +1,14 @@
 //! Every screen of the water service in both languages, keyed by a phone against a live daemon: the
 //! plays in `screens/`, one for each menu and language, and for what was once wrong with such a service.
 
-use crate::daemon::{Daemon, free_port};
+use crate::daemon::{Daemon, free_port, until};
+use crate::http::PATIENCE;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
+use std::process::Stdio;
 
 /// A play with its name.
 type Play = (&'static str, &'static str);
@@ -17,7 +19,7 @@ macro_rules! plays {
     };
 }
 
-/// The play in which the daemon forgets a dialogue that goes on.
+/// The play in which the daemon is killed, and a dialogue goes on that it does not know.
 const FORGOTTEN: &str = "forgotten_dialogue";
 
 /// Those that a service with payments shows.
@@ -54,13 +56,20 @@ pub(crate) fn trials() -> Vec<Trial> {
 fn is_played(name: &str, text: &str, with_payments: bool) {
     // The phone reads the configuration, too.
     let secrets = tempfile::tempdir().unwrap();
-    let daemon = daemon(with_payments.then_some(secrets.path()), name == FORGOTTEN);
+    let mut daemon = daemon(with_payments.then_some(secrets.path()));
     furnish(&daemon);
     let file = daemon.path("play.txt");
     fs::write(&file, text).unwrap();
     let mut phone = daemon.command("phone");
     phone.args(["--service", "water", "--number", "+254700999999", "--play"]).arg(&file);
-    let output = phone.output().unwrap();
+    let phone = phone.stderr(Stdio::piped()).spawn().unwrap();
+    if name == FORGOTTEN {
+        let hops = || daemon.counted("lastmile_ussd_hops_total", &["turn"]);
+        assert!(until(PATIENCE, || hops() >= 6.0), "the play waits after six hops");
+        daemon.kill();
+        daemon.start_again();
+    }
+    let output = phone.wait_with_output().unwrap();
     assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
     if name == FORGOTTEN {
         let customers =
@@ -77,12 +86,9 @@ fn is_played(name: &str, text: &str, with_payments: bool) {
 
 /// A daemon with the service. Where there is a folder for its secrets, it takes payments, which go to a
 /// port where nobody listens: none is asked for before the play is over.
-fn daemon(secrets: Option<&Path>, is_hasty: bool) -> Daemon {
+fn daemon(secrets: Option<&Path>) -> Daemon {
     let water = "name = \"water\"\nmenu = \"water\"\naggregator = \"africas_talking\"";
     let mut settings = vec![("[ussd.service]", water)];
-    if is_hasty {
-        settings.push(("ussd", "dialogue_idle = \"2s\""));
-    }
     let Some(secrets) = secrets else { return Daemon::start(None, &settings) };
     let mut mpesa = format!("base_url = \"http://127.0.0.1:{}\"\n", free_port());
     mpesa.push_str(
