@@ -368,6 +368,18 @@ fn limits(checks: &config::Checks) -> provisioning::checkup::Limits {
     }
 }
 
+/// Who follows what operators change.
+fn mirrors(core: &Core) -> [Arc<dyn api::Mirror>; 6] {
+    [
+        Arc::clone(&core.registry) as _,
+        Arc::clone(&core.access) as _,
+        Arc::clone(&core.transfers) as _,
+        Arc::clone(&core.holds) as _,
+        Arc::clone(&core.equipments) as _,
+        Arc::clone(&core.tasks) as _,
+    ]
+}
+
 /// Opens the operator side. It stops with delivery: an operator may watch the daemon stop.
 async fn operator(
     config: &Config,
@@ -376,14 +388,7 @@ async fn operator(
     (replays, health): (&Replays, &Arc<Health>),
     stage: &Stage,
 ) -> Result<SocketAddr, StartError> {
-    let registry = Arc::clone(&core.registry) as Arc<dyn api::Mirror>;
-    let access = Arc::clone(&core.access) as Arc<dyn api::Mirror>;
-    let transfers = Arc::clone(&core.transfers) as Arc<dyn api::Mirror>;
-    let holds = Arc::clone(&core.holds) as Arc<dyn api::Mirror>;
-    let equipments = Arc::clone(&core.equipments) as Arc<dyn api::Mirror>;
-    let tasks = Arc::clone(&core.tasks) as Arc<dyn api::Mirror>;
-    let mirrors = [registry, access, transfers, holds, equipments, tasks];
-    let (changes, lanes) = Changes::new(&core.writer, &mirrors);
+    let (changes, lanes) = Changes::new(&core.writer, &mirrors(core));
     tokio::spawn(lanes);
     let sinks = config.sink.iter().map(|sink| api::ConfiguredSink {
         name: sink.name.as_str().into(),

@@ -147,8 +147,17 @@ async fn a_broker_that_falls_is_replaced_and_consumers_come_back() {
     let new = scene.another(Some(old.address)).await;
     assert_ne!(new.address, old.address);
     assert_eq!(scene.metrics.restarts.get(), 1);
-    // The same port, the same secret.
-    let mut consumer = scene.consumer("n8n").await.unwrap();
+    // The same port, the same secret; who comes too early comes again.
+    let mut consumer = timeout(PATIENCE, async {
+        loop {
+            match scene.consumer("n8n").await {
+                Ok(consumer) => break consumer,
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    })
+    .await
+    .unwrap();
     consumer.subscribe("a").await.unwrap();
     scene.feed("a", "again").await;
     let (_, payload) = timeout(PATIENCE, consumer.message()).await.unwrap().unwrap();
