@@ -10,12 +10,14 @@ mod code;
 mod name;
 mod record;
 mod subscription;
+mod typed;
 
 pub use change::{CustomerChange, Refusal};
 pub use code::{CODE_LEN, Code, CodeError};
 pub use name::{NameError, Nickname, PersonName};
 pub use record::{Action, Item, RecordStatus, Transaction};
 pub use subscription::{Credit, Deadline, Service, credit, deadline};
+pub use typed::typed_number;
 
 use jiff::civil::Date;
 use model::DeviceId;

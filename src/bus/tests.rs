@@ -152,7 +152,7 @@ async fn a_broker_that_falls_is_replaced_and_consumers_come_back() {
         loop {
             match scene.consumer("n8n").await {
                 Ok(consumer) => break consumer,
-                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+                Err(_) => sleep(Duration::from_millis(20)).await,
             }
         }
     })

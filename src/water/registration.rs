@@ -5,8 +5,7 @@ use super::pins::{Checked, Pin};
 use super::{Water, argument, caller};
 use crate::clock;
 use crate::store::{CustomerBy, NUMBER_TAKEN, SiteBy};
-use ::backend::water::{Customer, CustomerChange, Nickname, PersonName, Site};
-use model::DeviceId;
+use ::backend::water::{Customer, CustomerChange, Nickname, PersonName, Site, typed_number};
 use ussd::{Answer, Ask};
 
 impl Water {
@@ -96,7 +95,7 @@ impl Water {
     /// account is not said.
     pub(super) async fn move_account(&self, ask: &Ask) -> Result<Answer, BackendError> {
         let tenant = &ask.tenant;
-        let Ok(old) = DeviceId::msisdn(argument(ask, "old_number")) else {
+        let Some(old) = typed_number(argument(ask, "old_number"), &ask.device) else {
             return Ok(Answer::word("mismatch"));
         };
         let _turn = self.turns.of_moves().await;

@@ -27,7 +27,7 @@ impl PersonName {
     /// Longest name, in characters.
     pub const LEN_MAX: usize = 30;
 
-    /// Reads a name as it is typed.
+    /// Reads a name as it is typed. It may end with an apostrophe: `Achieng'`.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         let words: Vec<&str> = text.split_whitespace().collect();
         let typed = words.join(" ");
@@ -43,7 +43,7 @@ impl PersonName {
             }
             was_letter = letter.is_alphabetic() || is_mark;
         }
-        let is_whole = was_letter || typed.ends_with('.');
+        let is_whole = was_letter || typed.ends_with(['.', '\'', '’']);
         if !is_whole || !typed.chars().any(char::is_alphabetic) {
             return Err(NameError::Person);
         }
@@ -73,14 +73,20 @@ fn is_mark(letter: char) -> bool {
 fn capitalised(typed: &str) -> String {
     let is_mixed = typed.chars().any(char::is_lowercase) && typed.chars().any(char::is_uppercase);
     let mut name = String::with_capacity(typed.len());
-    let mut begins = true;
+    // How many letters the part has by now.
+    let mut letters = 0;
     for letter in typed.chars() {
-        match (begins, is_mixed) {
-            (true, _) => name.extend(letter.to_uppercase()),
-            (false, true) => name.push(letter),
-            (false, false) => name.extend(letter.to_lowercase()),
+        match (letters, is_mixed) {
+            (0, _) => name.extend(letter.to_uppercase()),
+            (_, true) => name.push(letter),
+            (_, false) => name.extend(letter.to_lowercase()),
         }
-        begins = !(letter.is_alphabetic() || is_mark(letter));
+        letters = match letter {
+            _ if letter.is_alphabetic() || is_mark(letter) => letters + 1,
+            // O'Neil has two parts, Ng'ang'a is one.
+            '\'' | '’' if letters > 1 => letters,
+            _ => 0,
+        };
     }
     name
 }

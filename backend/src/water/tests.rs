@@ -28,6 +28,8 @@ fn names_are_of_any_script_and_get_their_capitals() {
         ("wanjikũ", "Wanjikũ"),
         ("ÉLODIE", "Élodie"),
         ("j. r.", "J. R."),
+        ("ACHIENG'", "Achieng'"),
+        ("ng'ang'a", "Ng'ang'a"),
         ("አበበ", "አበበ"),
     ] {
         assert_eq!(PersonName::parse(typed).unwrap().as_str(), kept, "{typed}");
