@@ -34,7 +34,6 @@ pub use self::pins::Pin;
 pub use self::texts::{MenuTexts, Texts};
 
 use self::pins::Turns;
-use crate::api::Mirror as _;
 use crate::clock::Clock;
 use crate::effects::Effects;
 use crate::household::Answers;
@@ -43,7 +42,6 @@ use crate::pipeline::Pipeline;
 use crate::secrets::Vault;
 use crate::sms::Sms;
 use crate::store::{CustomerBy, Operation, SiteBy, WaterStore};
-use crate::tasks::Tasks;
 use ::backend::water::{Action, Customer, Item, RecordStatus, Service, Site, Transaction};
 use async_trait::async_trait;
 use jiff::civil::{Date, Time};
@@ -90,8 +88,6 @@ pub struct Parts {
     pub sms: Arc<Sms>,
     /// What messages say.
     pub texts: Arc<dyn Texts>,
-    /// What is due later.
-    pub tasks: Arc<Tasks>,
     /// What hashes PINs and SIMs.
     pub vault: Vault,
     /// The time.
@@ -173,7 +169,7 @@ impl Water {
 
     /// These are on disk: what is due later will be carried out.
     fn committed(&self, operations: &[Operation]) {
-        operations.iter().for_each(|operation| self.parts.tasks.committed(operation));
+        self.parts.payments.committed(operations);
     }
 
     /// Keeps what is no customer's change.

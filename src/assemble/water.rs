@@ -77,7 +77,6 @@ pub(super) fn make(
         payments: Arc::clone(with.payments),
         sms: Arc::clone(with.sms),
         texts: Arc::new(MenuTexts { book: Arc::clone(&ground.book), menu }),
-        tasks: Arc::clone(with.tasks),
         vault: ground.vault.clone(),
         clock: ground.clock,
         metrics: water::Metrics::new(ground.metrics.registry())?,

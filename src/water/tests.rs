@@ -5,11 +5,12 @@ use crate::clock::VirtualTime;
 use crate::commands::Desk;
 use crate::payments::{self, Channel, Outcome, Provider, Purse};
 use crate::registry::Registry;
+use crate::sms;
 use crate::store::{
     PaymentRow, SqliteOptions, SqliteStore, Store, WaterCustomerRow, WaterManagerRow,
     WaterOperation, WaterSiteRow, WaterTransactions, Write, Writer, WriterOptions,
 };
-use crate::{sms, tasks};
+use crate::tasks::{self, Tasks};
 use ::backend::payment::{Payment, Pushed, Queried, Timing};
 use ::backend::water::{Code, PersonName};
 use model::{Monotonic, Redacted};
@@ -126,7 +127,6 @@ impl Scene {
             }),
             texts: Arc::new(Plain),
             pipeline,
-            tasks,
             vault,
             clock,
             metrics: Metrics::new(&prometheus).unwrap(),

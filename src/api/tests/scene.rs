@@ -242,7 +242,7 @@ fn water_menu() -> config::Ussd {
 fn water(
     (engine, writer): (&Arc<SqliteStore>, &Writer),
     pipeline: &Arc<Pipeline>,
-    (tasks, payments, sms): (&Arc<Tasks>, &Arc<Payments>, &Arc<Sms>),
+    (payments, sms): (&Arc<Payments>, &Arc<Sms>),
     book: &Arc<Book>,
     vault: &Vault,
     prometheus: &prometheus::Registry,
@@ -260,7 +260,6 @@ fn water(
         payments: Arc::clone(payments),
         sms: Arc::clone(sms),
         texts: Arc::new(water::MenuTexts { book: Arc::clone(book), menu: "water".into() }),
-        tasks: Arc::clone(tasks),
         vault: vault.clone(),
         clock,
         metrics: water::Metrics::new(prometheus).unwrap(),
@@ -365,14 +364,8 @@ impl Scene {
         let of_scene = Arc::clone(&pipeline);
         let payments = payments(&engine, &pipeline, &tasks, clock, &prometheus);
         let book = Book::open(&water_menu(), false, None, &[]).unwrap();
-        let water = water(
-            (&engine, &writer),
-            &pipeline,
-            (&tasks, &payments, &sms),
-            &book,
-            &vault,
-            &prometheus,
-        );
+        let water =
+            water((&engine, &writer), &pipeline, (&payments, &sms), &book, &vault, &prometheus);
         let upgrades = upgrades::Parts {
             store: Arc::clone(&store),
             writer: writer.clone(),

@@ -28,7 +28,8 @@ CREATE UNIQUE INDEX payment_receipt ON payment (receipt) WHERE receipt IS NOT NU
 -- Two prompts for one customer are impossible, not only unlikely.
 CREATE UNIQUE INDEX payment_open ON payment (tenant, customer)
     WHERE state IN ('draft', 'requesting', 'prompted');
-CREATE INDEX payment_unresolved ON payment (tenant, customer) WHERE state = 'unresolved';
+CREATE INDEX payment_unresolved ON payment (tenant, customer, hold_until)
+    WHERE state = 'unresolved';
 -- Whose prompt a callback may tell of that names none of ours.
 CREATE INDEX payment_nameless ON payment (number, amount)
     WHERE state IN ('requesting', 'unresolved');

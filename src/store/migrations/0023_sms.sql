@@ -21,7 +21,7 @@ CREATE TABLE sms (
     PRIMARY KEY (tenant, id)
 ) STRICT;
 CREATE UNIQUE INDEX sms_key ON sms (tenant, key);
-CREATE INDEX sms_batch ON sms (tenant, batch);
+CREATE INDEX sms_batch ON sms (tenant, batch, id);
 CREATE INDEX sms_broadcast ON sms (tenant, broadcast, id) WHERE broadcast IS NOT NULL;
 -- A report names the provider's id; one of a text whose answer was lost names its number alone.
 CREATE INDEX sms_provider_id ON sms (provider_id) WHERE provider_id IS NOT NULL;

@@ -44,7 +44,7 @@ CREATE TABLE water_customer (
     UNIQUE (tenant, number)
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX water_customer_code ON water_customer (tenant, code) WHERE valid = 1;
-CREATE INDEX water_customer_due ON water_customer (tenant, expires_on) WHERE valid = 1;
+CREATE INDEX water_customer_due ON water_customer (tenant, site, expires_on) WHERE valid = 1;
 CREATE INDEX water_customer_site ON water_customer (tenant, site, id);
 
 -- What a customer's or a manager's PIN is compared with.

@@ -310,8 +310,11 @@ pub(super) async fn transactions(
 ) -> Result<Vec<(u64, WaterTransactionRow)>, sqlx::Error> {
     let mut query = sqlx::QueryBuilder::<sqlx::Sqlite>::new(
         "SELECT sequence, tenant, key, number, full_name, site, site_name, action, status, count, \
-         item, at, keep_until FROM water_transaction WHERE tenant = ",
+         item, at, keep_until FROM water_transaction WHERE ",
     );
+    // Without a narrower index they are read from the newest on: most are of one tenant.
+    let is_narrow = which.number.is_some() || which.site.is_some();
+    query.push(if is_narrow { "tenant = " } else { "+tenant = " });
     query.push_bind(tenant.as_str());
     if let Some(number) = &which.number {
         query.push(" AND number = ").push_bind(number.as_str());

@@ -208,7 +208,7 @@ pub(super) async fn managers_of(
     tenant: &Tenant,
     number: &DeviceId,
 ) -> Result<Vec<WaterManagerRow>, sqlx::Error> {
-    let statement = format!("{MANAGER} tenant = ? AND number = ? ORDER BY id, site");
+    let statement = format!("{MANAGER} tenant = ? AND number = ? ORDER BY +id, +site");
     let query = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(tenant.as_str());
     query.bind(number.as_str()).fetch_all(pool).await?.iter().map(manager_row).collect()
 }
