@@ -1,6 +1,6 @@
 //! Subscriptions to water points: what callers, payments, messages and the clock do to them.
 //!
-//! The rules are [`backend::water`]'s; who keeps sites, managers and customers stands behind
+//! The rules are [`backend::water`](::backend::water)'s; who keeps sites, managers and customers stands behind
 //! [`WaterBackend`]. An effect is one transaction: what changes, what is written down of it, its event,
 //! its messages and the answer that the caller is given.
 //!
