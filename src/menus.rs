@@ -116,10 +116,9 @@ pub(crate) fn speaker(configured: &config::Service) -> Arc<dyn Aggregator> {
         }
         _ => None,
     };
-    // Every word of the configuration names one, and has what it needs: tests hold it to that.
     let code = configured.code.as_ref().and_then(|it| ServiceCode::new(it.as_str()));
-    aggregator::make_for(configured.aggregator.as_str(), fields.as_ref(), code.as_ref())
-        .unwrap_or_else(|| Arc::new(aggregator::AfricasTalking::default()))
+    aggregator::make(configured.aggregator.as_str(), fields.as_ref(), code.as_ref())
+        .expect("the configuration names no other, and has the fields where they are needed")
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ impl<'d> Far<'d> {
         let [session, number, code, text] = ["S", "N", "C", "T"].map(Box::from);
         let fields = ConEndFields { session, number, code, text, network: None };
         let code = ServiceCode::new(CODE);
-        let speaker = aggregator::make_for(name, Some(&fields), code.as_ref()).unwrap();
+        let speaker = aggregator::make(name, Some(&fields), code.as_ref()).unwrap();
         let connection = Connection::open(daemon.ports.public).unwrap();
         Self { daemon, speaker, connection }
     }

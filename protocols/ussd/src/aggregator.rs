@@ -54,7 +54,9 @@ pub trait Aggregator: Debug + Send + Sync {
     /// # Errors
     ///
     /// As [`Aggregator::decode`]; [`TurnError::Path`] where the aggregator sends none.
-    fn decode_end(&self, request: &Request<'_>) -> Result<EndReport, TurnError>;
+    fn decode_end(&self, _request: &Request<'_>) -> Result<EndReport, TurnError> {
+        Err(TurnError::Path)
+    }
 
     /// Writes a screen as this aggregator wants it. `turn` is the one that this very request carried,
     /// a repeated one's own too.
@@ -113,13 +115,9 @@ pub const NAMES: &[&str] = &[
     "restcomm",
 ];
 
-/// The aggregator of that name; `fields` are for `con_end`, which there is not without.
-pub fn make(name: &str, fields: Option<&ConEndFields>) -> Option<Arc<dyn Aggregator>> {
-    make_for(name, fields, None)
-}
-
-/// The same for a service that is dialled by `code`: what callers dial behind it counts as keys.
-pub fn make_for(
+/// The aggregator of that name; `fields` are for `con_end`, which there is not without. Where the
+/// service is dialled by `code`, what callers dial behind it counts as keys.
+pub fn make(
     name: &str,
     fields: Option<&ConEndFields>,
     code: Option<&ServiceCode>,

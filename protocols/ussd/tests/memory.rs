@@ -36,7 +36,7 @@ fn service() -> Arc<Service> {
         tenant: Tenant::default(),
         name: "water".into(),
         menu: Arc::new(Menu::parse(WATER, &phrases, &networks).unwrap()),
-        aggregator: aggregator::make("africas_talking", None).unwrap(),
+        aggregator: aggregator::make("africas_talking", None, None).unwrap(),
         networks,
         events: Events::Effects,
     })

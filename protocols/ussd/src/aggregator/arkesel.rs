@@ -5,7 +5,7 @@ use super::{Aggregator, Capabilities, ServiceCode, code, field};
 use crate::error::TurnError;
 use crate::frame::json::Object;
 use crate::handset::{Call, Handset, Keyed, Shown};
-use crate::message::{EndReport, Inbound, Input, Reply, Request, Screen, Turn};
+use crate::message::{Inbound, Input, Reply, Request, Screen, Turn};
 use serde::Serialize;
 
 /// Arkesel's USSD callback.
@@ -57,10 +57,6 @@ impl Aggregator for Arkesel {
             imsi: None,
             echo: field::echo(&[&field::code(user, "userID")?, number]),
         }))
-    }
-
-    fn decode_end(&self, _request: &Request<'_>) -> Result<EndReport, TurnError> {
-        Err(TurnError::Path)
     }
 
     fn encode(&self, screen: &Screen, turn: &Turn) -> Reply {

@@ -84,10 +84,6 @@ impl Aggregator for Beem {
         }))
     }
 
-    fn decode_end(&self, _request: &Request<'_>) -> Result<EndReport, TurnError> {
-        Err(TurnError::Path)
-    }
-
     fn encode(&self, screen: &Screen, turn: &Turn) -> Reply {
         let [msisdn, operator, request_id] = field::echoed(turn);
         let command = if screen.is_end() { "terminate" } else { "continue" };

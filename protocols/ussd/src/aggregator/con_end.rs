@@ -5,7 +5,7 @@ use super::{Aggregator, Capabilities, ServiceCode, code, field};
 use crate::error::TurnError;
 use crate::frame::Form;
 use crate::handset::{Call, Handset, Keyed, Shown};
-use crate::message::{EndReport, Inbound, Input, Reply, Request, Screen, Turn};
+use crate::message::{Inbound, Input, Reply, Request, Screen, Turn};
 use crate::text::Limits;
 use model::Redacted;
 use std::time::Duration;
@@ -103,10 +103,6 @@ impl Aggregator for ConEnd {
             imsi: None,
             echo: Redacted("".into()),
         }))
-    }
-
-    fn decode_end(&self, _request: &Request<'_>) -> Result<EndReport, TurnError> {
-        Err(TurnError::Path)
     }
 
     fn encode(&self, screen: &Screen, _turn: &Turn) -> Reply {

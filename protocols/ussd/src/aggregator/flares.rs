@@ -73,10 +73,6 @@ impl Aggregator for Flares {
         }))
     }
 
-    fn decode_end(&self, _request: &Request<'_>) -> Result<EndReport, TurnError> {
-        Err(TurnError::Path)
-    }
-
     /// Without blanks in front: it shows nothing of a text that begins with a line break.
     fn encode(&self, screen: &Screen, _turn: &Turn) -> Reply {
         let flow = if screen.is_end() { LAST } else { MORE };

@@ -72,10 +72,6 @@ impl Aggregator for Hubtel {
         }))
     }
 
-    fn decode_end(&self, _request: &Request<'_>) -> Result<EndReport, TurnError> {
-        Err(TurnError::Path)
-    }
-
     fn encode(&self, screen: &Screen, turn: &Turn) -> Reply {
         let [more] = field::echoed(turn);
         let (r#type, data_type) = match (screen.is_end(), more) {

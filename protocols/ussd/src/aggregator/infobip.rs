@@ -105,10 +105,6 @@ impl Aggregator for Infobip {
         }))
     }
 
-    fn decode_end(&self, _request: &Request<'_>) -> Result<EndReport, TurnError> {
-        Err(TurnError::Path)
-    }
-
     fn encode(&self, screen: &Screen, _turn: &Turn) -> Reply {
         let answer = Answer {
             ussd_menu: screen.text(),

@@ -110,10 +110,6 @@ impl Aggregator for Madapi {
         }))
     }
 
-    fn decode_end(&self, _request: &Request<'_>) -> Result<EndReport, TurnError> {
-        Err(TurnError::Path)
-    }
-
     fn encode(&self, screen: &Screen, turn: &Turn) -> Reply {
         let [service_code, msisdn] = field::echoed(turn);
         let data = Data {

@@ -145,10 +145,6 @@ impl Aggregator for RestComm {
         Ok(Inbound::End(EndReport::of(session(&dialog)?, device, status)))
     }
 
-    fn decode_end(&self, _request: &Request<'_>) -> Result<EndReport, TurnError> {
-        Err(TurnError::Path)
-    }
-
     /// `dataCodingScheme` 15 is the GSM alphabet, 72 is UCS-2 (TS 23.038 5).
     fn encode(&self, screen: &Screen, turn: &Turn) -> Reply {
         let [first, asks] = field::echoed(turn);

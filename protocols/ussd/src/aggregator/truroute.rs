@@ -73,10 +73,6 @@ impl Aggregator for TruRoute {
         }))
     }
 
-    fn decode_end(&self, _request: &Request<'_>) -> Result<EndReport, TurnError> {
-        Err(TurnError::Path)
-    }
-
     fn encode(&self, screen: &Screen, _turn: &Turn) -> Reply {
         reply(if screen.is_end() { RELEASE } else { RESPONSE }, screen.text())
     }

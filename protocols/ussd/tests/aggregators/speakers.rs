@@ -15,7 +15,7 @@ pub(crate) fn advanta() -> ConEndFields {
 
 /// The aggregator of that name, for a service that is dialled by [`CODE`].
 pub(crate) fn speaker(name: &str) -> Arc<dyn Aggregator> {
-    aggregator::make_for(name, Some(&advanta()), ServiceCode::new(CODE).as_ref()).unwrap()
+    aggregator::make(name, Some(&advanta()), ServiceCode::new(CODE).as_ref()).unwrap()
 }
 
 pub(crate) fn all() -> impl Iterator<Item = Arc<dyn Aggregator>> {

@@ -53,7 +53,7 @@ impl Player {
     }
 
     fn speaker(&self) -> Arc<dyn Aggregator> {
-        aggregator::make_for(self.name, self.fields.as_ref(), self.code.as_ref()).unwrap()
+        aggregator::make(self.name, self.fields.as_ref(), self.code.as_ref()).unwrap()
     }
 
     fn play(mut self, script: &str) -> String {

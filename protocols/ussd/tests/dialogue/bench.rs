@@ -245,7 +245,7 @@ pub(crate) fn service_of(
         tenant: Tenant::default(),
         name: menu.name().into(),
         menu: Arc::new(menu),
-        aggregator: aggregator::make("africas_talking", None).unwrap(),
+        aggregator: aggregator::make("africas_talking", None, None).unwrap(),
         networks,
         events,
     })

@@ -157,7 +157,7 @@ proptest! {
         let [session, number, code, text] = ["s", "n", "c", "t"].map(Box::from);
         let fields = ConEndFields { session, number, code, text, network: None };
         for name in aggregator::NAMES {
-            let aggregator = aggregator::make(name, Some(&fields)).unwrap();
+            let aggregator = aggregator::make(name, Some(&fields), None).unwrap();
             let request = lastmile_ussd::Request { body: &bytes, ..post("") };
             if let Err(error) = aggregator.decode(&request) {
                 prop_assert!((400..500).contains(&error.status()) && !error.code().is_empty());
