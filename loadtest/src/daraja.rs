@@ -171,12 +171,4 @@ mod tests {
         assert!(String::from_utf8_lossy(&given.body).contains("access_token"));
         serving.abort();
     }
-
-    #[test]
-    fn a_daemon_is_told_how_to_find_it() {
-        let text = configuration("127.0.0.1:8091".parse().unwrap());
-        for said in [CONSUMER_KEY, CONSUMER_SECRET, PASSKEY, SHORT_CODE, "http://127.0.0.1:8091"] {
-            assert!(text.contains(said), "{said}");
-        }
-    }
 }

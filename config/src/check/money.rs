@@ -3,9 +3,7 @@
 use crate::mpesa::TransactionType;
 use crate::read::Reader;
 use crate::sms::{SmsApi, SmsProvider};
-use crate::text::HttpUrl;
 use crate::top::Config;
-use std::net::IpAddr;
 use std::time::Duration;
 
 /// Where one of a provider's keys is given the others must be.
@@ -35,7 +33,7 @@ pub(super) fn mpesa(config: &Config, reader: &mut Reader) {
         reader.contradiction(&["mpesa.till", "mpesa.transaction_type"], message.to_owned());
     }
     together("mpesa", &keys, reader);
-    if mpesa.callback_url.as_ref().is_some_and(|url| !is_safe(url)) {
+    if mpesa.callback_url.as_ref().is_some_and(|url| !url.is_https() && !url.is_loopback()) {
         let message = "must begin with https:// unless its host is this machine";
         reader.contradiction(&["mpesa.callback_url"], message.to_owned());
     }
@@ -77,15 +75,4 @@ pub(super) fn sms(config: &Config, reader: &mut Reader) {
 
 fn rises(moments: &[Duration]) -> bool {
     moments.windows(2).all(|pair| pair[0] < pair[1])
-}
-
-/// Nobody on the way reads it: it has TLS, or does not leave this machine.
-fn is_safe(url: &HttpUrl) -> bool {
-    let Some(rest) = url.as_str().strip_prefix("http://") else { return true };
-    let authority = rest.split('/').next().unwrap_or(rest);
-    let host = match authority.strip_prefix('[') {
-        Some(literal) => literal.split(']').next().unwrap_or(literal),
-        None => authority.split(':').next().unwrap_or(authority),
-    };
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }

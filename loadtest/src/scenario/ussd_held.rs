@@ -176,9 +176,4 @@ mod tests {
         assert_eq!(gauge(metrics), Some(100_000));
         assert_eq!(gauge("lastmile_ussd_dialogues_total 3\n"), None);
     }
-
-    #[test]
-    fn a_phone_types_one_key_more_with_each_hop() {
-        assert_eq!((Crowd::typed(0), Crowd::typed(3)), (String::new(), "9*9*9".to_owned()));
-    }
 }
