@@ -212,6 +212,12 @@ pub enum Input {
         /// What it said.
         answer: Queried,
     },
+    /// The provider says that the prompt was paid, and the receipt that was claimed with it is another
+    /// payment's: one shilling is credited once.
+    Elsewhere {
+        /// The prompt that it was asked about.
+        checkout: Box<str>,
+    },
     /// A callback that names this payment's prompt, or that [`only_adopter`] gave to it.
     CalledBack(Claim),
     /// The operator has looked.

@@ -4,5 +4,6 @@ mod histories;
 mod oracle;
 mod scenes;
 mod sky;
+mod strays;
 mod till;
 mod world;

@@ -140,6 +140,9 @@ pub trait PaymentStore: Send + Sync + 'static {
     /// The payment that a prompt is of.
     async fn payment_of_checkout(&self, checkout: &str) -> Result<Option<PaymentRow>, ReadError>;
 
+    /// The payment that a receipt is of.
+    async fn payment_of_receipt(&self, receipt: &str) -> Result<Option<PaymentRow>, ReadError>;
+
     /// Payments of that number and whole amount whose prompt may be without a name that is sure.
     async fn nameless_payments(
         &self,

@@ -27,6 +27,9 @@ pub fn step(payment: &Payment, input: Input, now: Timestamp, timing: &Timing) ->
             Requesting | Prompted | Declined | Unresolved,
             Input::Queried { number, checkout, answer },
         ) => turn.queried(number, &checkout, answer),
+        (Requesting | Prompted | Declined | Unresolved, Input::Elsewhere { checkout }) => {
+            turn.elsewhere(&checkout);
+        }
         (Requesting | Prompted | Declined | Unresolved, Input::CalledBack(claim)) => {
             turn.claimed(claim);
         }
@@ -46,7 +49,10 @@ pub fn step(payment: &Payment, input: Input, now: Timestamp, timing: &Timing) ->
             Draft | Prompted | Paid | Declined | Unresolved,
             Input::Pushed(Pushed::Refused { .. } | Pushed::NotSent | Pushed::Unknown),
         )
-        | (Draft | Paid, Input::CheckDue { .. } | Input::Queried { .. })
+        | (
+            Draft | Paid,
+            Input::CheckDue { .. } | Input::Queried { .. } | Input::Elsewhere { .. },
+        )
         | (Paid, Input::Settled { .. }) => {}
     }
     turn.end(payment)
@@ -196,6 +202,14 @@ impl Turn<'_> {
                     self.wait_on();
                 }
             }
+        }
+    }
+
+    /// A prompt that only a claim gave us is credited to another payment: it never was ours.
+    fn elsewhere(&mut self, checkout: &str) {
+        if self.payment.checkout.as_ref().is_some_and(|it| it.is_adopted && *it.id == *checkout) {
+            self.disown();
+            self.wait_without_prompt();
         }
     }
 

@@ -46,7 +46,7 @@ impl World {
         self.sky.daraja.lock().decide(PHONE, fate);
     }
 
-    async fn request(&self, wish: &NewPayment) -> Result<PaymentRow, WriteError> {
+    pub(super) async fn request(&self, wish: &NewPayment) -> Result<PaymentRow, WriteError> {
         let now = self.sky.now();
         let (event, operations) = self.daemon().payments.request(wish, now);
         self.daemon().pipeline.keep(vec![event], operations.clone()).await?;
@@ -65,7 +65,7 @@ impl World {
     }
 
     /// What the purse was asked to leave.
-    async fn marks(&self, kind: &str) -> Vec<String> {
+    pub(super) async fn marks(&self, kind: &str) -> Vec<String> {
         let which = Which::Of { tenant: Tenant::default(), state: TaskState::Waiting, after: None };
         let rows = self.engine.tasks(&which, 1_000).await.unwrap();
         let word = |it: &TaskRow| {

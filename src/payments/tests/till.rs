@@ -110,6 +110,12 @@ impl PaymentStore for Slow {
         row
     }
 
+    async fn payment_of_receipt(&self, receipt: &str) -> Result<Option<PaymentRow>, ReadError> {
+        let row = self.0.payment_of_receipt(receipt).await;
+        self.1.wait("in a callback", self.1.roll(50)).await;
+        row
+    }
+
     async fn nameless_payments(
         &self,
         number: &DeviceId,

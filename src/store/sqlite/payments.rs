@@ -290,6 +290,13 @@ impl PaymentStore for SqliteStore {
         row.as_ref().map(payment_row).transpose().map_err(read_error)
     }
 
+    async fn payment_of_receipt(&self, receipt: &str) -> Result<Option<PaymentRow>, ReadError> {
+        let statement = format!("{PAYMENT} WHERE receipt = ?");
+        let query = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(receipt);
+        let row = query.fetch_optional(self.readers()).await.map_err(read_error)?;
+        row.as_ref().map(payment_row).transpose().map_err(read_error)
+    }
+
     async fn nameless_payments(
         &self,
         phone: &DeviceId,

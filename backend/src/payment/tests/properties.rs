@@ -107,7 +107,7 @@ fn check(before: &Payment, input: &Input, made: &Step) -> Result<(), TestCaseErr
             }
             Input::Settled { paid, .. } => *paid,
             Input::PushDue { .. } | Input::Pushed(_) => false,
-            Input::CheckDue { .. } | Input::CalledBack(_) => false,
+            Input::CheckDue { .. } | Input::CalledBack(_) | Input::Elsewhere { .. } => false,
         };
         prop_assert!(is_said, "only the provider's word on our prompt or the operator's credits");
     }
@@ -122,7 +122,7 @@ fn check(before: &Payment, input: &Input, made: &Step) -> Result<(), TestCaseErr
             // Too late to ask for the prompt, and nothing has left.
             Input::PushDue { .. } => before.state == State::Draft,
             Input::Queried { .. } | Input::Pushed(_) => false,
-            Input::CheckDue { .. } | Input::CalledBack(_) => false,
+            Input::CheckDue { .. } | Input::CalledBack(_) | Input::Elsewhere { .. } => false,
         };
         prop_assert!(is_known, "unknown never becomes declined: {:?}", input);
     }

@@ -270,7 +270,8 @@ fn a_lost_push_takes_the_prompt_of_a_claim() {
 fn a_claim_that_does_not_say_who_paid_how_much_is_not_adopted() {
     let no_amount = Claim { amount_cents: None, ..success(OURS) };
     let no_number = Claim { number: None, ..success(OURS) };
-    for claim in [no_amount, no_number, failure(OURS)] {
+    let no_receipt = Claim { receipt: None, ..success(OURS) };
+    for claim in [no_amount, no_number, no_receipt, failure(OURS)] {
         let mut scene = Scene::requesting();
         let _ = scene.step(9, Input::Pushed(Pushed::Unknown));
         assert!(!scene.payment.may_adopt(&claim));
@@ -321,6 +322,19 @@ fn an_adopted_prompt_never_declines() {
     let _ = scene.step(130, Input::CalledBack(success("ws_CO_2")));
     assert_eq!(scene.check(130, Queried::Declined { code: 1032 }), [stray]);
     assert_eq!((scene.payment.state, scene.payment.check), (State::Unresolved, None));
+}
+
+#[test]
+fn an_adopted_prompt_whose_money_is_another_s_is_given_back() {
+    let mut scene = Scene::requesting();
+    let _ = scene.step(9, Input::Pushed(Pushed::Unknown));
+    let _ = scene.step(130, Input::CalledBack(success("ws_CO_2")));
+    let outputs = scene.step(131, Input::Elsewhere { checkout: "ws_CO_2".into() });
+    let stray = Output::Stray(success("ws_CO_2"));
+    assert_eq!(outputs, [stray, Output::Notice(Notice::Unconfirmed), Output::Unresolved]);
+    assert_eq!((scene.payment.state, &scene.payment.checkout), (State::Unresolved, &None));
+    let mut scene = Scene::prompted();
+    assert_eq!(scene.step(31, Input::Elsewhere { checkout: OURS.into() }), [], "it is ours");
 }
 
 #[test]
