@@ -181,6 +181,19 @@ impl Payment {
             || self.state == State::Unresolved && self.hold_until.is_some_and(|it| now < it)
     }
 
+    /// What keeps it going: the push that is to come, or the timer that is set. Asking for it again is
+    /// as good as having asked once.
+    pub fn pending(&self, timing: &Timing) -> Option<Output> {
+        if self.state == State::Draft {
+            let attempt = self.attempts.saturating_add(1);
+            return Some(Output::PushAt {
+                attempt,
+                at: timing::after(self.wanted_at, timing.push_delay),
+            });
+        }
+        self.check.map(|Check { number, at }| Output::Timer { number, at })
+    }
+
     /// Takes away a receipt that another payment has already: it was claimed wrongly, and must not
     /// keep the money from being credited.
     pub fn forget_receipt(&mut self) {
@@ -220,6 +233,16 @@ pub enum Input {
     },
     /// A callback that names this payment's prompt, or that [`only_adopter`] gave to it.
     CalledBack(Claim),
+    /// Nobody carries out a push any more: what it was to say is not known.
+    PushGivenUp {
+        /// Its attempt.
+        attempt: u8,
+    },
+    /// Nobody asks for a timer's prompt any more.
+    CheckGivenUp {
+        /// The timer's number.
+        number: u32,
+    },
     /// The operator has looked.
     Settled {
         /// Whether the money was taken.

@@ -244,6 +244,8 @@ fn said(input: &Input) -> (&'static str, Option<Box<str>>) {
             Queried::Pending => ("pending", None),
             Queried::Unknown => ("unknown", None),
         },
+        Input::PushGivenUp { attempt } => ("push_given_up", code(u32::from(*attempt))),
+        Input::CheckGivenUp { .. } => ("check_given_up", None),
         Input::Elsewhere { .. } => ("elsewhere", None),
         Input::CalledBack(claim) => ("called_back", claim.code.and_then(code)),
         Input::Settled { paid: true, .. } => ("settled_paid", None),

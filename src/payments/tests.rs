@@ -1,5 +1,6 @@
 //! Payments over the real store, with a Daraja of our own at the other end.
 
+mod given_up;
 mod histories;
 mod oracle;
 mod scenes;

@@ -169,6 +169,13 @@ pub trait PaymentStore: Send + Sync + 'static {
         rows_max: usize,
     ) -> Result<Vec<PaymentRow>, ReadError>;
 
+    /// Those that wait for a push or a check, and no waiting task is there for it. Looks at all: for a
+    /// start.
+    async fn payments_without_task(&self, rows_max: usize) -> Result<Vec<PaymentRow>, ReadError>;
+
+    /// Whether the customer has one that is in flight, or of which nobody knows.
+    async fn has_open_payment(&self, tenant: &Tenant, customer: &str) -> Result<bool, ReadError>;
+
     /// How many there are of which nobody knows.
     async fn unresolved_payments(&self) -> Result<u64, ReadError>;
 

@@ -53,6 +53,8 @@ impl Payment {
             State::Draft | State::Prompted | State::Paid | State::Declined => false,
         };
         let is_nameless = self.checkout.as_ref().is_none_or(|it| it.is_adopted);
+        // Of one that was given up before its push there is no prompt.
+        let is_waiting = is_waiting && self.pushed_at.is_some();
         is_waiting && is_nameless && claim.is_whole() && claim.fits(self)
     }
 }

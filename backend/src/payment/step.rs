@@ -12,6 +12,11 @@ pub fn step(payment: &Payment, input: Input, now: Timestamp, timing: &Timing) ->
     use State::{Declined, Draft, Paid, Prompted, Requesting, Unresolved};
     let mut turn = Turn { payment: payment.clone(), outputs: Vec::new(), now, timing };
     match (payment.state, input) {
+        (Draft, Input::PushGivenUp { attempt }) => turn.give_up_draft(attempt),
+        (Requesting, Input::PushGivenUp { attempt }) => turn.push_again(attempt),
+        (Requesting | Prompted | Declined | Unresolved, Input::CheckGivenUp { number }) => {
+            turn.give_up_check(number);
+        }
         (Draft, Input::PushDue { attempt }) => turn.push(attempt),
         (Requesting, Input::PushDue { attempt }) => turn.push_again(attempt),
         (_, Input::Pushed(Pushed::Accepted { checkout, merchant })) => {
@@ -44,14 +49,20 @@ pub fn step(payment: &Payment, input: Input, now: Timestamp, timing: &Timing) ->
             Input::Settled { paid: false, receipt: _ },
         ) => turn.decline(None),
         // What is past: a task that was carried out already, an answer that came after the end.
-        (Prompted | Paid | Declined | Unresolved, Input::PushDue { .. })
+        (
+            Prompted | Paid | Declined | Unresolved,
+            Input::PushDue { .. } | Input::PushGivenUp { .. },
+        )
         | (
             Draft | Prompted | Paid | Declined | Unresolved,
             Input::Pushed(Pushed::Refused { .. } | Pushed::NotSent | Pushed::Unknown),
         )
         | (
             Draft | Paid,
-            Input::CheckDue { .. } | Input::Queried { .. } | Input::Elsewhere { .. },
+            Input::CheckDue { .. }
+            | Input::CheckGivenUp { .. }
+            | Input::Queried { .. }
+            | Input::Elsewhere { .. },
         )
         | (Paid, Input::Settled { .. }) => {}
     }
@@ -98,6 +109,28 @@ impl Turn<'_> {
         if attempt == self.payment.attempts && !self.payment.is_lost {
             self.lose();
         }
+    }
+
+    /// Nothing has left, and the customer cannot be told: whoever might is not to be reached.
+    fn give_up_draft(&mut self, attempt: u8) {
+        if attempt == self.payment.attempts.saturating_add(1) {
+            self.give_up();
+        }
+    }
+
+    fn give_up_check(&mut self, number: u32) {
+        if self.payment.check.is_some_and(|it| it.number == number) {
+            self.give_up();
+        }
+    }
+
+    /// Needs nothing from anybody, so that it is kept whatever is amiss.
+    fn give_up(&mut self) {
+        if self.payment.state.is_in_flight() {
+            self.hold();
+        }
+        self.payment.state = State::Unresolved;
+        self.escalate();
     }
 
     fn accepted(&mut self, checkout: Box<str>, merchant: Box<str>) {

@@ -106,6 +106,17 @@ async fn a_payment_is_shown_with_its_steps_and_what_may_belong_to_it() {
 }
 
 #[tokio::test]
+async fn a_customer_with_an_open_payment_is_not_forgotten() {
+    let scene = Scene::new().await;
+    wanted(&scene, &Tenant::default(), "one").await;
+    let delete = async |id: &str| {
+        scene.call(&format!("DELETE /api/v1/water/customers/{id}"), None).await.status
+    };
+    assert_eq!(delete("one").await, StatusCode::CONFLICT);
+    assert_eq!(delete("two").await, StatusCode::NOT_FOUND, "nothing keeps him but that he is none");
+}
+
+#[tokio::test]
 async fn an_operator_settles_what_nobody_can_confirm() {
     let scene = Scene::new().await;
     let (one, two) = (

@@ -146,6 +146,14 @@ impl PaymentStore for Slow {
         self.0.payments(tenant, state, after, rows_max).await
     }
 
+    async fn payments_without_task(&self, rows_max: usize) -> Result<Vec<PaymentRow>, ReadError> {
+        self.0.payments_without_task(rows_max).await
+    }
+
+    async fn has_open_payment(&self, tenant: &Tenant, customer: &str) -> Result<bool, ReadError> {
+        self.0.has_open_payment(tenant, customer).await
+    }
+
     async fn unresolved_payments(&self) -> Result<u64, ReadError> {
         self.0.unresolved_payments().await
     }

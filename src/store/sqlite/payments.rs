@@ -198,6 +198,15 @@ async fn keep_stray(connection: &mut SqliteConnection, row: &StrayRow) -> Result
 const PAYMENT: &str = "SELECT tenant, id, customer, reference, language, key, created_at, \
                        changed_at, body FROM payment";
 
+/// The keys are those of the tasks of payments.
+const WITHOUT_TASK: &str = "WHERE payment.state <> 'paid' \
+     AND (payment.state = 'draft' OR json_extract(payment.body, '$.check') IS NOT NULL) \
+     AND NOT EXISTS (SELECT 1 FROM task WHERE task.tenant = payment.tenant \
+     AND task.kind = iif(payment.state = 'draft', ?1, ?2) AND task.state = 'waiting' \
+     AND task.key = payment.id || iif(payment.state = 'draft', \
+     ':push:' || (json_extract(payment.body, '$.attempts') + 1), \
+     ':check:' || json_extract(payment.body, '$.check.number'))) LIMIT ?3";
+
 fn payment_row(row: &SqliteRow) -> Result<PaymentRow, sqlx::Error> {
     Ok(PaymentRow {
         tenant: column::tenant(row, 0)?,
@@ -341,6 +350,26 @@ impl PaymentStore for SqliteStore {
         }
         let rows = query.fetch_all(self.readers()).await.map_err(read_error)?;
         rows.iter().map(payment_row).collect::<Result<_, _>>().map_err(read_error)
+    }
+
+    async fn payments_without_task(&self, rows_max: usize) -> Result<Vec<PaymentRow>, ReadError> {
+        let query = sqlx::query(sqlx::AssertSqlSafe(format!("{PAYMENT} {WITHOUT_TASK}")));
+        let query = query.bind(crate::payments::PUSH).bind(crate::payments::CHECK);
+        let query = query.bind(number(rows_max as u64));
+        let rows = query.fetch_all(self.readers()).await.map_err(read_error)?;
+        rows.iter().map(payment_row).collect::<Result<_, _>>().map_err(read_error)
+    }
+
+    async fn has_open_payment(&self, tenant: &Tenant, customer: &str) -> Result<bool, ReadError> {
+        let query = sqlx::query(
+            "SELECT 1 FROM payment WHERE tenant = ?1 AND customer = ?2 \
+             AND state IN ('draft', 'requesting', 'prompted') UNION ALL \
+             SELECT 1 FROM payment WHERE tenant = ?1 AND customer = ?2 AND state = 'unresolved' \
+             LIMIT 1",
+        );
+        let query = query.bind(tenant.as_str()).bind(customer);
+        let row = query.fetch_optional(self.readers()).await.map_err(read_error)?;
+        Ok(row.is_some())
     }
 
     async fn unresolved_payments(&self) -> Result<u64, ReadError> {

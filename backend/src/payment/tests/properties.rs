@@ -108,6 +108,7 @@ fn check(before: &Payment, input: &Input, made: &Step) -> Result<(), TestCaseErr
             Input::Settled { paid, .. } => *paid,
             Input::PushDue { .. } | Input::Pushed(_) => false,
             Input::CheckDue { .. } | Input::CalledBack(_) | Input::Elsewhere { .. } => false,
+            Input::PushGivenUp { .. } | Input::CheckGivenUp { .. } => false,
         };
         prop_assert!(is_said, "only the provider's word on our prompt or the operator's credits");
     }
@@ -123,6 +124,7 @@ fn check(before: &Payment, input: &Input, made: &Step) -> Result<(), TestCaseErr
             Input::PushDue { .. } => before.state == State::Draft,
             Input::Queried { .. } | Input::Pushed(_) => false,
             Input::CheckDue { .. } | Input::CalledBack(_) | Input::Elsewhere { .. } => false,
+            Input::PushGivenUp { .. } | Input::CheckGivenUp { .. } => false,
         };
         prop_assert!(is_known, "unknown never becomes declined: {:?}", input);
     }

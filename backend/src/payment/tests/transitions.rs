@@ -378,6 +378,44 @@ fn an_answer_that_was_given_up_still_counts() {
 }
 
 #[test]
+fn what_is_given_up_is_before_the_operator() {
+    for mut scene in [Scene::requesting(), Scene::prompted(), Scene::unresolved()] {
+        let check = scene.payment.check.unwrap();
+        let past = Input::CheckGivenUp { number: check.number - 1 };
+        assert_eq!(scene.step(200, past), [], "another timer is set");
+        let given_up = Input::CheckGivenUp { number: check.number };
+        assert_eq!(scene.step(200, given_up), [Output::Unresolved]);
+        assert_eq!((scene.payment.state, scene.payment.check), (State::Unresolved, None));
+        assert!(scene.payment.is_escalated && !scene.payment.blocks(at(600)));
+    }
+    let mut scene = Scene::new();
+    assert_eq!(scene.step(200, Input::PushGivenUp { attempt: 2 }), []);
+    assert_eq!(scene.step(200, Input::PushGivenUp { attempt: 1 }), [Output::Unresolved]);
+    assert!(!scene.payment.may_adopt(&success(OURS)), "it has no prompt");
+    assert_eq!(scene.step(201, Input::PushDue { attempt: 1 }), [], "nor will it have one");
+    let mut scene = Scene::requesting();
+    assert_eq!(scene.step(7, Input::PushGivenUp { attempt: 1 }), []);
+    assert!(scene.payment.is_lost && scene.payment.check.is_some());
+    let mut scene = Scene::prompted();
+    let _ = scene.check(30, Queried::Declined { code: 1037 });
+    let number = scene.payment.checks;
+    assert_eq!(scene.step(400, Input::CheckGivenUp { number }), [Output::Unresolved]);
+    assert!(!scene.payment.blocks(at(400)), "he was free already");
+}
+
+#[test]
+fn whatever_is_open_says_what_keeps_it_going() {
+    let timing = Timing::default();
+    for scene in [Scene::new(), Scene::requesting(), Scene::prompted(), Scene::unresolved()] {
+        let last = scene
+            .outputs
+            .iter()
+            .rfind(|it| matches!(it, Output::PushAt { .. } | Output::Timer { .. }));
+        assert_eq!(scene.payment.pending(&timing).as_ref(), last);
+    }
+}
+
+#[test]
 fn the_operator_settles_all_but_what_is_paid() {
     for mut scene in [Scene::new(), Scene::requesting(), Scene::prompted(), Scene::unresolved()] {
         let late = scene.payment.state == State::Unresolved;
