@@ -135,6 +135,10 @@ pub struct Payment {
     pub check: Option<Check>,
     /// How many timers there were.
     pub checks: u32,
+    /// The last timer that came much sooner or later than it was due, by the calendar: the moments
+    /// after it are counted as if it had come in time.
+    #[serde(default)]
+    pub off_check: u32,
     /// From when the moments of [`Timing`] are counted.
     pub counted_from: Option<Timestamp>,
     /// Until when the customer gets no second prompt although nothing is in flight.
@@ -165,6 +169,7 @@ impl Payment {
             receipt: None,
             check: None,
             checks: 0,
+            off_check: 0,
             counted_from: None,
             hold_until: None,
             code: None,

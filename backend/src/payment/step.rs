@@ -5,7 +5,10 @@ use super::{
     Check, Checkout, Claim, Input, Notice, Output, Payment, Pushed, Queried, State, Step, Timing,
     Why,
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+
+/// How far from its moment a timer may come in the ordinary course of things.
+const SLACK: SignedDuration = SignedDuration::from_secs(60);
 
 /// What becomes of a payment by what happened.
 pub fn step(payment: &Payment, input: Input, now: Timestamp, timing: &Timing) -> Step {
@@ -134,6 +137,7 @@ impl Turn<'_> {
     }
 
     fn accepted(&mut self, checkout: Box<str>, merchant: Box<str>) {
+        self.keep_pace(false);
         let state = self.payment.state;
         let merchant = Some(merchant);
         match &mut self.payment.checkout {
@@ -157,8 +161,12 @@ impl Turn<'_> {
             State::Draft | State::Requesting => self.payment.state = State::Prompted,
             State::Prompted | State::Paid | State::Declined | State::Unresolved => {}
         }
-        let from = *self.payment.pushed_at.get_or_insert(self.now);
-        self.payment.counted_from = Some(from);
+        let pushed_at = *self.payment.pushed_at.get_or_insert(self.now);
+        // Before the end of the push it is when the push began, and keeps pace with the calendar.
+        if state != State::Requesting {
+            self.payment.counted_from = Some(pushed_at);
+        }
+        let from = self.counted_from();
         if state != State::Prompted {
             let is_claimed = self.payment.claim.is_some();
             let next = self.timing.next(from, self.now).filter(|_| !is_claimed);
@@ -196,10 +204,35 @@ impl Turn<'_> {
 
     // The checks.
 
+    /// From when the moments are counted; never from one that is still to come, by a calendar that was
+    /// set back.
+    fn counted_from(&mut self) -> Timestamp {
+        let from = self.payment.counted_from.map_or(self.now, |it| it.min(self.now));
+        self.payment.counted_from = Some(from);
+        from
+    }
+
+    /// A timer counts seconds that pass, its moment is one of the calendar. Where they part, since the
+    /// calendar was set or nobody was there, the moments after it are counted as if it had come in
+    /// time: none is skipped, and none is waited for longer than was meant. `has_come` is whether it
+    /// is the timer that says so; else nobody knows how far they parted, and it is counted anew.
+    fn keep_pace(&mut self, has_come: bool) {
+        let Some(Check { number, at }) = self.payment.check else { return };
+        let slip = self.now.duration_since(at);
+        let is_off = slip > SLACK || has_come && slip < -SLACK;
+        if is_off && self.payment.off_check != number {
+            self.payment.off_check = number;
+            let from = self.payment.counted_from.filter(|_| has_come);
+            let moved = from.and_then(|it| it.checked_add(slip).ok());
+            self.payment.counted_from = Some(moved.unwrap_or(self.now));
+        }
+    }
+
     fn check_due(&mut self, number: u32) {
         if self.payment.check.is_none_or(|it| it.number != number) {
             return;
         }
+        self.keep_pace(true);
         if self.payment.checkout.is_some() {
             self.outputs.push(Output::Query);
         } else if self.payment.claim.is_some() {
@@ -248,7 +281,7 @@ impl Turn<'_> {
 
     /// The provider does not say, so far.
     fn wait_on(&mut self) {
-        let from = self.payment.counted_from.unwrap_or(self.now);
+        let from = self.counted_from();
         let next = self.timing.next(from, self.now);
         match (self.payment.state, next) {
             (State::Draft | State::Requesting | State::Prompted, _)
@@ -267,7 +300,7 @@ impl Turn<'_> {
     /// A prompt that was not answered, so far as is known, may have been after all, and its callback
     /// lost: that is asked for as long as what nobody knows, and the customer hears no more of it.
     fn doubt(&mut self, code: u32) {
-        let from = self.payment.counted_from.unwrap_or(self.now);
+        let from = self.counted_from();
         let next = self.timing.next_late(from, self.now);
         if let Some(next) = next.filter(|_| Why::of(code) == Why::NoAnswer) {
             self.set_timer(next);
@@ -276,7 +309,7 @@ impl Turn<'_> {
 
     /// There is nothing to ask for any more.
     fn wait_without_prompt(&mut self) {
-        let last = self.timing.last_query(self.payment.counted_from.unwrap_or(self.now));
+        let last = self.timing.last_query(self.counted_from());
         match self.payment.state {
             State::Draft | State::Requesting | State::Prompted if self.now < last => {
                 self.set_timer(last);
@@ -294,6 +327,7 @@ impl Turn<'_> {
             self.outputs.push(Output::Stray(claim));
             return;
         }
+        self.keep_pace(false);
         match &self.payment.checkout {
             Some(held) if held.id == claim.checkout => self.claimed_known(claim),
             Some(held) if held.is_adopted && self.payment.may_adopt(&claim) => {
@@ -404,7 +438,7 @@ impl Turn<'_> {
         self.hold();
         self.payment.state = State::Unresolved;
         self.tell(Notice::Unconfirmed);
-        let from = self.payment.counted_from.unwrap_or(self.now);
+        let from = self.counted_from();
         let next = self.timing.next(from, self.now).filter(|_| self.payment.checkout.is_some());
         match next {
             Some(next) => self.set_timer(next),

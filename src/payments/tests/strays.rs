@@ -5,6 +5,7 @@ use super::world::World;
 use crate::payments::{Heard, NewPayment};
 use crate::store::{Operation, PaymentRow, PaymentStore as _};
 use backend::payment::{Claim, Input, Pushed, Queried, State};
+use jiff::SignedDuration;
 use lastmile_daraja::Behaviour;
 use model::{DeviceId, Json, Tenant};
 
@@ -84,4 +85,20 @@ async fn a_prompt_taken_for_ours_is_given_back_when_its_receipt_is_another_s() {
     assert_eq!((one.payment.state, &one.payment.checkout), (State::Requesting, &None));
     assert!(one.payment.check.is_some(), "it goes on without");
     assert_eq!(world.marks(CREDIT).await.len(), 1, "one shilling, one credit");
+}
+
+#[tokio::test]
+async fn a_calendar_that_was_set_back_keeps_nobody_waiting() {
+    let world = World::quiet(1, Behaviour::kind()).await;
+    let row = world.lost("customer1").await;
+    let row = world.given(&row, &[Input::CheckDue { number: 1 }]).await;
+    assert_eq!(row.payment.state, State::Unresolved);
+    let payments = &world.daemon().payments;
+    let is_open = async |seconds: i64| {
+        let at = world.sky.now() + SignedDuration::from_secs(seconds);
+        payments.open_of(&row.tenant, "customer1", at).await.unwrap()
+    };
+    assert!(is_open(0).await && is_open(200).await);
+    assert!(!is_open(400).await, "its time has passed");
+    assert!(!is_open(-86_400).await, "and is not counted anew for a day");
 }

@@ -12,7 +12,7 @@ use crate::store::{
 };
 use async_trait::async_trait;
 use backend::payment::{Claim, Payment, State};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use model::{DeviceId, Json, Tenant};
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
@@ -40,7 +40,21 @@ async fn is_any(
 const BLOCKS: &str = "SELECT 1 FROM payment WHERE tenant = ?1 AND customer = ?2 \
                       AND state IN ('draft', 'requesting', 'prompted') UNION ALL \
                       SELECT 1 FROM payment WHERE tenant = ?1 AND customer = ?2 \
-                      AND state = 'unresolved' AND hold_until > ?3 LIMIT 1";
+                      AND state = 'unresolved' AND hold_until > ?3 AND changed_at <= ?4 LIMIT 1";
+/// How much later than now a payment may have changed. A calendar that was set back must not keep a
+/// customer waiting for as long as it was set.
+const AHEAD_MAX: SignedDuration = SignedDuration::from_mins(1);
+
+/// [`BLOCKS`], of a customer.
+fn blocks<'q>(
+    tenant: &'q Tenant,
+    customer: &'q str,
+    now: Timestamp,
+) -> sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments> {
+    let ahead = now.checked_add(AHEAD_MAX).unwrap_or(Timestamp::MAX);
+    let query = sqlx::query(BLOCKS).bind(tenant.as_str()).bind(customer);
+    query.bind(nanos(now)).bind(nanos(ahead))
+}
 
 async fn put(connection: &mut SqliteConnection, row: &PaymentRow) -> Result<(), Fault> {
     let known = sqlx::query("SELECT 1 FROM payment WHERE tenant = ? AND key = ?")
@@ -49,10 +63,7 @@ async fn put(connection: &mut SqliteConnection, row: &PaymentRow) -> Result<(), 
     if is_any(connection, known).await? {
         return Err(OperationError::Conflict(PAYMENT_KNOWN).into());
     }
-    let open = sqlx::query(BLOCKS)
-        .bind(row.tenant.as_str())
-        .bind(&*row.customer)
-        .bind(nanos(row.created_at));
+    let open = blocks(&row.tenant, &row.customer, row.created_at);
     if is_any(connection, open).await? {
         return Err(OperationError::Conflict(PAYMENT_OPEN).into());
     }
@@ -328,7 +339,7 @@ impl PaymentStore for SqliteStore {
         customer: &str,
         now: Timestamp,
     ) -> Result<bool, ReadError> {
-        let query = sqlx::query(BLOCKS).bind(tenant.as_str()).bind(customer).bind(nanos(now));
+        let query = blocks(tenant, customer, now);
         let row = query.fetch_optional(self.readers()).await.map_err(read_error)?;
         Ok(row.is_some())
     }

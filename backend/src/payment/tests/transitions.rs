@@ -47,10 +47,46 @@ fn an_accepted_push_is_asked_about_four_times() {
 }
 
 #[test]
-fn what_was_slept_through_is_asked_once() {
+fn a_calendar_that_is_set_neither_skips_a_question_nor_puts_one_off() {
+    for jump in [-31_536_000, -86_400, -120, 120, 86_400, 31_536_000] {
+        let mut scene = Scene::prompted();
+        // The timer of second 30 comes in its time, and the calendar says something else.
+        for after in [30, 60, 90] {
+            let outputs = scene.check(jump + after, Queried::Pending);
+            let [Output::Timer { at: next, .. }] = outputs[..] else { panic!("{outputs:?}") };
+            assert_eq!(next, at(jump + after + 30), "{jump}");
+        }
+        let outputs = scene.check(jump + 120, Queried::Pending);
+        assert_eq!(outputs[0], Output::Notice(Notice::Unconfirmed));
+        for (after, next) in [(300, 900), (900, 3_600), (3_600, 21_600), (21_600, 86_400)] {
+            let outputs = scene.check(jump + after, Queried::Pending);
+            let [Output::Timer { at: moment, .. }] = outputs[..] else { panic!("{outputs:?}") };
+            assert_eq!(moment, at(jump + next), "{jump}");
+        }
+        assert_eq!(scene.check(jump + 86_400, Queried::Pending), [Output::Unresolved]);
+    }
+}
+
+#[test]
+fn a_calendar_that_is_set_under_a_push_or_before_a_callback_is_kept_pace_with() {
+    for jump in [-86_400, 86_400] {
+        let mut scene = Scene::requesting();
+        let outputs = scene.step(jump + 2, accepted(OURS));
+        let [Output::Timer { at: next, .. }] = outputs[..] else { panic!("{outputs:?}") };
+        assert!(next >= at(jump + 2) && next <= at(jump + 32), "{jump}: {next}");
+        let mut scene = Scene::prompted();
+        let _ = scene.step(jump + 9, Input::CalledBack(success(OURS)));
+        let outputs = scene.check(jump + 10, Queried::Pending);
+        let [Output::Timer { at: next, .. }] = outputs[..] else { panic!("{outputs:?}") };
+        assert!(next > at(jump + 10) && next <= at(jump + 40), "{jump}: {next}");
+    }
+}
+
+#[test]
+fn time_in_which_nobody_asked_does_not_count() {
     let mut scene = Scene::prompted();
-    let end = [Output::Notice(Notice::Unconfirmed), Output::Timer { number: 3, at: at(21_600) }];
-    assert_eq!(scene.check(4_000, Queried::Unknown), end);
+    let next = Output::Timer { number: 3, at: at(4_030) };
+    assert_eq!(scene.check(4_000, Queried::Unknown), [next]);
 }
 
 #[test]
