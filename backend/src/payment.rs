@@ -145,8 +145,12 @@ pub struct Payment {
     pub hold_until: Option<Timestamp>,
     /// The provider's number for why it was declined, where it gave one.
     pub code: Option<u32>,
-    /// Whether the customer was told of an end other than paid. He is told once.
+    /// Whether the customer was told of an end other than paid, or that it is not confirmed. He is told
+    /// of each once, and of nothing after an end.
     pub is_told: bool,
+    /// Whether he was told that it is not confirmed, and is owed a word when it is known.
+    #[serde(default)]
+    pub is_word_owed: bool,
     /// Whether it was brought before the operator, which happens once.
     pub is_escalated: bool,
 }
@@ -174,6 +178,7 @@ impl Payment {
             hold_until: None,
             code: None,
             is_told: false,
+            is_word_owed: false,
             is_escalated: false,
         };
         let at = timing::after(now, timing.push_delay);

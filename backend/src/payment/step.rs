@@ -423,6 +423,7 @@ impl Turn<'_> {
         self.payment.state = State::Paid;
         self.payment.check = None;
         self.payment.hold_until = None;
+        self.payment.is_word_owed = false;
         self.outputs.push(Output::Credit { late });
     }
 
@@ -455,8 +456,10 @@ impl Turn<'_> {
     }
 
     fn tell(&mut self, notice: Notice) {
-        if !self.payment.is_told {
+        let is_end = notice != Notice::Unconfirmed;
+        if !self.payment.is_told || is_end && self.payment.is_word_owed {
             self.payment.is_told = true;
+            self.payment.is_word_owed = !is_end;
             self.outputs.push(Output::Notice(notice));
         }
     }

@@ -245,11 +245,13 @@ fn an_unresolved_payment_is_asked_about_for_a_day() {
 }
 
 #[test]
-fn an_unresolved_payment_may_still_be_declined_without_a_second_word() {
+fn who_was_told_to_wait_is_told_the_end() {
     let mut scene = Scene::unresolved();
-    assert_eq!(scene.check(300, Queried::Declined { code: 1032 }), []);
+    let end = [Output::Notice(Notice::Declined(Why::Cancelled))];
+    assert_eq!(scene.check(300, Queried::Declined { code: 1032 }), end);
     assert_eq!(scene.payment.state, State::Declined);
-    assert_eq!(scene.count(|it| matches!(it, Output::Notice(_))), 1);
+    let again = scene.step(400, Input::Settled { paid: false, receipt: None });
+    assert_eq!(again, [], "and of the end once");
 }
 
 #[test]
@@ -463,7 +465,8 @@ fn the_operator_settles_all_but_what_is_paid() {
     }
     let mut scene = Scene::unresolved();
     let outputs = scene.step(130, Input::Settled { paid: false, receipt: None });
-    assert_eq!((outputs.len(), scene.payment.state), (0, State::Declined));
+    assert_eq!(outputs, [Output::Notice(Notice::Declined(Why::Other))]);
+    assert_eq!(scene.payment.state, State::Declined);
     let receipt = Some("NLJ7RT61SV".into());
     let outputs = scene.step(140, Input::Settled { paid: true, receipt });
     assert_eq!(outputs, [Output::Credit { late: true }]);
