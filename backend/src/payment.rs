@@ -383,6 +383,12 @@ impl Why {
         }
     }
 
+    /// Whether M-Pesa's number is known to be the end of a prompt, so that nothing can come after it.
+    /// Any other may be a word of something in between, and the money taken all the same.
+    pub const fn is_end(code: u32) -> bool {
+        matches!(code, 1 | 2 | 3 | 4 | 8 | 1032 | 2001 | 2028 | 8006)
+    }
+
     /// A stable word for events and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {

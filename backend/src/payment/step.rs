@@ -297,12 +297,12 @@ impl Turn<'_> {
         }
     }
 
-    /// A prompt that was not answered, so far as is known, may have been after all, and its callback
-    /// lost: that is asked for as long as what nobody knows, and the customer hears no more of it.
+    /// A prompt that came to no end that we know, so far as is said, may have been paid after all, and
+    /// its callback lost: that is asked for as long as what nobody knows, and the customer hears no more of it.
     fn doubt(&mut self, code: u32) {
         let from = self.counted_from();
         let next = self.timing.next_late(from, self.now);
-        if let Some(next) = next.filter(|_| Why::of(code) == Why::NoAnswer) {
+        if let Some(next) = next.filter(|_| !Why::is_end(code)) {
             self.set_timer(next);
         }
     }

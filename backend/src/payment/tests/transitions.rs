@@ -134,9 +134,13 @@ fn what_was_not_answered_is_asked_about_for_a_day_in_silence() {
         assert_eq!(outputs[0], Output::Notice(Notice::Declined(Why::of(code))));
         (scene, outputs)
     };
-    for code in [1, 1032, 2001] {
+    for code in [1, 2, 3, 4, 8, 1032, 2001, 2028, 8006] {
         let (scene, outputs) = declined(code);
         assert_eq!((outputs.len(), scene.payment.check), (1, None), "{code} is an end");
+    }
+    for code in [5, 17, 26, 999, 1001, 1019, 1025, 1037, 9999, u32::MAX] {
+        let (_, outputs) = declined(code);
+        assert_eq!(outputs[1], Output::Timer { number: 3, at: at(300) }, "{code} may be none");
     }
     let (mut scene, outputs) = declined(1037);
     assert_eq!(outputs[1], Output::Timer { number: 3, at: at(300) });
