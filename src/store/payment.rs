@@ -127,7 +127,8 @@ pub enum Strays {
         /// Older than this.
         before: Option<u64>,
     },
-    /// Those that came to a payment or may belong to it: of its prompt, or of its number and amount.
+    /// Those that came to a payment or may belong to it: of its prompt, or of its number and amount. None
+    /// that came to a payment of another tenant's.
     MayBelongTo(Box<PaymentRow>),
 }
 

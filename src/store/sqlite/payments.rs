@@ -280,8 +280,9 @@ async fn strays(
         }
         Strays::MayBelongTo(row) => {
             let statement = format!(
-                "{STRAY} WHERE (tenant = ?1 AND payment = ?2) OR checkout = ?3 \
-                 OR (number = ?4 AND amount_cents = ?5) ORDER BY id DESC LIMIT ?6"
+                "{STRAY} WHERE (payment IS NULL OR tenant = ?1) \
+                 AND (payment = ?2 OR checkout = ?3 OR (number = ?4 AND amount_cents = ?5)) \
+                 ORDER BY id DESC LIMIT ?6"
             );
             let query = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(row.tenant.as_str());
             let query = query.bind(&*row.id);
