@@ -128,6 +128,9 @@ pub struct Payment {
     pub checkout: Option<Checkout>,
     /// The success that is claimed and fits.
     pub claim: Option<Claim>,
+    /// The number of the last failure that was claimed of our own prompt.
+    #[serde(default)]
+    pub claimed_code: Option<u32>,
     /// The number of the money's receipt. A query has none: it comes with the callback, or from the
     /// operator.
     pub receipt: Option<Box<str>>,
@@ -170,6 +173,7 @@ impl Payment {
             is_lost: false,
             checkout: None,
             claim: None,
+            claimed_code: None,
             receipt: None,
             check: None,
             checks: 0,

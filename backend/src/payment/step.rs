@@ -345,29 +345,42 @@ impl Turn<'_> {
         }
     }
 
-    /// A claim of our own prompt: whatever it says, the provider is asked at once.
+    /// A claim of our own prompt: whatever it says, the provider is asked at once, unless it was said
+    /// before.
     fn claimed_known(&mut self, claim: Claim) {
-        let mut is_new = false;
-        if claim.is_success() {
-            let is_doubted = self.payment.state == State::Declined && self.payment.claim.is_none();
-            if self.payment.check.is_none() || is_doubted {
-                self.payment.counted_from = Some(self.now);
+        if !claim.is_success() {
+            let is_new = self.payment.claimed_code != claim.code;
+            if self.payment.state != State::Declined && is_new {
+                self.payment.claimed_code = claim.code;
+                self.set_timer(self.now);
             }
-            let kept = self.payment.claim.as_ref().and_then(|it| it.receipt.as_ref());
-            match (kept, &claim.receipt) {
-                (Some(kept), Some(said)) if kept != said => self.outputs.push(Output::Stray(claim)),
-                (Some(_), _) => {}
-                (None, _) => {
-                    is_new = self.payment.claim.as_ref() != Some(&claim);
-                    self.payment.claim = Some(claim);
-                }
-            }
-        } else if self.payment.state == State::Declined {
             return;
         }
-        if is_new || self.payment.check.is_none_or(|it| self.now < it.at) {
-            self.set_timer(self.now);
+        let kept = self.payment.claim.as_ref();
+        match (kept.and_then(|it| it.receipt.as_ref()), &claim.receipt) {
+            (Some(kept), Some(said)) if kept != said => {
+                // It is asked about already: which receipt it has is the operator's.
+                if self.payment.check.is_some() {
+                    return self.outputs.push(Output::Stray(claim));
+                }
+                return self.ask_anew(claim);
+            }
+            (Some(_), _) => return,
+            (None, _) if kept == Some(&claim) => return,
+            (None, _) => {}
         }
+        let is_doubted = self.payment.state == State::Declined && kept.is_none();
+        if self.payment.check.is_none() || is_doubted {
+            return self.ask_anew(claim);
+        }
+        self.payment.claim = Some(claim);
+        self.set_timer(self.now);
+    }
+
+    fn ask_anew(&mut self, claim: Claim) {
+        self.replace_claim(claim);
+        self.payment.counted_from = Some(self.now);
+        self.set_timer(self.now);
     }
 
     /// A paid payment learns its receipt.

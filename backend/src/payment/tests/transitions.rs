@@ -192,6 +192,23 @@ fn a_claim_only_brings_the_check_forward() {
 }
 
 #[test]
+fn what_was_claimed_before_moves_nothing() {
+    for claim in [success(OURS), failure(OURS)] {
+        let mut scene = Scene::prompted();
+        let outputs = scene.step(9, Input::CalledBack(claim.clone()));
+        assert_eq!(outputs, [Output::Timer { number: 3, at: at(9) }]);
+        assert_eq!(scene.check(10, Queried::Pending), [Output::Timer { number: 4, at: at(30) }]);
+        let before = scene.payment.clone();
+        assert_eq!(scene.step(11, Input::CalledBack(claim)), []);
+        assert_eq!(scene.payment, before, "no step, and no question before its time");
+    }
+    let mut scene = Scene::prompted();
+    let _ = scene.step(9, Input::CalledBack(failure(OURS)));
+    let outputs = scene.step(10, Input::CalledBack(success(OURS)));
+    assert_eq!(outputs, [Output::Timer { number: 4, at: at(10) }], "that is new");
+}
+
+#[test]
 fn an_answer_from_before_a_claim_does_not_put_its_check_off() {
     let mut scene = Scene::prompted();
     assert_eq!(scene.step(30, Input::CheckDue { number: 2 }), [Output::Query]);
