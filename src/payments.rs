@@ -37,15 +37,18 @@ use jiff::Timestamp;
 use model::{DeviceId, Event, Json, Tenant};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, OnceLock, Weak};
-use tokio::sync::Semaphore;
+use tracing::error;
 
 /// The kind of the tasks that ask for a prompt.
 pub const PUSH: &str = "mpesa.push";
 /// The kind of the tasks that ask what became of one.
 pub const CHECK: &str = "mpesa.check";
 
-/// Calls of the provider at once: a dead one must not hold up what is owed to others.
+/// Prompts that are asked for at once, and prompts that are asked about: a dead provider must not hold
+/// up what is owed to others.
 const CALLS_MAX: usize = 4;
+/// Payments without a task that are given one at a start.
+const REARMED_MAX: usize = 10_000;
 /// How often a credit is asked for anew where another change stood against it.
 pub const CREDITS_MAX: usize = 8;
 
@@ -97,7 +100,6 @@ pub struct Payments {
     parts: Parts,
     timing: Timing,
     purse: OnceLock<Weak<dyn Purse>>,
-    calls: Semaphore,
 }
 
 impl std::fmt::Debug for Payments {
@@ -111,8 +113,7 @@ impl std::fmt::Debug for Payments {
 impl Payments {
     /// Payments by that provider, at those moments.
     pub fn new(parts: Parts, timing: Timing) -> Arc<Self> {
-        let calls = Semaphore::new(CALLS_MAX);
-        Arc::new(Self { parts, timing, purse: OnceLock::new(), calls })
+        Arc::new(Self { parts, timing, purse: OnceLock::new() })
     }
 
     /// Whether anything can be paid.
@@ -186,13 +187,41 @@ impl Payments {
         self.parts.store.payment_blocks(tenant, customer, now).await
     }
 
-    /// Shows what stands in the store; at start.
+    /// Whether money may be under way that would find nobody: the customer has a payment in flight, or
+    /// one of which nobody knows yet.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    pub async fn has_open(&self, tenant: &Tenant, customer: &str) -> Result<bool, ReadError> {
+        self.parts.store.has_open_payment(tenant, customer).await
+    }
+
+    /// Shows what stands in the store, and has go on what nobody would move any more because its task
+    /// was taken away; at start.
     ///
     /// # Errors
     ///
     /// The store cannot be read.
     pub async fn look(&self) -> Result<(), ReadError> {
         self.parts.metrics.unresolved(self.parts.store.unresolved_payments().await?);
+        let now = self.parts.clock.now().wall;
+        let rows = self.parts.store.payments_without_task(REARMED_MAX).await?;
+        let tasks = rows.iter().filter_map(|row| {
+            let pending = row.payment.pending(&self.timing)?;
+            timer(row, &pending, now)
+        });
+        let operations: Vec<_> = tasks.map(Operation::PutTask).collect();
+        if operations.is_empty() {
+            return Ok(());
+        }
+        match self.parts.pipeline.keep(Vec::new(), operations.clone()).await {
+            Ok(()) => self.committed(&operations),
+            Err(fault) => {
+                let error = &fault as &dyn std::error::Error;
+                error!(error, "open payments without a task stand still until the next start");
+            }
+        }
         Ok(())
     }
 

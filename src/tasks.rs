@@ -32,13 +32,13 @@ use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{debug, error};
 
-/// Tasks under way at once: each waits for a peer. More than any one peer is called at once (who calls
-/// it has a bound for that), so that a slow one does not hold up what is owed to others.
+/// Tasks under way at once: each waits for a peer. More than any one peer is called at once
+/// ([`Handler::at_once`]), so that a slow one does not hold up what is owed to others.
 const AT_ONCE: usize = 64;
 /// Names and moments in memory, some 10 MB; what is due later than these waits in the store alone.
 const QUEUE_MAX: usize = 100_000;
@@ -59,6 +59,17 @@ pub trait Handler: Send + Sync + 'static {
     /// Does what the task says. It may have been done before: then it must do no harm, or say the
     /// task's key to whoever can tell.
     async fn carry_out(&self, task: &TaskRow) -> Outcome;
+
+    /// Most tasks of the kind that are under way at once. What finds no room waits, which is no try.
+    fn at_once(&self) -> usize {
+        AT_ONCE
+    }
+
+    /// A task will be parked, and not be tried any more. Whether it may be: whoever cannot keep now
+    /// what follows from that has it tried again.
+    async fn given_up(&self, _task: &TaskRow) -> bool {
+        true
+    }
 }
 
 /// What came of one try.
@@ -101,7 +112,8 @@ pub struct Policy {
     pub retry_min: Duration,
     /// The longest pause.
     pub retry_max: Duration,
-    /// After so long it is given up.
+    /// After so long it is given up, unless it was hardly tried: what was due while we were down, or
+    /// before the calendar jumped, is old at its first try.
     pub age_max: Duration,
     /// Longest time for one try.
     pub lease: Duration,
@@ -111,6 +123,7 @@ pub struct Policy {
 struct Registered {
     policy: Policy,
     handler: Arc<dyn Handler>,
+    turns: Arc<Semaphore>,
 }
 
 /// The tasks of the daemon. Shared as `Arc<Tasks>`.
@@ -173,7 +186,8 @@ impl Tasks {
 
     /// Says who carries out tasks of a kind; before [`Tasks::run`].
     pub fn register(&self, kind: &'static str, policy: Policy, handler: Arc<dyn Handler>) {
-        self.handlers.write().insert(kind, Registered { policy, handler });
+        let turns = Arc::new(Semaphore::new(handler.at_once()));
+        self.handlers.write().insert(kind, Registered { policy, handler, turns });
     }
 
     /// A task is on disk: it is carried out when it is due.

@@ -128,6 +128,9 @@ pub struct Payment {
     pub checkout: Option<Checkout>,
     /// The success that is claimed and fits.
     pub claim: Option<Claim>,
+    /// The number of the last failure that was claimed of our own prompt.
+    #[serde(default)]
+    pub claimed_code: Option<u32>,
     /// The number of the money's receipt. A query has none: it comes with the callback, or from the
     /// operator.
     pub receipt: Option<Box<str>>,
@@ -135,14 +138,22 @@ pub struct Payment {
     pub check: Option<Check>,
     /// How many timers there were.
     pub checks: u32,
+    /// The last timer that came much sooner or later than it was due, by the calendar: the moments
+    /// after it are counted as if it had come in time.
+    #[serde(default)]
+    pub off_check: u32,
     /// From when the moments of [`Timing`] are counted.
     pub counted_from: Option<Timestamp>,
     /// Until when the customer gets no second prompt although nothing is in flight.
     pub hold_until: Option<Timestamp>,
     /// The provider's number for why it was declined, where it gave one.
     pub code: Option<u32>,
-    /// Whether the customer was told of an end other than paid. He is told once.
+    /// Whether the customer was told of an end other than paid, or that it is not confirmed. He is told
+    /// of each once, and of nothing after an end.
     pub is_told: bool,
+    /// Whether he was told that it is not confirmed, and is owed a word when it is known.
+    #[serde(default)]
+    pub is_word_owed: bool,
     /// Whether it was brought before the operator, which happens once.
     pub is_escalated: bool,
 }
@@ -162,13 +173,16 @@ impl Payment {
             is_lost: false,
             checkout: None,
             claim: None,
+            claimed_code: None,
             receipt: None,
             check: None,
             checks: 0,
+            off_check: 0,
             counted_from: None,
             hold_until: None,
             code: None,
             is_told: false,
+            is_word_owed: false,
             is_escalated: false,
         };
         let at = timing::after(now, timing.push_delay);
@@ -179,6 +193,19 @@ impl Payment {
     pub fn blocks(&self, now: Timestamp) -> bool {
         self.state.is_in_flight()
             || self.state == State::Unresolved && self.hold_until.is_some_and(|it| now < it)
+    }
+
+    /// What keeps it going: the push that is to come, or the timer that is set. Asking for it again is
+    /// as good as having asked once.
+    pub fn pending(&self, timing: &Timing) -> Option<Output> {
+        if self.state == State::Draft {
+            let attempt = self.attempts.saturating_add(1);
+            return Some(Output::PushAt {
+                attempt,
+                at: timing::after(self.wanted_at, timing.push_delay),
+            });
+        }
+        self.check.map(|Check { number, at }| Output::Timer { number, at })
     }
 
     /// Takes away a receipt that another payment has already: it was claimed wrongly, and must not
@@ -212,8 +239,24 @@ pub enum Input {
         /// What it said.
         answer: Queried,
     },
+    /// The provider says that the prompt was paid, and the receipt that was claimed with it is another
+    /// payment's: one shilling is credited once.
+    Elsewhere {
+        /// The prompt that it was asked about.
+        checkout: Box<str>,
+    },
     /// A callback that names this payment's prompt, or that [`only_adopter`] gave to it.
     CalledBack(Claim),
+    /// Nobody carries out a push any more: what it was to say is not known.
+    PushGivenUp {
+        /// Its attempt.
+        attempt: u8,
+    },
+    /// Nobody asks for a timer's prompt any more.
+    CheckGivenUp {
+        /// The timer's number.
+        number: u32,
+    },
     /// The operator has looked.
     Settled {
         /// Whether the money was taken.
@@ -342,6 +385,12 @@ impl Why {
             17 | 26 | 1001 => Self::Busy,
             _ => Self::Other,
         }
+    }
+
+    /// Whether M-Pesa's number is known to be the end of a prompt, so that nothing can come after it.
+    /// Any other may be a word of something in between, and the money taken all the same.
+    pub const fn is_end(code: u32) -> bool {
+        matches!(code, 1 | 2 | 3 | 4 | 8 | 1032 | 2001 | 2028 | 8006)
     }
 
     /// A stable word for events and metrics.

@@ -92,9 +92,15 @@ impl Payments {
         }
     }
 
-    /// Whom it is about: whose prompt it names, else the only one who may have had it.
+    /// Whom it is about: whose prompt it names, else who has its receipt, since that money is credited;
+    /// else the only one who may have had it.
     async fn addressee(&self, claim: &Claim) -> Result<Option<PaymentRow>, Unkept> {
         if let Some(row) = self.parts.store.payment_of_checkout(&claim.checkout).await? {
+            return Ok(Some(row));
+        }
+        if let Some(receipt) = &claim.receipt
+            && let Some(row) = self.parts.store.payment_of_receipt(receipt).await?
+        {
             return Ok(Some(row));
         }
         let shillings = claim.amount_cents.filter(|it| it % 100 == 0).map(|it| it / 100);

@@ -8,6 +8,7 @@ use crate::store::{
 use backend::payment::{Claim, Input, Output, Pushed, Queried, State, Step, step};
 use jiff::Timestamp;
 use model::{Event, Tenant};
+use std::borrow::Cow;
 use std::sync::{Arc, Weak};
 
 /// Why a step is not kept. Nothing of it is.
@@ -83,14 +84,19 @@ impl Payments {
     ) -> Result<Taken, Unkept> {
         let mut without = Without::default();
         let mut tries_left = CREDITS_MAX;
+        let mut input = Cow::Borrowed(input);
         loop {
             let row = self.parts.store.payment(tenant, id).await?.ok_or(Unkept::Missing)?;
             tries_left -= 1;
-            match self.attempt(&row, input, without, audit).await {
-                Err(unkept) if tries_left > 0 => match unkept.conflict() {
-                    Some(word) if without.learn(word, input) => {}
-                    Some(_) | None => return Err(unkept),
-                },
+            match self.attempt(&row, &input, without, audit).await {
+                Err(unkept) if tries_left > 0 => {
+                    let Some(word) = unkept.conflict() else { return Err(unkept) };
+                    if let Some(other) = elsewhere(word, &row, &input) {
+                        input = Cow::Owned(other);
+                    } else if !without.learn(word, &input) {
+                        return Err(unkept);
+                    }
+                }
                 ended => return ended,
             }
         }
@@ -214,6 +220,14 @@ impl Payments {
     }
 }
 
+/// What a receipt that is another payment's says of a prompt that only a claim gave to this one.
+fn elsewhere(word: &str, row: &PaymentRow, input: &Input) -> Option<Input> {
+    let Input::Queried { checkout, answer: Queried::Paid, .. } = input else { return None };
+    let held = row.payment.checkout.as_ref()?;
+    let is_adopted = held.is_adopted && held.id == *checkout;
+    (word == RECEIPT_TAKEN && is_adopted).then(|| Input::Elsewhere { checkout: checkout.clone() })
+}
+
 /// What happened, as it is noted: words and codes.
 fn said(input: &Input) -> (&'static str, Option<Box<str>>) {
     let code = |code: u32| Some(code.to_string().into());
@@ -230,6 +244,9 @@ fn said(input: &Input) -> (&'static str, Option<Box<str>>) {
             Queried::Pending => ("pending", None),
             Queried::Unknown => ("unknown", None),
         },
+        Input::PushGivenUp { attempt } => ("push_given_up", code(u32::from(*attempt))),
+        Input::CheckGivenUp { .. } => ("check_given_up", None),
+        Input::Elsewhere { .. } => ("elsewhere", None),
         Input::CalledBack(claim) => ("called_back", claim.code.and_then(code)),
         Input::Settled { paid: true, .. } => ("settled_paid", None),
         Input::Settled { paid: false, .. } => ("settled_not_paid", None),

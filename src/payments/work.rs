@@ -1,7 +1,7 @@
 //! What is due: asking for a prompt, and asking what became of one.
 
 use super::steps::Unkept;
-use super::{CHECK, PUSH, Payments, Provider, Subject};
+use super::{CALLS_MAX, CHECK, PUSH, Payments, Provider, Subject};
 use crate::store::{CHECKOUT_TAKEN, Operation, PaymentOperation, StrayRow, TaskRow, WriteError};
 use crate::tasks::{Handler, Outcome, Policy};
 use async_trait::async_trait;
@@ -10,8 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tracing::{error, warn};
 
-/// The pause when as many calls are under way as may be.
-const BUSY_PAUSE: Duration = Duration::from_secs(1);
 /// How often an answer is tried to be kept before it is given up as if a crash had come; and the pause.
 const ANSWER_TRIES: usize = 5;
 const ANSWER_PAUSE: Duration = Duration::from_millis(500);
@@ -38,12 +36,6 @@ impl Handler for Payments {
         let Some(provider) = &self.parts.provider else {
             return Outcome::Failed { cause: "nothing can be paid".into(), retry_after: None };
         };
-        let Ok(_turn) = self.calls.try_acquire() else {
-            return Outcome::Failed {
-                cause: "as many calls as may be are under way".into(),
-                retry_after: Some(BUSY_PAUSE),
-            };
-        };
         let ended = match &*task.kind {
             PUSH => self.push(task, &subject, provider).await,
             CHECK => self.check(task, &subject, provider).await,
@@ -52,6 +44,29 @@ impl Handler for Payments {
         match ended {
             Ok(answer) => Outcome::Done { answer: answer.into() },
             Err(unkept) => self.put_off(task, &unkept),
+        }
+    }
+
+    fn at_once(&self) -> usize {
+        CALLS_MAX
+    }
+
+    /// A payment that nobody moves any more is before the operator.
+    async fn given_up(&self, task: &TaskRow) -> bool {
+        let Ok(subject) = serde_json::from_str::<Subject>(task.body.as_str()) else { return true };
+        let number = subject.number;
+        let input = match &*task.kind {
+            PUSH => Input::PushGivenUp { attempt: u8::try_from(number).unwrap_or(u8::MAX) },
+            CHECK => Input::CheckGivenUp { number },
+            _ => return true,
+        };
+        match self.take(&task.tenant, &subject.payment, &input, None).await {
+            Ok(_) | Err(Unkept::Missing) => true,
+            Err(unkept) => {
+                let error = &unkept as &dyn std::error::Error;
+                error!(task = &*task.key, error, "a payment cannot be given up; tried again");
+                false
+            }
         }
     }
 }

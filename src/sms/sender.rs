@@ -75,7 +75,6 @@ pub struct Sender {
     outcall: Outcall,
     options: SenderOptions,
     calls: Semaphore,
-    line: Semaphore,
 }
 
 impl std::fmt::Debug for Sender {
@@ -119,7 +118,6 @@ impl Sender {
             outcall,
             options,
             calls: Semaphore::new(CALLS_MAX),
-            line: Semaphore::new(CALLS_MAX + WAITING_MAX),
         })
     }
 
@@ -307,10 +305,6 @@ fn number(phone: &DeviceId) -> &str {
 #[async_trait]
 impl Handler for Sender {
     async fn carry_out(&self, task: &TaskRow) -> Outcome {
-        let Ok(_place) = self.line.try_acquire() else {
-            let cause = "other texts are being sent".into();
-            return Outcome::Failed { cause, retry_after: None };
-        };
         match self.send_batch(task).await {
             Ok(sent) => Outcome::Done { answer: format!("{sent} given to the provider").into() },
             Err(Stop::Later { cause, retry_after }) => {
@@ -318,5 +312,9 @@ impl Handler for Sender {
             }
             Err(Stop::Store(cause)) => Outcome::Failed { cause: cause.into(), retry_after: None },
         }
+    }
+
+    fn at_once(&self) -> usize {
+        CALLS_MAX + WAITING_MAX
     }
 }

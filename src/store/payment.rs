@@ -127,7 +127,8 @@ pub enum Strays {
         /// Older than this.
         before: Option<u64>,
     },
-    /// Those that came to a payment or may belong to it: of its prompt, or of its number and amount.
+    /// Those that came to a payment or may belong to it: of its prompt, or of its number and amount. None
+    /// that came to a payment of another tenant's.
     MayBelongTo(Box<PaymentRow>),
 }
 
@@ -139,6 +140,9 @@ pub trait PaymentStore: Send + Sync + 'static {
 
     /// The payment that a prompt is of.
     async fn payment_of_checkout(&self, checkout: &str) -> Result<Option<PaymentRow>, ReadError>;
+
+    /// The payment that a receipt is of.
+    async fn payment_of_receipt(&self, receipt: &str) -> Result<Option<PaymentRow>, ReadError>;
 
     /// Payments of that number and whole amount whose prompt may be without a name that is sure.
     async fn nameless_payments(
@@ -165,6 +169,13 @@ pub trait PaymentStore: Send + Sync + 'static {
         after: Option<&str>,
         rows_max: usize,
     ) -> Result<Vec<PaymentRow>, ReadError>;
+
+    /// Those that wait for a push or a check, and no waiting task is there for it. Looks at all: for a
+    /// start.
+    async fn payments_without_task(&self, rows_max: usize) -> Result<Vec<PaymentRow>, ReadError>;
+
+    /// Whether the customer has one that is in flight, or of which nobody knows.
+    async fn has_open_payment(&self, tenant: &Tenant, customer: &str) -> Result<bool, ReadError>;
 
     /// How many there are of which nobody knows.
     async fn unresolved_payments(&self) -> Result<u64, ReadError>;

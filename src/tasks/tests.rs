@@ -157,10 +157,90 @@ async fn one_that_grew_too_old_is_parked() {
     scene.peer.answers.lock().push(failed());
     let mut row = scene.row("k");
     row.since = row.since.checked_sub(SignedDuration::from_hours(2)).unwrap();
+    row.attempts = 4;
     scene.put(&row).await;
     let stage = scene.run();
     let parked = scene.until(&row.id, |row| row.state == TaskState::Parked).await;
     assert_eq!(parked.cause.as_deref(), Some("given up: 503"));
+    drop(stage);
+}
+
+#[tokio::test]
+async fn what_is_old_at_its_first_try_is_tried_again() {
+    let scene = Scene::new().await;
+    scene.peer.answers.lock().push(failed());
+    let mut row = scene.row("k");
+    row.since = row.since.checked_sub(SignedDuration::from_hours(2)).unwrap();
+    scene.put(&row).await;
+    let stage = scene.run();
+    let done = scene.until(&row.id, |row| row.state != TaskState::Waiting).await;
+    assert_eq!((done.state, done.attempts), (TaskState::Done, 2));
+    drop(stage);
+}
+
+/// Is called one at a time, and stays until it may go; nothing of it can be given up at first.
+#[derive(Default)]
+struct Narrow {
+    go: Notify,
+    given_up: AtomicU32,
+}
+
+#[async_trait]
+impl Handler for Narrow {
+    async fn carry_out(&self, task: &TaskRow) -> Outcome {
+        self.go.notified().await;
+        match &*task.key {
+            "hopeless" => Outcome::Hopeless { cause: "404".into() },
+            _ => Outcome::Done { answer: "204".into() },
+        }
+    }
+
+    fn at_once(&self) -> usize {
+        1
+    }
+
+    async fn given_up(&self, _: &TaskRow) -> bool {
+        self.given_up.fetch_add(1, Ordering::Relaxed) > 0
+    }
+}
+
+#[tokio::test]
+async fn what_finds_no_room_was_not_tried() {
+    let scene = Scene::new().await;
+    let narrow = Arc::<Narrow>::default();
+    scene.tasks.register("narrow", policy(), Arc::clone(&narrow) as Arc<dyn Handler>);
+    let row = |key: &str| TaskRow { kind: "narrow".into(), ..scene.row(key) };
+    let (first, second, other) = (row("1"), row("2"), scene.row("other"));
+    for row in [&first, &second, &other] {
+        scene.put(row).await;
+    }
+    let stage = scene.run();
+    scene.until(&first.id, |row| row.lease_until.is_some()).await;
+    scene.until(&other.id, |row| row.state == TaskState::Done).await;
+    let waits = scene.kept(&second.id).await;
+    assert_eq!((waits.attempts, waits.lease_until, &waits.cause), (0, None, &None));
+    narrow.go.notify_one();
+    scene.until(&first.id, |row| row.state == TaskState::Done).await;
+    narrow.go.notify_one();
+    let done = scene.until(&second.id, |row| row.state == TaskState::Done).await;
+    assert_eq!(done.attempts, 1);
+    drop(stage);
+}
+
+#[tokio::test]
+async fn what_may_not_be_given_up_is_tried_again() {
+    let scene = Scene::new().await;
+    let narrow = Arc::<Narrow>::default();
+    scene.tasks.register("narrow", policy(), Arc::clone(&narrow) as Arc<dyn Handler>);
+    let row = TaskRow { kind: "narrow".into(), ..scene.row("hopeless") };
+    scene.put(&row).await;
+    let stage = scene.run();
+    narrow.go.notify_one();
+    let waits = scene.until(&row.id, |row| row.cause.is_some()).await;
+    assert_eq!(waits.state, TaskState::Waiting);
+    narrow.go.notify_one();
+    let parked = scene.until(&row.id, |row| row.state == TaskState::Parked).await;
+    assert_eq!((parked.attempts, narrow.given_up.load(Ordering::Relaxed)), (2, 2));
     drop(stage);
 }
 

@@ -1,7 +1,7 @@
 //! One try of a task: its lease, what is done, and what came of it.
 
 use super::queue::{self, Due};
-use super::{Outcome, Policy, Registered, STORE_PAUSE, Tasks};
+use super::{Handler, Outcome, Policy, Registered, STORE_PAUSE, Tasks};
 use crate::clock::SystemRandom;
 use crate::store::{
     Operation, TaskChange, TaskRow, TaskState, TaskStep, Tasks as Which, WriteError,
@@ -13,6 +13,8 @@ use tracing::{debug, error, warn};
 
 /// Longest cause that is kept, in bytes.
 const CAUSE_LEN_MAX: usize = 256;
+/// How often a task is tried at least before it is given up for its age.
+const TRIES_MIN: u32 = 5;
 
 impl Tasks {
     /// Tries one task; says when it is to be tried again.
@@ -33,12 +35,14 @@ impl Tasks {
         if due.is_part && row.due_at > wall {
             return Some(queue::delay(row.due_at, wall));
         }
-        let Some(Registered { policy, handler }) = self.handlers.read().get(&*row.kind).cloned()
+        let Some(Registered { policy, handler, turns }) =
+            self.handlers.read().get(&*row.kind).cloned()
         else {
             // Of an older or newer release: it is not ours to throw away.
             debug!(kind = &*row.kind, "nobody carries out such tasks");
             return Some(queue::DELAY_MAX);
         };
+        let Ok(_turn) = turns.try_acquire_owned() else { return Some(busy_pause()) };
         let lease = SignedDuration::try_from(policy.lease).unwrap_or(SignedDuration::MAX);
         let until = wall.checked_add(lease).unwrap_or(Timestamp::MAX);
         match self.change(&row, TaskStep::Lease { until }, None).await {
@@ -53,20 +57,39 @@ impl Tasks {
             retry_after: None,
         });
         self.metrics.tried(&row.kind, &outcome);
-        self.settle(&row, outcome, policy).await
+        self.settle(&row, outcome, policy, &*handler).await
     }
 
     /// Keeps what came of a try.
-    async fn settle(&self, row: &TaskRow, outcome: Outcome, policy: Policy) -> Option<Duration> {
+    async fn settle(
+        &self,
+        row: &TaskRow,
+        outcome: Outcome,
+        policy: Policy,
+        handler: &dyn Handler,
+    ) -> Option<Duration> {
         let wall = self.clock.now().wall;
         let age = Duration::try_from(wall.duration_since(row.since)).unwrap_or_default();
+        let is_old = age >= policy.age_max && row.attempts + 1 >= TRIES_MIN;
+        let is_parked = match &outcome {
+            Outcome::Done { .. } => false,
+            Outcome::Hopeless { .. } => true,
+            Outcome::Failed { .. } => is_old,
+        };
+        let is_parked = is_parked && handler.given_up(row).await;
         let (step, again) = match outcome {
             Outcome::Done { answer } => (TaskStep::Finish { answer: short(&answer) }, None),
-            Outcome::Hopeless { cause } => (TaskStep::Park { cause: short(&cause) }, None),
-            Outcome::Failed { cause, .. } if age >= policy.age_max => {
+            Outcome::Hopeless { cause } if is_parked => {
+                (TaskStep::Park { cause: short(&cause) }, None)
+            }
+            Outcome::Failed { cause, .. } if is_parked => {
                 (TaskStep::Park { cause: short(&format!("given up: {cause}")) }, None)
             }
-            Outcome::Failed { cause, retry_after } => {
+            Outcome::Hopeless { .. } | Outcome::Failed { .. } => {
+                let (cause, retry_after) = match outcome {
+                    Outcome::Failed { cause, retry_after } => (cause, retry_after),
+                    Outcome::Hopeless { cause } | Outcome::Done { answer: cause } => (cause, None),
+                };
                 let pause = pause(&policy, row.attempts).max(retry_after.unwrap_or_default());
                 let pause = pause.min(policy.retry_max.max(policy.retry_min));
                 let signed = SignedDuration::try_from(pause).unwrap_or(SignedDuration::MAX);
@@ -103,6 +126,12 @@ impl Tasks {
             Some(event) => self.writer.append(vec![event], vec![change()]).await,
         }
     }
+}
+
+/// The pause until one that found no room looks again: apart from others, and short, since room comes
+/// with the end of any call.
+fn busy_pause() -> Duration {
+    Duration::from_millis(1_000 + SystemRandom.next_u64() % 2_000)
 }
 
 /// The pause before the next try: doubled with each, the upper half of it by chance, so that many that

@@ -37,21 +37,24 @@ impl Claim {
     }
 
     /// Whether it says enough to be given to a payment that does not know its prompt: a query tells
-    /// neither amount nor number.
+    /// neither amount nor number, and without the receipt nobody could say that it is credited already.
     pub(super) fn is_whole(&self) -> bool {
-        self.is_success() && self.amount_cents.is_some() && self.number.is_some()
+        let is_named = self.number.is_some() && self.receipt.is_some();
+        self.is_success() && self.amount_cents.is_some() && is_named
     }
 }
 
 impl Payment {
     /// Whether a claim of a prompt that no payment knows may be about this one: its own is not
-    /// known, or only by such a claim; amount and number are said and fit.
+    /// known, or only by such a claim; amount, number and receipt are said and fit.
     pub fn may_adopt(&self, claim: &Claim) -> bool {
         let is_waiting = match self.state {
             State::Requesting | State::Unresolved => true,
             State::Draft | State::Prompted | State::Paid | State::Declined => false,
         };
         let is_nameless = self.checkout.as_ref().is_none_or(|it| it.is_adopted);
+        // Of one that was given up before its push there is no prompt.
+        let is_waiting = is_waiting && self.pushed_at.is_some();
         is_waiting && is_nameless && claim.is_whole() && claim.fits(self)
     }
 }

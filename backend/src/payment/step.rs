@@ -5,13 +5,21 @@ use super::{
     Check, Checkout, Claim, Input, Notice, Output, Payment, Pushed, Queried, State, Step, Timing,
     Why,
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+
+/// How far from its moment a timer may come in the ordinary course of things.
+const SLACK: SignedDuration = SignedDuration::from_secs(60);
 
 /// What becomes of a payment by what happened.
 pub fn step(payment: &Payment, input: Input, now: Timestamp, timing: &Timing) -> Step {
     use State::{Declined, Draft, Paid, Prompted, Requesting, Unresolved};
     let mut turn = Turn { payment: payment.clone(), outputs: Vec::new(), now, timing };
     match (payment.state, input) {
+        (Draft, Input::PushGivenUp { attempt }) => turn.give_up_draft(attempt),
+        (Requesting, Input::PushGivenUp { attempt }) => turn.push_again(attempt),
+        (Requesting | Prompted | Declined | Unresolved, Input::CheckGivenUp { number }) => {
+            turn.give_up_check(number);
+        }
         (Draft, Input::PushDue { attempt }) => turn.push(attempt),
         (Requesting, Input::PushDue { attempt }) => turn.push_again(attempt),
         (_, Input::Pushed(Pushed::Accepted { checkout, merchant })) => {
@@ -27,6 +35,9 @@ pub fn step(payment: &Payment, input: Input, now: Timestamp, timing: &Timing) ->
             Requesting | Prompted | Declined | Unresolved,
             Input::Queried { number, checkout, answer },
         ) => turn.queried(number, &checkout, answer),
+        (Requesting | Prompted | Declined | Unresolved, Input::Elsewhere { checkout }) => {
+            turn.elsewhere(&checkout);
+        }
         (Requesting | Prompted | Declined | Unresolved, Input::CalledBack(claim)) => {
             turn.claimed(claim);
         }
@@ -41,12 +52,21 @@ pub fn step(payment: &Payment, input: Input, now: Timestamp, timing: &Timing) ->
             Input::Settled { paid: false, receipt: _ },
         ) => turn.decline(None),
         // What is past: a task that was carried out already, an answer that came after the end.
-        (Prompted | Paid | Declined | Unresolved, Input::PushDue { .. })
+        (
+            Prompted | Paid | Declined | Unresolved,
+            Input::PushDue { .. } | Input::PushGivenUp { .. },
+        )
         | (
             Draft | Prompted | Paid | Declined | Unresolved,
             Input::Pushed(Pushed::Refused { .. } | Pushed::NotSent | Pushed::Unknown),
         )
-        | (Draft | Paid, Input::CheckDue { .. } | Input::Queried { .. })
+        | (
+            Draft | Paid,
+            Input::CheckDue { .. }
+            | Input::CheckGivenUp { .. }
+            | Input::Queried { .. }
+            | Input::Elsewhere { .. },
+        )
         | (Paid, Input::Settled { .. }) => {}
     }
     turn.end(payment)
@@ -94,7 +114,30 @@ impl Turn<'_> {
         }
     }
 
+    /// Nothing has left, and the customer cannot be told: whoever might is not to be reached.
+    fn give_up_draft(&mut self, attempt: u8) {
+        if attempt == self.payment.attempts.saturating_add(1) {
+            self.give_up();
+        }
+    }
+
+    fn give_up_check(&mut self, number: u32) {
+        if self.payment.check.is_some_and(|it| it.number == number) {
+            self.give_up();
+        }
+    }
+
+    /// Needs nothing from anybody, so that it is kept whatever is amiss.
+    fn give_up(&mut self) {
+        if self.payment.state.is_in_flight() {
+            self.hold();
+        }
+        self.payment.state = State::Unresolved;
+        self.escalate();
+    }
+
     fn accepted(&mut self, checkout: Box<str>, merchant: Box<str>) {
+        self.keep_pace(false);
         let state = self.payment.state;
         let merchant = Some(merchant);
         match &mut self.payment.checkout {
@@ -118,8 +161,12 @@ impl Turn<'_> {
             State::Draft | State::Requesting => self.payment.state = State::Prompted,
             State::Prompted | State::Paid | State::Declined | State::Unresolved => {}
         }
-        let from = *self.payment.pushed_at.get_or_insert(self.now);
-        self.payment.counted_from = Some(from);
+        let pushed_at = *self.payment.pushed_at.get_or_insert(self.now);
+        // Before the end of the push it is when the push began, and keeps pace with the calendar.
+        if state != State::Requesting {
+            self.payment.counted_from = Some(pushed_at);
+        }
+        let from = self.counted_from();
         if state != State::Prompted {
             let is_claimed = self.payment.claim.is_some();
             let next = self.timing.next(from, self.now).filter(|_| !is_claimed);
@@ -157,10 +204,35 @@ impl Turn<'_> {
 
     // The checks.
 
+    /// From when the moments are counted; never from one that is still to come, by a calendar that was
+    /// set back.
+    fn counted_from(&mut self) -> Timestamp {
+        let from = self.payment.counted_from.map_or(self.now, |it| it.min(self.now));
+        self.payment.counted_from = Some(from);
+        from
+    }
+
+    /// A timer counts seconds that pass, its moment is one of the calendar. Where they part, since the
+    /// calendar was set or nobody was there, the moments after it are counted as if it had come in
+    /// time: none is skipped, and none is waited for longer than was meant. `has_come` is whether it
+    /// is the timer that says so; else nobody knows how far they parted, and it is counted anew.
+    fn keep_pace(&mut self, has_come: bool) {
+        let Some(Check { number, at }) = self.payment.check else { return };
+        let slip = self.now.duration_since(at);
+        let is_off = slip > SLACK || has_come && slip < -SLACK;
+        if is_off && self.payment.off_check != number {
+            self.payment.off_check = number;
+            let from = self.payment.counted_from.filter(|_| has_come);
+            let moved = from.and_then(|it| it.checked_add(slip).ok());
+            self.payment.counted_from = Some(moved.unwrap_or(self.now));
+        }
+    }
+
     fn check_due(&mut self, number: u32) {
         if self.payment.check.is_none_or(|it| it.number != number) {
             return;
         }
+        self.keep_pace(true);
         if self.payment.checkout.is_some() {
             self.outputs.push(Output::Query);
         } else if self.payment.claim.is_some() {
@@ -199,9 +271,17 @@ impl Turn<'_> {
         }
     }
 
+    /// A prompt that only a claim gave us is credited to another payment: it never was ours.
+    fn elsewhere(&mut self, checkout: &str) {
+        if self.payment.checkout.as_ref().is_some_and(|it| it.is_adopted && *it.id == *checkout) {
+            self.disown();
+            self.wait_without_prompt();
+        }
+    }
+
     /// The provider does not say, so far.
     fn wait_on(&mut self) {
-        let from = self.payment.counted_from.unwrap_or(self.now);
+        let from = self.counted_from();
         let next = self.timing.next(from, self.now);
         match (self.payment.state, next) {
             (State::Draft | State::Requesting | State::Prompted, _)
@@ -217,19 +297,19 @@ impl Turn<'_> {
         }
     }
 
-    /// A prompt that was not answered, so far as is known, may have been after all, and its callback
-    /// lost: that is asked for as long as what nobody knows, and the customer hears no more of it.
+    /// A prompt that came to no end that we know, so far as is said, may have been paid after all, and
+    /// its callback lost: that is asked for as long as what nobody knows, and the customer hears no more of it.
     fn doubt(&mut self, code: u32) {
-        let from = self.payment.counted_from.unwrap_or(self.now);
+        let from = self.counted_from();
         let next = self.timing.next_late(from, self.now);
-        if let Some(next) = next.filter(|_| Why::of(code) == Why::NoAnswer) {
+        if let Some(next) = next.filter(|_| !Why::is_end(code)) {
             self.set_timer(next);
         }
     }
 
     /// There is nothing to ask for any more.
     fn wait_without_prompt(&mut self) {
-        let last = self.timing.last_query(self.payment.counted_from.unwrap_or(self.now));
+        let last = self.timing.last_query(self.counted_from());
         match self.payment.state {
             State::Draft | State::Requesting | State::Prompted if self.now < last => {
                 self.set_timer(last);
@@ -247,6 +327,7 @@ impl Turn<'_> {
             self.outputs.push(Output::Stray(claim));
             return;
         }
+        self.keep_pace(false);
         match &self.payment.checkout {
             Some(held) if held.id == claim.checkout => self.claimed_known(claim),
             Some(held) if held.is_adopted && self.payment.may_adopt(&claim) => {
@@ -264,29 +345,42 @@ impl Turn<'_> {
         }
     }
 
-    /// A claim of our own prompt: whatever it says, the provider is asked at once.
+    /// A claim of our own prompt: whatever it says, the provider is asked at once, unless it was said
+    /// before.
     fn claimed_known(&mut self, claim: Claim) {
-        let mut is_new = false;
-        if claim.is_success() {
-            let is_doubted = self.payment.state == State::Declined && self.payment.claim.is_none();
-            if self.payment.check.is_none() || is_doubted {
-                self.payment.counted_from = Some(self.now);
+        if !claim.is_success() {
+            let is_new = self.payment.claimed_code != claim.code;
+            if self.payment.state != State::Declined && is_new {
+                self.payment.claimed_code = claim.code;
+                self.set_timer(self.now);
             }
-            let kept = self.payment.claim.as_ref().and_then(|it| it.receipt.as_ref());
-            match (kept, &claim.receipt) {
-                (Some(kept), Some(said)) if kept != said => self.outputs.push(Output::Stray(claim)),
-                (Some(_), _) => {}
-                (None, _) => {
-                    is_new = self.payment.claim.as_ref() != Some(&claim);
-                    self.payment.claim = Some(claim);
-                }
-            }
-        } else if self.payment.state == State::Declined {
             return;
         }
-        if is_new || self.payment.check.is_none_or(|it| self.now < it.at) {
-            self.set_timer(self.now);
+        let kept = self.payment.claim.as_ref();
+        match (kept.and_then(|it| it.receipt.as_ref()), &claim.receipt) {
+            (Some(kept), Some(said)) if kept != said => {
+                // It is asked about already: which receipt it has is the operator's.
+                if self.payment.check.is_some() {
+                    return self.outputs.push(Output::Stray(claim));
+                }
+                return self.ask_anew(claim);
+            }
+            (Some(_), _) => return,
+            (None, _) if kept == Some(&claim) => return,
+            (None, _) => {}
         }
+        let is_doubted = self.payment.state == State::Declined && kept.is_none();
+        if self.payment.check.is_none() || is_doubted {
+            return self.ask_anew(claim);
+        }
+        self.payment.claim = Some(claim);
+        self.set_timer(self.now);
+    }
+
+    fn ask_anew(&mut self, claim: Claim) {
+        self.replace_claim(claim);
+        self.payment.counted_from = Some(self.now);
+        self.set_timer(self.now);
     }
 
     /// A paid payment learns its receipt.
@@ -342,6 +436,7 @@ impl Turn<'_> {
         self.payment.state = State::Paid;
         self.payment.check = None;
         self.payment.hold_until = None;
+        self.payment.is_word_owed = false;
         self.outputs.push(Output::Credit { late });
     }
 
@@ -357,7 +452,7 @@ impl Turn<'_> {
         self.hold();
         self.payment.state = State::Unresolved;
         self.tell(Notice::Unconfirmed);
-        let from = self.payment.counted_from.unwrap_or(self.now);
+        let from = self.counted_from();
         let next = self.timing.next(from, self.now).filter(|_| self.payment.checkout.is_some());
         match next {
             Some(next) => self.set_timer(next),
@@ -374,8 +469,10 @@ impl Turn<'_> {
     }
 
     fn tell(&mut self, notice: Notice) {
-        if !self.payment.is_told {
+        let is_end = notice != Notice::Unconfirmed;
+        if !self.payment.is_told || is_end && self.payment.is_word_owed {
             self.payment.is_told = true;
+            self.payment.is_word_owed = !is_end;
             self.outputs.push(Output::Notice(notice));
         }
     }

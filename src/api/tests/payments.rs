@@ -106,6 +106,46 @@ async fn a_payment_is_shown_with_its_steps_and_what_may_belong_to_it() {
 }
 
 #[tokio::test]
+async fn what_came_to_another_tenant_s_payment_is_not_shown() {
+    let scene = Scene::new().await;
+    let ours = wanted(&scene, &Tenant::default(), "one").await;
+    let foreign = wanted(&scene, &other(), "one").await;
+    let stray = |payment: Option<&str>, tenant: Tenant, receipt: &str| {
+        let claim = Claim {
+            checkout: format!("ws_CO_{receipt}").into(),
+            code: Some(0),
+            amount_cents: Some(10_000),
+            number: Some(super::scene::id("msisdn:+254712345678")),
+            receipt: Some(receipt.into()),
+        };
+        let (payment, time) = (payment.map(Into::into), scene.state.clock.now().wall);
+        let row = crate::store::StrayRow { id: 0, tenant, payment, time, claim };
+        Operation::Payment(crate::store::PaymentOperation::KeepStray(Box::new(row)))
+    };
+    let strays = vec![
+        stray(Some(&foreign), other(), "FOREIGN"),
+        stray(Some(&ours), Tenant::default(), "OURS"),
+        stray(None, Tenant::default(), "NOBODY"),
+    ];
+    scene.pipeline.keep(Vec::new(), strays).await.unwrap();
+    let shown = scene.call(&format!("GET /api/v1/payments/{ours}"), None).await;
+    let shown = shown.json["strays"].as_array().unwrap().clone();
+    let receipts: Vec<_> = shown.iter().map(|it| it["receipt"].as_str().unwrap()).collect();
+    assert_eq!(receipts, ["NOBODY", "OURS"]);
+}
+
+#[tokio::test]
+async fn a_customer_with_an_open_payment_is_not_forgotten() {
+    let scene = Scene::new().await;
+    wanted(&scene, &Tenant::default(), "one").await;
+    let delete = async |id: &str| {
+        scene.call(&format!("DELETE /api/v1/water/customers/{id}"), None).await.status
+    };
+    assert_eq!(delete("one").await, StatusCode::CONFLICT);
+    assert_eq!(delete("two").await, StatusCode::NOT_FOUND, "nothing keeps him but that he is none");
+}
+
+#[tokio::test]
 async fn an_operator_settles_what_nobody_can_confirm() {
     let scene = Scene::new().await;
     let (one, two) = (

@@ -276,6 +276,10 @@ pub(in crate::api) async fn delete(
 ) -> Result<StatusCode, Problem> {
     demand_ours(&state)?;
     let (tenant, customer) = (caller.tenant().clone(), id.as_str().into());
+    if state.payments.has_open(&tenant, &id).await? {
+        let detail = "the customer has a payment that is under way, or that nobody has settled";
+        return Err(Problem::new(Code::Conflict, detail));
+    }
     let operation = Operation::Water(WaterOperation::RemoveCustomer { tenant, id: customer });
     state.change(&caller, "water.customer.delete", &id, &json!({}), vec![operation]).await?;
     Ok(StatusCode::NO_CONTENT)

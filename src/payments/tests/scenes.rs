@@ -5,14 +5,12 @@ use super::world::{BEGIN, World};
 use crate::clock::Clock;
 use crate::outcall::{CallFault, OutAnswer, OutRequest};
 use crate::payments::{
-    CHECK, Channel, Daraja, Heard, Metrics, NewPayment, Payments, Provider, SettleError, Unkept,
-    Wire,
+    CHECK, Channel, Daraja, Heard, Metrics, NewPayment, Provider, SettleError, Unkept, Wire,
 };
 use crate::store::{
     Operation, OperationError, PAYMENT_KNOWN, PAYMENT_OPEN, Page, PaymentOperation, PaymentRow,
     PaymentStore as _, RECEIPT_TAKEN, Store as _, TaskRow, TaskState, Tasks as Which, WriteError,
 };
-use crate::tasks::{Handler as _, Outcome};
 use async_trait::async_trait;
 use backend::payment::{Claim, Pushed, State};
 use jiff::Timestamp;
@@ -46,7 +44,7 @@ impl World {
         self.sky.daraja.lock().decide(PHONE, fate);
     }
 
-    async fn request(&self, wish: &NewPayment) -> Result<PaymentRow, WriteError> {
+    pub(super) async fn request(&self, wish: &NewPayment) -> Result<PaymentRow, WriteError> {
         let now = self.sky.now();
         let (event, operations) = self.daemon().payments.request(wish, now);
         self.daemon().pipeline.keep(vec![event], operations.clone()).await?;
@@ -58,14 +56,14 @@ impl World {
         Ok(put.unwrap())
     }
 
-    async fn only(&self) -> PaymentRow {
+    pub(super) async fn only(&self) -> PaymentRow {
         let mut rows = self.rows().await;
         assert_eq!(rows.len(), 1);
         rows.remove(0)
     }
 
     /// What the purse was asked to leave.
-    async fn marks(&self, kind: &str) -> Vec<String> {
+    pub(super) async fn marks(&self, kind: &str) -> Vec<String> {
         let which = Which::Of { tenant: Tenant::default(), state: TaskState::Waiting, after: None };
         let rows = self.engine.tasks(&which, 1_000).await.unwrap();
         let word = |it: &TaskRow| {
@@ -315,24 +313,6 @@ async fn an_operator_s_receipt_is_of_one_payment() {
     let page = Page { after: None, rows_max: 10 };
     let lines = world.engine.audit(&tenant, page).await.unwrap();
     assert_eq!(lines.len(), 1, "kept with what it tells of, or not at all");
-}
-
-#[tokio::test]
-async fn the_fifth_call_waits_its_turn() {
-    let world = world().await;
-    let mut rows = Vec::new();
-    for index in 0..5 {
-        let customer = format!("customer{index}").into();
-        rows.push(
-            world.request(&NewPayment { customer, ..wish(&index.to_string()) }).await.unwrap(),
-        );
-    }
-    let tasks = world.waiting().await;
-    let payments: Arc<Payments> = Arc::clone(&world.daemon().payments);
-    let all = tasks.iter().take(5).map(|it| payments.carry_out(it));
-    let all = world.through(futures_util::future::join_all(all)).await;
-    let busy = |it: &&Outcome| matches!(it, Outcome::Failed { retry_after: Some(_), .. });
-    assert_eq!(all.iter().filter(busy).count(), 1, "{all:?}");
 }
 
 #[tokio::test]

@@ -110,6 +110,12 @@ impl PaymentStore for Slow {
         row
     }
 
+    async fn payment_of_receipt(&self, receipt: &str) -> Result<Option<PaymentRow>, ReadError> {
+        let row = self.0.payment_of_receipt(receipt).await;
+        self.1.wait("in a callback", self.1.roll(50)).await;
+        row
+    }
+
     async fn nameless_payments(
         &self,
         number: &DeviceId,
@@ -138,6 +144,14 @@ impl PaymentStore for Slow {
         rows_max: usize,
     ) -> Result<Vec<PaymentRow>, ReadError> {
         self.0.payments(tenant, state, after, rows_max).await
+    }
+
+    async fn payments_without_task(&self, rows_max: usize) -> Result<Vec<PaymentRow>, ReadError> {
+        self.0.payments_without_task(rows_max).await
+    }
+
+    async fn has_open_payment(&self, tenant: &Tenant, customer: &str) -> Result<bool, ReadError> {
+        self.0.has_open_payment(tenant, customer).await
     }
 
     async fn unresolved_payments(&self) -> Result<u64, ReadError> {

@@ -12,7 +12,7 @@ use crate::store::{
 };
 use async_trait::async_trait;
 use backend::payment::{Claim, Payment, State};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use model::{DeviceId, Json, Tenant};
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
@@ -40,7 +40,21 @@ async fn is_any(
 const BLOCKS: &str = "SELECT 1 FROM payment WHERE tenant = ?1 AND customer = ?2 \
                       AND state IN ('draft', 'requesting', 'prompted') UNION ALL \
                       SELECT 1 FROM payment WHERE tenant = ?1 AND customer = ?2 \
-                      AND state = 'unresolved' AND hold_until > ?3 LIMIT 1";
+                      AND state = 'unresolved' AND hold_until > ?3 AND changed_at <= ?4 LIMIT 1";
+/// How much later than now a payment may have changed. A calendar that was set back must not keep a
+/// customer waiting for as long as it was set.
+const AHEAD_MAX: SignedDuration = SignedDuration::from_mins(1);
+
+/// [`BLOCKS`], of a customer.
+fn blocks<'q>(
+    tenant: &'q Tenant,
+    customer: &'q str,
+    now: Timestamp,
+) -> sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments> {
+    let ahead = now.checked_add(AHEAD_MAX).unwrap_or(Timestamp::MAX);
+    let query = sqlx::query(BLOCKS).bind(tenant.as_str()).bind(customer);
+    query.bind(nanos(now)).bind(nanos(ahead))
+}
 
 async fn put(connection: &mut SqliteConnection, row: &PaymentRow) -> Result<(), Fault> {
     let known = sqlx::query("SELECT 1 FROM payment WHERE tenant = ? AND key = ?")
@@ -49,10 +63,7 @@ async fn put(connection: &mut SqliteConnection, row: &PaymentRow) -> Result<(), 
     if is_any(connection, known).await? {
         return Err(OperationError::Conflict(PAYMENT_KNOWN).into());
     }
-    let open = sqlx::query(BLOCKS)
-        .bind(row.tenant.as_str())
-        .bind(&*row.customer)
-        .bind(nanos(row.created_at));
+    let open = blocks(&row.tenant, &row.customer, row.created_at);
     if is_any(connection, open).await? {
         return Err(OperationError::Conflict(PAYMENT_OPEN).into());
     }
@@ -198,6 +209,15 @@ async fn keep_stray(connection: &mut SqliteConnection, row: &StrayRow) -> Result
 const PAYMENT: &str = "SELECT tenant, id, customer, reference, language, key, created_at, \
                        changed_at, body FROM payment";
 
+/// The keys are those of the tasks of payments.
+const WITHOUT_TASK: &str = "WHERE payment.state <> 'paid' \
+     AND (payment.state = 'draft' OR json_extract(payment.body, '$.check') IS NOT NULL) \
+     AND NOT EXISTS (SELECT 1 FROM task WHERE task.tenant = payment.tenant \
+     AND task.kind = iif(payment.state = 'draft', ?1, ?2) AND task.state = 'waiting' \
+     AND task.key = payment.id || iif(payment.state = 'draft', \
+     ':push:' || (json_extract(payment.body, '$.attempts') + 1), \
+     ':check:' || json_extract(payment.body, '$.check.number'))) LIMIT ?3";
+
 fn payment_row(row: &SqliteRow) -> Result<PaymentRow, sqlx::Error> {
     Ok(PaymentRow {
         tenant: column::tenant(row, 0)?,
@@ -260,8 +280,9 @@ async fn strays(
         }
         Strays::MayBelongTo(row) => {
             let statement = format!(
-                "{STRAY} WHERE (tenant = ?1 AND payment = ?2) OR checkout = ?3 \
-                 OR (number = ?4 AND amount_cents = ?5) ORDER BY id DESC LIMIT ?6"
+                "{STRAY} WHERE (payment IS NULL OR tenant = ?1) \
+                 AND (payment = ?2 OR checkout = ?3 OR (number = ?4 AND amount_cents = ?5)) \
+                 ORDER BY id DESC LIMIT ?6"
             );
             let query = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(row.tenant.as_str());
             let query = query.bind(&*row.id);
@@ -290,6 +311,13 @@ impl PaymentStore for SqliteStore {
         row.as_ref().map(payment_row).transpose().map_err(read_error)
     }
 
+    async fn payment_of_receipt(&self, receipt: &str) -> Result<Option<PaymentRow>, ReadError> {
+        let statement = format!("{PAYMENT} WHERE receipt = ?");
+        let query = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(receipt);
+        let row = query.fetch_optional(self.readers()).await.map_err(read_error)?;
+        row.as_ref().map(payment_row).transpose().map_err(read_error)
+    }
+
     async fn nameless_payments(
         &self,
         phone: &DeviceId,
@@ -312,7 +340,7 @@ impl PaymentStore for SqliteStore {
         customer: &str,
         now: Timestamp,
     ) -> Result<bool, ReadError> {
-        let query = sqlx::query(BLOCKS).bind(tenant.as_str()).bind(customer).bind(nanos(now));
+        let query = blocks(tenant, customer, now);
         let row = query.fetch_optional(self.readers()).await.map_err(read_error)?;
         Ok(row.is_some())
     }
@@ -334,6 +362,26 @@ impl PaymentStore for SqliteStore {
         }
         let rows = query.fetch_all(self.readers()).await.map_err(read_error)?;
         rows.iter().map(payment_row).collect::<Result<_, _>>().map_err(read_error)
+    }
+
+    async fn payments_without_task(&self, rows_max: usize) -> Result<Vec<PaymentRow>, ReadError> {
+        let query = sqlx::query(sqlx::AssertSqlSafe(format!("{PAYMENT} {WITHOUT_TASK}")));
+        let query = query.bind(crate::payments::PUSH).bind(crate::payments::CHECK);
+        let query = query.bind(number(rows_max as u64));
+        let rows = query.fetch_all(self.readers()).await.map_err(read_error)?;
+        rows.iter().map(payment_row).collect::<Result<_, _>>().map_err(read_error)
+    }
+
+    async fn has_open_payment(&self, tenant: &Tenant, customer: &str) -> Result<bool, ReadError> {
+        let query = sqlx::query(
+            "SELECT 1 FROM payment WHERE tenant = ?1 AND customer = ?2 \
+             AND state IN ('draft', 'requesting', 'prompted') UNION ALL \
+             SELECT 1 FROM payment WHERE tenant = ?1 AND customer = ?2 AND state = 'unresolved' \
+             LIMIT 1",
+        );
+        let query = query.bind(tenant.as_str()).bind(customer);
+        let row = query.fetch_optional(self.readers()).await.map_err(read_error)?;
+        Ok(row.is_some())
     }
 
     async fn unresolved_payments(&self) -> Result<u64, ReadError> {

@@ -22,6 +22,8 @@ pub const CALLING: &str = "water.call";
 const RETRY_MIN: Duration = Duration::from_secs(5);
 const RETRY_MAX: Duration = Duration::from_secs(900);
 const AGE_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Calls at once: a hub that is dead must not hold up payments and texts.
+const CALLS_MAX: usize = 4;
 /// What a try needs beside its call.
 const MARGIN: Duration = Duration::from_secs(15);
 
@@ -129,5 +131,9 @@ impl Handler for Later {
             }
             _ => Outcome::Failed { cause: format!("answered {status}").into(), retry_after },
         }
+    }
+
+    fn at_once(&self) -> usize {
+        CALLS_MAX
     }
 }

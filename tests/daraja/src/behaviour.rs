@@ -135,7 +135,10 @@ impl Behaviour {
         if chance.happens(self.stuck) {
             Fate::Stuck
         } else if chance.happens(self.turns) {
-            Fate::Turns { code: 1037, after, pays_after: chance.between(secs(30), secs(7_200)) }
+            // What is no end, or in no list, may turn.
+            const TURNING: [u32; 8] = [17, 26, 999, 1001, 1019, 1025, 1037, 9999];
+            let code = TURNING[usize::try_from(chance.below(8)).unwrap_or_default()];
+            Fate::Turns { code, after, pays_after: chance.between(secs(30), secs(7_200)) }
         } else if chance.happens(self.fails) {
             Fate::Fails { code, after }
         } else if chance.happens(self.slow) {

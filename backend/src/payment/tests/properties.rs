@@ -107,7 +107,8 @@ fn check(before: &Payment, input: &Input, made: &Step) -> Result<(), TestCaseErr
             }
             Input::Settled { paid, .. } => *paid,
             Input::PushDue { .. } | Input::Pushed(_) => false,
-            Input::CheckDue { .. } | Input::CalledBack(_) => false,
+            Input::CheckDue { .. } | Input::CalledBack(_) | Input::Elsewhere { .. } => false,
+            Input::PushGivenUp { .. } | Input::CheckGivenUp { .. } => false,
         };
         prop_assert!(is_said, "only the provider's word on our prompt or the operator's credits");
     }
@@ -122,7 +123,8 @@ fn check(before: &Payment, input: &Input, made: &Step) -> Result<(), TestCaseErr
             // Too late to ask for the prompt, and nothing has left.
             Input::PushDue { .. } => before.state == State::Draft,
             Input::Queried { .. } | Input::Pushed(_) => false,
-            Input::CheckDue { .. } | Input::CalledBack(_) => false,
+            Input::CheckDue { .. } | Input::CalledBack(_) | Input::Elsewhere { .. } => false,
+            Input::PushGivenUp { .. } | Input::CheckGivenUp { .. } => false,
         };
         prop_assert!(is_known, "unknown never becomes declined: {:?}", input);
     }
@@ -227,7 +229,9 @@ proptest! {
         let_time_pass(&mut scene, now)?;
         let credits = scene.count(|it| matches!(it, Output::Credit { .. }));
         prop_assert!(credits <= 1);
-        prop_assert!(scene.count(|it| matches!(it, Output::Notice(_))) <= 1);
+        let waits = scene.count(|it| *it == Output::Notice(Notice::Unconfirmed));
+        prop_assert!(waits <= 1);
+        prop_assert!(scene.count(|it| matches!(it, Output::Notice(_))) <= waits + 1);
         prop_assert!(scene.count(|it| *it == Output::Unresolved) <= 1);
         prop_assert!(scene.count(|it| *it == Output::Push) <= 3);
     }

@@ -47,10 +47,46 @@ fn an_accepted_push_is_asked_about_four_times() {
 }
 
 #[test]
-fn what_was_slept_through_is_asked_once() {
+fn a_calendar_that_is_set_neither_skips_a_question_nor_puts_one_off() {
+    for jump in [-31_536_000, -86_400, -120, 120, 86_400, 31_536_000] {
+        let mut scene = Scene::prompted();
+        // The timer of second 30 comes in its time, and the calendar says something else.
+        for after in [30, 60, 90] {
+            let outputs = scene.check(jump + after, Queried::Pending);
+            let [Output::Timer { at: next, .. }] = outputs[..] else { panic!("{outputs:?}") };
+            assert_eq!(next, at(jump + after + 30), "{jump}");
+        }
+        let outputs = scene.check(jump + 120, Queried::Pending);
+        assert_eq!(outputs[0], Output::Notice(Notice::Unconfirmed));
+        for (after, next) in [(300, 900), (900, 3_600), (3_600, 21_600), (21_600, 86_400)] {
+            let outputs = scene.check(jump + after, Queried::Pending);
+            let [Output::Timer { at: moment, .. }] = outputs[..] else { panic!("{outputs:?}") };
+            assert_eq!(moment, at(jump + next), "{jump}");
+        }
+        assert_eq!(scene.check(jump + 86_400, Queried::Pending), [Output::Unresolved]);
+    }
+}
+
+#[test]
+fn a_calendar_that_is_set_under_a_push_or_before_a_callback_is_kept_pace_with() {
+    for jump in [-86_400, 86_400] {
+        let mut scene = Scene::requesting();
+        let outputs = scene.step(jump + 2, accepted(OURS));
+        let [Output::Timer { at: next, .. }] = outputs[..] else { panic!("{outputs:?}") };
+        assert!(next >= at(jump + 2) && next <= at(jump + 32), "{jump}: {next}");
+        let mut scene = Scene::prompted();
+        let _ = scene.step(jump + 9, Input::CalledBack(success(OURS)));
+        let outputs = scene.check(jump + 10, Queried::Pending);
+        let [Output::Timer { at: next, .. }] = outputs[..] else { panic!("{outputs:?}") };
+        assert!(next > at(jump + 10) && next <= at(jump + 40), "{jump}: {next}");
+    }
+}
+
+#[test]
+fn time_in_which_nobody_asked_does_not_count() {
     let mut scene = Scene::prompted();
-    let end = [Output::Notice(Notice::Unconfirmed), Output::Timer { number: 3, at: at(21_600) }];
-    assert_eq!(scene.check(4_000, Queried::Unknown), end);
+    let next = Output::Timer { number: 3, at: at(4_030) };
+    assert_eq!(scene.check(4_000, Queried::Unknown), [next]);
 }
 
 #[test]
@@ -98,9 +134,13 @@ fn what_was_not_answered_is_asked_about_for_a_day_in_silence() {
         assert_eq!(outputs[0], Output::Notice(Notice::Declined(Why::of(code))));
         (scene, outputs)
     };
-    for code in [1, 1032, 2001] {
+    for code in [1, 2, 3, 4, 8, 1032, 2001, 2028, 8006] {
         let (scene, outputs) = declined(code);
         assert_eq!((outputs.len(), scene.payment.check), (1, None), "{code} is an end");
+    }
+    for code in [5, 17, 26, 999, 1001, 1019, 1025, 1037, 9999, u32::MAX] {
+        let (_, outputs) = declined(code);
+        assert_eq!(outputs[1], Output::Timer { number: 3, at: at(300) }, "{code} may be none");
     }
     let (mut scene, outputs) = declined(1037);
     assert_eq!(outputs[1], Output::Timer { number: 3, at: at(300) });
@@ -149,6 +189,23 @@ fn a_claim_only_brings_the_check_forward() {
     assert_eq!(scene.step(30, Input::CheckDue { number: 2 }), [], "the timer before it is past");
     assert_eq!(scene.check(10, Queried::Paid), [Output::Credit { late: false }]);
     assert_eq!(scene.payment.receipt.as_deref(), Some("NLJ7RT61SV"));
+}
+
+#[test]
+fn what_was_claimed_before_moves_nothing() {
+    for claim in [success(OURS), failure(OURS)] {
+        let mut scene = Scene::prompted();
+        let outputs = scene.step(9, Input::CalledBack(claim.clone()));
+        assert_eq!(outputs, [Output::Timer { number: 3, at: at(9) }]);
+        assert_eq!(scene.check(10, Queried::Pending), [Output::Timer { number: 4, at: at(30) }]);
+        let before = scene.payment.clone();
+        assert_eq!(scene.step(11, Input::CalledBack(claim)), []);
+        assert_eq!(scene.payment, before, "no step, and no question before its time");
+    }
+    let mut scene = Scene::prompted();
+    let _ = scene.step(9, Input::CalledBack(failure(OURS)));
+    let outputs = scene.step(10, Input::CalledBack(success(OURS)));
+    assert_eq!(outputs, [Output::Timer { number: 4, at: at(10) }], "that is new");
 }
 
 #[test]
@@ -209,11 +266,13 @@ fn an_unresolved_payment_is_asked_about_for_a_day() {
 }
 
 #[test]
-fn an_unresolved_payment_may_still_be_declined_without_a_second_word() {
+fn who_was_told_to_wait_is_told_the_end() {
     let mut scene = Scene::unresolved();
-    assert_eq!(scene.check(300, Queried::Declined { code: 1032 }), []);
+    let end = [Output::Notice(Notice::Declined(Why::Cancelled))];
+    assert_eq!(scene.check(300, Queried::Declined { code: 1032 }), end);
     assert_eq!(scene.payment.state, State::Declined);
-    assert_eq!(scene.count(|it| matches!(it, Output::Notice(_))), 1);
+    let again = scene.step(400, Input::Settled { paid: false, receipt: None });
+    assert_eq!(again, [], "and of the end once");
 }
 
 #[test]
@@ -270,7 +329,8 @@ fn a_lost_push_takes_the_prompt_of_a_claim() {
 fn a_claim_that_does_not_say_who_paid_how_much_is_not_adopted() {
     let no_amount = Claim { amount_cents: None, ..success(OURS) };
     let no_number = Claim { number: None, ..success(OURS) };
-    for claim in [no_amount, no_number, failure(OURS)] {
+    let no_receipt = Claim { receipt: None, ..success(OURS) };
+    for claim in [no_amount, no_number, no_receipt, failure(OURS)] {
         let mut scene = Scene::requesting();
         let _ = scene.step(9, Input::Pushed(Pushed::Unknown));
         assert!(!scene.payment.may_adopt(&claim));
@@ -324,6 +384,19 @@ fn an_adopted_prompt_never_declines() {
 }
 
 #[test]
+fn an_adopted_prompt_whose_money_is_another_s_is_given_back() {
+    let mut scene = Scene::requesting();
+    let _ = scene.step(9, Input::Pushed(Pushed::Unknown));
+    let _ = scene.step(130, Input::CalledBack(success("ws_CO_2")));
+    let outputs = scene.step(131, Input::Elsewhere { checkout: "ws_CO_2".into() });
+    let stray = Output::Stray(success("ws_CO_2"));
+    assert_eq!(outputs, [stray, Output::Notice(Notice::Unconfirmed), Output::Unresolved]);
+    assert_eq!((scene.payment.state, &scene.payment.checkout), (State::Unresolved, &None));
+    let mut scene = Scene::prompted();
+    assert_eq!(scene.step(31, Input::Elsewhere { checkout: OURS.into() }), [], "it is ours");
+}
+
+#[test]
 fn an_adopted_prompt_gives_way_to_a_better_one() {
     let mut scene = Scene::requesting();
     let _ = scene.step(9, Input::Pushed(Pushed::Unknown));
@@ -364,6 +437,44 @@ fn an_answer_that_was_given_up_still_counts() {
 }
 
 #[test]
+fn what_is_given_up_is_before_the_operator() {
+    for mut scene in [Scene::requesting(), Scene::prompted(), Scene::unresolved()] {
+        let check = scene.payment.check.unwrap();
+        let past = Input::CheckGivenUp { number: check.number - 1 };
+        assert_eq!(scene.step(200, past), [], "another timer is set");
+        let given_up = Input::CheckGivenUp { number: check.number };
+        assert_eq!(scene.step(200, given_up), [Output::Unresolved]);
+        assert_eq!((scene.payment.state, scene.payment.check), (State::Unresolved, None));
+        assert!(scene.payment.is_escalated && !scene.payment.blocks(at(600)));
+    }
+    let mut scene = Scene::new();
+    assert_eq!(scene.step(200, Input::PushGivenUp { attempt: 2 }), []);
+    assert_eq!(scene.step(200, Input::PushGivenUp { attempt: 1 }), [Output::Unresolved]);
+    assert!(!scene.payment.may_adopt(&success(OURS)), "it has no prompt");
+    assert_eq!(scene.step(201, Input::PushDue { attempt: 1 }), [], "nor will it have one");
+    let mut scene = Scene::requesting();
+    assert_eq!(scene.step(7, Input::PushGivenUp { attempt: 1 }), []);
+    assert!(scene.payment.is_lost && scene.payment.check.is_some());
+    let mut scene = Scene::prompted();
+    let _ = scene.check(30, Queried::Declined { code: 1037 });
+    let number = scene.payment.checks;
+    assert_eq!(scene.step(400, Input::CheckGivenUp { number }), [Output::Unresolved]);
+    assert!(!scene.payment.blocks(at(400)), "he was free already");
+}
+
+#[test]
+fn whatever_is_open_says_what_keeps_it_going() {
+    let timing = Timing::default();
+    for scene in [Scene::new(), Scene::requesting(), Scene::prompted(), Scene::unresolved()] {
+        let last = scene
+            .outputs
+            .iter()
+            .rfind(|it| matches!(it, Output::PushAt { .. } | Output::Timer { .. }));
+        assert_eq!(scene.payment.pending(&timing).as_ref(), last);
+    }
+}
+
+#[test]
 fn the_operator_settles_all_but_what_is_paid() {
     for mut scene in [Scene::new(), Scene::requesting(), Scene::prompted(), Scene::unresolved()] {
         let late = scene.payment.state == State::Unresolved;
@@ -375,7 +486,8 @@ fn the_operator_settles_all_but_what_is_paid() {
     }
     let mut scene = Scene::unresolved();
     let outputs = scene.step(130, Input::Settled { paid: false, receipt: None });
-    assert_eq!((outputs.len(), scene.payment.state), (0, State::Declined));
+    assert_eq!(outputs, [Output::Notice(Notice::Declined(Why::Other))]);
+    assert_eq!(scene.payment.state, State::Declined);
     let receipt = Some("NLJ7RT61SV".into());
     let outputs = scene.step(140, Input::Settled { paid: true, receipt });
     assert_eq!(outputs, [Output::Credit { late: true }]);

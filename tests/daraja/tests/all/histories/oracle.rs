@@ -54,7 +54,11 @@ fn ends(world: &World) {
         assert_eq!(payment.check, None, "a timer nobody keeps: {payment:?}");
         let is_escalated = world.store.escalated.contains(&id);
         assert!(payment.state != State::Unresolved || is_escalated, "nobody sees {payment:?}");
-        assert!(world.store.notices.iter().filter(|it| it.0 == id).count() <= 1);
+        let told = || world.store.notices.iter().filter(|it| it.0 == id);
+        let waits = told().filter(|it| it.1 == Notice::Unconfirmed).count();
+        assert!(waits <= 1 && told().count() <= waits + 1, "each end once: {payment:?}");
+        let is_ended = payment.state == State::Declined;
+        assert!(!is_ended || !payment.is_word_owed, "he waits for a word: {payment:?}");
         assert!(world.store.escalated.iter().filter(|it| **it == id).count() <= 1);
     }
 }
