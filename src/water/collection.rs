@@ -92,6 +92,7 @@ impl Water {
                 record(person, key, Action::Visit, RecordStatus::Success, given, at),
             ],
             events: vec![event(tenant, &customer, EventType::COLLECTION_RECORDED, at, &data)],
+            before: Vec::new(),
             operations: Vec::new(),
         };
         let answer = Answer::word("collected").with("left", left.to_string());

@@ -148,6 +148,7 @@ impl Water {
             at: self.now(),
             changes: Vec::new(),
             events: Vec::new(),
+            before: Vec::new(),
             operations: Vec::new(),
         }
     }

@@ -124,6 +124,7 @@ fn effect_of(payment: &PaymentRow, what: &str, at: Timestamp) -> Effect {
         at,
         changes: Vec::new(),
         events: Vec::new(),
+        before: Vec::new(),
         operations: Vec::new(),
     }
 }

@@ -121,7 +121,7 @@ fn slow_or_dead() {
         shows(&call(&daemon, session).dial().unwrap(), "END ", "");
         assert!(began.elapsed() < Duration::from_secs(4), "{does:?}: {:?}", began.elapsed());
     }
-    // Heard and cut off: what may have been made there is asked for again under the same key.
+    // Heard and cut off: who is a customer there by now has his PIN here.
     let answering = business.clone();
     hub.does(move |call| answering.answers(call));
     let mut asha = at_the_last_question(&daemon, "s-5");
@@ -136,5 +136,8 @@ fn slow_or_dead() {
     shows(&asha.key("LOD2").unwrap(), "END ", "");
     let is_there = || business.customers.lock().unwrap().len() == 1;
     assert!(until(PATIENCE, is_there));
+    let mut known = call(&daemon, "s-6");
+    shows(&known.dial().unwrap(), "CON ", "Hello Asha");
+    shows(&known.key("0042").unwrap(), "CON ", "Show my code");
     assert!(daemon.counted("lastmile_water_calls_total", &["create_customer", "unknown"]) >= 1.0);
 }

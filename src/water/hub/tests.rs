@@ -6,7 +6,10 @@ use crate::commands::Desk;
 use crate::deliver::Anywhere;
 use crate::lines::Lines;
 use crate::registry::Registry;
-use crate::store::{SqliteOptions, SqliteStore, Store, TaskRow, Tasks, Writer, WriterOptions};
+use crate::store::{
+    SqliteOptions, SqliteStore, Store, TaskRow, Tasks, WaterOperation, WaterStore, Writer,
+    WriterOptions,
+};
 use crate::tasks::{Handler as _, Outcome};
 use ::backend::water::{
     Action, Code, CustomerChange, Item, Nickname, PersonName, RecordStatus, Transaction,
@@ -177,6 +180,7 @@ fn effect(changes: Vec<Change>) -> Effect {
         at: Timestamp::UNIX_EPOCH,
         changes,
         events: Vec::new(),
+        before: Vec::new(),
         operations: Vec::new(),
     }
 }
@@ -385,6 +389,20 @@ async fn a_hub_that_is_slow_or_dead_is_waited_for_no_longer_than_a_caller_waits(
     let lost = scene.hub.carry_out(effect(vec![collect(), record()])).await.unwrap_err();
     assert!(matches!(lost, BackendError::Late), "{lost:?}");
     assert!(scene.tasks().await.is_empty());
+    scene.heard();
+}
+
+#[tokio::test]
+async fn what_must_not_be_lost_with_the_hubs_answer_is_kept_before_it_is_asked() {
+    let scene = Scene::new([Does::Cuts]).await;
+    let (tenant, owner, mac) = (tenant(), "C1".into(), Redacted([7; 32]));
+    let set_pin = WaterOperation::SetPin { tenant, owner, mac };
+    let before = vec![Operation::Water(set_pin)];
+    let effect = Effect { before, ..effect(vec![collect()]) };
+    let lost = scene.hub.carry_out(effect).await.unwrap_err();
+    assert!(matches!(lost, BackendError::Late), "{lost:?}");
+    let kept = WaterStore::pin(&*scene.engine, &self::tenant(), "C1").await.unwrap();
+    assert_eq!(kept, Some(Redacted([7; 32])));
     scene.heard();
 }
 
