@@ -44,7 +44,7 @@ use crate::secrets::Vault;
 use crate::sms::Sms;
 use crate::store::{CustomerBy, Operation, SiteBy, WaterStore};
 use crate::tasks::Tasks;
-use ::backend::water::{Action, Customer, Item, RecordStatus, Service, Site, Transaction};
+use ::backend::water::{Action, Customer, Item, Manager, RecordStatus, Service, Site, Transaction};
 use async_trait::async_trait;
 use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
@@ -161,6 +161,19 @@ impl Water {
         by: &CustomerBy,
     ) -> Result<Option<Customer>, BackendError> {
         self.parts.backend.customer(tenant, by).await
+    }
+
+    /// The manager with that number, once for each of his sites, whoever keeps him.
+    ///
+    /// # Errors
+    ///
+    /// Whoever keeps him cannot be asked.
+    pub async fn managers(
+        &self,
+        tenant: &Tenant,
+        number: &DeviceId,
+    ) -> Result<Vec<Manager>, BackendError> {
+        self.parts.backend.managers(tenant, number).await
     }
 
     async fn site_of(
