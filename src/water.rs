@@ -13,6 +13,7 @@
 
 mod backend;
 mod collection;
+mod crediting;
 mod daily;
 mod embedded;
 pub mod hub;
@@ -27,6 +28,7 @@ mod texts;
 mod tests;
 
 pub use self::backend::{BackendError, Change, Effect, WaterBackend};
+pub use self::crediting::{CREDIT, Crediting, credit_policy};
 pub use self::daily::{DAILY, Daily, DailyReport, policy};
 pub use self::embedded::Embedded;
 pub use self::metrics::Metrics;
@@ -42,7 +44,7 @@ use crate::pipeline::Pipeline;
 use crate::secrets::Vault;
 use crate::sms::Sms;
 use crate::store::{CustomerBy, Operation, SiteBy, WaterStore};
-use ::backend::water::{Action, Customer, Item, RecordStatus, Service, Site, Transaction};
+use ::backend::water::{Action, Customer, Item, Manager, RecordStatus, Service, Site, Transaction};
 use async_trait::async_trait;
 use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
@@ -157,6 +159,19 @@ impl Water {
         by: &CustomerBy,
     ) -> Result<Option<Customer>, BackendError> {
         self.parts.backend.customer(tenant, by).await
+    }
+
+    /// The manager with that number, once for each of his sites, whoever keeps him.
+    ///
+    /// # Errors
+    ///
+    /// Whoever keeps him cannot be asked.
+    pub async fn managers(
+        &self,
+        tenant: &Tenant,
+        number: &DeviceId,
+    ) -> Result<Vec<Manager>, BackendError> {
+        self.parts.backend.managers(tenant, number).await
     }
 
     async fn site_of(

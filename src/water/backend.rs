@@ -25,6 +25,9 @@ pub struct Effect {
     pub changes: Vec<Change>,
     /// What is told of it.
     pub events: Vec<Event>,
+    /// What must be kept before anybody else hears of a change: with the rest where nobody else does.
+    /// It may be kept though nothing else of the effect happens.
+    pub before: Vec<Operation>,
     /// What is kept with it.
     pub operations: Vec<Operation>,
 }
@@ -101,6 +104,12 @@ impl From<WriteError> for BackendError {
 /// Who keeps sites, managers and customers.
 #[async_trait]
 pub trait WaterBackend: Debug + Send + Sync + 'static {
+    /// Whether the customers are kept by somebody else than our store: what changes them is then told
+    /// him, and is in no transaction of ours.
+    fn is_elsewhere(&self) -> bool {
+        false
+    }
+
     /// A customer.
     async fn customer(
         &self,
@@ -144,7 +153,7 @@ pub trait WaterBackend: Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// [`BackendError::Conflict`] where a condition does not hold, of a change or of an operation: then
-    /// nothing of it has happened.
+    /// nothing of it has happened, save what is kept [before](Effect::before).
     async fn carry_out(&self, effect: Effect) -> Result<(), BackendError>;
 
     /// The same as operations, for a transaction that somebody else commits.

@@ -112,8 +112,8 @@ impl WaterBackend for Embedded {
     }
 
     fn deferred(&self, effect: Effect, now: Timestamp) -> Vec<Operation> {
-        let Effect { tenant, changes, operations, .. } = effect;
+        let Effect { tenant, changes, before, operations, .. } = effect;
         let changes = changes.into_iter().map(|change| self.operation(&tenant, change, now));
-        changes.chain(operations).collect()
+        changes.chain(before).chain(operations).collect()
     }
 }

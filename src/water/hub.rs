@@ -1,9 +1,10 @@
 //! The business keeps sites, managers and customers: the same six operations, over HTTP.
 //!
 //! A customer is made or changed there first, under a key by which the hub knows the call again; then
-//! what follows from it is kept here. A crash in between is repaired by the same call under the same
-//! key, which the caller's next try makes. What is only to be written down, and what a payment does, is
-//! a task ([`CALLING`]): it is told until the hub has it.
+//! what follows from it is kept here. What must not be lost with the hub's answer is kept before it is
+//! asked ([`Effect::before`]): the PIN of whoever registers. What is only to be written down, and what the
+//! clock does to customers, is a task ([`CALLING`]): it is told until the hub has it. So is what a payment
+//! does, which is made out when it is told ([`CREDIT`](super::CREDIT)).
 
 mod later;
 mod metrics;
@@ -255,6 +256,10 @@ fn number(phone: &DeviceId) -> &str {
 
 #[async_trait]
 impl WaterBackend for WaterHub {
+    fn is_elsewhere(&self) -> bool {
+        true
+    }
+
     async fn customer(
         &self,
         tenant: &Tenant,
@@ -327,7 +332,10 @@ impl WaterBackend for WaterHub {
     }
 
     async fn carry_out(&self, effect: Effect) -> Result<(), BackendError> {
-        let Effect { tenant, key, at, changes, events, mut operations } = effect;
+        let Effect { tenant, key, at, changes, events, before, mut operations } = effect;
+        if !before.is_empty() {
+            self.parts.pipeline.keep(Vec::new(), before).await?;
+        }
         for (place, change) in changes.into_iter().enumerate() {
             let key = key_of(&key, place);
             match change {
@@ -343,12 +351,12 @@ impl WaterBackend for WaterHub {
     }
 
     fn deferred(&self, effect: Effect, now: Timestamp) -> Vec<Operation> {
-        let Effect { tenant, key, changes, operations, .. } = effect;
+        let Effect { tenant, key, changes, before, operations, .. } = effect;
         let later = changes
             .into_iter()
             .enumerate()
             .map(|(place, change)| self.later(&tenant, &key_of(&key, place), &change, now));
-        later.chain(operations).collect()
+        before.into_iter().chain(later).chain(operations).collect()
     }
 }
 

@@ -3,9 +3,9 @@
 use super::backend::{BackendError, Change, Effect};
 use super::pins::{Checked, Pin};
 use super::{Water, argument, caller};
-use crate::clock;
 use crate::store::{CustomerBy, NUMBER_TAKEN, SiteBy};
 use ::backend::water::{Customer, CustomerChange, Nickname, PersonName, Site, typed_number};
+use ulid::Ulid;
 use ussd::{Answer, Ask};
 
 impl Water {
@@ -61,11 +61,16 @@ impl Water {
         };
         // The first sight of his SIM: another one later is a change.
         self.is_held(ask).await?;
-        if self.is_somebody(ask).await? {
+        let (at, id) = (self.now(), self.id_of(ask));
+        // His own, of whom the first answer was lost.
+        let is_there = match self.customer_of(ask).await? {
+            Some(customer) if customer.id == id => true,
+            Some(_) => return Ok(Answer::word("taken")),
+            None => false,
+        };
+        if self.is_manager(ask).await? || self.is_anothers(ask, &id, &pin).await? {
             return Ok(Answer::word("taken"));
         }
-        let at = self.now();
-        let id = clock::new_name(at);
         let (place, names) = ((site.id, device.clone()), (first, last));
         let customer =
             Customer::new(id.clone(), place, names, Self::language(ask), self.day_of(at));
@@ -73,9 +78,11 @@ impl Water {
             tenant: tenant.clone(),
             key: ask.key.clone(),
             at,
-            changes: vec![Change::Create(Box::new(customer))],
+            changes: if is_there { Vec::new() } else { vec![Change::Create(Box::new(customer))] },
             events: Vec::new(),
-            operations: vec![pin.set(&self.parts.vault, tenant, &id)],
+            // Who is made elsewhere and has no PIN here could never log in.
+            before: vec![pin.set(&self.parts.vault, tenant, &id)],
+            operations: Vec::new(),
         };
         match self.settle(ask, Answer::word("registered"), effect).await {
             Err(error) if error.is_conflict(NUMBER_TAKEN) => Ok(Answer::word("taken")),
@@ -83,12 +90,30 @@ impl Water {
         }
     }
 
+    /// The id of whom this key press makes a customer: of a press that is made again the same one. As
+    /// long as a ULID, whose alphabet it has.
+    fn id_of(&self, ask: &Ask) -> Box<str> {
+        let (tenant, device) = caller(ask);
+        let text = format!("water id\n{}\n{}\n{}", tenant.as_str(), device.as_str(), ask.key);
+        let [bytes @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] =
+            self.parts.vault.hmac(text.as_bytes());
+        Ulid::from_bytes(bytes).to_string().into()
+    }
+
+    /// Whether another PIN is kept for that id: a session that comes again would set somebody's anew.
+    async fn is_anothers(&self, ask: &Ask, id: &str, pin: &Pin) -> Result<bool, BackendError> {
+        let kept = self.parts.store.pin(&ask.tenant, id).await?;
+        Ok(kept.is_some_and(|kept| kept != pin.mac(&self.parts.vault, &ask.tenant, id)))
+    }
+
+    async fn is_manager(&self, ask: &Ask) -> Result<bool, BackendError> {
+        let (tenant, device) = caller(ask);
+        Ok(!self.parts.backend.managers(tenant, device).await?.is_empty())
+    }
+
     /// Whether the caller is a customer or a manager.
     async fn is_somebody(&self, ask: &Ask) -> Result<bool, BackendError> {
-        let (tenant, device) = caller(ask);
-        let by = CustomerBy::Number(device.clone());
-        Ok(self.parts.backend.customer(tenant, &by).await?.is_some()
-            || !self.parts.backend.managers(tenant, device).await?.is_empty())
+        Ok(self.customer_of(ask).await?.is_some() || self.is_manager(ask).await?)
     }
 
     /// Gives the caller the account of another number, if he knows its PIN. Whether there is such an
@@ -114,6 +139,7 @@ impl Water {
             at: self.now(),
             changes: Vec::new(),
             events: Vec::new(),
+            before: Vec::new(),
             operations: claimed.operations,
         };
         let answer = match (claimed.checked, account) {

@@ -19,7 +19,7 @@ enum Offer {
 }
 
 impl Water {
-    async fn customer_of(&self, ask: &Ask) -> Result<Option<Customer>, BackendError> {
+    pub(super) async fn customer_of(&self, ask: &Ask) -> Result<Option<Customer>, BackendError> {
         let (tenant, device) = caller(ask);
         self.parts.backend.customer(tenant, &CustomerBy::Number(device.clone())).await
     }
@@ -119,6 +119,7 @@ impl Water {
             at,
             changes: Vec::new(),
             events: vec![event],
+            before: Vec::new(),
             operations,
         };
         match self.settle(ask, Answer::word("requested"), effect).await {

@@ -189,6 +189,8 @@ const NOT_PLAYED: [&str; 12] = [
     "move_late",
     "pay_late",
     "collect_late",
+    // Ten codes that nobody has.
+    "too_many_codes",
     // A hundred hops, and a race.
     "hops",
     "taken",

@@ -19,6 +19,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     vec![
         crate::trial("water_hub::who_registers_is_known_to_the_business", registered),
         crate::trial("water_hub::one_that_is_slow_or_dead_is_not_waited_for", slow_or_dead),
+        crate::trial("water_hub::a_manager_of_the_business_has_his_pin_here", manager_with_a_pin),
     ]
 }
 
@@ -71,6 +72,40 @@ fn shows(screen: &str, begins: &str, has: &str) {
     assert!(screen.starts_with(begins) && screen.contains(has), "{screen}");
 }
 
+/// A manager whom the business keeps has his PIN here.
+fn manager_with_a_pin() {
+    let manager = json!({
+        "id": "m1", "site_id": "s1", "phone_number": ASHA, "preferred_language": "en",
+    });
+    let hub = Called::start(move |call| match &*call.line {
+        "GET /water/site-managers?phone_number=%2B254711000101" => {
+            Does::Answers(200, json!({ "items": [manager.clone()] }).to_string())
+        }
+        _ => Does::Answers(404, "{}".to_owned()),
+    });
+    let backend = format!("kind = \"http\"\nurl = \"{}\"\n", hub.url());
+    let water = ("water", "manager_pin = true\n");
+    let daemon = Daemon::start(None, &[SERVICE, ("backend", &backend), water]);
+    let mut at_work = call(&daemon, "s-1");
+    shows(&at_work.dial().unwrap(), "CON ", "Your PIN?");
+    shows(&at_work.key("4321").unwrap(), "END ", "Too many wrong PINs");
+    let of = |id: &str, body: &Value| {
+        daemon.api("PATCH", &format!("/api/v1/water/managers/{id}"), body).status
+    };
+    for (id, body, status) in [
+        ("m1", json!({ "pin": "4321" }), 422),
+        ("m2", json!({ "phone_number": ASHA, "pin": "4321" }), 404),
+        ("m1", json!({ "phone_number": "+254711000102", "pin": "4321" }), 404),
+        ("m1", json!({ "phone_number": ASHA, "pin": "4321", "preferred_language": "sw" }), 409),
+        ("m1", json!({ "phone_number": ASHA, "pin": "4321" }), 200),
+    ] {
+        assert_eq!(of(id, &body), status, "{id} {body}");
+    }
+    let mut at_work = call(&daemon, "s-2");
+    shows(&at_work.dial().unwrap(), "CON ", "Your PIN?");
+    shows(&at_work.key("4321").unwrap(), "CON ", "Verify a customer");
+}
+
 fn at_the_last_question(daemon: &Daemon, session: &str) -> Call {
     let mut asha = call(daemon, session);
     shows(&asha.dial().unwrap(), "CON ", "Choose a language");
@@ -121,7 +156,7 @@ fn slow_or_dead() {
         shows(&call(&daemon, session).dial().unwrap(), "END ", "");
         assert!(began.elapsed() < Duration::from_secs(4), "{does:?}: {:?}", began.elapsed());
     }
-    // Heard and cut off: what may have been made there is asked for again under the same key.
+    // Heard and cut off: who is a customer there by now has his PIN here.
     let answering = business.clone();
     hub.does(move |call| answering.answers(call));
     let mut asha = at_the_last_question(&daemon, "s-5");
@@ -136,5 +171,8 @@ fn slow_or_dead() {
     shows(&asha.key("LOD2").unwrap(), "END ", "");
     let is_there = || business.customers.lock().unwrap().len() == 1;
     assert!(until(PATIENCE, is_there));
+    let mut known = call(&daemon, "s-6");
+    shows(&known.dial().unwrap(), "CON ", "Hello Asha");
+    shows(&known.key("0042").unwrap(), "CON ", "Show my code");
     assert!(daemon.counted("lastmile_water_calls_total", &["create_customer", "unknown"]) >= 1.0);
 }

@@ -93,6 +93,13 @@ struct Wanted {
 }
 
 impl Wanted {
+    /// One manager by what is known of him at each of his sites; `None` without any.
+    fn of(rows: Vec<Manager>) -> Option<Self> {
+        let sites = rows.iter().map(|it| it.site.clone()).collect();
+        let Manager { id, number, language, .. } = rows.into_iter().next()?;
+        Some(Self { id, number, language, sites })
+    }
+
     /// At all of his sites.
     fn operations(&self, tenant: &Tenant) -> Vec<Operation> {
         let sites = self.sites.iter().map(|site| {
@@ -206,6 +213,9 @@ pub(in crate::api) async fn show(
 }
 
 /// Changes a manager: his number, language, sites, PIN.
+///
+/// PIN and lock are kept here even where the business's hub keeps the managers: beside them stands his
+/// `phone_number`, by which the hub finds him, and nothing else.
 #[utoipa::path(patch, path = "/api/v1/water/managers/{id}", tag = "water",
     operation_id = "change_water_manager",
     security(("token" = ["water.write"])),
@@ -218,7 +228,9 @@ pub(in crate::api) async fn change(
     Segments(id): Segments<String>,
     JsonBody(body): JsonBody<ManagerRequest>,
 ) -> Result<Json<ManagerView>, Problem> {
-    demand_ours(&state)?;
+    if !state.equipments.is_embedded() {
+        return Ok(Json(change_pin(&state, &caller, &id, &body).await?));
+    }
     let tenant = caller.tenant();
     let before = kept(&state, tenant, &id).await?;
     let number = match &body.phone_number {
@@ -241,6 +253,31 @@ pub(in crate::api) async fn change(
     let detail = json!({ "set": named(&body), "site_ids": wanted.sites });
     state.change(&caller, "water.manager.put", &id, &detail, operations).await?;
     Ok(Json(wanted.into()))
+}
+
+/// Changes what is ours of a manager whom the hub keeps.
+async fn change_pin(
+    state: &ApiState,
+    caller: &Authorised<need::WaterWrite>,
+    id: &str,
+    body: &ManagerRequest,
+) -> Result<ManagerView, Problem> {
+    if body.preferred_language.is_some() || body.site_ids.is_some() {
+        return Err(Code::KeptByHub.into());
+    }
+    let phone = body.phone_number.as_ref().ok_or_else(|| {
+        Problem::new(Code::InvalidBody, "`phone_number` says by what the hub finds him")
+    })?;
+    let number = number(phone).map_err(|why| Problem::new(Code::InvalidBody, why))?;
+    let tenant = caller.tenant();
+    let found = state.water.managers(tenant, &number).await?;
+    let at_sites = found.into_iter().filter(|it| *it.id == *id && it.number == number);
+    let known = Wanted::of(at_sites.collect()).ok_or(Code::NoSuchManager)?;
+    let pin = (body.pin.as_ref(), body.pin_tries);
+    let operations = pin_operations(state, tenant, (id, &number), pin)?;
+    let detail = json!({ "set": named(body) });
+    state.change(caller, "water.manager.put", id, &detail, operations).await?;
+    Ok(known.into())
 }
 
 /// Takes all of his sites from a manager, and forgets him.
@@ -273,8 +310,6 @@ async fn kept(state: &ApiState, tenant: &Tenant, id: &str) -> Result<Wanted, Pro
     let after = Some((id, ""));
     let mut rows = state.water_store.managers(tenant, None, after, SITES_MAX).await?;
     rows.retain(|row| *row.manager.id == *id);
-    let sites = rows.iter().map(|row| row.manager.site.clone()).collect();
-    let first = rows.into_iter().next().ok_or(Code::NoSuchManager)?;
-    let Manager { id, number, language, .. } = first.manager;
-    Ok(Wanted { id, number, language, sites })
+    Wanted::of(rows.into_iter().map(|row| row.manager).collect())
+        .ok_or_else(|| Code::NoSuchManager.into())
 }

@@ -6,7 +6,10 @@ use crate::commands::Desk;
 use crate::deliver::Anywhere;
 use crate::lines::Lines;
 use crate::registry::Registry;
-use crate::store::{SqliteOptions, SqliteStore, Store, TaskRow, Tasks, Writer, WriterOptions};
+use crate::store::{
+    SqliteOptions, SqliteStore, Store, TaskRow, Tasks, WaterOperation, WaterStore, Writer,
+    WriterOptions,
+};
 use crate::tasks::{Handler as _, Outcome};
 use ::backend::water::{
     Action, Code, CustomerChange, Item, Nickname, PersonName, RecordStatus, Transaction,
@@ -177,6 +180,7 @@ fn effect(changes: Vec<Change>) -> Effect {
         at: Timestamp::UNIX_EPOCH,
         changes,
         events: Vec::new(),
+        before: Vec::new(),
         operations: Vec::new(),
     }
 }
@@ -389,6 +393,20 @@ async fn a_hub_that_is_slow_or_dead_is_waited_for_no_longer_than_a_caller_waits(
 }
 
 #[tokio::test]
+async fn what_must_not_be_lost_with_the_hubs_answer_is_kept_before_it_is_asked() {
+    let scene = Scene::new([Does::Cuts]).await;
+    let (tenant, owner, mac) = (tenant(), "C1".into(), Redacted([7; 32]));
+    let set_pin = WaterOperation::SetPin { tenant, owner, mac };
+    let before = vec![Operation::Water(set_pin)];
+    let effect = Effect { before, ..effect(vec![collect()]) };
+    let lost = scene.hub.carry_out(effect).await.unwrap_err();
+    assert!(matches!(lost, BackendError::Late), "{lost:?}");
+    let kept = WaterStore::pin(&*scene.engine, &self::tenant(), "C1").await.unwrap();
+    assert_eq!(kept, Some(Redacted([7; 32])));
+    scene.heard();
+}
+
+#[tokio::test]
 async fn lists_are_read_to_their_end_and_a_hub_that_begins_anew_is_left() {
     let items = |ids: std::ops::Range<u32>, day: Date| {
         let rows: Vec<_> = ids.map(|id| customer(&format!("C{id:03}"), day)).collect();
@@ -437,10 +455,10 @@ async fn a_manager_of_several_sites_is_one_listener() {
 }
 
 #[tokio::test]
-async fn a_payment_subscribes_there_once_or_stands_before_the_operator() {
+async fn what_is_told_later_is_told_once_or_stands_before_the_operator() {
     let scene = Scene::answering([
         (429, json!({})),
-        (409, json!({ "conflict": "credited" })),
+        (409, json!({ "conflict": "changed" })),
         (409, json!({ "conflict": "code_taken" })),
         (404, json!({})),
     ])

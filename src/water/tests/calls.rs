@@ -47,6 +47,32 @@ async fn defect_16_who_registers_is_kept_with_his_name_and_pin() {
     }
 }
 
+/// A repetition, also one whose answer is kept no longer, is the same customer; and an aggregator that
+/// gives a session's name to a dialogue of another PIN sets nobody's anew.
+#[tokio::test]
+async fn a_registration_that_is_made_again_is_of_the_same_customer() {
+    let scene = Scene::new().await;
+    let ask = scene.ask(1, "water_register", &ASHA);
+    assert_eq!(scene.word(&ask).await, "registered");
+    let by = CustomerBy::Number(phone(1));
+    let id = scene.water.customer(&tenant(), &by).await.unwrap().unwrap().id;
+    let forget = async || {
+        for _ in 0..2 {
+            scene.time.pass(Duration::from_secs(2 * 3_600));
+            scene.water.parts.effects.sweep(scene.now()).await;
+        }
+        assert!(scene.water.recall(&ask).await.unwrap().is_none(), "its answer is forgotten");
+    };
+    forget().await;
+    assert_eq!(scene.word(&ask).await, "registered");
+    forget().await;
+    let arguments = with("pin", "9999");
+    let other = Ask { key: ask.key.clone(), ..scene.ask(1, "water_register", &arguments) };
+    assert_eq!(scene.word(&other).await, "taken");
+    assert_eq!(scene.water.customer(&tenant(), &by).await.unwrap().unwrap().id, id);
+    assert_eq!(scene.says(1, "water_pin", &[("pin", "0042")]).await, "ok");
+}
+
 /// Defect 7: tries are counted over all dialogues of a number, those at once included.
 #[tokio::test]
 async fn defect_7_three_wrong_pins_over_three_dialogues_lock_a_number_out() {
