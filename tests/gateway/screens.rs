@@ -180,7 +180,7 @@ fn customer(
 }
 
 /// The phrases that no play can show, and why.
-const NOT_PLAYED: [&str; 12] = [
+const NOT_PLAYED: [&str; 13] = [
     // The store must be full or late: tests of the daemon's stalls have them.
     "retry",
     "late",

@@ -88,10 +88,11 @@ fn a_hop_is_answered_before_its_aggregator_gives_up() {
     ] {
         let reply_within = Duration::from_millis(asked);
         let mut bench = bench(Options { reply_within, ..Options::default() });
-        let aggregator = aggregator::make(name, Some(&fields)).unwrap();
+        let aggregator = aggregator::make(name, Some(&fields), None).unwrap();
         bench.service = Arc::new(Service { aggregator, ..(*bench.service).clone() });
         bench.store = Store::Stalls;
-        bench.take(&turn("s", ALICE, dialled("")));
+        let (_, receipt) = bench.take(&turn("s", ALICE, dialled("")));
+        assert_eq!(receipt, Receipt::New);
         let deadline = bench.now.after(Duration::from_millis(millis)).monotonic;
         assert_eq!(bench.table.deadline(), deadline, "{name} {asked}");
     }
