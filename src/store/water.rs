@@ -84,7 +84,7 @@ pub struct WaterTries {
     pub last_key: Box<str>,
 }
 
-/// What wrong PINs are counted for.
+/// What wrong PINs and codes are counted for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum TryPurpose {
     /// A number that logs in.
@@ -93,11 +93,13 @@ pub enum TryPurpose {
     Move,
     /// An account that others want, by its number.
     Account,
+    /// A number that types customers' codes.
+    Code,
 }
 
 impl TryPurpose {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Pin, Self::Move, Self::Account];
+    pub const ALL: [Self; 4] = [Self::Pin, Self::Move, Self::Account, Self::Code];
 
     /// The word in the store.
     pub const fn as_str(self) -> &'static str {
@@ -105,6 +107,7 @@ impl TryPurpose {
             Self::Pin => "pin",
             Self::Move => "move",
             Self::Account => "account",
+            Self::Code => "code",
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use super::backend::{BackendError, Change, Effect};
 use super::{Water, argument, caller, event, record};
-use crate::store::CustomerBy;
 use ::backend::water::{
     Action, Code, Customer, CustomerChange, Item, Manager, RecordStatus, Refusal,
 };
@@ -35,14 +34,18 @@ impl Water {
 
     /// The customer with the code that was typed, if water may be given to him here and now.
     async fn found(&self, ask: &Ask) -> Result<Found, BackendError> {
+        // Who has taken a manager's number with another SIM could give away the water of a whole site.
+        if self.is_held(ask).await? {
+            return Ok(Found::Refused("held"));
+        }
         let (tenant, device) = caller(ask);
-        let Ok(code) = Code::parse(argument(ask, "code")) else {
-            return Ok(Found::Refused("unknown_code"));
+        let turn = self.turns.of_number(tenant, device).await;
+        let code = Code::parse(argument(ask, "code")).ok();
+        let customer = match self.customer_with(ask, code).await? {
+            Ok(customer) => customer,
+            Err(word) => return Ok(Found::Refused(word)),
         };
-        let Some(customer) = self.parts.backend.customer(tenant, &CustomerBy::Code(code)).await?
-        else {
-            return Ok(Found::Refused("unknown_code"));
-        };
+        drop(turn);
         let managers = self.parts.backend.managers(tenant, device).await?;
         Ok(match self.give(&managers).apply(&customer, None) {
             Ok(_) => Found::Customer(Box::new(customer), managers),
@@ -69,7 +72,7 @@ impl Water {
     /// one manager after the other, to be shown.
     pub(super) async fn collect(&self, ask: &Ask) -> Result<Answer, BackendError> {
         let code = argument(ask, "code").to_ascii_uppercase();
-        let _turn = self.turns.of(&ask.tenant, &code).await;
+        let _turn = self.turns.of_code(&ask.tenant, &code).await;
         let (customer, managers) = match self.found(ask).await? {
             Found::Customer(customer, managers) => (customer, managers),
             Found::Refused(word) => return Ok(Answer::word(word)),
@@ -93,7 +96,7 @@ impl Water {
             ],
             events: vec![event(tenant, &customer, EventType::COLLECTION_RECORDED, at, &data)],
             before: Vec::new(),
-            operations: Vec::new(),
+            operations: vec![self.forget_codes(ask)],
         };
         let answer = Answer::word("collected").with("left", left.to_string());
         match self.settle(ask, answer, effect).await {

@@ -7,7 +7,8 @@
 use super::backend::BackendError;
 use super::{Water, ago, is_within};
 use crate::secrets::Vault;
-use crate::store::{Operation, TryPurpose, WaterOperation, WaterTries};
+use crate::store::{CustomerBy, Operation, TryPurpose, WaterOperation, WaterTries};
+use ::backend::water::{Code, Customer};
 use jiff::{SignedDuration, Timestamp};
 use model::{DeviceId, Redacted, Tenant};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -18,6 +19,11 @@ use ussd::{Answer, Ask};
 const ACCOUNT_TRIES: u32 = 10;
 /// How long it takes none after them.
 const ACCOUNT_HOLD: SignedDuration = SignedDuration::from_hours(24);
+/// How many codes that nobody has a number may type without giving water: of a thousand subscribers'
+/// codes every nine hundredth guess is one.
+const CODE_TRIES: u32 = 10;
+/// How long it types none after them, and after which pause they are forgotten.
+const CODE_HOLD: SignedDuration = SignedDuration::from_hours(1);
 /// Numbers that may be looked at at once.
 const TURNS: usize = 64;
 
@@ -51,27 +57,37 @@ impl Pin {
 #[derive(Debug)]
 pub(super) struct Turns {
     of_numbers: [Mutex<()>; TURNS],
+    /// Of who types a code it is a number's turn within the code's.
+    of_codes: [Mutex<()>; TURNS],
     /// Moves look at two numbers; one at a time does for all of them.
     of_moves: Mutex<()>,
 }
 
 impl Default for Turns {
     fn default() -> Self {
-        Self { of_numbers: [(); TURNS].map(Mutex::new), of_moves: Mutex::new(()) }
+        let (of_numbers, of_codes) = ([(); TURNS].map(Mutex::new), [(); TURNS].map(Mutex::new));
+        Self { of_numbers, of_codes, of_moves: Mutex::new(()) }
     }
 }
 
 impl Turns {
-    pub(super) async fn of(&self, tenant: &Tenant, who: &str) -> MutexGuard<'_, ()> {
-        let mut hasher = DefaultHasher::new();
-        (tenant.as_str(), who).hash(&mut hasher);
-        let place = usize::try_from(hasher.finish() % TURNS as u64).unwrap_or_default();
-        self.of_numbers[place].lock().await
+    pub(super) async fn of_number(&self, tenant: &Tenant, who: &DeviceId) -> MutexGuard<'_, ()> {
+        self.of_numbers[place(tenant, who.as_str())].lock().await
+    }
+
+    pub(super) async fn of_code(&self, tenant: &Tenant, code: &str) -> MutexGuard<'_, ()> {
+        self.of_codes[place(tenant, code)].lock().await
     }
 
     pub(super) async fn of_moves(&self) -> MutexGuard<'_, ()> {
         self.of_moves.lock().await
     }
+}
+
+fn place(tenant: &Tenant, who: &str) -> usize {
+    let mut hasher = DefaultHasher::new();
+    (tenant.as_str(), who).hash(&mut hasher);
+    usize::try_from(hasher.finish() % TURNS as u64).unwrap_or_default()
 }
 
 /// What a PIN was found to be.
@@ -140,6 +156,7 @@ impl Water {
         let (tries, hold) = match purpose {
             TryPurpose::Pin | TryPurpose::Move => (self.options.pin_tries, self.options.pin_hold),
             TryPurpose::Account => (ACCOUNT_TRIES, ACCOUNT_HOLD),
+            TryPurpose::Code => (CODE_TRIES, CODE_HOLD),
         };
         Limit { who, purpose, tries, hold }
     }
@@ -172,7 +189,7 @@ impl Water {
         owner: &str,
         typed: &str,
     ) -> Result<Checked, BackendError> {
-        let _turn = self.turns.of(&ask.tenant, ask.device.as_str()).await;
+        let _turn = self.turns.of_number(&ask.tenant, &ask.device).await;
         let now = self.now();
         let limit = self.limit(&ask.device, TryPurpose::Pin);
         let tries = self.tries(&ask.tenant, &limit).await?;
@@ -196,6 +213,37 @@ impl Water {
             }
         }
         Ok(checked)
+    }
+
+    /// The customer with that code. Codes that nobody has are counted, and after too many of them none
+    /// is looked up. To be called in the number's turn.
+    pub(super) async fn customer_with(
+        &self,
+        ask: &Ask,
+        code: Option<Code>,
+    ) -> Result<Result<Customer, &'static str>, BackendError> {
+        let now = self.now();
+        let limit = self.limit(&ask.device, TryPurpose::Code);
+        let tries = self.tries(&ask.tenant, &limit).await?;
+        if tries.as_ref().is_some_and(|it| limit.is_reached(it, now)) {
+            return Ok(Err("too_many_codes"));
+        }
+        let found = match code {
+            Some(code) => self.customer(&ask.tenant, &CustomerBy::Code(code)).await?,
+            None => None,
+        };
+        if let Some(customer) = found {
+            return Ok(Ok(customer));
+        }
+        if tries.is_none_or(|it| it.last_key != ask.key) {
+            self.keep(vec![limit.count(ask, now)]).await?;
+        }
+        Ok(Err("unknown_code"))
+    }
+
+    /// What forgets the codes that the caller typed in vain: he gives water.
+    pub(super) fn forget_codes(&self, ask: &Ask) -> Operation {
+        self.limit(&ask.device, TryPurpose::Code).clear(&ask.tenant)
     }
 
     /// Checks the PIN with which the caller wants the account of `old`, whose owner's id is `owner`, if

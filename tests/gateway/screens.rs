@@ -180,7 +180,7 @@ fn customer(
 }
 
 /// The phrases that no play can show, and why.
-const NOT_PLAYED: [&str; 12] = [
+const NOT_PLAYED: [&str; 13] = [
     // The store must be full or late: tests of the daemon's stalls have them.
     "retry",
     "late",
@@ -189,6 +189,8 @@ const NOT_PLAYED: [&str; 12] = [
     "move_late",
     "pay_late",
     "collect_late",
+    // Ten codes that nobody has.
+    "too_many_codes",
     // A hundred hops, and a race.
     "hops",
     "taken",

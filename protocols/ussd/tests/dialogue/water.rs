@@ -315,7 +315,7 @@ fn every_outcome_has_its_words_in_both_languages() {
             "manager",
             "water_collect",
             &["1", "123AB", "1"],
-            &["collected", "none_left", "expired", "not_my_site", "unknown_code"],
+            &["collected", "none_left", "expired", "not_my_site", "unknown_code", "too_many_codes"],
         ),
     ];
     let mut all = Vec::new();
@@ -346,7 +346,7 @@ fn every_outcome_has_its_words_in_both_languages() {
     }
     all.sort();
     all.dedup();
-    assert_eq!(all.len(), 2 * 21, "{all:#?}");
+    assert_eq!(all.len(), 2 * 22, "{all:#?}");
 }
 
 #[test]
