@@ -13,6 +13,7 @@
 
 mod backend;
 mod collection;
+mod crediting;
 mod daily;
 mod embedded;
 pub mod hub;
@@ -27,6 +28,7 @@ mod texts;
 mod tests;
 
 pub use self::backend::{BackendError, Change, Effect, WaterBackend};
+pub use self::crediting::{CREDIT, Crediting, credit_policy};
 pub use self::daily::{DAILY, Daily, DailyReport, policy};
 pub use self::embedded::Embedded;
 pub use self::metrics::Metrics;

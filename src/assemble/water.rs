@@ -12,7 +12,7 @@ use crate::shutdown::Stage;
 use crate::sms::{Sms, SmsObserver};
 use crate::store::{PhraseRow, SqliteStore, Store, WaterStore as _};
 use crate::tasks::Tasks;
-use crate::water::{self, DAILY, Daily, MenuTexts, Options, Parts, Water};
+use crate::water::{self, CREDIT, Crediting, DAILY, Daily, MenuTexts, Options, Parts, Water};
 use backend::water::Service;
 use config::{BackendKind, Config};
 use jiff::SignedDuration;
@@ -84,6 +84,8 @@ pub(super) fn make(
     };
     let water = Water::new(parts, options);
     with.tasks.register(DAILY, water::policy(), Arc::new(Daily(Arc::clone(&water))));
+    let crediting = Arc::new(Crediting(Arc::clone(&water)));
+    with.tasks.register(CREDIT, water::credit_policy(), crediting);
     let purse: Arc<dyn Purse> = Arc::clone(&water) as _;
     with.payments.set_purse(Arc::downgrade(&purse));
     let observer: Arc<dyn SmsObserver> = Arc::clone(&water) as _;

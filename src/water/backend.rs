@@ -104,6 +104,12 @@ impl From<WriteError> for BackendError {
 /// Who keeps sites, managers and customers.
 #[async_trait]
 pub trait WaterBackend: Debug + Send + Sync + 'static {
+    /// Whether the customers are kept by somebody else than our store: what changes them is then told
+    /// him, and is in no transaction of ours.
+    fn is_elsewhere(&self) -> bool {
+        false
+    }
+
     /// A customer.
     async fn customer(
         &self,

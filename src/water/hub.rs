@@ -2,8 +2,9 @@
 //!
 //! A customer is made or changed there first, under a key by which the hub knows the call again; then
 //! what follows from it is kept here. What must not be lost with the hub's answer is kept before it is
-//! asked ([`Effect::before`]): the PIN of whoever registers. What is only to be written down, and what a
-//! payment does, is a task ([`CALLING`]): it is told until the hub has it.
+//! asked ([`Effect::before`]): the PIN of whoever registers. What is only to be written down, and what the
+//! clock does to customers, is a task ([`CALLING`]): it is told until the hub has it. So is what a payment
+//! does, which is made out when it is told ([`CREDIT`](super::CREDIT)).
 
 mod later;
 mod metrics;
@@ -255,6 +256,10 @@ fn number(phone: &DeviceId) -> &str {
 
 #[async_trait]
 impl WaterBackend for WaterHub {
+    fn is_elsewhere(&self) -> bool {
+        true
+    }
+
     async fn customer(
         &self,
         tenant: &Tenant,

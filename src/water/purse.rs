@@ -12,6 +12,7 @@ use ::backend::water::{
 use async_trait::async_trait;
 use jiff::Timestamp;
 use model::{EventType, Random as _, Redacted, Tenant};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tracing::error;
 
@@ -19,6 +20,31 @@ use tracing::error;
 const CODES_OF_HIS: usize = 20;
 /// How often one of chance alone is.
 const CODES_OF_CHANCE: usize = 5;
+
+/// What a payment credits whom with. Operators see it in tasks: ids and an amount.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(super) struct Paid {
+    /// The payment's id.
+    pub(super) payment: Box<str>,
+    /// The customer's.
+    pub(super) customer: Box<str>,
+    /// Whole shillings.
+    pub(super) amount: u32,
+    /// The provider's name of it, else its id: each subscribes once.
+    pub(super) checkout: Box<str>,
+}
+
+impl Paid {
+    fn of(row: &PaymentRow) -> Self {
+        let checkout = row.payment.checkout.as_ref().map_or(&row.id, |it| &it.id);
+        Self {
+            payment: row.id.clone(),
+            customer: row.customer.clone(),
+            amount: row.payment.amount,
+            checkout: checkout.clone(),
+        }
+    }
+}
 
 /// A message that is to be sent to a customer, and written down.
 pub(super) struct Message<'a> {
@@ -95,7 +121,62 @@ impl Water {
         Ok(Some((customer, site)))
     }
 
-    fn outcome(&self, mut effect: Effect, now: Timestamp) -> Outcome {
+    /// What a payment adds to a customer as he is now.
+    pub(super) async fn activation(
+        &self,
+        tenant: &Tenant,
+        (customer, site): (&Customer, &Site),
+        checkout: &str,
+        now: Timestamp,
+    ) -> Result<CustomerChange, BackendError> {
+        let today = self.day_of(now);
+        let Credit { from, until } = credit(customer, today, &self.options.service);
+        let code = match customer.code.clone().filter(|_| from.is_some()) {
+            Some(code) => code,
+            None => self.free_code(tenant, &customer.id).await?,
+        };
+        let (jerrycans, checkout) = (site.expected_jerrycans, checkout.into());
+        Ok(CustomerChange::Activate { from, today, until, code, jerrycans, checkout })
+    }
+
+    /// What follows from a payment that is credited. `customer` is as he is by it: whose subscription is
+    /// over again by now is told of no code.
+    pub(super) fn credited(
+        &self,
+        effect: &mut Effect,
+        (customer, site): (&Customer, &Site),
+        paid: &Paid,
+    ) {
+        let (person, at) = ((customer, Some(site)), effect.at);
+        let key = format!("{}:subscription", paid.payment).into();
+        let (action, status) = (Action::Subscription, RecordStatus::Success);
+        let amount = (paid.amount, Item::Shillings);
+        effect.changes.push(record(person, key, action, status, amount, at));
+        let (until, jerrycans) = (customer.expires_on, site.expected_jerrycans);
+        let data = json!({ "customer": customer.id, "site": site.id, "payment": paid.payment,
+            "expires_on": until, "jerrycans": jerrycans });
+        let kind = EventType::SUBSCRIPTION_STARTED;
+        effect.events.push(event(&effect.tenant, customer, kind, at, &data));
+        let Some(code) = &customer.code else { return };
+        let expires = until.strftime(DAY_SHOWN).to_string();
+        let message = Message {
+            kind: SmsKind::Subscription,
+            action: Action::SubscriptionMessage,
+            phrases: &[texts::SUBSCRIBED],
+            values: &[
+                ("name", customer.first_name.as_str()),
+                ("site", &site.name),
+                ("code", code.as_str()),
+                ("expires", &expires),
+                ("jerrycans", &jerrycans.to_string()),
+                ("about", &site.sms_description),
+            ],
+            key: format!("{}:subscribed", paid.payment).into(),
+        };
+        self.tell(effect, person, message);
+    }
+
+    pub(super) fn outcome(&self, mut effect: Effect, now: Timestamp) -> Outcome {
         let events = std::mem::take(&mut effect.events);
         Outcome { events, operations: self.parts.backend.deferred(effect, now) }
     }
@@ -117,10 +198,10 @@ impl From<BackendError> for PurseError {
 }
 
 /// An effect of a payment: its key is the payment's.
-fn effect_of(payment: &PaymentRow, what: &str, at: Timestamp) -> Effect {
+pub(super) fn effect_of(tenant: &Tenant, payment: &str, what: &str, at: Timestamp) -> Effect {
     Effect {
-        tenant: payment.tenant.clone(),
-        key: format!("{}:{what}", payment.id).into(),
+        tenant: tenant.clone(),
+        key: format!("{payment}:{what}").into(),
         at,
         changes: Vec::new(),
         events: Vec::new(),
@@ -132,53 +213,19 @@ fn effect_of(payment: &PaymentRow, what: &str, at: Timestamp) -> Effect {
 #[async_trait]
 impl Purse for Water {
     async fn credit(&self, payment: &PaymentRow, now: Timestamp) -> Result<Outcome, PurseError> {
-        let Some((customer, Some(site))) = self.payer(payment).await? else {
+        let (tenant, paid) = (&payment.tenant, Paid::of(payment));
+        if self.parts.backend.is_elsewhere() {
+            return Ok(Self::credit_later(tenant, &paid, now));
+        }
+        let Some((before, Some(site))) = self.payer(payment).await? else {
             return Err(PurseError::Nothing);
         };
-        let today = self.day_of(now);
-        let Credit { from, until } = credit(&customer, today, &self.options.service);
-        let code = match customer.code.clone().filter(|_| from.is_some()) {
-            Some(code) => code,
-            None => self.free_code(&payment.tenant, &customer.id).await?,
-        };
-        let checkout = payment.payment.checkout.as_ref().map_or(&payment.id, |it| &it.id);
-        let jerrycans = site.expected_jerrycans;
-        let change = CustomerChange::Activate {
-            from,
-            today,
-            until,
-            code: code.clone(),
-            jerrycans,
-            checkout: checkout.clone(),
-        };
-        let paid = (payment.payment.amount, Item::Shillings);
-        let person = (&customer, Some(&site));
-        let key = format!("{}:subscription", payment.id).into();
-        let mut effect = effect_of(payment, "credit", now);
-        effect.changes = vec![
-            Change::Update { id: customer.id.clone(), change },
-            record(person, key, Action::Subscription, RecordStatus::Success, paid, now),
-        ];
-        let data = json!({ "customer": customer.id, "site": site.id, "payment": payment.id,
-            "expires_on": until, "jerrycans": jerrycans });
-        let kind = EventType::SUBSCRIPTION_STARTED;
-        effect.events.push(event(&payment.tenant, &customer, kind, now, &data));
-        let expires = until.strftime(DAY_SHOWN).to_string();
-        let message = Message {
-            kind: SmsKind::Subscription,
-            action: Action::SubscriptionMessage,
-            phrases: &[texts::SUBSCRIBED],
-            values: &[
-                ("name", customer.first_name.as_str()),
-                ("site", &site.name),
-                ("code", code.as_str()),
-                ("expires", &expires),
-                ("jerrycans", &jerrycans.to_string()),
-                ("about", &site.sms_description),
-            ],
-            key: format!("{}:subscribed", payment.id).into(),
-        };
-        self.tell(&mut effect, person, message);
+        let change = self.activation(tenant, (&before, &site), &paid.checkout, now).await?;
+        // Where he is not so any more when it is kept, it is refused and made out anew.
+        let customer = change.apply(&before, None).map_err(|_| PurseError::Nothing)?;
+        let mut effect = effect_of(tenant, &payment.id, "credit", now);
+        effect.changes.push(Change::Update { id: before.id, change });
+        self.credited(&mut effect, (&customer, &site), &paid);
         Ok(self.outcome(effect, now))
     }
 
@@ -202,7 +249,7 @@ impl Purse for Water {
                 (SmsKind::PaymentUnconfirmed, "unconfirmed", phrase.to_owned(), phrase)
             }
         };
-        let mut effect = effect_of(payment, what, now);
+        let mut effect = effect_of(&payment.tenant, &payment.id, what, now);
         let message = Message {
             kind,
             action: Action::SubscriptionMessage,

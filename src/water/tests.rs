@@ -22,6 +22,7 @@ use tokio::sync::mpsc;
 mod calls;
 mod collecting;
 mod days;
+mod elsewhere;
 mod money;
 
 /// The moment at which scenes begin: noon of 22 November in Nairobi.
@@ -94,6 +95,14 @@ impl Scene {
     }
 
     async fn sized(quota_bytes: u64, change: impl FnOnce(Options) -> Options) -> Self {
+        Self::behind(quota_bytes, change, |ours| Arc::new(ours)).await
+    }
+
+    async fn behind(
+        quota_bytes: u64,
+        change: impl FnOnce(Options) -> Options,
+        backend: impl FnOnce(Embedded) -> Arc<dyn WaterBackend>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = SqliteOptions::new(folder.path().join("store.db"), quota_bytes);
         let store = Arc::new(SqliteStore::open(file).await.unwrap());
@@ -115,7 +124,7 @@ impl Scene {
         let of_backend = (Arc::clone(&store) as _, Arc::clone(&pipeline), retain);
         let parts = Parts {
             store: Arc::clone(&store) as _,
-            backend: Arc::new(Embedded::new(of_backend.0, of_backend.1, of_backend.2)),
+            backend: backend(Embedded::new(of_backend.0, of_backend.1, of_backend.2)),
             effects: Effects::new(Arc::clone(&store) as _, writer, vault.clone(), clock),
             payments: paying(&store, &pipeline, &tasks, clock, &prometheus),
             sms: Sms::new(sms::Parts {

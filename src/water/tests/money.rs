@@ -7,7 +7,7 @@ use crate::store::{SmsStore as _, SmsWhich, WATER_CHANGED, WATER_CREDITED};
 use ::backend::payment::Checkout;
 use std::collections::HashSet;
 
-fn paid(customer: &str, checkout: &str, now: Timestamp) -> PaymentRow {
+pub(super) fn paid(customer: &str, checkout: &str, now: Timestamp) -> PaymentRow {
     let mut payment = Payment::wanted(phone(1), 100, now, &Timing::default()).payment;
     payment.checkout = Some(Checkout { id: checkout.into(), merchant: None, is_adopted: false });
     PaymentRow {
@@ -34,7 +34,7 @@ async fn credit(scene: &Scene, customer: &str, checkout: &str) {
     commit(scene, outcome).await.unwrap();
 }
 
-async fn text(scene: &Scene, key: &str) -> Option<String> {
+pub(super) async fn text(scene: &Scene, key: &str) -> Option<String> {
     let tenant = tenant();
     let rows = scene.store.sms(SmsWhich::Batch(&tenant, key), 10).await.unwrap();
     let sealed = &rows.first()?.sealed;
