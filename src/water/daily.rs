@@ -7,6 +7,7 @@
 use super::backend::{BackendError, Change, Effect};
 use super::purse::Message;
 use super::{DAY_SHOWN, Water, event, record, texts};
+use crate::payments::Outcome as Kept;
 use crate::shutdown::Stage;
 use crate::store::{
     Operation, ReadError, SmsKind, Store, TaskRow, TaskState, Tasks as Which, WATER_CHANGED,
@@ -123,6 +124,14 @@ impl Water {
             Deadline::Expire => (Looked::Expired, self.expiring(tenant, &customer, day).await),
         };
         let done = match effect {
+            // The business is told until it has it: whoever lost its answer would find nothing due the
+            // next time, and the customer would never be told.
+            Ok(effect) if self.parts.backend.is_elsewhere() => {
+                let at = effect.at;
+                let Kept { events, operations } = self.outcome(effect, at);
+                let kept = self.parts.pipeline.keep(events, operations.clone()).await;
+                kept.map(|()| self.committed(&operations)).map_err(BackendError::from)
+            }
             Ok(effect) => {
                 let operations = effect.operations.clone();
                 let done = self.parts.backend.carry_out(effect).await;

@@ -117,9 +117,9 @@ impl Handler for Later {
         let (status, retry_after) = (answer.status, answer.retry_after);
         match status {
             200..=299 => Outcome::Done { answer: status.to_string().into() },
-            // It knows the record, or that the payment has subscribed him.
+            // It knows the record or the change, or he has changed since: he was told of it before.
             409 => match &*wire::conflict(answer.body.expose()) {
-                word if name == "record" || matches!(word, "credited" | "known") => {
+                word if name == "record" || matches!(word, "changed" | "known") => {
                     Outcome::Done { answer: "known".into() }
                 }
                 word => Outcome::Hopeless { cause: format!("refused: {word}").into() },

@@ -455,10 +455,10 @@ async fn a_manager_of_several_sites_is_one_listener() {
 }
 
 #[tokio::test]
-async fn a_payment_subscribes_there_once_or_stands_before_the_operator() {
+async fn what_is_told_later_is_told_once_or_stands_before_the_operator() {
     let scene = Scene::answering([
         (429, json!({})),
-        (409, json!({ "conflict": "credited" })),
+        (409, json!({ "conflict": "changed" })),
         (409, json!({ "conflict": "code_taken" })),
         (404, json!({})),
     ])

@@ -175,3 +175,21 @@ async fn a_credit_is_never_given_up_for_what_the_business_refuses() {
     assert!(tried(&scene, &task).await);
     assert_eq!(scene.kept("c1").await.jerrycans, 30);
 }
+
+/// What is due is kept here before the business hears of it, which it does by tasks: what it makes of a
+/// call is nobody's reminder.
+#[tokio::test]
+async fn who_is_reminded_or_ended_is_told_whatever_the_business_answers() {
+    let (scene, does) = scene([Does::Silently, Does::Silently]).await;
+    scene.customer("c1", 1, Some(("2026-11-24", "123AB", 5))).await;
+    scene.customer("c2", 2, Some(("2026-11-22", "124AB", 5))).await;
+    let today = scene.water.today();
+    let report = scene.water.daily(&tenant(), today).await.unwrap();
+    assert_eq!((report.reminded, report.expired, report.failed), (1, 1, 0));
+    assert_eq!(does.lock().len(), 2, "nobody waits for the business");
+    let of = |kind: &str, id: &str, day: &str| format!("{kind}:{id}:{day}");
+    let reminder = text(&scene, &of("reminder", "c1", "2026-11-24")).await.unwrap();
+    assert!(reminder.contains("sms_reminder"), "{reminder}");
+    let end = text(&scene, &of("expiry", "c2", "2026-11-22")).await.unwrap();
+    assert!(end.contains("sms_expired"), "{end}");
+}
