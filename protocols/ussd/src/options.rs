@@ -17,7 +17,7 @@ pub struct Options {
     /// after 180 s at the latest.
     pub idle_timeout: Duration,
     /// How long a hop may wait for a backend or the disk. Half of the 10 s after which Africa's Talking
-    /// gives up, less what the network takes.
+    /// gives up, less what the network takes; less for an aggregator that gives up sooner.
     pub reply_within: Duration,
     /// How much longer a finished screen may wait for the disk. With `reply_within` still below 10 s.
     pub settle_within: Duration,

@@ -14,6 +14,9 @@ const SCREENS_MAX: usize = 64;
 /// How long a full store is left alone; room comes as events are delivered.
 pub(super) const OFFER_EVERY: Duration = Duration::from_secs(10);
 
+/// What the network between the aggregator and us takes.
+const NETWORK: Duration = Duration::from_millis(500);
+
 impl Session {
     pub(super) fn begin_hop(&mut self, turn: &Turn, keys_at: Option<usize>, now: Now) -> State {
         self.hops += 1;
@@ -28,7 +31,7 @@ impl Session {
             has_effect: false,
             end_refused: false,
             start: None,
-            give_up_at: now.monotonic + self.options.reply_within,
+            give_up_at: now.monotonic + self.reply_within(),
             unsettled: Vec::new(),
             // Until the walk has found a screen: the answer that claims nothing.
             work: Work::Answered { screen: self.retry(), cause: None },
@@ -53,6 +56,14 @@ impl Session {
             return self.finish(hop, text, Cause::TooManyHops, now);
         }
         self.walk(hop, now)
+    }
+
+    /// How long a hop may wait: its answer reaches the aggregator before that gives up, also where it
+    /// is an end that waits for the disk.
+    fn reply_within(&self) -> Duration {
+        let spare = self.options.settle_within + NETWORK;
+        let theirs = self.service.aggregator.capabilities().reply_deadline;
+        self.options.reply_within.min(theirs.saturating_sub(spare))
     }
 
     /// Ends the dialogue with `text`, once its end is on disk.

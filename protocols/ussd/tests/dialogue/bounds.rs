@@ -1,8 +1,10 @@
 //! Every bound, at it and one beyond it.
 
-use crate::bench::{ALICE, Bench, HOME};
-use lastmile_ussd::{Events, Options, Receipt, Refusal};
+use crate::bench::{ALICE, Bench, HOME, Store, dialled, turn};
+use lastmile_ussd::aggregator::ConEndFields;
+use lastmile_ussd::{Events, Options, Receipt, Refusal, Service, aggregator};
 use model::Monotonic;
+use std::sync::Arc;
 use std::time::Duration;
 
 fn bench(options: Options) -> Bench {
@@ -70,4 +72,27 @@ fn a_long_menu_of_questions_cannot_hold_a_hop_beyond_its_time() {
     bench.turn("s", ALICE, "");
     assert_eq!(bench.receive("s", ALICE, "1").1, Receipt::New);
     assert_eq!(bench.asked[0].deadline, bench.now.after(Duration::from_secs(1)).monotonic);
+}
+
+/// With what a finished screen may wait for the disk, and half a second for the network.
+#[test]
+fn a_hop_is_answered_before_its_aggregator_gives_up() {
+    let [session, number, code, text] = ["s", "n", "c", "t"].map(Box::from);
+    let fields = ConEndFields { session, number, code, text, network: None };
+    for (name, asked, millis) in [
+        ("africas_talking", 5_000, 5_000),
+        ("africas_talking", 20_000, 8_500),
+        ("con_end", 5_000, 3_500),
+        ("hubtel", 5_000, 3_500),
+        ("hubtel", 2_000, 2_000),
+    ] {
+        let reply_within = Duration::from_millis(asked);
+        let mut bench = bench(Options { reply_within, ..Options::default() });
+        let aggregator = aggregator::make(name, Some(&fields)).unwrap();
+        bench.service = Arc::new(Service { aggregator, ..(*bench.service).clone() });
+        bench.store = Store::Stalls;
+        bench.take(&turn("s", ALICE, dialled("")));
+        let deadline = bench.now.after(Duration::from_millis(millis)).monotonic;
+        assert_eq!(bench.table.deadline(), deadline, "{name} {asked}");
+    }
 }
