@@ -71,24 +71,34 @@ fn is_mark(letter: char) -> bool {
 }
 
 fn capitalised(typed: &str) -> String {
-    let is_mixed = typed.chars().any(char::is_lowercase) && typed.chars().any(char::is_uppercase);
+    let inner = || parts(typed).filter(|(is_first, _)| !is_first).map(|(_, letter)| letter);
+    let is_mixed = inner().any(char::is_lowercase) && inner().any(char::is_uppercase);
     let mut name = String::with_capacity(typed.len());
-    // How many letters the part has by now.
-    let mut letters = 0;
-    for letter in typed.chars() {
-        match (letters, is_mixed) {
-            (0, _) => name.extend(letter.to_uppercase()),
-            (_, true) => name.push(letter),
-            (_, false) => name.extend(letter.to_lowercase()),
+    for (is_first, letter) in parts(typed) {
+        match (is_first, is_mixed) {
+            // Some capitals are two letters.
+            (true, _) if letter.to_uppercase().len() > 1 => name.push(letter),
+            (true, _) => name.extend(letter.to_uppercase()),
+            (false, true) => name.push(letter),
+            (false, false) => name.extend(letter.to_lowercase()),
         }
-        letters = match letter {
-            _ if letter.is_alphabetic() || is_mark(letter) => letters + 1,
-            // O'Neil has two parts, Ng'ang'a is one.
-            '\'' | '’' if letters > 1 => letters,
-            _ => 0,
-        };
     }
     name
+}
+
+/// Each letter, and whether a part of the name begins with it.
+fn parts(typed: &str) -> impl Iterator<Item = (bool, char)> {
+    // How many letters the part has by now.
+    typed.chars().scan(0, |letters, letter| {
+        let is_first = *letters == 0;
+        *letters = match letter {
+            _ if letter.is_alphabetic() || is_mark(letter) => *letters + 1,
+            // O'Neil has two parts, Ng'ang'a is one.
+            '\'' | '’' if *letters > 1 => *letters,
+            _ => 0,
+        };
+        Some((is_first, letter))
+    })
 }
 
 impl fmt::Debug for PersonName {

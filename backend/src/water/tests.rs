@@ -20,6 +20,7 @@ fn names_are_of_any_script_and_get_their_capitals() {
     for (typed, kept) in [
         ("asha", "Asha"),
         ("JOHN", "John"),
+        ("jOHN", "John"),
         ("O'NEIL", "O'Neil"),
         ("o’neil", "O’Neil"),
         ("McKenzie", "McKenzie"),
