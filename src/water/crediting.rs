@@ -20,6 +20,8 @@ use std::time::Duration;
 /// The kind of the tasks that credit payments where the business keeps the customers.
 pub const CREDIT: &str = "water.credit";
 
+/// Tellings under way at once: a hub that hangs must not hold up what is owed to others.
+const CALLS_MAX: usize = 4;
 /// How often one is made out anew in one try, where somebody else changes the customer.
 const MADE_OUT_MAX: usize = 3;
 
@@ -118,5 +120,9 @@ impl Handler for Crediting {
             Ok(Err(cause)) => failed(cause),
             Err(error) => failed(error.code()),
         }
+    }
+
+    fn at_once(&self) -> usize {
+        CALLS_MAX
     }
 }
