@@ -16,7 +16,7 @@ section! {
         restart rate_per_number: Bounded<1, 100_000> = 20,
         /// Longest wait for the backend in mid-dialogue, after which the caller gets an END that says
         /// what will happen. Africa's Talking gives up after 10 s: half of that leaves room for the
-        /// network and the disk. For an aggregator with 5 s set 3 s.
+        /// network and the disk. Where an aggregator gives up after 5 s it is 3.5 s at most.
         restart ask_deadline: Period<100, MINUTE> = "5s",
         /// Longest silence within a dialogue, after which it is forgotten; a caller's network may allow
         /// less. Networks end a session after 120 to 180 s in all.
