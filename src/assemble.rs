@@ -331,8 +331,9 @@ fn start_house(
         clock: core.clock,
     };
     stages.house.spawn(housekeeping.run(stages.house.clone()));
-    // With the listeners: a call that is cut off here is made again after the next start.
-    stages.listeners.spawn(Arc::clone(&core.tasks).run(stages.listeners.clone()));
+    // With the listeners: what a call that ends by then leads to is still delivered.
+    let drain = config.shutdown.grace.get() / 2;
+    stages.listeners.spawn(Arc::clone(&core.tasks).run(stages.listeners.clone(), drain));
     let asking = Arc::clone(&core.provisioner).keep_asking(stages.house.clone());
     stages.house.spawn(asking);
     stages.house.spawn(Arc::clone(&core.transfers).keep_house(stages.house.clone()));

@@ -35,7 +35,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tracing::{debug, error};
+use tracing::{debug, error, info};
 
 /// Tasks under way at once: each waits for a peer. More than any one peer is called at once
 /// ([`Handler::at_once`]), so that a slow one does not hold up what is owed to others.
@@ -198,9 +198,10 @@ impl Tasks {
         }
     }
 
-    /// Carries out what is due until the stage stops. What is under way then is cut off: it is sent
+    /// Carries out what is due until the stage stops. Then nothing more begins, and what is under way has
+    /// `drain` to end: somebody may wait for what is answered. What takes longer is cut off: it is sent
     /// again after the next start, under the same key.
-    pub async fn run(self: Arc<Self>, stage: Stage) {
+    pub async fn run(self: Arc<Self>, stage: Stage, drain: Duration) {
         let (mut under_way, mut names) = (JoinSet::new(), HashMap::new());
         let mut trim = tokio::time::interval(TRIM_EVERY);
         trim.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -218,7 +219,7 @@ impl Tasks {
             let has_room = under_way.len() < AT_ONCE;
             let next = self.queue.lock().next().filter(|_| has_room);
             tokio::select! {
-                () = stage.stop().cancelled() => return,
+                () = stage.stop().cancelled() => break,
                 () = self.news.notified(), if has_room => {}
                 () = sleep_until(next) => {}
                 _ = trim.tick() => self.trim().await,
@@ -232,6 +233,10 @@ impl Tasks {
                     }
                 }
             }
+        }
+        let ended = async { while under_way.join_next().await.is_some() {} };
+        if tokio::time::timeout(drain, ended).await.is_err() {
+            info!(tasks = under_way.len(), "calls under way are cut off, and made again");
         }
     }
 

@@ -117,8 +117,8 @@ section! {
     /// How the daemon stops.
     Shutdown "[shutdown]" "shutdown." {
         /// How long sessions may end and events may be delivered after SIGTERM. What is not delivered
-        /// by then is on disk and goes out after the next start. At most 80 s, under systemd's own limit
-        /// in the shipped unit.
+        /// by then is on disk and goes out after the next start. Half of it is for calls under way, such
+        /// as that for a payment's prompt. At most 80 s, under systemd's own limit in the shipped unit.
         restart grace: Period<0, { 80 * SECOND }> = "20s",
     }
 }

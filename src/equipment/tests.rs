@@ -474,7 +474,7 @@ async fn an_activation_reaches_the_hub_once_for_each_key() {
     let unknown = HubFault::Server.into();
     scene.hub.posts.lock().extend([Ok(Posted::Taken(200)), Ok(Posted::Unknown(404)), Err(unknown)]);
     let stage = Stage::new("tasks");
-    stage.spawn(Arc::clone(&scene.tasks).run(stage.clone()));
+    stage.spawn(Arc::clone(&scene.tasks).run(stage.clone(), Duration::ZERO));
     let parked = Which::Of { tenant: tenant.clone(), state: TaskState::Parked, after: None };
     let done = Which::Of { tenant, state: TaskState::Done, after: None };
     for _ in 0..400 {

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tempfile::TempDir;
 
 const KIND: &str = "test";
+/// What calls under way have when the tasks stop.
+const DRAIN: Duration = Duration::from_secs(1);
 
 /// Answers as it is told, and remembers under which keys it was called.
 #[derive(Default)]
@@ -80,7 +82,7 @@ impl Scene {
 
     fn run(&self) -> Stage {
         let stage = Stage::new("tasks");
-        stage.spawn(Arc::clone(&self.tasks).run(stage.clone()));
+        stage.spawn(Arc::clone(&self.tasks).run(stage.clone(), DRAIN));
         stage
     }
 
@@ -345,4 +347,34 @@ fn pauses_double_and_differ() {
     }
     assert_eq!(short(&"é".repeat(200)).len(), 256);
     assert_eq!(short(&format!("a{}", "é".repeat(200))).len(), 255);
+}
+
+/// Whose call takes so long.
+struct Slow(Duration);
+
+#[async_trait]
+impl Handler for Slow {
+    async fn carry_out(&self, _: &TaskRow) -> Outcome {
+        tokio::time::sleep(self.0).await;
+        Outcome::Done { answer: "204".into() }
+    }
+}
+
+#[tokio::test]
+async fn what_is_under_way_at_the_stop_has_its_time_and_no_more() {
+    for (takes, state) in [
+        (Duration::from_millis(300), TaskState::Done),
+        (DRAIN + Duration::from_secs(60), TaskState::Waiting),
+    ] {
+        let scene = Scene::new().await;
+        scene.tasks.register(KIND, policy(), Arc::new(Slow(takes)));
+        let stage = scene.run();
+        let row = scene.row("slow");
+        scene.put(&row).await;
+        scene.until(&row.id, |row| row.lease_until.is_some()).await;
+        let stopped = std::time::Instant::now();
+        assert_eq!(stage.finish(DRAIN * 2).await, Ok(()));
+        assert!(stopped.elapsed() < DRAIN + Duration::from_secs(2), "{:?}", stopped.elapsed());
+        assert_eq!(scene.kept(&row.id).await.state, state);
+    }
 }
