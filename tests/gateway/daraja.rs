@@ -4,7 +4,7 @@ use crate::http;
 use crate::hub::Request;
 use jiff::Timestamp;
 use lastmile_daraja::{Behaviour, Call, CallbackOut, Daraja, Fate, Merchant, Reply, Taken};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
@@ -14,6 +14,9 @@ use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
 
+/// What the merchant signs in and makes his passwords with.
+pub(crate) const CONSUMER_SECRET: &str = "consumer-secret-4be1";
+pub(crate) const PASSKEY: &str = "passkey-90d3c7";
 /// How often it looks for callbacks that leave.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
@@ -29,6 +32,8 @@ struct Shared {
     daraja: Mutex<Daraja>,
     /// How often each phone was prompted, or may have been.
     pushes: Mutex<BTreeMap<String, u32>>,
+    /// What requests were signed with: keys, tokens and passwords.
+    signs: Mutex<BTreeSet<String>>,
     /// How each callback was answered.
     answers: Mutex<Vec<Option<u16>>>,
     /// The daemon's public port, as soon as it is known.
@@ -41,21 +46,22 @@ impl Provider {
     pub(crate) fn start(seed: u64, behaviour: Behaviour) -> Self {
         let merchant = Merchant {
             consumer_key: "key".into(),
-            consumer_secret: "secret".into(),
+            consumer_secret: CONSUMER_SECRET.into(),
             short_code: "600100".into(),
-            passkey: "passkey".into(),
+            passkey: PASSKEY.into(),
             transaction_type: "CustomerBuyGoodsOnline".into(),
             party_b: "600123".into(),
         };
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let secrets = tempfile::tempdir().unwrap();
-        for name in ["secret", "passkey"] {
-            std::fs::write(secrets.path().join(name), format!("{name}\n")).unwrap();
+        for (name, secret) in [("secret", CONSUMER_SECRET), ("passkey", PASSKEY)] {
+            std::fs::write(secrets.path().join(name), format!("{secret}\n")).unwrap();
         }
         let shared = Arc::new(Shared {
             daraja: Mutex::new(Daraja::new(seed, behaviour, merchant)),
             pushes: Mutex::default(),
+            signs: Mutex::default(),
             answers: Mutex::default(),
             gateway: AtomicU16::new(0),
             secrets,
@@ -103,6 +109,11 @@ impl Provider {
         self.shared.daraja.lock().unwrap().decide(number, fate);
     }
 
+    /// Changes how it behaves from now on.
+    pub(crate) fn behave(&self, behaviour: Behaviour) {
+        self.shared.daraja.lock().unwrap().behave(behaviour);
+    }
+
     /// All money that was taken.
     pub(crate) fn taken(&self) -> Vec<Taken> {
         self.shared.daraja.lock().unwrap().taken().to_vec()
@@ -111,6 +122,11 @@ impl Provider {
     /// How often a phone was prompted, or may have been.
     pub(crate) fn pushes(&self, number: &str) -> u32 {
         self.shared.pushes.lock().unwrap().get(number).copied().unwrap_or_default()
+    }
+
+    /// All that requests were signed with: keys, tokens and passwords.
+    pub(crate) fn signs(&self) -> Vec<String> {
+        self.shared.signs.lock().unwrap().iter().cloned().collect()
     }
 
     /// How callbacks were answered so far; `None`: by nobody.
@@ -132,6 +148,7 @@ impl Provider {
             let call = Call { method, path, headers: &headers, body: &request.body };
             let reply = self.shared.daraja.lock().unwrap().request(&call, Timestamp::now());
             self.count(&request, &reply);
+            self.note_signs(&request);
             match reply {
                 Reply::Answer(answer) => {
                     thread::sleep(answer.after);
@@ -168,6 +185,14 @@ impl Provider {
             let number = body["PhoneNumber"].as_str().unwrap().to_owned();
             *self.shared.pushes.lock().unwrap().entry(number).or_default() += 1;
         }
+    }
+
+    fn note_signs(&self, request: &Request) {
+        let mut signs = self.shared.signs.lock().unwrap();
+        let authorization = request.headers.get("authorization");
+        signs.extend(authorization.and_then(|it| it.split(' ').nth(1)).map(str::to_owned));
+        let body = serde_json::from_slice::<serde_json::Value>(&request.body).unwrap_or_default();
+        signs.extend(body["Password"].as_str().map(str::to_owned));
     }
 
     fn call_back(&self) {

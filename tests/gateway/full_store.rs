@@ -18,7 +18,7 @@ const QUOTA: u64 = 16 << 20;
 /// Bytes of one message; a few hundred fill the store.
 const LARGE: usize = 64 << 10;
 /// Longest way to a full store, and back.
-const LONG: Duration = Duration::from_secs(120);
+pub(crate) const LONG: Duration = Duration::from_secs(120);
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -37,8 +37,8 @@ fn full(backend: &Backend) -> (Daemon, Ledger) {
     (daemon, ledger)
 }
 
-/// Publishes until the store takes no more; what was acknowledged.
-fn fill(daemon: &Daemon) -> Ledger {
+/// Publishes until a store of the smallest quota takes no more; what was acknowledged.
+pub(crate) fn fill(daemon: &Daemon) -> Ledger {
     let mut ledger = Ledger::default();
     let mut board = Board::enrol(daemon.ports.mqtt, "filler", &daemon.enrolment());
     let padding = "x".repeat(LARGE);

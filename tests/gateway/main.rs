@@ -35,6 +35,7 @@ mod router;
 #[path = "../../loadtest/src/tree.rs"]
 #[allow(dead_code, unused_imports, reason = "the load uses what these tests do not")]
 mod tree;
+mod water_point;
 
 mod aggregators;
 mod bad_input;
@@ -56,9 +57,11 @@ mod discovery;
 mod end_to_end;
 mod files;
 mod full_store;
+mod hard_times;
 mod identity;
 mod kills;
 mod limits;
+mod older;
 mod over_the_air;
 mod payments;
 mod provisioning;
@@ -76,6 +79,7 @@ mod stalls;
 mod steering;
 mod stopping;
 mod store_files;
+mod subscription;
 mod tenants;
 mod tls;
 mod tolerance;
@@ -147,11 +151,14 @@ fn main() {
         tenants::trials(),
         files::trials(),
         upgrades::trials(),
+        older::trials(),
         carried::trials(),
         refusals::trials(),
         full_store::trials(),
+        hard_times::trials(),
         kills::trials(),
         water::trials(),
+        subscription::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit();
 }

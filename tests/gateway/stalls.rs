@@ -70,13 +70,13 @@ fn a_stuck_board_goes_and_loses_nothing() {
 }
 
 /// Holds the store for itself, as a disk that hangs does, until dropped.
-struct Hold {
+pub(crate) struct Hold {
     runtime: tokio::runtime::Runtime,
     connection: Option<SqliteConnection>,
 }
 
 impl Hold {
-    fn of(daemon: &Daemon) -> Self {
+    pub(crate) fn of(daemon: &Daemon) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let file = daemon.data().join("store.db");
         let connection = runtime.block_on(async {

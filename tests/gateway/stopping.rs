@@ -2,11 +2,15 @@
 
 use crate::backend::{Backend, Mood};
 use crate::board::Board;
+use crate::calls::Called;
 use crate::cpe::{Cpe, post};
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, until};
 use crate::http::{self, PATIENCE};
 use crate::load::Load;
+use crate::water_point::{NICKNAME, WaterPoint, takes};
+use lastmile_daraja::{Behaviour, Fate};
 use libtest_mimic::Trial;
+use serde_json::Value;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
@@ -24,6 +28,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         crate::trial("stopping::what_is_kept_is_delivered_first", what_is_kept_is_delivered_first),
         crate::trial("stopping::a_second_signal_stops_at_once", a_second_signal_stops_at_once),
         crate::trial("stopping::the_service_manager_is_told", the_service_manager_is_told),
+        crate::trial("stopping::a_prompt_under_way_is_heard_out", a_prompt_under_way_is_heard_out),
+        crate::trial("stopping::a_dead_provider_does_not_hold_it_up", dead_provider),
         crate::trial("stopping::idle_peers_do_not_hold_it_up", idle_peers_do_not_hold_it_up),
         crate::trial("stopping::half_a_body_does_not_hold_it_up", half_a_body_does_not_hold_it_up),
         crate::trial(
@@ -190,4 +196,71 @@ fn the_service_manager_is_told() {
     daemon.signal("TERM");
     wait_for("STOPPING=1");
     assert_eq!(daemon.wait_within(PATIENCE).unwrap().code(), Some(0));
+}
+
+const PAYER: &str = "+254711000301";
+const NEIGHBOUR: &str = "+254711000302";
+const MOMENT: Duration = Duration::from_millis(20);
+
+/// Somebody has asked to pay, and the prompt is asked for of a provider that takes so long to answer.
+fn paying(answers_after: Duration, settings: &[(&str, &str)]) -> WaterPoint {
+    let patient = |it: String| it.replace("timeout = \"2s\"", "timeout = \"30s\"");
+    let quick = Behaviour { answers_within: (MOMENT, MOMENT * 2), ..Behaviour::kind() };
+    let point = WaterPoint::start((1, quick.clone()), Called::start(takes), settings, patient);
+    point.furnish(&[]);
+    let network = point.network();
+    let buys = |number: &str| {
+        let talk = |word: &str, keys: &[&str]| {
+            network.talk((&format!("{word}-{}", &number[1..]), number), keys, true).unwrap()
+        };
+        let keys = ["1", "1", "Asha", "Njeri", "0042", NICKNAME];
+        assert!(talk("registers", &keys).contains("You are registered"));
+        point.provider.decide(&number[1..], Fate::Pays { after: MOMENT });
+        assert!(talk("buys", &["0042", "2", "1"]).contains("ask for your PIN"));
+        let is_asked = || point.provider.pushes(&number[1..]) == 1;
+        assert!(until(PATIENCE, is_asked), "{:?}", point.payments());
+    };
+    // The first brings the token.
+    buys(NEIGHBOUR);
+    point.code_sent_to(NEIGHBOUR);
+    let answers_within = (answers_after, answers_after + MOMENT);
+    point.provider.behave(Behaviour { answers_within, ..quick });
+    buys(PAYER);
+    point
+}
+
+/// The payment that is under way.
+fn payment(point: &WaterPoint) -> Value {
+    let is_his = |it: &Value| it["number"] == format!("msisdn:{PAYER}").as_str();
+    point.payments().into_iter().find(is_his).unwrap()
+}
+
+/// The prompt is on the phone, and its answer on the way: after the next start it is known whose it is.
+fn a_prompt_under_way_is_heard_out() {
+    let mut point = paying(Duration::from_millis(1_200), &[]);
+    assert_eq!(payment(&point)["state"], "requesting");
+    point.daemon.signal("TERM");
+    let status = point.daemon.wait_within(PATIENCE).expect("it stops");
+    assert_eq!(status.code(), Some(0), "{}", point.daemon.log());
+    point.provider.behave(Behaviour { answers_within: (MOMENT, MOMENT * 2), ..Behaviour::kind() });
+    point.daemon.start_again();
+    let payment = payment(&point);
+    assert!(!payment["checkout"].is_null(), "its answer is lost: {payment}");
+    assert!(payment["checkout_is_claimed"].is_null(), "{payment}");
+    point.code_sent_to(PAYER);
+    assert_eq!(point.provider.pushes(&PAYER[1..]), 1);
+}
+
+/// It has half of the grace and no more; what was cut off is as after a crash.
+fn dead_provider() {
+    const HANGS: Duration = Duration::from_secs(25);
+    let mut point = paying(HANGS, &[("shutdown", "grace = \"5s\"")]);
+    let asked = Instant::now();
+    point.daemon.signal("TERM");
+    let status = point.daemon.wait_within(PATIENCE).expect("it stops");
+    let took = asked.elapsed();
+    assert_eq!(status.code(), Some(0), "{status} {}", point.daemon.log());
+    assert!(took >= SHORT_GRACE / 2 && took < SHORT_GRACE, "{took:?}");
+    point.daemon.start_again();
+    assert_eq!(payment(&point)["state"], "requesting");
 }
