@@ -17,12 +17,14 @@ use serde_json::{Value, json};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Subscribed; in the middle of buying; prompted; about to type a PIN; about to register.
+/// Subscribed; in the middle of buying; prompted; about to type a PIN; about to register; and one whose
+/// prompt is about to be asked for.
 const SUBSCRIBER: &str = "+254711000201";
 const BUYER: &str = "+254711000202";
 const PAYER: &str = "+254711000203";
 const GUESSER: &str = "+254711000204";
 const STRANGER: &str = "+254711000205";
+const HURRIED: &str = "+254711000206";
 const MANAGER: &str = "+254711000207";
 /// When an aggregator hangs up.
 const GIVES_UP: Duration = Duration::from_secs(5);
@@ -54,6 +56,7 @@ fn scene(more: &[(&str, &str)]) -> Scene {
         settings
             .replace("[\"1s\", \"2s\", \"3s\", \"4s\"]", "[\"10m\"]")
             .replace("[\"6s\", \"9s\"]", "[\"20m\"]")
+            .replace("push_delay = \"0s\"", "push_delay = \"1s\"")
     };
     let answers_within = (Duration::from_millis(20), Duration::from_millis(100));
     let behaviour = Behaviour { answers_within, ..Behaviour::kind() };
@@ -61,7 +64,7 @@ fn scene(more: &[(&str, &str)]) -> Scene {
     point.provider.knows(NOWHERE);
     point.furnish(&[MANAGER]);
     let network = point.network();
-    for number in [SUBSCRIBER, BUYER, PAYER, GUESSER] {
+    for number in [SUBSCRIBER, BUYER, PAYER, GUESSER, HURRIED] {
         let keys = ["1", "1", "Asha", "Njeri", "0042", NICKNAME];
         let shown = network.talk((&format!("r-{}", &number[1..]), number), &keys, true).unwrap();
         assert!(shown.contains("You are registered"), "{shown}");
@@ -225,15 +228,22 @@ fn told_while_it_hangs(scene: &Scene) {
 fn hangs() {
     let scene = scene(&[IN_TIME]);
     let Scene { point, prompt, .. } = &scene;
+    buys(point, HURRIED);
     let hold = Hold::of(&point.daemon);
     thread::scope(|scope| {
         let callback = scope.spawn(|| call_back(point, prompt, PAYER));
         told_while_it_hangs(&scene);
         assert!(!callback.is_finished(), "it is acknowledged, and not on disk");
+        let asked = point.provider.pushes(&HURRIED[1..]);
+        assert_eq!(asked, 0, "a prompt whose intent is not on disk");
         drop(hold);
         assert_eq!(callback.join().unwrap().status, 200);
     });
     point.code_sent_to(PAYER);
+    let prompt = prompted(point, HURRIED);
+    assert_eq!(call_back(point, &prompt, HURRIED).status, 200);
+    point.code_sent_to(HURRIED);
+    assert_eq!(point.provider.pushes(&HURRIED[1..]), 1);
     // A wrong PIN is a try all the same. Who was told to dial again has had nothing.
     let counted = || {
         let id = point.customer(GUESSER)["id"].as_str().unwrap().to_owned();
