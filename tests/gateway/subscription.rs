@@ -208,7 +208,7 @@ fn many_over_kills() {
                 break;
             }
             thread::sleep(chance.millis(100, 1_500));
-            point.daemon.kill();
+            end(&mut point, &mut chance);
             thread::sleep(chance.millis(0, 200));
             point.daemon.start_again();
         }
@@ -217,7 +217,17 @@ fn many_over_kills() {
     let paid = assert_money(&point);
     assert_water(&point, &lives);
     assert_told(&point, &paid);
-    assert_texts(&mut point, &paid);
+    assert_texts(&point, &paid);
+}
+
+/// It dies; now and then it is stopped in good order instead.
+fn end(point: &mut WaterPoint, chance: &mut Chance) {
+    if chance.below(4) > 0 {
+        return point.daemon.kill();
+    }
+    point.daemon.signal("TERM");
+    let status = point.daemon.wait_within(PATIENCE).expect("it stops");
+    assert_eq!(status.code(), Some(0), "{}", point.daemon.log());
 }
 
 /// Most pay, soon or late.
@@ -313,7 +323,7 @@ fn assert_money(point: &WaterPoint) -> BTreeMap<String, String> {
     }
     let (all, count) = (taken.len(), payments.len());
     println!("{count} payments, {all} taken, {} credited, {unresolved} unresolved", paid.len());
-    let wanted = usize::try_from(CUSTOMERS / 2).unwrap();
+    let wanted = usize::try_from(CUSTOMERS / 3).unwrap();
     assert!(paid.len() > wanted, "of {count} payments {} are paid", paid.len());
     let text = |it: &Value| it.as_str().unwrap().to_owned();
     paid.iter().map(|it| (text(&it["id"]), text(&it["number"]))).collect()
@@ -377,7 +387,7 @@ fn assert_told(point: &WaterPoint, paid: &BTreeMap<String, String>) {
 }
 
 /// What is known of each text agrees with what the carrier heard, and nothing was sent twice.
-fn assert_texts(point: &mut WaterPoint, paid: &BTreeMap<String, String>) {
+fn assert_texts(point: &WaterPoint, paid: &BTreeMap<String, String>) {
     let is_done = || states(point).values().all(|it| it.moving == 0);
     assert!(until(PATIENCE, is_done), "{:?}", states(point));
     let mut all = 0;
