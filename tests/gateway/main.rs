@@ -3,7 +3,7 @@
 //! One binary, so that it links once. Each test starts a daemon of its own in a directory of its
 //! own. A test that needs an outside program says `ignored` where there is none, and is a failure
 //! there with `LASTMILE_TEST_REQUIRE=all`. `LASTMILE_TEST_SEEDS` sets how often the tests of
-//! crashes repeat (20).
+//! crashes repeat (20), `LASTMILE_TEST_SEED` has one run of `subscription` again.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
