@@ -101,9 +101,8 @@ impl Water {
             let person = (&customer, &site);
             let change = self.activation(tenant, person, &paid.checkout, effect.at).await?;
             effect.changes = vec![Change::Update { id: customer.id, change }];
-            let error = match self.parts.backend.carry_out_at_leisure(effect).await {
-                Ok(_) => return self.tell_of_credit(task, paid).await,
-                Err(error) => error,
+            let Err(error) = self.parts.backend.carry_out_at_leisure(effect).await else {
+                return self.tell_of_credit(task, paid).await;
             };
             // The answer to an earlier try was lost.
             if error.is_conflict(WATER_CREDITED) || error.is_conflict("known") {
