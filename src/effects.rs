@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::secrets::Vault;
 use crate::store::{DialogueOperation, DialogueStore, EffectRow, Operation, ReadError, Writer};
 use jiff::{SignedDuration, Timestamp};
-use model::Redacted;
+use model::{DeviceId, Redacted, Tenant};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -79,6 +79,17 @@ impl Effects {
     /// [`EFFECT_KEPT`](crate::store::EFFECT_KEPT) where the key had its effect: answer what
     /// [`Effects::recall`] gives.
     pub fn keep(&self, ask: &Ask, answer: &Answer, now: Timestamp) -> Operation {
+        self.keep_for((&ask.tenant, &ask.device), &ask.key, answer, now)
+    }
+
+    /// The same for an effect whose caller waits no longer.
+    pub fn keep_for(
+        &self,
+        (tenant, device): (&Tenant, &DeviceId),
+        key: &str,
+        answer: &Answer,
+        now: Timestamp,
+    ) -> Operation {
         let values = answer.values.iter();
         let kept = Kept {
             outcome: Cow::Borrowed(&answer.outcome),
@@ -89,9 +100,9 @@ impl Effects {
         let plain = Redacted(serde_json::to_vec(&kept).unwrap_or_default());
         self.trim_at().get_or_insert_with(|| later(now));
         Operation::Dialogue(DialogueOperation::KeepEffect(EffectRow {
-            tenant: ask.tenant.clone(),
-            key: ask.key.clone(),
-            device: ask.device.clone(),
+            tenant: tenant.clone(),
+            key: key.into(),
+            device: device.clone(),
             answer: self.vault.seal(plain.expose()),
             made_at: now,
         }))

@@ -16,6 +16,7 @@ mod collection;
 mod crediting;
 mod daily;
 mod embedded;
+mod giving;
 pub mod hub;
 mod metrics;
 mod pins;
@@ -31,6 +32,7 @@ pub use self::backend::{BackendError, Change, Effect, WaterBackend};
 pub use self::crediting::{CREDIT, Crediting, credit_policy};
 pub use self::daily::{DAILY, Daily, DailyReport, policy};
 pub use self::embedded::Embedded;
+pub use self::giving::{GIVE, Giving, giving_policy};
 pub use self::metrics::Metrics;
 pub use self::pins::Pin;
 pub use self::texts::{MenuTexts, Texts};
@@ -201,9 +203,12 @@ impl Water {
         mut effect: Effect,
     ) -> Result<Answer, BackendError> {
         effect.operations.push(self.parts.effects.keep(ask, &answer, effect.at));
-        let operations = effect.operations.clone();
-        match self.parts.backend.carry_out(effect).await {
-            Ok(()) => {
+        let before = effect.before.clone();
+        let carried_out = self.parts.backend.carry_out(effect).await;
+        // It may be there whatever came of the rest; what is not there is nobody's task.
+        self.committed(&before);
+        match carried_out {
+            Ok(operations) => {
                 self.committed(&operations);
                 Ok(answer)
             }

@@ -12,7 +12,9 @@ use crate::shutdown::Stage;
 use crate::sms::{Sms, SmsObserver};
 use crate::store::{PhraseRow, SqliteStore, Store, WaterStore as _};
 use crate::tasks::Tasks;
-use crate::water::{self, CREDIT, Crediting, DAILY, Daily, MenuTexts, Options, Parts, Water};
+use crate::water::{
+    self, CREDIT, Crediting, DAILY, Daily, GIVE, Giving, MenuTexts, Options, Parts, Water,
+};
 use backend::water::Service;
 use config::{BackendKind, Config};
 use jiff::SignedDuration;
@@ -85,6 +87,7 @@ pub(super) fn make(
     with.tasks.register(DAILY, water::policy(), Arc::new(Daily(Arc::clone(&water))));
     let crediting = Arc::new(Crediting(Arc::clone(&water)));
     with.tasks.register(CREDIT, water::credit_policy(), crediting);
+    with.tasks.register(GIVE, water::giving_policy(), Arc::new(Giving(Arc::clone(&water))));
     let purse: Arc<dyn Purse> = Arc::clone(&water) as _;
     with.payments.set_purse(Arc::downgrade(&purse));
     let observer: Arc<dyn SmsObserver> = Arc::clone(&water) as _;

@@ -42,6 +42,7 @@ pub(super) fn make(
         url: url.as_str().to_owned(),
         token: settings.backend_token.clone(),
         ask_within: timeout.min(ASK_WITHIN_MAX),
+        tell_within: timeout,
     };
     let hub = WaterHub::new(parts, options).ok_or("backend.url: it is no address")?;
     let later = Later { hub: Arc::clone(&hub), timeout };

@@ -99,6 +99,11 @@ pub enum TaskStep {
         /// Why.
         cause: Box<str>,
     },
+    /// What is to be done is put otherwise. Refused unless it waits.
+    Reword {
+        /// The new body; no secret.
+        body: Json,
+    },
     /// It is given up. Refused unless it waits.
     Park {
         /// Why.

@@ -1,6 +1,6 @@
 //! What is kept of water points and of those who collect there: rows, changes, reads.
 
-use super::ReadError;
+use super::{ReadError, TaskRow};
 use async_trait::async_trait;
 use backend::water::{
     Action, Code, Customer, CustomerChange, Manager, Nickname, Refusal, Site, Transaction,
@@ -463,6 +463,23 @@ pub trait WaterStore: Debug + Send + Sync + 'static {
 
     /// Whether a day's job is done.
     async fn is_done(&self, tenant: &Tenant, job: &str, day: Date) -> Result<bool, ReadError>;
+
+    /// The task of that kind and key, wherever it stands.
+    async fn task_keyed(
+        &self,
+        tenant: &Tenant,
+        kind: &str,
+        key: &str,
+    ) -> Result<Option<TaskRow>, ReadError>;
+
+    /// Tasks of a kind that wait and whose keys begin so, in the order of their keys.
+    async fn tasks_waiting(
+        &self,
+        tenant: &Tenant,
+        kind: &str,
+        begins: &str,
+        rows_max: usize,
+    ) -> Result<Vec<TaskRow>, ReadError>;
 
     /// A menu's changed phrases.
     async fn phrases(&self, tenant: &Tenant, menu: &str) -> Result<Vec<PhraseRow>, ReadError>;

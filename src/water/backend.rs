@@ -147,14 +147,23 @@ pub trait WaterBackend: Debug + Send + Sync + 'static {
     ) -> Result<Vec<Listener>, BackendError>;
 
     /// Does all of it, once for each key: customers are changed and things written down, then the events
-    /// and operations kept. Whoever calls tells the operations' authors afterwards
-    /// ([`Mirror`](crate::api::Mirror)).
+    /// and operations kept. All operations that were kept are returned: whoever calls tells their authors
+    /// ([`Mirror`](crate::api::Mirror)), of those [before](Effect::before) whatever comes of the rest.
     ///
     /// # Errors
     ///
     /// [`BackendError::Conflict`] where a condition does not hold, of a change or of an operation: then
     /// nothing of it has happened, save what is kept [before](Effect::before).
-    async fn carry_out(&self, effect: Effect) -> Result<(), BackendError>;
+    async fn carry_out(&self, effect: Effect) -> Result<Vec<Operation>, BackendError>;
+
+    /// The same where nobody waits at a phone: somebody else's answer is waited for longer.
+    ///
+    /// # Errors
+    ///
+    /// As [`carry_out`](Self::carry_out).
+    async fn carry_out_at_leisure(&self, effect: Effect) -> Result<Vec<Operation>, BackendError> {
+        self.carry_out(effect).await
+    }
 
     /// The same as operations, for a transaction that somebody else commits.
     fn deferred(&self, effect: Effect, now: Timestamp) -> Vec<Operation>;

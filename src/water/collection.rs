@@ -1,11 +1,13 @@
 //! What a manager does: look at a customer's code, and give him water.
 
 use super::backend::{BackendError, Change, Effect};
+use super::giving::Given;
 use super::{Water, argument, caller, event, record};
 use ::backend::water::{
     Action, Code, Customer, CustomerChange, Item, Manager, RecordStatus, Refusal,
 };
-use model::EventType;
+use jiff::Timestamp;
+use model::{EventType, Tenant};
 use serde_json::json;
 use ussd::{Answer, Ask};
 
@@ -47,15 +49,15 @@ impl Water {
         };
         drop(turn);
         let managers = self.parts.backend.managers(tenant, device).await?;
-        Ok(match self.give(&managers).apply(&customer, None) {
+        Ok(match self.give(&managers, self.now()).apply(&customer, None) {
             Ok(_) => Found::Customer(Box::new(customer), managers),
             Err(refusal) => Found::Refused(refusal.as_str()),
         })
     }
 
-    fn give(&self, managers: &[Manager]) -> CustomerChange {
+    fn give(&self, managers: &[Manager], at: Timestamp) -> CustomerChange {
         let site_ids = managers.iter().map(|it| it.site.clone()).collect();
-        CustomerChange::Collect { site_ids, count: JERRYCANS, today: self.today() }
+        CustomerChange::Collect { site_ids, count: JERRYCANS, today: self.day_of(at) }
     }
 
     /// How many jerrycans are left to the customer with that code.
@@ -77,34 +79,49 @@ impl Water {
             Found::Customer(customer, managers) => (customer, managers),
             Found::Refused(word) => return Ok(Answer::word(word)),
         };
-        let (tenant, at) = (&ask.tenant, self.now());
-        let site = self.site_of(tenant, &customer).await?;
+        let (at, key) = (self.now(), ask.key.clone());
+        let (site, caller) = (self.site_of(&ask.tenant, &customer).await?, ask.device.clone());
+        let given = Given { key, caller, customer: *customer, site, managers, at };
+        if self.parts.backend.is_elsewhere() {
+            return self.give_there(ask, &given).await;
+        }
+        let (answer, effect) = self.giving(&ask.tenant, &given);
+        self.settle(ask, answer, effect).await.or_else(refused)
+    }
+
+    /// What it is to give one, and how whoever gives it is answered.
+    pub(super) fn giving(&self, tenant: &Tenant, given: &Given) -> (Answer, Effect) {
+        let Given { key, caller, customer, managers, at, .. } = given;
         let left = customer.jerrycans.saturating_sub(JERRYCANS);
         let manager = managers.iter().find(|it| it.site == customer.site).map(|it| &it.id);
         let data = json!({ "customer": customer.id, "site": customer.site, "manager": manager,
             "jerrycans": JERRYCANS, "left": left });
-        let key = format!("{}:visit", ask.key).into();
-        let given = (JERRYCANS, Item::Jerrycans);
-        let person = (&*customer, site.as_ref());
+        let change = self.give(managers, *at);
         let effect = Effect {
             tenant: tenant.clone(),
-            key: ask.key.clone(),
-            at,
+            key: key.clone(),
+            at: *at,
             changes: vec![
-                Change::Update { id: customer.id.clone(), change: self.give(&managers) },
-                record(person, key, Action::Visit, RecordStatus::Success, given, at),
+                Change::Update { id: customer.id.clone(), change },
+                visit(given, RecordStatus::Success),
             ],
-            events: vec![event(tenant, &customer, EventType::COLLECTION_RECORDED, at, &data)],
+            events: vec![event(tenant, customer, EventType::COLLECTION_RECORDED, *at, &data)],
             before: Vec::new(),
-            operations: vec![self.forget_codes(ask)],
+            operations: vec![self.forget_codes(tenant, caller)],
         };
-        let answer = Answer::word("collected").with("left", left.to_string());
-        match self.settle(ask, answer, effect).await {
-            Err(error) => {
-                let refusal = REFUSALS.iter().find(|it| error.is_conflict(it.as_str()));
-                refusal.map(|it| Answer::word(it.as_str())).ok_or(error)
-            }
-            settled => settled,
-        }
+        (Answer::word("collected").with("left", left.to_string()), effect)
     }
+}
+
+/// What is written down of it.
+pub(super) fn visit(given: &Given, status: RecordStatus) -> Change {
+    let key = format!("{}:visit", given.key).into();
+    let person = (&given.customer, given.site.as_ref());
+    record(person, key, Action::Visit, status, (JERRYCANS, Item::Jerrycans), given.at)
+}
+
+/// How a manager is answered to whom none is given.
+pub(super) fn refused(error: BackendError) -> Result<Answer, BackendError> {
+    let refusal = REFUSALS.iter().find(|it| error.is_conflict(it.as_str()));
+    refusal.map(|it| Answer::word(it.as_str())).ok_or(error)
 }

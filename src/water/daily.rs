@@ -5,6 +5,7 @@
 //! one is made in the transaction that ends the day.
 
 use super::backend::{BackendError, Change, Effect};
+use super::hub::CALLING;
 use super::purse::Message;
 use super::{DAY_SHOWN, Water, event, record, texts};
 use crate::payments::Outcome as Kept;
@@ -127,15 +128,14 @@ impl Water {
             // The business is told until it has it: whoever lost its answer would find nothing due the
             // next time, and the customer would never be told.
             Ok(effect) if self.parts.backend.is_elsewhere() => {
-                let at = effect.at;
-                let Kept { events, operations } = self.outcome(effect, at);
-                let kept = self.parts.pipeline.keep(events, operations.clone()).await;
-                kept.map(|()| self.committed(&operations)).map_err(BackendError::from)
+                match self.keep_here(effect, &customer.id).await {
+                    Ok(false) => return Looked::Passed,
+                    kept => kept.map(|_| ()),
+                }
             }
             Ok(effect) => {
-                let operations = effect.operations.clone();
                 let done = self.parts.backend.carry_out(effect).await;
-                done.map(|()| self.committed(&operations))
+                done.map(|operations| self.committed(&operations))
             }
             Err(error) => Err(error),
         };
@@ -147,6 +147,21 @@ impl Water {
                 Looked::Failed
             }
         }
+    }
+
+    /// Keeps what is due to a customer of the business's, which is told of it by tasks. Says whether it
+    /// was: what an earlier run kept may not have come to the business yet.
+    async fn keep_here(&self, effect: Effect, customer: &str) -> Result<bool, BackendError> {
+        // Two runs may come to him at once.
+        let _turn = self.turns.of_code(&effect.tenant, customer).await;
+        if self.parts.store.task_keyed(&effect.tenant, CALLING, &effect.key).await?.is_some() {
+            return Ok(false);
+        }
+        let at = effect.at;
+        let Kept { events, operations } = self.outcome(effect, at);
+        self.parts.pipeline.keep(events, operations.clone()).await?;
+        self.committed(&operations);
+        Ok(true)
     }
 
     /// An effect on a customer whose subscription ends on a day: that day and he are its key.

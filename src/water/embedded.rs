@@ -105,10 +105,12 @@ impl WaterBackend for Embedded {
         Ok(self.store.audience(tenant, audience, after, rows_max).await?)
     }
 
-    async fn carry_out(&self, effect: Effect) -> Result<(), BackendError> {
+    async fn carry_out(&self, effect: Effect) -> Result<Vec<Operation>, BackendError> {
         let Effect { events, at, .. } = &effect;
         let (events, at) = (events.clone(), *at);
-        Ok(self.pipeline.keep(events, self.deferred(effect, at)).await?)
+        let operations = self.deferred(effect, at);
+        self.pipeline.keep(events, operations.clone()).await?;
+        Ok(operations)
     }
 
     fn deferred(&self, effect: Effect, now: Timestamp) -> Vec<Operation> {

@@ -2,9 +2,12 @@
 //!
 //! A customer is made or changed there first, under a key by which the hub knows the call again; then
 //! what follows from it is kept here. What must not be lost with the hub's answer is kept before it is
-//! asked ([`Effect::before`]): the PIN of whoever registers. What is only to be written down, and what the
-//! clock does to customers, is a task ([`CALLING`]): it is told until the hub has it. So is what a payment
-//! does, which is made out when it is told ([`CREDIT`](super::CREDIT)).
+//! asked ([`Effect::before`]): the PIN of whoever registers, and that a jerrycan is taken off
+//! ([`GIVE`](super::GIVE)). What is only to be written down, and what the clock does to customers, is a
+//! task ([`CALLING`]): it is told until the hub has it. So is what a payment does, which is made out when
+//! it is told ([`CREDIT`](super::CREDIT)).
+//!
+//! What a hub must do is in `backend/HUB.md`.
 
 mod later;
 mod metrics;
@@ -47,6 +50,8 @@ pub struct HubOptions {
     pub token: Option<Redacted<String>>,
     /// Longest time for the answer to a caller's question: he waits at his phone.
     pub ask_within: Duration,
+    /// Longest time for the answer to what nobody waits for.
+    pub tell_within: Duration,
 }
 
 /// What the hub stands on.
@@ -154,9 +159,13 @@ impl WaterHub {
 
     /// Makes a call that somebody waits for.
     async fn ask(&self, call: Call<'_>) -> Result<OutAnswer, BackendError> {
+        self.call(call, self.options.ask_within).await
+    }
+
+    async fn call(&self, call: Call<'_>, within: Duration) -> Result<OutAnswer, BackendError> {
         let (name, request) = (call.name, self.request(call));
         let called = self.parts.outcall.call(request);
-        let answer = tokio::time::timeout(self.options.ask_within, called).await;
+        let answer = tokio::time::timeout(within, called).await;
         let (word, answer) = match answer {
             Ok(Ok(answer)) => (outcome(answer.status), Ok(answer)),
             Ok(Err(CallFault::NotSent)) => ("not_sent", Err(BackendError::Unknown)),
@@ -212,8 +221,15 @@ impl WaterHub {
         Ok(rows)
     }
 
-    /// Tells the hub of one change, under a key of its own.
-    async fn tell(&self, tenant: &Tenant, key: &str, change: &Spelled) -> Result<(), BackendError> {
+    /// Tells the hub of one change, under a key of its own. A conflict that is none of our words says
+    /// nothing of the change: an earlier call under the key may be under way.
+    async fn tell(
+        &self,
+        tenant: &Tenant,
+        key: &str,
+        change: &Spelled,
+        within: Duration,
+    ) -> Result<(), BackendError> {
         let call = Call {
             tenant,
             name: change.name,
@@ -223,13 +239,40 @@ impl WaterHub {
             key: Some(key),
             body: Some(change.body.clone()),
         };
-        let answer = self.ask(call).await?;
+        let answer = self.call(call, within).await?;
         match answer.status {
             200..=299 => Ok(()),
-            409 => Err(BackendError::Conflict(wire::conflict(answer.body.expose()))),
+            409 => {
+                let word = wire::conflict(answer.body.expose());
+                Err(word.map_or(BackendError::Unknown, BackendError::Conflict))
+            }
             507 => Err(BackendError::Full),
             _ => Err(BackendError::Unknown),
         }
+    }
+
+    async fn carry_out_within(
+        &self,
+        effect: Effect,
+        within: Duration,
+    ) -> Result<Vec<Operation>, BackendError> {
+        let Effect { tenant, key, at, changes, events, before, mut operations } = effect;
+        if !before.is_empty() {
+            self.parts.pipeline.keep(Vec::new(), before).await?;
+        }
+        for (place, change) in changes.into_iter().enumerate() {
+            let key = key_of(&key, place);
+            match change {
+                Change::Record(_) => {
+                    operations.push(self.later(&tenant, &key, &change, at));
+                }
+                Change::Create(_) | Change::Update { .. } => {
+                    self.tell(&tenant, &key, &wire::spelled(&change), within).await?;
+                }
+            }
+        }
+        self.parts.pipeline.keep(events, operations.clone()).await?;
+        Ok(operations)
     }
 }
 
@@ -331,23 +374,12 @@ impl WaterBackend for WaterHub {
         Ok(rows.into_iter().map(Into::into).collect())
     }
 
-    async fn carry_out(&self, effect: Effect) -> Result<(), BackendError> {
-        let Effect { tenant, key, at, changes, events, before, mut operations } = effect;
-        if !before.is_empty() {
-            self.parts.pipeline.keep(Vec::new(), before).await?;
-        }
-        for (place, change) in changes.into_iter().enumerate() {
-            let key = key_of(&key, place);
-            match change {
-                Change::Record(_) => {
-                    operations.push(self.later(&tenant, &key, &change, at));
-                }
-                Change::Create(_) | Change::Update { .. } => {
-                    self.tell(&tenant, &key, &wire::spelled(&change)).await?;
-                }
-            }
-        }
-        Ok(self.parts.pipeline.keep(events, operations).await?)
+    async fn carry_out(&self, effect: Effect) -> Result<Vec<Operation>, BackendError> {
+        self.carry_out_within(effect, self.options.ask_within).await
+    }
+
+    async fn carry_out_at_leisure(&self, effect: Effect) -> Result<Vec<Operation>, BackendError> {
+        self.carry_out_within(effect, self.options.tell_within).await
     }
 
     fn deferred(&self, effect: Effect, now: Timestamp) -> Vec<Operation> {

@@ -242,8 +242,8 @@ impl Water {
     }
 
     /// What forgets the codes that the caller typed in vain: he gives water.
-    pub(super) fn forget_codes(&self, ask: &Ask) -> Operation {
-        self.limit(&ask.device, TryPurpose::Code).clear(&ask.tenant)
+    pub(super) fn forget_codes(&self, tenant: &Tenant, caller: &DeviceId) -> Operation {
+        self.limit(caller, TryPurpose::Code).clear(tenant)
     }
 
     /// Checks the PIN with which the caller wants the account of `old`, whose owner's id is `owner`, if

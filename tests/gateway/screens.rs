@@ -180,7 +180,7 @@ fn customer(
 }
 
 /// The phrases that no play can show, and why.
-const NOT_PLAYED: [&str; 13] = [
+const NOT_PLAYED: [&str; 14] = [
     // The store must be full or late: tests of the daemon's stalls have them.
     "retry",
     "late",
@@ -189,6 +189,8 @@ const NOT_PLAYED: [&str; 13] = [
     "move_late",
     "pay_late",
     "collect_late",
+    // The business must keep its answer to itself: tests of its hub have it.
+    "collecting",
     // Ten codes that nobody has.
     "too_many_codes",
     // A hundred hops, and a race.

@@ -58,7 +58,7 @@ impl WaterBackend for Listed {
         Ok((first..count).take(rows_max).map(listener).collect())
     }
 
-    async fn carry_out(&self, _: Effect) -> Result<(), BackendError> {
+    async fn carry_out(&self, _: Effect) -> Result<Vec<Operation>, BackendError> {
         Err(BackendError::Unsupported)
     }
 

@@ -4,7 +4,7 @@ use super::apply::Fault;
 use super::column::{self, nanos, number, text, text_if_any, undecodable};
 use crate::store::{Operation, OperationError, TaskChange, TaskRow, TaskState, TaskStep, Tasks};
 use jiff::Timestamp;
-use model::DeviceId;
+use model::{DeviceId, Tenant};
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
 
@@ -76,6 +76,12 @@ async fn change(connection: &mut SqliteConnection, change: &TaskChange) -> Resul
         .bind(nanos(*until))
         .bind(at)
         .bind(id),
+        TaskStep::Reword { body } => {
+            sqlx::query("UPDATE task SET body = ?, changed_at = ? WHERE id = ?")
+                .bind(body.as_str())
+                .bind(at)
+                .bind(id)
+        }
         TaskStep::Finish { answer } => ended(TaskState::Done, answer, at, id),
         TaskStep::Park { cause } => ended(TaskState::Parked, cause, at, id),
         TaskStep::Postpone { due_at, cause } => sqlx::query(
@@ -162,6 +168,35 @@ pub(super) async fn list(
         }
     };
     rows.iter().map(read).collect()
+}
+
+/// The task with that key, wherever it stands.
+pub(super) async fn keyed(
+    pool: &SqlitePool,
+    (tenant, kind): (&Tenant, &str),
+    key: &str,
+) -> Result<Option<TaskRow>, sqlx::Error> {
+    let statement = format!("{TASK} WHERE tenant = ? AND kind = ? AND key = ?");
+    let query = sqlx::query(sqlx::AssertSqlSafe(statement));
+    let query = query.bind(tenant.as_str()).bind(kind).bind(key);
+    query.fetch_optional(pool).await?.as_ref().map(read).transpose()
+}
+
+/// Tasks of a kind that wait and whose keys begin so, in the order of their keys.
+pub(super) async fn waiting(
+    pool: &SqlitePool,
+    (tenant, kind): (&Tenant, &str),
+    begins: &str,
+    rows_max: usize,
+) -> Result<Vec<TaskRow>, sqlx::Error> {
+    let statement = format!(
+        "{TASK} WHERE tenant = ? AND kind = ? AND key >= ? AND key < ? AND state = 'waiting' \
+         ORDER BY key LIMIT ?"
+    );
+    let query = sqlx::query(sqlx::AssertSqlSafe(statement));
+    let query = query.bind(tenant.as_str()).bind(kind).bind(begins);
+    let query = query.bind(format!("{begins}\u{10FFFF}")).bind(number(rows_max as u64));
+    query.fetch_all(pool).await?.iter().map(read).collect()
 }
 
 fn read(row: &SqliteRow) -> Result<TaskRow, sqlx::Error> {

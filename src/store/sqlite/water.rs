@@ -8,9 +8,9 @@ use super::SqliteStore;
 use super::apply::Fault;
 use super::column::read_error;
 use crate::store::{
-    Audience, CustomerBy, Listener, PhraseRow, ReadError, SiteBy, TryPurpose, WaterCustomerRow,
-    WaterManagerRow, WaterNumber, WaterOperation, WaterSiteRow, WaterStore, WaterTransactionRow,
-    WaterTransactions, WaterTries,
+    Audience, CustomerBy, Listener, PhraseRow, ReadError, SiteBy, TaskRow, TryPurpose,
+    WaterCustomerRow, WaterManagerRow, WaterNumber, WaterOperation, WaterSiteRow, WaterStore,
+    WaterTransactionRow, WaterTransactions, WaterTries,
 };
 use async_trait::async_trait;
 use jiff::civil::Date;
@@ -182,6 +182,26 @@ impl WaterStore for SqliteStore {
 
     async fn is_done(&self, tenant: &Tenant, job: &str, day: Date) -> Result<bool, ReadError> {
         service::is_done(self.readers(), tenant, job, day).await.map_err(read_error)
+    }
+
+    async fn task_keyed(
+        &self,
+        tenant: &Tenant,
+        kind: &str,
+        key: &str,
+    ) -> Result<Option<TaskRow>, ReadError> {
+        super::tasks::keyed(self.readers(), (tenant, kind), key).await.map_err(read_error)
+    }
+
+    async fn tasks_waiting(
+        &self,
+        tenant: &Tenant,
+        kind: &str,
+        begins: &str,
+        rows_max: usize,
+    ) -> Result<Vec<TaskRow>, ReadError> {
+        let of = (tenant, kind);
+        super::tasks::waiting(self.readers(), of, begins, rows_max).await.map_err(read_error)
     }
 
     async fn phrases(&self, tenant: &Tenant, menu: &str) -> Result<Vec<PhraseRow>, ReadError> {

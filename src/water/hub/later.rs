@@ -120,11 +120,12 @@ impl Handler for Later {
         match status {
             200..=299 => Outcome::Done { answer: status.to_string().into() },
             // It knows the record or the change, or he has changed since: he was told of it before.
-            409 => match &*wire::conflict(answer.body.expose()) {
-                word if name == "record" || matches!(word, "changed" | "known") => {
-                    Outcome::Done { answer: "known".into() }
-                }
-                word => Outcome::Hopeless { cause: format!("refused: {word}").into() },
+            409 if name == "record" => Outcome::Done { answer: "known".into() },
+            409 => match wire::conflict(answer.body.expose()).as_deref() {
+                Some("changed" | "known") => Outcome::Done { answer: "known".into() },
+                Some(word) => Outcome::Hopeless { cause: format!("refused: {word}").into() },
+                // An earlier call under the key may be under way.
+                None => Outcome::Failed { cause: "answered 409".into(), retry_after },
             },
             400 | 404 | 405 | 410 | 413 | 422 => {
                 Outcome::Hopeless { cause: format!("refused with {status}").into() }

@@ -110,8 +110,8 @@ fn update(change: &CustomerChange) -> Value {
     }
 }
 
-/// The word of `{"conflict": "taken"}`; `changed` where there is none.
-pub(super) fn conflict(body: &[u8]) -> Box<str> {
+/// The word of `{"conflict": "taken"}`; none of anything else.
+pub(super) fn conflict(body: &[u8]) -> Option<Box<str>> {
     #[derive(Deserialize)]
     struct Said {
         conflict: Box<str>,
@@ -121,5 +121,5 @@ pub(super) fn conflict(body: &[u8]) -> Box<str> {
             && word.bytes().all(|it| it.is_ascii_lowercase() || it == b'_')
     };
     let said = serde_json::from_slice::<Said>(body).ok().map(|said| said.conflict);
-    said.filter(|word| is_word(word)).unwrap_or_else(|| "changed".into())
+    said.filter(|word| is_word(word))
 }

@@ -2,7 +2,7 @@
 
 use super::money::{paid, text};
 use super::*;
-use crate::store::{Audience, Listener, TaskRow};
+use crate::store::{Audience, Listener, TaskRow, TaskState};
 use crate::tasks::{Handler as _, Outcome as Tried};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -25,6 +25,7 @@ enum Does {
 struct Business {
     kept: Embedded,
     does: Arc<Mutex<VecDeque<Does>>>,
+    heard: Arc<Mutex<Vec<Box<str>>>>,
 }
 
 #[async_trait]
@@ -73,13 +74,20 @@ impl WaterBackend for Business {
         self.kept.audience(tenant, audience, after, rows_max).await
     }
 
-    async fn carry_out(&self, effect: Effect) -> Result<(), BackendError> {
+    async fn carry_out(&self, effect: Effect) -> Result<Vec<Operation>, BackendError> {
+        let (operations, before) = (effect.before.clone(), Vec::new());
+        let (changes, events) = (Vec::new(), Vec::new());
+        let first = Effect { operations, before, changes, events, ..effect.clone() };
+        self.kept.carry_out(first).await?;
+        self.heard.lock().push(effect.key.clone());
         let does = self.does.lock().pop_front().unwrap_or(Does::It);
         match does {
             Does::It => self.kept.carry_out(effect).await,
             Does::Nothing => Err(BackendError::Unknown),
+            // What is kept here of it is not: there was no answer.
             Does::Silently => {
-                self.kept.carry_out(effect).await?;
+                let (events, operations) = (Vec::new(), Vec::new());
+                self.kept.carry_out(Effect { events, operations, ..effect }).await?;
                 Err(BackendError::Late)
             }
             Does::Refuses(word) => Err(BackendError::Conflict(word.into())),
@@ -91,11 +99,20 @@ impl WaterBackend for Business {
     }
 }
 
+/// What a business does with the next changes, and the keys under which it has heard of some.
+type Told = (Arc<Mutex<VecDeque<Does>>>, Arc<Mutex<Vec<Box<str>>>>);
+
 async fn scene(does: impl IntoIterator<Item = Does>) -> (Scene, Arc<Mutex<VecDeque<Does>>>) {
+    let (scene, (does, _)) = scene_of(does).await;
+    (scene, does)
+}
+
+async fn scene_of(does: impl IntoIterator<Item = Does>) -> (Scene, Told) {
     let does = Arc::new(Mutex::new(does.into_iter().collect::<VecDeque<_>>()));
-    let of_business = Arc::clone(&does);
-    let business = |kept| Arc::new(Business { kept, does: of_business }) as Arc<dyn WaterBackend>;
-    (Scene::behind(64 << 20, |options| options, business).await, does)
+    let heard = Arc::<Mutex<Vec<Box<str>>>>::default();
+    let told = (Arc::clone(&does), Arc::clone(&heard));
+    let business = |kept| Arc::new(Business { kept, does, heard }) as Arc<dyn WaterBackend>;
+    (Scene::behind(64 << 20, |options| options, business).await, told)
 }
 
 /// The task that a payment leaves.
@@ -107,15 +124,26 @@ async fn owed(scene: &Scene, checkout: &str) -> TaskRow {
         panic!("{:?}", outcome.operations);
     };
     assert_eq!((&*task.kind, &*task.key), (CREDIT, &*format!("p-{checkout}:credit")));
-    task.clone()
+    let task = task.clone();
+    scene.water.keep(outcome.operations).await.unwrap();
+    task
+}
+
+/// The task as it stands.
+async fn stands(scene: &Scene, kind: &str, key: &str) -> TaskRow {
+    scene.store.task_keyed(&tenant(), kind, key).await.unwrap().unwrap()
 }
 
 async fn tried(scene: &Scene, task: &TaskRow) -> bool {
-    match Crediting(Arc::clone(&scene.water)).carry_out(task).await {
+    let task = stands(scene, CREDIT, &task.key).await;
+    let is_done = match Crediting(Arc::clone(&scene.water)).carry_out(&task).await {
         Tried::Done { .. } => true,
         Tried::Failed { .. } => false,
         Tried::Hopeless { cause } => panic!("{cause}"),
-    }
+    };
+    let state = stands(scene, CREDIT, &task.key).await.state;
+    assert_eq!(state == TaskState::Done, is_done, "it ends with what follows from it");
+    is_done
 }
 
 async fn started(scene: &Scene) -> usize {
@@ -161,11 +189,12 @@ async fn a_credit_whose_answer_was_lost_counts_once() {
     assert!(said.contains(&end), "{said}");
 }
 
-/// What the business refuses is made out anew from what he is by then, as often as it takes.
+/// What the business refuses is made out anew from what he is by then, as often as it takes, and never
+/// again under a key that was refused.
 #[tokio::test]
 async fn a_credit_is_never_given_up_for_what_the_business_refuses() {
     let words = ["code_taken", "changed", "code_taken", "changed", "code_taken"];
-    let (scene, does) = scene(words.map(Does::Refuses)).await;
+    let (scene, (does, heard)) = scene_of(words.map(Does::Refuses)).await;
     let task = owed(&scene, "co1").await;
     assert!(!tried(&scene, &task).await, "he is not there: a bad day of the business's");
     assert_eq!(does.lock().len(), 5);
@@ -174,6 +203,104 @@ async fn a_credit_is_never_given_up_for_what_the_business_refuses() {
     assert_eq!(does.lock().len(), 2, "it is not asked without end");
     assert!(tried(&scene, &task).await);
     assert_eq!(scene.kept("c1").await.jerrycans, 30);
+    let keys: Vec<_> = (1..6).map(|refusals| format!("p-co1:credit:{refusals}")).collect();
+    let heard = heard.lock().clone();
+    assert_eq!((&*heard[0], heard.len()), ("p-co1:credit", 6));
+    assert!(heard[1..].iter().zip(&keys).all(|(one, key)| **one == **key), "{heard:?}");
+}
+
+/// A word of the business's own is a refusal as well.
+#[tokio::test]
+async fn a_key_that_was_refused_is_not_used_again_whatever_the_word() {
+    let (scene, (_, heard)) = scene_of([Does::Nothing, Does::Refuses("closed_today")]).await;
+    scene.customer("c1", 1, None).await;
+    let task = owed(&scene, "co1").await;
+    for done in [false, false, true] {
+        assert_eq!(tried(&scene, &task).await, done);
+    }
+    let heard = heard.lock().clone();
+    assert_eq!(heard, ["p-co1:credit".into(), "p-co1:credit".into(), "p-co1:credit:1".into()]);
+}
+
+/// A subscriber, and a manager who has his code.
+async fn at_the_tap(does: impl IntoIterator<Item = Does>) -> (Scene, Told) {
+    let (scene, told) = scene_of(does).await;
+    scene.manager("m1", "s1", 7).await;
+    scene.customer("c1", 1, Some(("2026-12-01", "123AB", 3))).await;
+    (scene, told)
+}
+
+async fn given_again(scene: &Scene, ask: &Ask) -> Tried {
+    let task = stands(scene, GIVE, &format!("c1:{}", ask.key)).await;
+    for secret in ["2547", "Asha", "123AB"] {
+        assert!(!task.body.as_str().contains(secret), "{}", task.body.as_str());
+    }
+    Giving(Arc::clone(&scene.water)).carry_out(&task).await
+}
+
+async fn collections(scene: &Scene) -> usize {
+    let events = scene.store.events_after(Default::default(), 100, usize::MAX).await.unwrap();
+    events.iter().filter(|it| *it.kind == *EventType::COLLECTION_RECORDED.as_str()).count()
+}
+
+/// Whether the business has heard of it or not: it is told until that is known, and no second one is given
+/// meanwhile.
+#[tokio::test]
+async fn a_jerrycan_whose_answer_is_lost_is_taken_off_by_its_task() {
+    let (scene, (does, heard)) = at_the_tap([Does::Nothing, Does::Nothing]).await;
+    let code = [("code", "123AB")];
+    let ask = scene.ask(7, "water_collect", &code);
+    assert_eq!(scene.word(&ask).await, "collecting");
+    for _ in 0..2 {
+        assert_eq!(scene.word(&ask).await, "collecting", "the same press");
+        assert_eq!(scene.says(7, "water_collect", &code).await, "collecting", "another one");
+    }
+    assert!(matches!(given_again(&scene, &ask).await, Tried::Failed { .. }));
+    assert_eq!((scene.kept("c1").await.jerrycans, collections(&scene).await), (3, 0));
+    assert!(does.lock().is_empty());
+    assert!(matches!(given_again(&scene, &ask).await, Tried::Done { .. }));
+    let answer = scene.water.answer(&ask).await;
+    assert_eq!((&*answer.outcome, &*value(&answer, "left")), ("collected", "2"));
+    assert_eq!((scene.kept("c1").await.jerrycans, collections(&scene).await), (2, 1));
+    assert_eq!(scene.records().await, ["visit success"]);
+    assert!(heard.lock().iter().all(|key| *key == ask.key), "{:?}", heard.lock());
+    assert_eq!(scene.says(7, "water_collect", &code).await, "collected");
+    assert_eq!((scene.kept("c1").await.jerrycans, collections(&scene).await), (1, 2));
+}
+
+/// What the business refuses is over: at once it is said, later it is written down.
+#[tokio::test]
+async fn a_jerrycan_that_the_business_refuses_is_not_asked_for_again() {
+    let refuses = || Does::Refuses("none_left");
+    let (scene, _) = at_the_tap([refuses(), Does::Nothing, refuses()]).await;
+    let code = [("code", "123AB")];
+    let ask = scene.ask(7, "water_collect", &code);
+    assert_eq!(scene.word(&ask).await, "none_left");
+    let task = stands(&scene, GIVE, &format!("c1:{}", ask.key)).await;
+    assert_eq!((task.state, task.cause.as_deref()), (TaskState::Done, Some("refused")));
+    assert_eq!(scene.word(&ask).await, "trouble", "that key has had its end");
+    let other = scene.ask(7, "water_collect", &code);
+    assert_eq!(scene.word(&other).await, "collecting");
+    let answer = "refused".into();
+    assert_eq!(given_again(&scene, &other).await, Tried::Done { answer });
+    assert_eq!((scene.kept("c1").await.jerrycans, collections(&scene).await), (3, 0));
+    assert_eq!(scene.records().await, ["visit failure"]);
+    assert_eq!(scene.says(7, "water_collect", &code).await, "collected");
+}
+
+/// The caller's own call may be slow enough for the task to come in between.
+#[tokio::test]
+async fn one_that_the_task_has_given_is_not_given_again() {
+    let (scene, _) = at_the_tap([Does::Nothing]).await;
+    let ask = scene.ask(7, "water_collect", &[("code", "123AB")]);
+    assert_eq!(scene.word(&ask).await, "collecting");
+    let task = stands(&scene, GIVE, &format!("c1:{}", ask.key)).await;
+    let late = Giving(Arc::clone(&scene.water));
+    for _ in 0..2 {
+        assert!(matches!(late.carry_out(&task).await, Tried::Done { .. }));
+    }
+    assert_eq!((scene.kept("c1").await.jerrycans, collections(&scene).await), (2, 1));
+    assert_eq!(scene.records().await, ["visit success"]);
 }
 
 /// What is due is kept here before the business hears of it, which it does by tasks: what it makes of a
