@@ -5,7 +5,6 @@
 
 use super::{Aggregator, Capabilities, ServiceCode, code, field};
 use crate::error::TurnError;
-use crate::frame::Form;
 use crate::handset::{Call, Handset, Keyed, Shown};
 use crate::message::{EndReport, EndStatus, Inbound, Input, Reply, Request, Screen, Turn};
 
@@ -53,7 +52,7 @@ impl Aggregator for Flares {
         if request.method != "GET" {
             return Err(TurnError::Method);
         }
-        let query = Form::parse(request.query.as_bytes())?;
+        let query = field::read_form(request.query.as_bytes())?;
         let session = field::session(field::once(&query, "SessionID")?, "SessionID")?;
         if query.all("clean").next().is_some() {
             let number = query.all("msisdn").chain(query.all("MSISDN")).next();
