@@ -50,7 +50,7 @@ fuzz_target!(|bytes: &[u8]| {
                     reply.headers.iter().map(|(name, value)| (*name, &**value)).collect();
                 let (status, body) = (reply.status, reply.body.expose());
                 let shown = Shown { status, headers: &headers, body };
-                assert!(speaker.handset().shown(&shown) == Some(screen), "{name}");
+                assert!(speaker.shown(&shown) == Some(screen), "{name}");
             }
             Ok(Inbound::End(report)) => {
                 assert!((1..=Turn::SESSION_LEN_MAX).contains(&report.session.len()));

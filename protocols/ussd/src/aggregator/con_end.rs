@@ -107,10 +107,6 @@ impl Aggregator for ConEnd {
     fn encode(&self, screen: &Screen, _turn: &Turn) -> Reply {
         write(screen)
     }
-
-    fn handset(&self) -> &dyn Handset {
-        self
-    }
 }
 
 /// By POST, so that what is typed stands in no URL.

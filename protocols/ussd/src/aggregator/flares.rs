@@ -78,10 +78,6 @@ impl Aggregator for Flares {
         let text = screen.text().trim_start().to_owned();
         Reply::text(200, text).with(FREEFLOW, flow).with("charge", "N").with("amount", "0")
     }
-
-    fn handset(&self) -> &dyn Handset {
-        self
-    }
 }
 
 impl Handset for Flares {
@@ -89,7 +85,7 @@ impl Handset for Flares {
         let dialled = keyed.dialled();
         Call::get(&[
             ("SessionID", keyed.session),
-            ("MSISDN", keyed.number.trim_start_matches('+')),
+            ("MSISDN", keyed.digits()),
             ("MSC", "msc"),
             ("input", if keyed.hop == 0 { code::core(&dialled) } else { keyed.last() }),
         ])
@@ -98,7 +94,7 @@ impl Handset for Flares {
     fn hang_up(&self, keyed: &Keyed<'_>) -> Option<Call> {
         Some(Call::get(&[
             ("SessionID", keyed.session),
-            ("msisdn", keyed.number.trim_start_matches('+')),
+            ("msisdn", keyed.digits()),
             ("clean", "clean-session"),
             ("error", "522"),
         ]))
