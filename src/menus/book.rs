@@ -219,7 +219,8 @@ impl Book {
         let networks = networks(ussd);
         let mut services = Services::new();
         for configured in &ussd.service {
-            let tenant = Tenant::new(configured.tenant.as_str()).unwrap_or_default();
+            let tenant =
+                Tenant::new(configured.tenant.as_str()).expect("the configuration checked it");
             let aggregator = speaker(configured);
             let networks = networks.within(aggregator.capabilities().limits);
             let (name, menu) = (configured.name.as_str(), configured.menu.as_str());
@@ -230,7 +231,8 @@ impl Book {
                 menu: menu.to_owned(),
             })??;
             self.check_answers(&menu)?;
-            let events = Events::parse(configured.events.as_str()).unwrap_or_default();
+            let events =
+                Events::parse(configured.events.as_str()).expect("the configuration checked it");
             let (name, menu) = (Arc::from(name), Arc::new(menu));
             let door =
                 Door::of(configured.name.as_str(), self.secrets.as_deref(), &configured.networks)?;
