@@ -4,7 +4,7 @@
 use super::sources::Sources;
 use super::{GuardedService, MenusError, Services, networks, speaker};
 use crate::doors::Door;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use model::Tenant;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -96,8 +96,8 @@ impl Book {
     }
 
     /// The services as they stand.
-    pub fn services(&self) -> Arc<Services> {
-        self.services.load_full()
+    pub fn services(&self) -> Guard<Arc<Services>> {
+        self.services.load()
     }
 
     /// In how many languages what was kept no longer fitted its menu at the start.

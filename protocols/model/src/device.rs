@@ -1,6 +1,6 @@
 //! Which device, and what is known of it.
 
-use crate::{Alias, AliasKind, redact};
+use crate::{Alias, AliasKind, alias, redact};
 use serde::{Deserialize, Serialize};
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
@@ -53,15 +53,14 @@ impl DeviceId {
 
     /// A phone by its number.
     pub fn msisdn(number: &str) -> Result<Self, DeviceIdError> {
-        let number = Alias::new(AliasKind::Msisdn, number).map_err(|_| DeviceIdError)?;
-        Self::checked(&format!("{MSISDN}{}", number.value()))
+        Self::of_digits(number.trim().strip_prefix('+').ok_or(DeviceIdError)?)
     }
 
     /// A phone by its number as others write it: its plus may be missing, or have become a blank on its
     /// way through a form.
     pub fn msisdn_loose(number: &str) -> Result<Self, DeviceIdError> {
         let number = number.trim();
-        Self::msisdn(&format!("+{}", number.strip_prefix('+').unwrap_or(number)))
+        Self::of_digits(number.strip_prefix('+').unwrap_or(number))
     }
 
     /// A phone's number: `+` and the number in E.164; `None` of any other device.
@@ -131,6 +130,11 @@ impl DeviceId {
             Some(("msisdn", _)) => Protocol::Ussd,
             _ => Protocol::Mqtt,
         }
+    }
+
+    fn of_digits(digits: &str) -> Result<Self, DeviceIdError> {
+        let digits = alias::e164(digits).ok_or(DeviceIdError)?;
+        Self::checked(&[MSISDN, "+", digits].concat())
     }
 
     fn checked(id: &str) -> Result<Self, DeviceIdError> {

@@ -24,22 +24,14 @@ pub(super) fn posted(request: &Request<'_>) -> Result<(), TurnError> {
 
 /// The object in a body of JSON. Some send it as plain text, or do not say what it is.
 pub(super) fn json(request: &Request<'_>) -> Result<Object, TurnError> {
-    match media_type(request).as_str() {
-        "" | "application/json" | "text/json" | "text/plain" => {
-            Ok(Object::parse(request.body, charset(request))?)
-        }
-        _ => Err(TurnError::ContentType),
-    }
+    demand_media_type(request, &["", "application/json", "text/json", "text/plain"])?;
+    Ok(Object::parse(request.body, charset(request))?)
 }
 
 /// The root element of a body of XML. Some send it as plain text, or do not say what it is.
 pub(super) fn xml(request: &Request<'_>) -> Result<Element, TurnError> {
-    match media_type(request).as_str() {
-        "" | "text/xml" | "application/xml" | "text/plain" => {
-            Ok(Element::parse(request.body, charset(request))?)
-        }
-        _ => Err(TurnError::ContentType),
-    }
+    demand_media_type(request, &["", "text/xml", "application/xml", "text/plain"])?;
+    Ok(Element::parse(request.body, charset(request))?)
 }
 
 /// The `charset` of the body's type, if it is said.
@@ -66,9 +58,7 @@ pub(super) fn form<'a>(request: &Request<'a>) -> Result<Form<'a>, TurnError> {
     if request.method != "POST" {
         return Err(TurnError::Method);
     }
-    if media_type(request) != "application/x-www-form-urlencoded" {
-        return Err(TurnError::ContentType);
-    }
+    demand_media_type(request, &["application/x-www-form-urlencoded"])?;
     read_form(request.body)
 }
 
@@ -77,10 +67,11 @@ pub(super) fn read_form(bytes: &[u8]) -> Result<Form<'_>, TurnError> {
     Ok(Form::parse(bytes).map_err(EncodingError::from)?)
 }
 
-/// The body's type without its parameters, in lower case; empty where none is said.
-pub(super) fn media_type(request: &Request<'_>) -> String {
-    let media = request.content_type.and_then(|it| it.split(';').next()).unwrap_or("");
-    media.trim().to_ascii_lowercase()
+/// That the body's type, without its parameters, is one of those; empty stands for none.
+fn demand_media_type(request: &Request<'_>, types: &[&str]) -> Result<(), TurnError> {
+    let media = request.content_type.and_then(|it| it.split(';').next()).unwrap_or("").trim();
+    let is_one = types.iter().any(|it| it.eq_ignore_ascii_case(media));
+    if is_one { Ok(()) } else { Err(TurnError::ContentType) }
 }
 
 /// The value of a field that must be there, once.

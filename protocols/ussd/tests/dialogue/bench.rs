@@ -122,10 +122,11 @@ impl Bench {
     }
 
     fn give(&mut self, turn: &Turn) -> (Option<DialogueId>, Receipt) {
-        let is_dial = turn.input.is_dial() && self.table.begins(&self.service, turn, self.now);
+        let standing = self.table.standing(&self.service, turn, self.now);
+        let is_dial = turn.input.is_dial() && standing.begins;
         let resume = is_dial.then(|| self.resumes.take(&self.service, &turn.device, self.now));
         let (table, resume) = (&mut self.table, resume.flatten());
-        let result = table.receive_or_resume(&self.service, turn, resume, self.now);
+        let result = table.receive_or_resume((&self.service, turn), standing, resume, self.now);
         self.drain();
         result
     }
