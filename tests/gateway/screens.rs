@@ -288,14 +288,10 @@ fn customer(
     daemon.call("POST", CUSTOMERS, &body);
 }
 
-/// The phrases that no play can show, and why.
-const NOT_PLAYED: [&str; 4] = [
-    // The store must be full: `full_store` has it.
-    "retry", // Money that is asked for late is counted by the tests of payments.
-    "pay_late", // More hops than anybody keys in a test.
-    "hops", // Africa's Talking does not tell which SIM calls.
-    "held",
-];
+/// The phrases that no play can show: of a full store, which `full_store` has; of a payment that is
+/// asked for late, whose money the tests of payments count; of more hops than anybody keys in a test; of
+/// a changed SIM, which Africa's Talking does not tell.
+const NOT_PLAYED: [&str; 4] = ["retry", "pay_late", "hops", "held"];
 
 /// Every phrase of the menu's files but those of messages is on a screen of some play.
 fn every_screen() {
