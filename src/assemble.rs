@@ -393,7 +393,7 @@ async fn operator(
     tokio::spawn(lanes);
     let sinks = config.sink.iter().map(|sink| api::ConfiguredSink {
         name: sink.name.as_str().into(),
-        tenant: model::Tenant::new(sink.tenant.as_str()).unwrap_or_default(),
+        tenant: model::Tenant::new(sink.tenant.as_str()).expect("the configuration checked it"),
     });
     let state = ApiState::new(api::Parts {
         store: Arc::clone(&core.store),

@@ -200,8 +200,7 @@ mod number {
     use serde::{Deserialize, Deserializer, Serializer, de};
 
     pub(super) fn serialize<S: Serializer>(it: &DeviceId, to: S) -> Result<S::Ok, S::Error> {
-        let text = it.as_str();
-        to.serialize_str(text.strip_prefix("msisdn:").unwrap_or(text))
+        to.serialize_str(it.number().unwrap_or(it.as_str()))
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<DeviceId, D::Error> {

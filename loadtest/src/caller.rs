@@ -11,6 +11,8 @@ use hyper::StatusCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::{sleep, sleep_until};
+use ussd::aggregator::AfricasTalking;
+use ussd::{Handset as _, Keyed};
 
 /// When a caller presses the next key.
 #[derive(Clone, Copy, Debug)]
@@ -226,25 +228,9 @@ impl Caller<'_> {
     }
 }
 
-/// Africa's Talking's form; only what occurs in it needs to be encoded.
+/// Africa's Talking's form.
 pub(crate) fn form(session: &str, number: &str, text: &str) -> String {
-    let number = number.replace('+', "%2B");
-    let text = text.replace('*', "%2A");
-    format!(
-        "sessionId={session}&phoneNumber={number}&networkCode=99999&serviceCode=%2A384%23&text={text}"
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_form_is_as_the_aggregator_writes_it() {
-        assert_eq!(
-            form("ATUid_1", "+254711000001", "1*2"),
-            "sessionId=ATUid_1&phoneNumber=%2B254711000001&networkCode=99999&serviceCode=%2A384%23\
-             &text=1%2A2"
-        );
-    }
+    let (service_code, network, typed) = ("*384#", "99999", &[text]);
+    let keyed = Keyed { session, number, service_code, network, typed, hop: 0 };
+    AfricasTalking::default().call(&keyed).body
 }

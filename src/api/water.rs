@@ -97,8 +97,7 @@ fn number(text: &str) -> Result<DeviceId, &'static str> {
 
 /// A number as answers spell it.
 fn spelt(number: &DeviceId) -> String {
-    let text = number.as_str();
-    text.strip_prefix("msisdn:").unwrap_or(text).to_owned()
+    number.number().unwrap_or(number.as_str()).to_owned()
 }
 
 fn demand_language(text: &str) -> Result<(), Problem> {

@@ -198,7 +198,7 @@ fn broker(
 }
 
 fn options(sink: &config::Sink) -> Result<SinkOptions, StartError> {
-    let tenant = Tenant::new(sink.tenant.as_str()).unwrap_or_default();
+    let tenant = Tenant::new(sink.tenant.as_str()).expect("the configuration checked it");
     let lag_bytes_max = u64::from(sink.max_lag_mib.get()) << 20;
     let optional = (!sink.required).then(|| Optional { lag_bytes_max, tenant: tenant.clone() });
     let types = sink.types.iter().map(config::EventPattern::as_str);

@@ -103,8 +103,9 @@ fn options(config: &Config) -> Result<Options, StartError> {
     let hour = i8::try_from(water.daily_at.hour())?;
     let minute = i8::try_from(water.daily_at.minute())?;
     let shown = config.ussd.service.iter().filter(|it| it.menu.as_str() == water.menu.as_str());
-    let mut tenants: Vec<Tenant> =
-        shown.map(|it| Tenant::new(it.tenant.as_str()).unwrap_or_default()).collect();
+    let mut tenants: Vec<Tenant> = shown
+        .map(|it| Tenant::new(it.tenant.as_str()).expect("the configuration checked it"))
+        .collect();
     tenants.sort();
     tenants.dedup();
     Ok(Options {

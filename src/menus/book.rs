@@ -4,7 +4,7 @@
 use super::sources::Sources;
 use super::{GuardedService, MenusError, Services, networks, speaker};
 use crate::doors::Door;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use model::Tenant;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -96,8 +96,8 @@ impl Book {
     }
 
     /// The services as they stand.
-    pub fn services(&self) -> Arc<Services> {
-        self.services.load_full()
+    pub fn services(&self) -> Guard<Arc<Services>> {
+        self.services.load()
     }
 
     /// In how many languages what was kept no longer fitted its menu at the start.
@@ -219,7 +219,8 @@ impl Book {
         let networks = networks(ussd);
         let mut services = Services::new();
         for configured in &ussd.service {
-            let tenant = Tenant::new(configured.tenant.as_str()).unwrap_or_default();
+            let tenant =
+                Tenant::new(configured.tenant.as_str()).expect("the configuration checked it");
             let aggregator = speaker(configured);
             let networks = networks.within(aggregator.capabilities().limits);
             let (name, menu) = (configured.name.as_str(), configured.menu.as_str());
@@ -230,7 +231,8 @@ impl Book {
                 menu: menu.to_owned(),
             })??;
             self.check_answers(&menu)?;
-            let events = Events::parse(configured.events.as_str()).unwrap_or_default();
+            let events =
+                Events::parse(configured.events.as_str()).expect("the configuration checked it");
             let (name, menu) = (Arc::from(name), Arc::new(menu));
             let door =
                 Door::of(configured.name.as_str(), self.secrets.as_deref(), &configured.networks)?;

@@ -1,12 +1,13 @@
 use super::sources::MENUS;
 use super::*;
 use crate::files;
+use arc_swap::Guard;
 use model::{Redacted, Tenant};
 use std::path::Path;
 use ussd::Phrases;
 
 fn opened(ussd: &config::Ussd) -> Result<Arc<Services>, MenusError> {
-    Book::open(ussd, false, None, &[]).map(|book| book.services())
+    Book::open(ussd, false, None, &[]).map(|book| Guard::into_inner(book.services()))
 }
 
 #[test]

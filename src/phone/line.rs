@@ -7,6 +7,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{Client, Method};
 use std::sync::Arc;
 use std::time::Duration;
+use ussd::aggregator::ServiceCode;
 use ussd::{Aggregator, Call, Keyed, Screen, Shown};
 
 /// Longest wait for an answer. Above every aggregator's own, so that a slow menu is seen and not
@@ -19,7 +20,7 @@ pub(super) struct Line {
     /// With the secret, without a slash at its end.
     url: Redacted<String>,
     speaker: Arc<dyn Aggregator>,
-    code: String,
+    code: ServiceCode,
 }
 
 /// A phone, with the last dialogue that it had.
@@ -33,7 +34,7 @@ pub(super) struct Caller {
 
 struct Dialogue {
     session: String,
-    code: String,
+    code: ServiceCode,
     /// All keys since the dial, those that were dialled among them.
     typed: Vec<String>,
     hop: u32,
@@ -45,24 +46,24 @@ impl Line {
         speaker: Arc<dyn Aggregator>,
         code: &str,
     ) -> Result<Self, PhoneError> {
-        if dialled(code, code).is_none() {
-            return Err(format!("`{code}` is no code to dial: `*`, digits and `*`, `#`").into());
-        }
+        let own = ServiceCode::new(code).filter(|it| it.split(code).is_some());
+        let code =
+            own.ok_or_else(|| format!("`{code}` is no code to dial: `*`, digits and `*`, `#`"))?;
         let client = Client::builder().no_proxy().timeout(TIMEOUT).build()?;
-        Ok(Self { client, url: Redacted(url), speaker, code: code.to_owned() })
+        Ok(Self { client, url: Redacted(url), speaker, code })
     }
 
     /// Sends what a caller keyed; what he sees.
     async fn hop(&self, caller: &Caller, dialogue: &Dialogue) -> Result<Screen, PhoneError> {
         let typed: Vec<&str> = dialogue.typed.iter().map(String::as_str).collect();
-        let call = self.speaker.handset().call(&caller.keyed(dialogue, &typed));
+        let call = self.speaker.call(&caller.keyed(dialogue, &typed));
         let (status, headers, body) = self.send(call).await?;
         let headers: Vec<_> = headers
             .iter()
             .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
             .collect();
         let shown = Shown { status, headers: &headers, body: &body };
-        let screen = self.speaker.handset().shown(&shown);
+        let screen = self.speaker.shown(&shown);
         screen.ok_or_else(|| format!("the daemon answered {status}, which is no screen").into())
     }
 
@@ -108,7 +109,7 @@ impl Caller {
 
     /// Dials `what`: the service's code, and what may stand behind it.
     pub(super) async fn dial(&mut self, line: &Line, what: &str) -> Result<Screen, PhoneError> {
-        let (code, typed) = dialled(what, &line.code)
+        let (code, typed) = (line.code.split(what))
             .ok_or_else(|| format!("`{what}` cannot be dialled: `*`, digits and `*`, `#`"))?;
         let session = session_name();
         self.take(line, Dialogue { session, code, typed, hop: 0 }).await
@@ -136,7 +137,7 @@ impl Caller {
             return Ok(());
         }
         let typed: Vec<&str> = dialogue.typed.iter().map(String::as_str).collect();
-        if let Some(call) = line.speaker.handset().hang_up(&self.keyed(&dialogue, &typed)) {
+        if let Some(call) = line.speaker.hang_up(&self.keyed(&dialogue, &typed)) {
             line.send(call).await?;
         }
         Ok(())
@@ -153,7 +154,7 @@ impl Caller {
         Keyed {
             session: &dialogue.session,
             number: &self.number,
-            service_code: &dialogue.code,
+            service_code: dialogue.code.as_str(),
             network: &self.network,
             typed,
             hop: dialogue.hop,
@@ -168,41 +169,9 @@ fn session_name() -> String {
     std::iter::once('9').chain(digits).take(18).collect()
 }
 
-/// The code and the keys in what was dialled: `code` is the service's own, which may have a `*` in it.
-fn dialled(what: &str, code: &str) -> Option<(String, Vec<String>)> {
-    let body = |it: &str| Some(it.strip_prefix('*')?.strip_suffix('#')?.to_owned());
-    let (what, own) = (body(what)?, body(code)?);
-    let is_dial = |it: &str| it.split('*').all(|part| !part.is_empty());
-    let is_digits = what.bytes().all(|byte| byte.is_ascii_digit() || byte == b'*');
-    if !is_digits || !is_dial(&what) {
-        return None;
-    }
-    let behind = what.strip_prefix(&own).filter(|it| it.is_empty() || it.starts_with('*'));
-    let (code, keys) = match behind {
-        Some(keys) => (own.as_str(), keys),
-        None => what.split_once('*').map_or((&*what, ""), |(code, _)| (code, &what[code.len()..])),
-    };
-    let keys = keys.split('*').skip(1).map(str::to_owned).collect();
-    Some((format!("*{code}#"), keys))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_stands_behind_the_code_are_keys() {
-        let dial = |what, code| dialled(what, code).map(|(code, keys)| (code, keys.join(" ")));
-        let some = |code: &str, keys: &str| Some((code.to_owned(), keys.to_owned()));
-        assert_eq!(dial("*384#", "*384#"), some("*384#", ""));
-        assert_eq!(dial("*384*1*2#", "*384#"), some("*384#", "1 2"));
-        assert_eq!(dial("*384*91102*1#", "*384*91102#"), some("*384*91102#", "1"));
-        assert_eq!(dial("*123*1#", "*384#"), some("*123#", "1"));
-        assert_eq!(dial("*3845*1#", "*384#"), some("*3845#", "1"));
-        for wrong in ["384", "*384", "*#", "**#", "*38a#", "*384**1#", ""] {
-            assert_eq!(dialled(wrong, "*384#"), None, "{wrong}");
-        }
-    }
 
     #[test]
     fn a_session_s_name_is_eighteen_digits_and_its_own() {

@@ -299,7 +299,7 @@ impl Sender {
 
 /// The number of a phone; a provider refuses what is none.
 fn number(phone: &DeviceId) -> &str {
-    phone.as_str().strip_prefix("msisdn:").unwrap_or(phone.as_str())
+    phone.number().unwrap_or(phone.as_str())
 }
 
 #[async_trait]

@@ -294,7 +294,7 @@ fn read<T: DeserializeOwned>(answer: &OutAnswer) -> Result<T, BackendError> {
 }
 
 fn number(phone: &DeviceId) -> &str {
-    phone.as_str().strip_prefix("msisdn:").unwrap_or(phone.as_str())
+    phone.number().unwrap_or(phone.as_str())
 }
 
 #[async_trait]

@@ -2,12 +2,13 @@
 
 use crate::daemon::Daemon;
 use crate::http::{Answer, Connection};
+use crate::phone;
 use libtest_mimic::Trial;
 use std::fmt::Write as _;
 use std::fs;
 use std::sync::Arc;
 use ussd::aggregator::{self, ConEndFields, ServiceCode};
-use ussd::{Aggregator, Call, Keyed, Screen, Shown};
+use ussd::{Aggregator, Call, Keyed, Screen};
 
 const CODE: &str = "*384*1#";
 const NUMBER: &str = "+254711000021";
@@ -69,17 +70,8 @@ impl<'d> Far<'d> {
     }
 
     fn send_to(&mut self, secret: &str, call: &Call) -> Answer {
-        let mut path = format!("/ussd/s-{}/{secret}", self.name());
-        if !call.path.is_empty() {
-            write!(path, "/{}", call.path).unwrap();
-        }
-        if !call.query.is_empty() {
-            write!(path, "?{}", call.query).unwrap();
-        }
-        let mut headers: Vec<(&str, &str)> =
-            call.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        headers.extend(call.content_type.map(|it| ("content-type", it)));
-        self.connection.request(call.method, &path, &headers, call.body.as_bytes()).unwrap()
+        let path = format!("/ussd/s-{}/{secret}", self.name());
+        phone::send(&mut self.connection, &path, call).unwrap()
     }
 
     fn send(&mut self, call: &Call) -> Answer {
@@ -88,23 +80,15 @@ impl<'d> Far<'d> {
 
     /// What is shown of a hop.
     fn hop(&mut self, session: &str, typed: &[&str]) -> Screen {
-        let call = self.speaker.handset().call(&keyed(session, typed));
+        let call = self.speaker.call(&keyed(session, typed));
         let answer = self.send(&call);
-        let (body, names) = (answer.text(), answer.headers.iter());
-        let headers: Vec<(String, &str)> =
-            names.map(|(name, value)| (name.to_ascii_lowercase(), value.as_str())).collect();
-        let headers: Vec<(&str, &str)> =
-            headers.iter().map(|(name, value)| (name.as_str(), *value)).collect();
-        let shown = Shown { status: answer.status, headers: &headers, body: &body };
-        let screen = self.speaker.handset().shown(&shown);
-        screen.unwrap_or_else(|| panic!("{}: {} {body}", self.name(), answer.status))
+        let screen = phone::shown(&*self.speaker, &answer);
+        screen.unwrap_or_else(|| panic!("{}: {} {}", self.name(), answer.status, answer.text()))
     }
 }
 
 fn keyed<'a>(session: &'a str, typed: &'a [&'a str]) -> Keyed<'a> {
-    let (number, service_code, network) = (NUMBER, CODE, "63902");
-    let hop = u32::try_from(typed.len()).unwrap();
-    Keyed { session, number, service_code, network, typed, hop }
+    Keyed { service_code: CODE, ..phone::keyed(session, NUMBER, typed) }
 }
 
 fn each_carries_a_dialogue() {
@@ -133,7 +117,7 @@ fn each_tells_who_hung_up() {
     for mut far in Far::all(&daemon) {
         let name = far.name();
         far.hop("h-1", &[]);
-        let call = far.speaker.handset().hang_up(&keyed("h-1", &[]));
+        let call = far.speaker.hang_up(&keyed("h-1", &[]));
         assert_eq!(call.is_some(), far.speaker.capabilities().end_report, "{name}");
         let Some(call) = call else { continue };
         let before = hung_up();
@@ -152,7 +136,7 @@ fn a_wrong_secret_is_no_page() {
     let refused = || daemon.counted("lastmile_listen_refused_total", &["\"public\"", "\"secret\""]);
     for mut far in Far::all(&daemon) {
         let (name, before) = (far.name(), refused());
-        let call = far.speaker.handset().call(&keyed("w-1", &[]));
+        let call = far.speaker.call(&keyed("w-1", &[]));
         let wrong = far.secret().chars().rev().collect::<String>();
         let answer = far.send_to(&wrong, &call);
         assert_eq!((answer.status, answer.text().as_str()), (404, ""), "{name}");
@@ -169,7 +153,7 @@ fn what_cannot_be_read_is_counted() {
     };
     for mut far in Far::all(&daemon) {
         let (name, before) = (far.name(), faults("malformed"));
-        let mut call = far.speaker.handset().call(&keyed("m-1", &[]));
+        let mut call = far.speaker.call(&keyed("m-1", &[]));
         match call.method {
             "GET" => call.query.push_str("&a=%"),
             _ => {
@@ -196,7 +180,7 @@ fn what_cannot_be_read_is_counted() {
     }
     let mut truroute = Far::of(&daemon, "truroute");
     let dtd = "<!DOCTYPE ussd [<!ENTITY a \"1\">]><ussd><msg>&a;</msg></ussd>";
-    let mut call = truroute.speaker.handset().call(&keyed("m-2", &[]));
+    let mut call = truroute.speaker.call(&keyed("m-2", &[]));
     dtd.clone_into(&mut call.body);
     assert_eq!(truroute.send(&call).status, 400);
     assert_eq!(faults("entities"), 1.0);
@@ -208,12 +192,12 @@ fn what_cannot_be_read_is_counted() {
 fn restcomm_says_its_encoding() {
     let daemon = daemon();
     let mut far = Far::of(&daemon, "restcomm");
-    let mut dial = far.speaker.handset().call(&keyed("7-9", &[]));
+    let mut dial = far.speaker.call(&keyed("7-9", &[]));
     dial.headers.push(("content-encoding", "utf-8".to_owned()));
     let answer = far.send(&dial);
     assert_eq!(answer.status, 200);
     let cookie = answer.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
-    let mut keys = far.speaker.handset().call(&keyed("7-9", &["2"]));
+    let mut keys = far.speaker.call(&keyed("7-9", &["2"]));
     keys.body = keys.body.replace("userObject", "other");
     keys.headers.push(("cookie", cookie));
     let answer = far.send(&keys);

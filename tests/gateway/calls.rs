@@ -1,6 +1,8 @@
 //! Somebody whom the daemon calls: hears calls, and answers as a test says.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use crate::hub::Request;
+use std::collections::BTreeMap;
+use std::io::{BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -11,15 +13,21 @@ use std::time::Duration;
 pub(crate) struct Heard {
     /// `GET /water/customers?…`
     pub(crate) line: String,
-    headers: Vec<(String, String)>,
+    /// Their names in lower case.
+    headers: BTreeMap<String, String>,
     pub(crate) body: String,
 }
 
 impl Heard {
-    /// The first header of that name.
+    fn read(reader: &mut BufReader<TcpStream>) -> Option<Self> {
+        let Request { method, path, headers, body } = Request::read(reader)?;
+        let (line, body) = (format!("{method} {path}"), String::from_utf8(body).ok()?);
+        Some(Self { line, headers, body })
+    }
+
+    /// The header of that name.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        let named = self.headers.iter().find(|(it, _)| it.eq_ignore_ascii_case(name));
-        named.map(|(_, value)| value.as_str())
+        self.headers.get(&name.to_ascii_lowercase()).map(String::as_str)
     }
 }
 
@@ -80,7 +88,7 @@ impl Called {
 
     fn serve(&self, stream: TcpStream) {
         let mut reader = BufReader::new(stream);
-        while let Some(call) = read(&mut reader) {
+        while let Some(call) = Heard::read(&mut reader) {
             self.heard.lock().unwrap().push(call.clone());
             let script = Arc::clone(&self.script.lock().unwrap());
             let (status, body) = match script(&call) {
@@ -99,25 +107,4 @@ impl Called {
             }
         }
     }
-}
-
-fn read(reader: &mut BufReader<TcpStream>) -> Option<Heard> {
-    let mut line = String::new();
-    if reader.read_line(&mut line).ok()? == 0 {
-        return None;
-    }
-    let mut headers = Vec::new();
-    loop {
-        let mut header = String::new();
-        reader.read_line(&mut header).ok()?;
-        let Some((name, value)) = header.trim_end().split_once(": ") else { break };
-        headers.push((name.to_owned(), value.to_owned()));
-    }
-    let line = line.trim_end().trim_end_matches(" HTTP/1.1").to_owned();
-    let mut heard = Heard { line, headers, body: String::new() };
-    let length = heard.header("content-length").map_or(0, |length| length.parse().unwrap());
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    heard.body = String::from_utf8(body).ok()?;
-    Some(heard)
 }

@@ -7,13 +7,27 @@ use std::fs;
 use std::path::Path;
 
 /// Documents that name files, functions and tests.
-const DOCUMENTS: &[&str] = &["ARCHITECTURE.md", "protocols/cwmp/SPEC.md", "protocols/ussd/SPEC.md"];
+const DOCUMENTS: &[&str] = &[
+    "ARCHITECTURE.md",
+    "protocols/cwmp/SPEC.md",
+    "protocols/mpesa/SPEC.md",
+    "protocols/mqtt/SPEC.md",
+    "protocols/sms/SPEC.md",
+    "protocols/soracom/SPEC.md",
+    "protocols/ussd/SPEC.md",
+];
+/// Protocols whose tables name nothing but functions and tests, with the least rows that each has.
+const TABLES: [(&str, usize); 4] = [("mpesa", 20), ("mqtt", 50), ("sms", 20), ("soracom", 25)];
 /// The map fits in the head, and so on few pages.
 const MAP_LINES_MAX: usize = 150;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         crate::trial("documents::what_they_name_exists", what_they_name_exists),
+        crate::trial(
+            "documents::what_the_tables_name_are_functions",
+            what_the_tables_name_are_functions,
+        ),
         crate::trial("documents::the_map_is_whole", the_map_is_whole),
     ]
 }
@@ -40,6 +54,36 @@ fn what_they_name_exists() {
         }
     }
     assert!(faults.is_empty(), "{faults:#?}");
+}
+
+/// However short its name: the last two cells of a row are a function and a test of the protocol, or of
+/// the words that all share.
+fn what_the_tables_name_are_functions() {
+    for (protocol, rows_min) in TABLES {
+        let code = [protocol, "model"].map(|it| sources(&root().join("protocols").join(it)));
+        let code: Vec<_> =
+            code.iter().flatten().map(|file| fs::read_to_string(file).unwrap()).collect();
+        let after = code.iter().flat_map(|text| text.split("fn ").skip(1));
+        let known: BTreeSet<_> = after.filter_map(|it| it.split(['(', '<']).next()).collect();
+        let spec = root().join("protocols").join(protocol).join("SPEC.md");
+        let spec = fs::read_to_string(spec).unwrap();
+        let (mut rows, mut width) = (0, None);
+        for row in spec.lines().filter(|line| line.starts_with("| ")) {
+            let cells: Vec<_> = row.trim_matches('|').split(" | ").collect();
+            assert_eq!(*width.get_or_insert(cells.len()), cells.len(), "{protocol}: {row}");
+            if cells[0].trim() == "clause" || cells[0].trim() == "rule" {
+                continue;
+            }
+            for cell in &cells[cells.len() - 2..] {
+                for name in cell.split('`').skip(1).step_by(2) {
+                    let name = name.rsplit("::").next().unwrap_or(name);
+                    assert!(known.contains(name), "{protocol}: `{name}` of {row}");
+                }
+            }
+            rows += 1;
+        }
+        assert!(rows > rows_min, "{protocol}: the tables are read");
+    }
 }
 
 /// Whether a name is that of something of ours, as far as it looks like one.

@@ -1,15 +1,13 @@
 //! Menus of a folder's own: changed while a caller is inside, and an effect whose answer a crash took.
 
+use crate::calls::{Called, Does};
 use crate::daemon::{Daemon, until};
 use crate::http::PATIENCE;
 use crate::phone::Call;
 use libtest_mimic::Trial;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
-use std::thread;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub(crate) fn trials() -> Vec<Trial> {
     let tests: [(&str, fn()); 3] = [
@@ -59,64 +57,19 @@ results = { done = "done" }
 end = "Done as {number}."
 "#;
 
-/// A backend that answers one operation, and counts how often it was asked.
-struct Answering {
-    port: u16,
-    asked: Arc<Mutex<Vec<Value>>>,
-}
-
-impl Answering {
-    fn start() -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let asked = Arc::<Mutex<Vec<Value>>>::default();
-        let heard = Arc::clone(&asked);
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let heard = Arc::clone(&heard);
-                thread::spawn(move || answer(stream, &heard));
-            }
-        });
-        Self { port, asked }
-    }
-
-    fn asked(&self) -> Vec<Value> {
-        self.asked.lock().unwrap().clone()
-    }
-}
-
-fn answer(stream: TcpStream, asked: &Mutex<Vec<Value>>) -> Option<()> {
-    let mut reader = BufReader::new(stream.try_clone().ok()?);
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line).ok()? == 0 || line == "\r\n" {
-            break;
-        }
-        let (name, value) = line.split_once(':').unwrap_or_default();
-        if name.eq_ignore_ascii_case("content-length") {
-            length = value.trim().parse().ok()?;
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    let number = {
-        let mut asked = asked.lock().unwrap();
-        asked.push(serde_json::from_slice(&body).ok()?);
-        asked.len()
-    };
-    let text = format!(r#"{{"outcome":"done","values":{{"number":"number {number}"}}}}"#);
-    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close";
-    let mut stream = stream;
-    write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{text}", text.len()).ok()
+/// A backend that answers its one operation with how often it was asked.
+fn backend() -> Called {
+    let asked = AtomicUsize::new(0);
+    Called::start(move |_| {
+        let number = asked.fetch_add(1, Ordering::Relaxed) + 1;
+        let values = json!({ "number": format!("number {number}") });
+        Does::Answers(200, json!({ "outcome": "done", "values": values }).to_string())
+    })
 }
 
 /// A daemon with that menu and its phrases.
-fn daemon(backend: &Answering) -> Daemon {
-    let hub = format!(
-        "kind = \"http\"\nurl = \"http://127.0.0.1:{}\"\nnetworks = [\"127.0.0.0/8\"]",
-        backend.port
-    );
+fn daemon(backend: &Called) -> Daemon {
+    let hub = format!("kind = \"http\"\nurl = \"{}\"\nnetworks = [\"127.0.0.0/8\"]", backend.url());
     let mut daemon = Daemon::prepare(None, &[("backend", hub.as_str())]);
     let menus = daemon.path("menus");
     fs::create_dir_all(menus.join("phrases")).unwrap();
@@ -139,7 +92,7 @@ fn call(daemon: &Daemon, session: &str) -> Call {
 }
 
 fn a_dialogue_keeps_its_menu_over_a_reload() {
-    let daemon = daemon(&Answering::start());
+    let daemon = daemon(&backend());
     let mut inside = call(&daemon, "inside");
     assert_eq!(inside.dial().unwrap(), "CON Welcome");
     let menu = fs::read_to_string(daemon.path("menus").join("home.toml")).unwrap();
@@ -170,7 +123,7 @@ fn a_dialogue_keeps_its_menu_over_a_reload() {
 }
 
 fn an_effect_is_told_again_after_a_crash() {
-    let backend = Answering::start();
+    let backend = backend();
     let mut daemon = daemon(&backend);
     let mut caller = call(&daemon, "s");
     for (key, shown) in [("1", "CON Your name?"), ("Asha", "CON Sure, Asha?")] {
@@ -185,8 +138,10 @@ fn an_effect_is_told_again_after_a_crash() {
         again = again.having_typed(key);
     }
     assert_eq!(again.key("1").unwrap(), "END Done as number 1.");
-    assert_eq!(backend.asked().len(), 1, "one effect");
-    assert_eq!(backend.asked()[0]["idempotency_key"], "home:s:act:2");
+    let heard = backend.heard();
+    assert_eq!(heard.len(), 1, "one effect");
+    let asked: Value = serde_json::from_str(&heard[0].body).unwrap();
+    assert_eq!(asked["idempotency_key"], "home:s:act:2");
     // Another dialogue has its own, and keys that come together stop before it.
     let mut other = call(&daemon, "t").having_typed("1").having_typed("Asha");
     assert_eq!(other.key("1").unwrap(), "CON Sure, Asha?");
@@ -194,7 +149,7 @@ fn an_effect_is_told_again_after_a_crash() {
 }
 
 fn who_is_cut_off_may_go_on() {
-    let daemon = daemon(&Answering::start());
+    let daemon = daemon(&backend());
     let mut first = call(&daemon, "first");
     first.key("1").unwrap();
     assert_eq!(first.key("Asha").unwrap(), "CON Sure, Asha?");

@@ -1,14 +1,18 @@
 //! Every screen of the water service in both languages, keyed by a phone against a live daemon: the
 //! plays in `screens/`, one for each menu and language, and for what was once wrong with such a service.
 
+use crate::calls::{Called, Does};
 use crate::daemon::{Daemon, free_port, until};
 use crate::http::PATIENCE;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Mutex;
+use std::time::Duration;
 
 /// A play with its name.
 type Play = (&'static str, &'static str);
@@ -22,8 +26,21 @@ macro_rules! plays {
 /// The play in which the daemon is killed, and a dialogue goes on that it does not know.
 const FORGOTTEN: &str = "forgotten_dialogue";
 
+/// What a daemon is like that a play needs.
+#[derive(Clone, Copy, PartialEq)]
+enum Setting {
+    /// It takes payments.
+    Paid,
+    /// It takes none.
+    Unpaid,
+    /// Its managers have a PIN.
+    WithPins,
+    /// The business keeps the customers.
+    Elsewhere,
+}
+
 /// Those that a service with payments shows.
-const PLAYS: [Play; 10] = plays![
+const PLAYS: [Play; 11] = plays![
     "registration.en",
     "registration.sw",
     "customer.en",
@@ -32,32 +49,45 @@ const PLAYS: [Play; 10] = plays![
     "manager.sw",
     "forgotten_dialogue",
     "unknown_and_expired_codes",
+    "too_many_codes",
     "the_last_jerrycan",
     "resumed",
 ];
 
 /// The one of a service that cannot be paid.
 const WITHOUT_PAYMENTS: [Play; 1] = plays!["without_payments"];
+/// The one where managers have a PIN.
+const WITH_PINS: [Play; 1] = plays!["manager_pin"];
+/// The one where the business keeps the customers, and takes its time.
+const ELSEWHERE: [Play; 1] = plays!["slow_business"];
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let paid = PLAYS.into_iter().map(|play| (play, true));
-    let unpaid = WITHOUT_PAYMENTS.into_iter().map(|play| (play, false));
-    let trial = |((name, text), with_payments): (Play, bool)| {
+    let trial = |((name, text), setting): (Play, Setting)| {
         Trial::test(format!("screens::{name}"), move || {
-            is_played(name, text, with_payments);
+            is_played(name, text, setting);
             Ok(())
         })
     };
-    let plays = paid.chain(unpaid).map(trial);
+    let plays = all_plays().map(trial);
     let covers = crate::trial("screens::every_screen_is_shown_in_both_languages", every_screen);
     plays.chain([covers]).collect()
 }
 
-fn is_played(name: &str, text: &str, with_payments: bool) {
+fn all_plays() -> impl Iterator<Item = (Play, Setting)> {
+    let of = |plays: &'static [Play], setting| plays.iter().map(move |play| (*play, setting));
+    of(&PLAYS, Setting::Paid)
+        .chain(of(&WITHOUT_PAYMENTS, Setting::Unpaid))
+        .chain(of(&WITH_PINS, Setting::WithPins))
+        .chain(of(&ELSEWHERE, Setting::Elsewhere))
+}
+
+fn is_played(name: &str, text: &str, setting: Setting) {
     // The phone reads the configuration, too.
     let secrets = tempfile::tempdir().unwrap();
-    let mut daemon = daemon(with_payments.then_some(secrets.path()));
-    furnish(&daemon);
+    let mut daemon = daemon(setting, secrets.path());
+    if setting != Setting::Elsewhere {
+        furnish(&daemon);
+    }
     let file = daemon.path("play.txt");
     fs::write(&file, text).unwrap();
     let mut phone = daemon.command("phone");
@@ -84,12 +114,22 @@ fn is_played(name: &str, text: &str, with_payments: bool) {
     }
 }
 
-/// A daemon with the service. Where there is a folder for its secrets, it takes payments, which go to a
-/// port where nobody listens: none is asked for before the play is over.
-fn daemon(secrets: Option<&Path>) -> Daemon {
+/// A daemon with the service, and its secrets in that folder. Payments go to a port where nobody
+/// listens: none is asked for before the play is over.
+fn daemon(setting: Setting, secrets: &Path) -> Daemon {
     let water = "name = \"water\"\nmenu = \"water\"\naggregator = \"africas_talking\"";
-    let mut settings = vec![("[ussd.service]", water)];
-    let Some(secrets) = secrets else { return Daemon::start(None, &settings) };
+    let (section, keys) = match setting {
+        Setting::Unpaid => return Daemon::start(None, &[("[ussd.service]", water)]),
+        Setting::WithPins => ("water", "manager_pin = true\n".to_owned()),
+        Setting::Elsewhere => {
+            ("backend", format!("kind = \"http\"\nurl = \"{}\"\n", business().url()))
+        }
+        Setting::Paid => ("mpesa", mpesa(secrets)),
+    };
+    Daemon::start(None, &[("[ussd.service]", water), (section, &keys)])
+}
+
+fn mpesa(secrets: &Path) -> String {
     let mut mpesa = format!("base_url = \"http://127.0.0.1:{}\"\n", free_port());
     mpesa.push_str(
         "consumer_key = \"key\"\nshort_code = \"174379\"\npush_delay = \"60s\"\n\
@@ -100,8 +140,74 @@ fn daemon(secrets: Option<&Path>) -> Daemon {
         fs::write(&file, "a-secret-of-the-test-0123456789").unwrap();
         writeln!(mpesa, "{key} = \"{}\"", file.display()).unwrap();
     }
-    settings.push(("mpesa", &mpesa));
-    Daemon::start(None, &settings)
+    mpesa
+}
+
+/// A business where some things take so long that one is waited for, and two are not.
+fn business() -> Called {
+    const SLOW: Duration = Duration::from_millis(1300);
+    let customers = Mutex::new(Vec::<Value>::new());
+    let asked = Mutex::new(BTreeSet::<String>::new());
+    let site = |id: &str| {
+        json!({
+            "id": id, "name": "Lodwar", "nickname": "LOD", "subscription_fee": 100,
+            "expected_jerrycans": 30,
+        })
+    };
+    let manager = |number: &str| {
+        let language = if number.contains("70091") { "en" } else { "sw" };
+        json!({ "items": [{
+            "id": "m1", "site_id": "slow", "phone_number": number, "preferred_language": language,
+        }] })
+    };
+    let subscriber = json!({
+        "id": "c1", "site_id": "slow", "phone_number": "+254700930001", "first_name": "Eshe",
+        "last_name": "Mwangi", "preferred_language": "en", "valid_subscription": true,
+        "subscription_expiration": "2199-12-31", "monthly_subscription_code": "SLOWA",
+        "jerrycans_allowed": 5,
+    });
+    let ok = |body: &Value| Does::Answers(200, body.to_string());
+    let slowly = |body: &Value| Does::AnswersLate(SLOW, 200, body.to_string());
+    let none = || Does::Answers(404, "{}".to_owned());
+    Called::start(move |call| {
+        let line = call.line.replace("%2B", "+");
+        let mut customers = customers.lock().unwrap();
+        match line.split(['?', '=']).collect::<Vec<_>>()[..] {
+            ["GET /water/sites", "nickname", "ODD"] => Does::Answers(200, "[]".to_owned()),
+            ["GET /water/sites", "nickname", "SLOW"] => slowly(&site("slow")),
+            ["GET /water/sites", "nickname", name] if name.starts_with("GONE") => {
+                let is_first = asked.lock().unwrap().insert(name.to_owned());
+                if is_first { ok(&site(name)) } else { none() }
+            }
+            ["GET /water/sites", "nickname", name] => ok(&site(name)),
+            ["GET /water/sites/slow"] => slowly(&site("slow")),
+            ["GET /water/site-managers", "phone_number", number] if number.ends_with('7') => {
+                ok(&manager(number))
+            }
+            ["GET /water/site-managers", "phone_number", number] if number.ends_with('8') => {
+                slowly(&manager(number))
+            }
+            ["GET /water/customers", "monthly_subscription_code", "SLOWA"] => slowly(&subscriber),
+            ["GET /water/customers", "phone_number", number] => {
+                let known = customers.iter().find(|it| it["phone_number"] == number);
+                known.map_or_else(none, slowly)
+            }
+            ["POST /water/customers"] => {
+                let new: Value = serde_json::from_str(&call.body).unwrap();
+                let answer = match new["site_id"].as_str() {
+                    Some("TAKEN") => {
+                        return Does::Answers(409, json!({ "conflict": "taken" }).to_string());
+                    }
+                    Some("slow") => slowly(&new),
+                    _ => ok(&new),
+                };
+                customers.push(new);
+                answer
+            }
+            [change] if change.starts_with("PATCH /water/customers/") => slowly(&json!({})),
+            _ => none(),
+        }
+    })
 }
 
 const SITES: &str = "/api/v1/water/sites";
@@ -124,12 +230,15 @@ fn furnish(daemon: &Daemon) {
         daemon.call("POST", SITES, &body);
     }
     let (kib, lod) = (site(daemon, "KIB"), site(daemon, "LOD"));
-    for (number, language) in
-        [("500001", "en"), ("600001", "sw"), ("800001", "en"), ("800002", "sw")]
-    {
+    for (number, language, pin) in [
+        ("500001", "en", "5555"),
+        ("600001", "sw", "6666"),
+        ("800001", "en", "8888"),
+        ("800002", "sw", "8888"),
+    ] {
         let body = json!({
             "phone_number": format!("+254700{number}"), "preferred_language": language,
-            "site_ids": [kib],
+            "site_ids": [kib], "pin": pin,
         });
         daemon.call("POST", MANAGERS, &body);
     }
@@ -179,36 +288,18 @@ fn customer(
     daemon.call("POST", CUSTOMERS, &body);
 }
 
-/// The phrases that no play can show, and why.
-const NOT_PLAYED: [&str; 14] = [
-    // The store must be full or late: tests of the daemon's stalls have them.
-    "retry",
-    "late",
-    "trouble",
-    "register_late",
-    "move_late",
-    "pay_late",
-    "collect_late",
-    // The business must keep its answer to itself: tests of its hub have it.
-    "collecting",
-    // Ten codes that nobody has.
-    "too_many_codes",
-    // A hundred hops, and a race.
-    "hops",
-    "taken",
-    "site_gone",
-    // Africa's Talking does not tell which SIM calls, and managers have no PIN by default.
-    "held",
-    "manager_pin",
-];
+/// The phrases that no play can show: of a full store, which `full_store` has; of a payment that is
+/// asked for late, whose money the tests of payments count; of a jerrycan that a business is still being
+/// told of, which the tests of its hub have; of more hops than anybody keys in a test; of a changed SIM,
+/// which Africa's Talking does not tell.
+const NOT_PLAYED: [&str; 5] = ["retry", "pay_late", "collecting", "hops", "held"];
 
 /// Every phrase of the menu's files but those of messages is on a screen of some play.
 fn every_screen() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/config/menus/phrases");
     for language in ["en", "sw"] {
         let file = fs::read_to_string(format!("{folder}/water.{language}.toml")).unwrap();
-        let plays = PLAYS.iter().chain(&WITHOUT_PAYMENTS).map(|(_, text)| *text);
-        let shown: String = plays.collect();
+        let shown: String = all_plays().map(|((_, text), _)| text).collect();
         // Lines of a screen stand one below the other, indented.
         let shown = shown.replace("\n  ", "\n");
         for (key, text) in phrases(&file) {

@@ -7,7 +7,7 @@ use model::DeviceId;
 ///
 /// `None` where it is no number.
 pub fn typed_number(typed: &str, caller: &DeviceId) -> Option<DeviceId> {
-    let own = caller.as_str().strip_prefix("msisdn:+")?;
+    let own = caller.number()?.strip_prefix('+')?;
     let with_country = |digits: &str| DeviceId::msisdn(&format!("+{digits}")).ok();
     if let Some(digits) = typed.strip_prefix('+').or_else(|| typed.strip_prefix("00")) {
         return with_country(digits);

@@ -177,8 +177,13 @@ fn digits(value: &str, len_min: usize, len_max: usize) -> Option<String> {
 
 /// E.164: a plus, then 7 to 15 digits of which the first is not 0.
 fn msisdn(value: &str) -> Option<String> {
-    let number = value.strip_prefix('+')?;
-    (!number.starts_with('0')).then(|| digits(number, 7, 15)).flatten().map(|it| format!("+{it}"))
+    e164(value.strip_prefix('+')?).map(|digits| format!("+{digits}"))
+}
+
+/// The digits of such a number, which stand behind its plus.
+pub(crate) fn e164(digits: &str) -> Option<&str> {
+    let fits = (7..=15).contains(&digits.len()) && !digits.starts_with('0');
+    (fits && digits.bytes().all(|byte| byte.is_ascii_digit())).then_some(digits)
 }
 
 /// ISO/IEC 7812-1 annex B, as 3GPP TS 23.003 B.2 uses it for the last digit of an IMEI.

@@ -1,6 +1,6 @@
 //! Which device, and what is known of it.
 
-use crate::{Alias, AliasKind, redact};
+use crate::{Alias, AliasKind, alias, redact};
 use serde::{Deserialize, Serialize};
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
@@ -53,8 +53,19 @@ impl DeviceId {
 
     /// A phone by its number.
     pub fn msisdn(number: &str) -> Result<Self, DeviceIdError> {
-        let number = Alias::new(AliasKind::Msisdn, number).map_err(|_| DeviceIdError)?;
-        Self::checked(&format!("msisdn:{}", number.value()))
+        Self::of_digits(number.trim().strip_prefix('+').ok_or(DeviceIdError)?)
+    }
+
+    /// A phone by its number as others write it: its plus may be missing, or have become a blank on its
+    /// way through a form.
+    pub fn msisdn_loose(number: &str) -> Result<Self, DeviceIdError> {
+        let number = number.trim();
+        Self::of_digits(number.strip_prefix('+').unwrap_or(number))
+    }
+
+    /// A phone's number: `+` and the number in E.164; `None` of any other device.
+    pub fn number(&self) -> Option<&str> {
+        self.0.strip_prefix(MSISDN)
     }
 
     /// What is no device and yet has events: a sink, by its name (`a-z`, `0-9`, `-`, `_`), as
@@ -121,11 +132,18 @@ impl DeviceId {
         }
     }
 
+    fn of_digits(digits: &str) -> Result<Self, DeviceIdError> {
+        let digits = alias::e164(digits).ok_or(DeviceIdError)?;
+        Self::checked(&[MSISDN, "+", digits].concat())
+    }
+
     fn checked(id: &str) -> Result<Self, DeviceIdError> {
         if id.len() > Self::LEN_MAX { Err(DeviceIdError) } else { Ok(Self(id.into())) }
     }
 }
 
+/// What a phone's identity begins with.
+const MSISDN: &str = "msisdn:";
 /// What the subjects begin with that are sinks.
 const SINK: &str = "sink:";
 /// What the subjects begin with that are programs.
@@ -147,9 +165,9 @@ fn is_spelled(byte: u8) -> bool {
 
 impl fmt::Display for DeviceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.strip_prefix("msisdn:") {
+        match self.number() {
             Some(number) => {
-                f.write_str("msisdn:")?;
+                f.write_str(MSISDN)?;
                 redact::fmt_hash(number, f)
             }
             None => f.write_str(&self.0),
@@ -336,6 +354,19 @@ mod tests {
         let id = DeviceId::msisdn("+254711000001").unwrap();
         assert!(!format!("{id} {id:?}").contains("711"), "{id}");
         assert_eq!(id.protocol(), Protocol::Ussd);
+    }
+
+    #[test]
+    fn a_number_is_read_in_the_spellings_of_others() {
+        let id = DeviceId::msisdn("+254711000001").unwrap();
+        assert_eq!(id.number(), Some("+254711000001"));
+        assert_eq!(DeviceId::mqtt("b").unwrap().number(), None);
+        for text in ["+254711000001", " 254711000001", "254711000001", "+254711000001 "] {
+            assert_eq!(DeviceId::msisdn_loose(text), Ok(id.clone()), "{text}");
+        }
+        for text in ["", "0711000001", "+12345", "TapGives", "+2547110000010000", "++"] {
+            assert_eq!(DeviceId::msisdn_loose(text), Err(DeviceIdError), "{text}");
+        }
     }
 
     #[test]

@@ -9,6 +9,8 @@ mod command;
 pub mod data_model;
 mod device;
 mod event;
+pub mod form;
+mod loose;
 mod observation;
 mod redact;
 mod secret_name;
@@ -25,6 +27,8 @@ pub use command::{
 pub use data_model::{DataModel, DataModelEntry};
 pub use device::{DeviceFacts, DeviceId, DeviceIdError, Protocol};
 pub use event::{Event, EventType, Json};
+pub use form::{Form, FormError};
+pub use loose::{Loose, foreign_id};
 pub use observation::{AttributeEntry, NameEntry, Observation, Reading};
 pub use redact::{Redacted, RedactionKey, set_redaction_key};
 pub use secret_name::is_secret;

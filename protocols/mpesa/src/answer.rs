@@ -3,7 +3,8 @@
 //! Only what can be read and is known counts. A page of HTML, an error of Daraja's own, too many
 //! requests, or a cut connection say nothing of whether a prompt is on its way.
 
-use crate::frame::{Answered, Loose, bounded, id};
+use crate::frame::{Answered, bounded, id};
+use model::Loose;
 
 /// What the answer to [`Account::push_call`](crate::Account::push_call) says.
 #[derive(Clone, Debug, Eq, PartialEq)]

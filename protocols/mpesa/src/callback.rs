@@ -3,11 +3,12 @@
 //! A callback is not signed. It is a claim: it says whom to ask about, and is never believed alone.
 
 use crate::error::Unreadable;
-use crate::frame::{Loose, bounded, id};
+use crate::frame::{bounded, hundredths, id};
 use crate::number::Number;
 use crate::options::nairobi;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
+use model::Loose;
 use serde::Deserialize;
 
 /// What a callback that was kept is answered with, with status 200. On any other status Daraja may
@@ -97,7 +98,7 @@ impl Callback {
         }
         let amount = item(&items, "Amount")?;
         let amount_cents = match amount {
-            Some(value) => Some(value.hundredths().ok_or(Unreadable::WrongField("Amount"))?),
+            Some(value) => Some(hundredths(value).ok_or(Unreadable::WrongField("Amount"))?),
             None => None,
         };
         let receipt = item(&items, "MpesaReceiptNumber")?.and_then(receipt);

@@ -1,7 +1,7 @@
 //! JSON as Daraja writes it: the same value as text here and as a number there.
 
+use model::{Loose, foreign_id};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 /// Longest body that is read, in bytes: answers and callbacks have some hundreds.
 pub const BODY_LEN_MAX: usize = 65_536;
@@ -11,62 +11,22 @@ pub(crate) fn bounded(body: &[u8]) -> Option<&[u8]> {
     (body.len() <= BODY_LEN_MAX).then_some(body)
 }
 
-/// A value whose kind is not to be relied on.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-pub(crate) enum Loose {
-    Text(Box<str>),
-    Number(serde_json::Number),
-    Other(IgnoredAny),
-}
-
-impl Loose {
-    /// The text; none where it is a number or anything else.
-    pub(crate) fn text(&self) -> Option<&str> {
-        match self {
-            Self::Text(text) => Some(text),
-            Self::Number(_) | Self::Other(_) => None,
-        }
+/// An amount of money in hundredths, with at most two decimals that matter.
+pub(crate) fn hundredths(amount: &Loose) -> Option<u64> {
+    let text = amount.spelled()?;
+    let (whole, rest) = text.split_once('.').unwrap_or((&text, ""));
+    let is_digits = |it: &str| it.bytes().all(|it| it.is_ascii_digit());
+    let rest = rest.trim_end_matches('0');
+    if whole.is_empty() || whole.len() > 12 || !is_digits(whole) || !is_digits(rest) {
+        return None;
     }
-
-    /// As text, whether it was written as text or as a number.
-    pub(crate) fn spelled(&self) -> Option<String> {
-        match self {
-            Self::Text(text) => Some(text.trim().to_owned()),
-            Self::Number(number) => Some(number.to_string()),
-            Self::Other(_) => None,
-        }
-    }
-
-    /// A whole number, as text or as a number.
-    pub(crate) fn integer(&self) -> Option<i64> {
-        let text = self.spelled()?;
-        let is_plain = text.bytes().all(|it| it.is_ascii_digit()) && text.len() <= 18;
-        if is_plain { text.parse().ok() } else { None }
-    }
-
-    /// A code: a whole number that is not negative.
-    pub(crate) fn code(&self) -> Option<u32> {
-        u32::try_from(self.integer()?).ok()
-    }
-
-    /// An amount of money in hundredths, with at most two decimals that matter.
-    pub(crate) fn hundredths(&self) -> Option<u64> {
-        let text = self.spelled()?;
-        let (whole, rest) = text.split_once('.').unwrap_or((&text, ""));
-        let is_digits = |it: &str| it.bytes().all(|it| it.is_ascii_digit());
-        let rest = rest.trim_end_matches('0');
-        if whole.is_empty() || whole.len() > 12 || !is_digits(whole) || !is_digits(rest) {
-            return None;
-        }
-        let rest: u64 = match rest.len() {
-            0 => 0,
-            1 | 2 => format!("{rest:0<2}").parse().ok()?,
-            _ => return None,
-        };
-        let whole: u64 = whole.parse().ok()?;
-        Some(whole * 100 + rest)
-    }
+    let rest: u64 = match rest.len() {
+        0 => 0,
+        1 | 2 => format!("{rest:0<2}").parse().ok()?,
+        _ => return None,
+    };
+    let whole: u64 = whole.parse().ok()?;
+    Some(whole * 100 + rest)
 }
 
 /// Every field that an answer of Daraja's may have. A name that stands there twice refuses it.
@@ -98,9 +58,7 @@ impl Answered {
 
 /// An id of Daraja's: 1 to 64 printing characters.
 pub(crate) fn id(value: Option<&Loose>) -> Option<Box<str>> {
-    let text = value?.text()?;
-    let is_id = (1..=64).contains(&text.len()) && text.bytes().all(|it| it.is_ascii_graphic());
-    is_id.then(|| text.into())
+    foreign_id(value?.text()?, 64)
 }
 
 #[cfg(test)]
@@ -109,18 +67,6 @@ mod tests {
 
     fn loose(json: &str) -> Loose {
         serde_json::from_str(json).unwrap()
-    }
-
-    #[test]
-    fn codes_are_read_as_text_and_as_numbers() {
-        for json in ["1032", r#""1032""#, r#"" 1032 ""#] {
-            assert_eq!(loose(json).code(), Some(1032), "{json}");
-        }
-        let odd =
-            ["-1", r#""""#, r#""SFC_IC0003""#, "1.5", "{}", "[0]", "true", "4294967296", "1e9"];
-        for json in odd {
-            assert_eq!(loose(json).code(), None, "{json}");
-        }
     }
 
     #[test]
@@ -140,8 +86,8 @@ mod tests {
             ("1e30", None),
             ("null", None),
         ];
-        for (json, hundredths) in cases {
-            assert_eq!(loose(json).hundredths(), hundredths, "{json}");
+        for (json, expected) in cases {
+            assert_eq!(hundredths(&loose(json)), expected, "{json}");
         }
     }
 

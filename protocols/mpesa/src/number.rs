@@ -12,7 +12,7 @@ pub struct Number(Box<str>);
 impl Number {
     /// The number of a phone; `None` where it is no phone, or one that M-Pesa in Kenya cannot prompt.
     pub fn of(device: &DeviceId) -> Option<Self> {
-        Self::checked(device.as_str().strip_prefix("msisdn:+")?)
+        Self::checked(device.number()?.strip_prefix('+')?)
     }
 
     /// Reads what Daraja writes: the bare digits, or those after a plus.

@@ -4,12 +4,12 @@
 
 use crate::cause::Cause;
 use crate::error::NoticeError;
-use crate::frame::{ANSWER_LEN_MAX, Form, Loose, id, number, write_form};
+use crate::frame::{ANSWER_LEN_MAX, Form, has, id, needed, needed_id, needed_number, number, one};
 use crate::keyword::{Wish, wish};
 use crate::provider::{
     Account, Answer, Call, Notice, Notified, Outcome, Provider, Report, Reported,
 };
-use model::Redacted;
+use model::{Loose, Redacted, form};
 use serde::{Deserialize, Serialize};
 
 /// Which of its calls is made.
@@ -46,7 +46,7 @@ impl AfricasTalking {
                     ("enqueue", "1"),
                 ];
                 fields.extend(self.account.sender.as_deref().map(|sender| ("from", sender)));
-                write_form(&fields)
+                form::write(&fields)
             }
             Api::Bulk => {
                 let body = BulkBody {
@@ -212,27 +212,27 @@ impl Provider for AfricasTalking {
 
     fn notice(&self, notified: &Notified<'_>) -> Result<Notice, NoticeError> {
         let form = Form::parse(notified.body)?;
-        if form.has("status") {
+        if has(&form, "status") {
             return report(&form).map(Notice::Report);
         }
-        if form.has("text") && form.has("from") {
-            let number = form.number("from")?;
-            return Ok(match form.one("text")?.and_then(wish) {
+        if has(&form, "text") && has(&form, "from") {
+            let number = needed_number(&form, "from")?;
+            return Ok(match one(&form, "text")?.and_then(wish) {
                 Some(Wish::Stop) => Notice::OptOut { number },
                 Some(Wish::Start) => Notice::OptIn { number },
                 None => Notice::Message,
             });
         }
-        if form.has("senderId") {
-            return Ok(Notice::OptOut { number: form.number("phoneNumber")? });
+        if has(&form, "senderId") {
+            return Ok(Notice::OptOut { number: needed_number(&form, "phoneNumber")? });
         }
         Err(NoticeError::Unfamiliar)
     }
 }
 
-fn report(form: &Form) -> Result<Report, NoticeError> {
-    let reason = form.one("failureReason")?;
-    let came_to = match form.needed("status")? {
+fn report(form: &Form<'_>) -> Result<Report, NoticeError> {
+    let reason = one(form, "failureReason")?;
+    let came_to = match needed(form, "status")? {
         "Sent" | "Submitted" | "Buffered" => Reported::OnItsWay,
         "Success" => Reported::Delivered,
         "Rejected" => Reported::Failed(reason.map_or(Cause::Rejected, failure)),
@@ -240,8 +240,8 @@ fn report(form: &Form) -> Result<Report, NoticeError> {
         "AbsentSubscriber" | "Expired" => Reported::Failed(Cause::Absent),
         _ => return Err(NoticeError::WrongField("status")),
     };
-    let number = form.one("phoneNumber")?.and_then(number);
-    Ok(Report { id: form.id("id")?, number, came_to })
+    let number = one(form, "phoneNumber")?.and_then(number);
+    Ok(Report { id: needed_id(form, "id")?, number, came_to })
 }
 
 fn failure(reason: &str) -> Cause {

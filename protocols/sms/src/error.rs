@@ -1,5 +1,7 @@
 //! Why what a provider tells is not used. No text of these repeats what was sent.
 
+use model::FormError;
+
 /// Why a notice is not used.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum NoticeError {
@@ -21,6 +23,16 @@ pub enum NoticeError {
     /// The fields are those of no notice that we know.
     #[error("no notice that is known")]
     Unfamiliar,
+}
+
+impl From<FormError> for NoticeError {
+    fn from(error: FormError) -> Self {
+        match error {
+            FormError::TooLong => Self::TooLong,
+            FormError::TooManyFields => Self::TooManyFields,
+            FormError::Malformed | FormError::Twice => Self::Malformed,
+        }
+    }
 }
 
 impl NoticeError {

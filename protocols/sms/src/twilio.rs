@@ -6,14 +6,14 @@ mod signature;
 
 use crate::cause::Cause;
 use crate::error::NoticeError;
-use crate::frame::{ANSWER_LEN_MAX, Form, Loose, escape, id, number, write_form};
+use crate::frame::{ANSWER_LEN_MAX, Form, has, id, needed, needed_id, needed_number, number, one};
 use crate::keyword::{Wish, wish};
 use crate::provider::{
     Account, Answer, Call, Notice, Notified, Outcome, Provider, Report, Reported,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use model::Redacted;
+use model::{Loose, Redacted, form};
 use serde::Deserialize;
 
 /// Twilio.
@@ -30,7 +30,7 @@ impl Twilio {
 
     /// What a notice of those fields, sent to that address, is signed with.
     #[must_use]
-    pub fn signature(&self, url: &str, fields: &Form) -> String {
+    pub fn signature(&self, url: &str, fields: &Form<'_>) -> String {
         signature::of(self.account.key.expose(), url, fields)
     }
 }
@@ -90,7 +90,7 @@ impl Provider for Twilio {
     fn call(&self, text: &str, numbers: &[&str], notices: Option<&str>) -> Call {
         let Account { username, key, sender } = &self.account;
         let mut path = "/2010-04-01/Accounts/".to_owned();
-        escape(username, &mut path);
+        form::escape(username, &mut path);
         path.push_str("/Messages.json");
         let mut fields = vec![("To", numbers.first().copied().unwrap_or_default()), ("Body", text)];
         if let Some(sender) = sender.as_deref() {
@@ -107,7 +107,7 @@ impl Provider for Twilio {
                 ("accept", Redacted("application/json".to_owned())),
                 ("content-type", Redacted("application/x-www-form-urlencoded".to_owned())),
             ],
-            body: Redacted(write_form(&fields)),
+            body: Redacted(form::write(&fields)),
         }
     }
 
@@ -144,18 +144,18 @@ impl Provider for Twilio {
         if !signature::holds(self.account.key.expose(), notified.url, &form, signature) {
             return Err(NoticeError::Unsigned);
         }
-        if form.has("MessageStatus") {
+        if has(&form, "MessageStatus") {
             return report(&form).map(Notice::Report);
         }
-        if !form.has("Body") || !form.has("From") {
+        if !has(&form, "Body") || !has(&form, "From") {
             return Err(NoticeError::Unfamiliar);
         }
-        let number = form.number("From")?;
-        let said = match form.one("OptOutType")? {
+        let number = needed_number(&form, "From")?;
+        let said = match one(&form, "OptOutType")? {
             Some("STOP") => Some(Wish::Stop),
             Some("START") => Some(Wish::Start),
             Some(_) => None,
-            None => form.one("Body")?.and_then(wish),
+            None => one(&form, "Body")?.and_then(wish),
         };
         Ok(match said {
             Some(Wish::Stop) => Notice::OptOut { number },
@@ -165,9 +165,9 @@ impl Provider for Twilio {
     }
 }
 
-fn report(form: &Form) -> Result<Report, NoticeError> {
-    let error = form.one("ErrorCode")?.and_then(|code| code.parse().ok());
-    let came_to = match form.needed("MessageStatus")? {
+fn report(form: &Form<'_>) -> Result<Report, NoticeError> {
+    let error = one(form, "ErrorCode")?.and_then(|code| code.parse().ok());
+    let came_to = match needed(form, "MessageStatus")? {
         "accepted" | "scheduled" | "queued" | "sending" | "sent" => Reported::OnItsWay,
         "delivered" | "read" => Reported::Delivered,
         "failed" | "undelivered" | "canceled" => {
@@ -175,6 +175,6 @@ fn report(form: &Form) -> Result<Report, NoticeError> {
         }
         _ => return Err(NoticeError::WrongField("MessageStatus")),
     };
-    let number = form.one("To")?.and_then(number);
-    Ok(Report { id: form.id("MessageSid")?, number, came_to })
+    let number = one(form, "To")?.and_then(number);
+    Ok(Report { id: needed_id(form, "MessageSid")?, number, came_to })
 }

@@ -4,8 +4,8 @@
 //! of URLs, rates and source networks are the driver's; menus are the dialogue's.
 
 mod africas_talking;
-mod arkesel;
 mod beem;
+mod begin_flag;
 pub(crate) mod code;
 mod con_end;
 pub(crate) mod field;
@@ -13,7 +13,6 @@ mod flares;
 mod hubtel;
 mod infobip;
 mod madapi;
-mod nalo;
 mod restcomm;
 mod truroute;
 
@@ -21,16 +20,16 @@ pub use africas_talking::AfricasTalking;
 pub use code::ServiceCode;
 pub use con_end::{ConEnd, ConEndFields};
 
+use self::begin_flag::BeginFlag;
 use crate::error::TurnError;
 use crate::handset::Handset;
 use crate::message::{EndReport, Inbound, Reply, Request, Screen, Turn};
 use crate::text::Limits;
-use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// One aggregator's dialect. Decode and encode only: no menus, no sockets, no state.
-pub trait Aggregator: Debug + Send + Sync {
+/// One aggregator's dialect, with its far side. Decode and encode only: no menus, no sockets, no state.
+pub trait Aggregator: Handset {
     /// Its name in configuration, logs and metrics.
     fn name(&self) -> &'static str;
 
@@ -71,9 +70,6 @@ pub trait Aggregator: Debug + Send + Sync {
     fn encode_error(&self, error: TurnError) -> Reply {
         Reply::text(error.status(), String::new())
     }
-
-    /// The far side of this dialect.
-    fn handset(&self) -> &dyn Handset;
 }
 
 /// What an aggregator's way of carrying dialogues allows.
@@ -127,8 +123,8 @@ pub fn make(
         "africas_talking" => Arc::new(AfricasTalking::new(code)),
         "con_end" => Arc::new(ConEnd::new(fields?.clone(), code)),
         "hubtel" => Arc::new(hubtel::Hubtel { code }),
-        "nalo" => Arc::new(nalo::Nalo { code }),
-        "arkesel" => Arc::new(arkesel::Arkesel { code }),
+        "nalo" => Arc::new(BeginFlag { names: &begin_flag::NALO, code }),
+        "arkesel" => Arc::new(BeginFlag { names: &begin_flag::ARKESEL, code }),
         "beem" => Arc::new(beem::Beem { code }),
         "infobip" => Arc::new(infobip::Infobip { code }),
         "truroute" => Arc::new(truroute::TruRoute { code }),

@@ -38,7 +38,17 @@ pub struct Dialogues {
 #[derive(Debug)]
 struct Slot {
     session: Session,
+    /// When it is looked at; never later than its deadline, which most hops move further away.
     timer: Monotonic,
+}
+
+/// How a turn stands to the dialogues that are held, as long as the table does not change.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing {
+    held: Option<DialogueId>,
+    /// Whether it begins a dialogue: its session is not held, in progress or ended a moment ago, or it
+    /// is a new dial under the same session id.
+    pub begins: bool,
 }
 
 impl Dialogues {
@@ -55,12 +65,12 @@ impl Dialogues {
         }
     }
 
-    /// Whether `turn` begins a dialogue: its session is not held, in progress or ended a moment ago,
-    /// or it is a new dial under the same session id.
+    /// How `turn` stands to what is held.
     #[must_use]
-    pub fn begins(&self, service: &Service, turn: &Turn, now: Now) -> bool {
-        let held = self.find(&service.name, &turn.session).and_then(|id| self.slots.get(&id));
-        held.is_none_or(|slot| slot.session.is_redialled(turn, now))
+    pub fn standing(&self, service: &Service, turn: &Turn, now: Now) -> Standing {
+        let held = self.find(&service.name, &turn.session);
+        let slot = held.and_then(|id| self.slots.get(&id));
+        Standing { held, begins: slot.is_none_or(|it| it.session.is_redialled(turn, now)) }
     }
 
     /// Takes one turn of a caller of `service`; begins a dialogue when the session id is new, or when
@@ -74,20 +84,20 @@ impl Dialogues {
         turn: &Turn,
         now: Now,
     ) -> (Option<DialogueId>, Receipt) {
-        self.receive_or_resume(service, turn, None, now)
+        let standing = self.standing(service, turn, now);
+        self.receive_or_resume((service, turn), standing, None, now)
     }
 
-    /// The same for a caller whose dialogue broke off: if `turn` begins one, he is first asked
-    /// whether to go on there.
+    /// The same for a turn of a known standing, and for a caller whose dialogue broke off: if `turn`
+    /// begins one, he is first asked whether to go on there.
     pub fn receive_or_resume(
         &mut self,
-        service: &Arc<Service>,
-        turn: &Turn,
+        (service, turn): (&Arc<Service>, &Turn),
+        Standing { held, begins }: Standing,
         resume: Option<Resume>,
         now: Now,
     ) -> (Option<DialogueId>, Receipt) {
-        let held = self.find(&service.name, &turn.session);
-        let id = match held.filter(|_| !self.begins(service, turn, now)) {
+        let id = match held.filter(|_| !begins) {
             Some(id) => id,
             None => {
                 let Some(id) = self.begin(service, turn, now) else {
@@ -131,6 +141,7 @@ impl Dialogues {
             match self.timers.first() {
                 Some(&(deadline, id)) if deadline <= now.monotonic => {
                     self.with(id, |session| session.expire(now));
+                    self.set_timer(id);
                 }
                 Some(_) | None => break,
             }
@@ -144,7 +155,7 @@ impl Dialogues {
         self.outputs.pop_front()
     }
 
-    /// When [`Dialogues::expire`] should next be called.
+    /// When [`Dialogues::expire`] should next be called: no later than the first session's deadline.
     pub fn deadline(&self) -> Monotonic {
         self.timers.first().map_or(Monotonic::NEVER, |(deadline, _)| *deadline)
     }
@@ -196,15 +207,20 @@ impl Dialogues {
         if slot.session.is_closed() && !was_closed {
             self.ended.push_back(id);
         }
-        let deadline = slot.session.deadline();
         if slot.session.is_done() {
             self.remove(id);
-        } else if deadline != slot.timer {
-            self.timers.remove(&(slot.timer, id));
-            self.timers.insert((deadline, id));
-            slot.timer = deadline;
+        } else if slot.session.deadline() < slot.timer {
+            self.set_timer(id);
         }
         Some(result)
+    }
+
+    /// Looks at a session next at its deadline.
+    fn set_timer(&mut self, id: DialogueId) {
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        self.timers.remove(&(slot.timer, id));
+        slot.timer = slot.session.deadline();
+        self.timers.insert((slot.timer, id));
     }
 
     fn remove(&mut self, id: DialogueId) {

@@ -1,5 +1,7 @@
 //! What can be wrong with a callback. No text of these repeats what was sent.
 
+use model::FormError;
+
 /// Why bytes are no form, no JSON and no XML of an aggregator's.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum EncodingError {
@@ -21,6 +23,16 @@ pub enum EncodingError {
     /// An XML document that declares a type, or means an entity that XML does not have.
     #[error("the body declares entities")]
     Entities,
+}
+
+impl From<FormError> for EncodingError {
+    fn from(error: FormError) -> Self {
+        match error {
+            FormError::TooLong => Self::TooLong,
+            FormError::TooManyFields => Self::TooManyFields,
+            FormError::Malformed | FormError::Twice => Self::Malformed,
+        }
+    }
 }
 
 /// Why a callback cannot be read. Nothing is known of its dialogue: the answer is an HTTP status.

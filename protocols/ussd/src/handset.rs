@@ -4,8 +4,8 @@
 //! aggregator's `decode` reads; what its `encode` writes, `shown` reads.
 
 use crate::aggregator::{code, field};
-use crate::frame;
 use crate::message::{Request, Screen};
+use model::form;
 use serde::Serialize;
 use std::fmt::Debug;
 
@@ -44,6 +44,11 @@ impl Keyed<'_> {
         code::dial(self.service_code, self.typed)
     }
 
+    /// The caller's number without its plus.
+    pub(crate) fn digits(&self) -> &str {
+        self.number.trim_start_matches('+')
+    }
+
     /// The last keys.
     pub(crate) fn last(&self) -> &str {
         self.typed.last().copied().unwrap_or("")
@@ -77,7 +82,7 @@ impl Debug for Call {
 impl Call {
     /// A POST of a form to `path`.
     pub fn form(path: &str, fields: &[(&str, &str)]) -> Self {
-        Self::post(path, "application/x-www-form-urlencoded", frame::write_form(fields))
+        Self::post(path, "application/x-www-form-urlencoded", form::write(fields))
     }
 
     /// A POST of `body` to `path`.
@@ -103,7 +108,7 @@ impl Call {
         Self {
             method: "GET",
             path: String::new(),
-            query: frame::write_form(fields),
+            query: form::write(fields),
             content_type: None,
             headers: Vec::new(),
             body: String::new(),

@@ -24,7 +24,7 @@ mod text;
 mod translate;
 
 pub use aggregator::{Aggregator, Capabilities};
-pub use dialogues::{DialogueId, Dialogues};
+pub use dialogues::{DialogueId, Dialogues, Standing};
 pub use error::{EncodingError, Refusal, TurnError};
 pub use frame::Form;
 pub use handset::{Call, Handset, Keyed, Shown};

@@ -184,7 +184,9 @@ impl Session {
                 hop.settled(ticket);
                 match hop.work {
                     Work::Requesting(requested) if requested == ticket => self.ask(*hop, now),
-                    Work::Requesting(_) | Work::Asking { .. } => State::ExpectWork(hop),
+                    Work::Walking | Work::Requesting(_) | Work::Asking { .. } => {
+                        State::ExpectWork(hop)
+                    }
                     Work::Answered { .. } => self.release(*hop, now),
                 }
             }

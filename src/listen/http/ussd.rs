@@ -18,6 +18,7 @@ use http_body_util::Full;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Method, Response, StatusCode};
 use model::{DeviceId, Fact, Monotonic, Protocol, Ticket};
+use prometheus::IntCounter;
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
@@ -76,6 +77,8 @@ pub struct Hops {
     resumes: Mutex<Resumes>,
     /// Facts and questions on their way; they outlive the request that began them.
     work: TaskTracker,
+    /// Hops that moved a dialogue.
+    turns: IntCounter,
 }
 
 #[derive(Debug)]
@@ -99,6 +102,7 @@ impl Hops {
         let mut dialogue = options.dialogue;
         dialogue.dialogues_max = dialogue.dialogues_max.div_ceil(TABLES);
         let table = || Table { dialogues: Dialogues::new(dialogue), waiting: HashMap::new() };
+        let turns = parts.metrics.ussd_hops.with_label_values(&["turn"]);
         Arc::new(Self {
             parts,
             tables: (0..TABLES).map(|_| Mutex::new(table())).collect(),
@@ -106,6 +110,7 @@ impl Hops {
             dials: RateLimiter::keyed(Quota::per_minute(options.rate_per_number)),
             resumes: Mutex::new(Resumes::new(&options.dialogue)),
             work: TaskTracker::new(),
+            turns,
         })
     }
 
@@ -162,7 +167,8 @@ impl Hops {
         let mut table = self.table(shard);
         // By what is held and not by the text: keys may come with the dial, and a hop that comes again
         // begins nothing.
-        let begins = table.dialogues.begins(service, turn, now);
+        let standing = table.dialogues.standing(service, turn, now);
+        let begins = standing.begins;
         if begins && self.dials.check_key(&turn.device).is_err() {
             drop(table);
             self.count("rate_per_number");
@@ -170,17 +176,14 @@ impl Hops {
         }
         let may_resume = begins && turn.input.is_dial();
         let resume = may_resume.then(|| self.resumes().take(service, &turn.device, now)).flatten();
-        let (id, receipt) = table.dialogues.receive_or_resume(service, turn, resume, now);
-        let waiter = match (id, receipt) {
+        let (id, receipt) =
+            table.dialogues.receive_or_resume((service, turn), standing, resume, now);
+        let (ready, drained) = table.drain_for(id, &self.parts.metrics);
+        let screen = match (id, receipt) {
             (Some(id), Receipt::New | Receipt::InProgress) => {
-                self.count("turn");
-                let (sender, receiver) = oneshot::channel();
-                let waiting = table.waiting.entry(id).or_default();
-                if waiting.len() >= WAITERS_MAX {
-                    waiting.remove(0);
-                }
-                waiting.push(sender);
-                Err(receiver)
+                self.turns.inc();
+                // Most hops have their screen by now.
+                ready.ok_or_else(|| table.wait(id))
             }
             (None, Receipt::New | Receipt::InProgress) => {
                 Ok(Screen::End(service.menu.retry_text()))
@@ -194,10 +197,7 @@ impl Hops {
                 Ok(screen)
             }
         };
-        let drained = table.drain(&self.parts.metrics);
         drop(table);
-        // Most hops have their screen by now.
-        let screen = waiter.or_else(|mut waiter| waiter.try_recv().map_err(|_| waiter));
         (screen, drained)
     }
 
@@ -389,9 +389,29 @@ fn written(reply: Reply) -> Answer {
 }
 
 impl Table {
+    /// Waits for a dialogue's next screen.
+    fn wait(&mut self, id: DialogueId) -> oneshot::Receiver<Screen> {
+        let (sender, receiver) = oneshot::channel();
+        let waiting = self.waiting.entry(id).or_default();
+        if waiting.len() >= WAITERS_MAX {
+            waiting.remove(0);
+        }
+        waiting.push(sender);
+        receiver
+    }
+
     /// Hands out the screens that are ready; returns what needs waiting for.
     fn drain(&mut self, metrics: &Metrics) -> Option<Drained> {
-        let mut drained = Drained::default();
+        self.drain_for(None, metrics).1
+    }
+
+    /// The same, with the screen of one dialogue for whoever moved it and waits for it right here.
+    fn drain_for(
+        &mut self,
+        mover: Option<DialogueId>,
+        metrics: &Metrics,
+    ) -> (Option<Screen>, Option<Drained>) {
+        let (mut ready, mut drained) = (None, Drained::default());
         while let Some((id, output)) = self.dialogues.poll() {
             match output {
                 Output::Emit { fact, ticket } => {
@@ -404,6 +424,9 @@ impl Table {
                         // Who no longer waits asks again and hears the same.
                         let _ = waiter.send(screen.clone());
                     }
+                    if mover == Some(id) {
+                        ready = Some(screen);
+                    }
                 }
                 Output::BrokenOff(resume) => drained.broken_off.push(*resume),
                 Output::Close(cause) => {
@@ -412,6 +435,6 @@ impl Table {
             }
         }
         let is_idle = drained.facts.is_empty() && drained.asks.is_empty();
-        (!is_idle || !drained.broken_off.is_empty()).then_some(drained)
+        (ready, (!is_idle || !drained.broken_off.is_empty()).then_some(drained))
     }
 }

@@ -20,7 +20,7 @@ fuzz_target!(|bytes: &[u8]| {
     let [session, number, code, text] = ["SESSION", "N", "C", "T"].map(Box::from);
     let fields = ConEndFields { session, number, code, text, network: None };
     let code = if how & 0x80 == 0 { None } else { ServiceCode::new("*384*1#") };
-    let speaker = aggregator::make_for(name, Some(&fields), code.as_ref()).expect("a name of theirs");
+    let speaker = aggregator::make(name, Some(&fields), code.as_ref()).expect("a name of theirs");
     let end = rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len());
     let (path, body) = rest.split_at(end);
     let (path, body) = (std::str::from_utf8(path).unwrap_or(""), body.get(1..).unwrap_or_default());
@@ -50,7 +50,7 @@ fuzz_target!(|bytes: &[u8]| {
                     reply.headers.iter().map(|(name, value)| (*name, &**value)).collect();
                 let (status, body) = (reply.status, reply.body.expose());
                 let shown = Shown { status, headers: &headers, body };
-                assert!(speaker.handset().shown(&shown) == Some(screen), "{name}");
+                assert!(speaker.shown(&shown) == Some(screen), "{name}");
             }
             Ok(Inbound::End(report)) => {
                 assert!((1..=Turn::SESSION_LEN_MAX).contains(&report.session.len()));

@@ -9,4 +9,3 @@ extern crate lastmile_mpesa as mpesa;
 mod callbacks;
 mod properties;
 mod requests;
-mod spec;

@@ -16,7 +16,6 @@ mod lasting;
 mod limits;
 mod messages;
 mod random;
-mod spec;
 mod transcripts;
 mod transitions;
 mod version_5;

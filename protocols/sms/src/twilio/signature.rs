@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, Mac as _};
 use sha1::Sha1;
 
-fn mac(token: &str, url: &str, fields: &Form) -> Hmac<Sha1> {
+fn mac(token: &str, url: &str, fields: &Form<'_>) -> Hmac<Sha1> {
     let keyed = <Hmac<Sha1> as hmac::KeyInit>::new_from_slice(token.as_bytes());
     let mut mac = keyed.expect("HMAC takes a key of any length");
     mac.update(url.as_bytes());
@@ -24,13 +24,13 @@ fn mac(token: &str, url: &str, fields: &Form) -> Hmac<Sha1> {
     mac
 }
 
-pub(super) fn of(token: &str, url: &str, fields: &Form) -> String {
+pub(super) fn of(token: &str, url: &str, fields: &Form<'_>) -> String {
     STANDARD.encode(mac(token, url, fields).finalize().into_bytes())
 }
 
 /// Whether it is signed, whatever the port in the address was when it was: what it takes to say so
 /// tells nothing of the signature.
-pub(super) fn holds(token: &str, url: &str, fields: &Form, signature: &str) -> bool {
+pub(super) fn holds(token: &str, url: &str, fields: &Form<'_>, signature: &str) -> bool {
     let Ok(signature) = STANDARD.decode(signature.trim()) else { return false };
     let is_of = |url: &str| mac(token, url, fields).verify_slice(&signature).is_ok();
     let other = other_port(url);
@@ -53,7 +53,7 @@ fn other_port(url: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn fields() -> Form {
+    fn fields() -> Form<'static> {
         let form = "From=%2B12349013030&CallSid=CA1234567890ABCDE&To=%2B18005551212\
                     &Caller=%2B12349013030&Digits=1234";
         Form::parse(form.as_bytes()).unwrap()

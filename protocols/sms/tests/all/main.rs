@@ -8,7 +8,6 @@ extern crate lastmile_sms as sms;
 
 mod africas_talking;
 mod properties;
-mod spec;
 mod twilio;
 
 use model::Redacted;

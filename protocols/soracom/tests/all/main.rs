@@ -6,5 +6,4 @@
 
 extern crate lastmile_soracom as soracom;
 
-mod spec;
 mod ways_in;

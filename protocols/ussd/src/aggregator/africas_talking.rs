@@ -77,10 +77,6 @@ impl Aggregator for AfricasTalking {
     fn encode(&self, screen: &Screen, _turn: &Turn) -> Reply {
         con_end::write(screen)
     }
-
-    fn handset(&self) -> &dyn Handset {
-        self
-    }
 }
 
 impl Handset for AfricasTalking {

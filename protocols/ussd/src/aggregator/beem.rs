@@ -91,10 +91,6 @@ impl Aggregator for Beem {
         let session_id = &*turn.session;
         field::json_reply(200, &Envelope { command, msisdn, session_id, operator, payload })
     }
-
-    fn handset(&self) -> &dyn Handset {
-        self
-    }
 }
 
 impl Beem {
@@ -102,7 +98,7 @@ impl Beem {
         let payload = Payload { request_id: "0", request: None, response: Some(response) };
         let envelope = Envelope {
             command,
-            msisdn: keyed.number.trim_start_matches('+'),
+            msisdn: keyed.digits(),
             session_id: keyed.session,
             operator: keyed.network,
             payload,

@@ -31,6 +31,26 @@ impl ServiceCode {
         &self.dialled
     }
 
+    /// What a phone dials: the code that it leads to, and the keys behind it. That is this code where it
+    /// is dialled, else the dialled string's first part.
+    ///
+    /// `None` where it cannot be dialled: a `*`, digits with a `*` between them, a `#`.
+    pub fn split(&self, string: &str) -> Option<(Self, Vec<String>)> {
+        let whole = string.strip_prefix('*')?.strip_suffix('#')?;
+        let is_digits = |part: &str| !part.is_empty() && part.bytes().all(|it| it.is_ascii_digit());
+        if !whole.split('*').all(is_digits) {
+            return None;
+        }
+        let (code, keys) = match behind(whole, self.core()) {
+            Some(keys) => (self.clone(), keys),
+            None => {
+                let (code, keys) = whole.split_once('*').unwrap_or((whole, ""));
+                (Self::new(code)?, keys)
+            }
+        };
+        Some((code, keys.split('*').filter(|it| !it.is_empty()).map(str::to_owned).collect()))
+    }
+
     pub(super) fn core(&self) -> &str {
         core(&self.dialled)
     }
@@ -136,6 +156,23 @@ mod tests {
         }
         assert_eq!(ServiceCode::new(&"1".repeat(ServiceCode::LEN_MAX - 1)), None);
         assert!(ServiceCode::new(&"1".repeat(ServiceCode::LEN_MAX - 2)).is_some());
+    }
+
+    #[test]
+    fn what_a_phone_dials_is_a_code_and_keys() {
+        let dial = |what, code| {
+            let (code, keys) = ServiceCode::new(code).unwrap().split(what)?;
+            Some((code.as_str().to_owned(), keys.join(" ")))
+        };
+        let some = |code: &str, keys: &str| Some((code.to_owned(), keys.to_owned()));
+        assert_eq!(dial("*384#", "*384#"), some("*384#", ""));
+        assert_eq!(dial("*384*1*2#", "*384#"), some("*384#", "1 2"));
+        assert_eq!(dial("*384*91102*1#", "*384*91102#"), some("*384*91102#", "1"));
+        assert_eq!(dial("*123*1#", "*384#"), some("*123#", "1"));
+        assert_eq!(dial("*3845*1#", "*384#"), some("*3845#", "1"));
+        for wrong in ["384", "*384", "*#", "**#", "*38a#", "*384**1#", ""] {
+            assert_eq!(dial(wrong, "*384#"), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -3,7 +3,6 @@
 
 use super::{Aggregator, Capabilities, ServiceCode, code, field};
 use crate::error::TurnError;
-use crate::frame::Form;
 use crate::handset::{Call, Handset, Keyed, Shown};
 use crate::message::{Inbound, Input, Reply, Request, Screen, Turn};
 use crate::text::Limits;
@@ -83,7 +82,7 @@ impl Aggregator for ConEnd {
             return Err(TurnError::Path);
         }
         let form = match request.method {
-            "GET" => Form::parse(request.query.as_bytes())?,
+            "GET" => field::read_form(request.query.as_bytes())?,
             _ => field::form(request)?,
         };
         let fields = &self.fields;
@@ -107,10 +106,6 @@ impl Aggregator for ConEnd {
 
     fn encode(&self, screen: &Screen, _turn: &Turn) -> Reply {
         write(screen)
-    }
-
-    fn handset(&self) -> &dyn Handset {
-        self
     }
 }
 

@@ -2,12 +2,12 @@
 //!
 //! `name` is the field's name in that aggregator's own words, for [`TurnError`].
 
-use crate::error::TurnError;
+use crate::error::{EncodingError, TurnError};
 use crate::frame::Form;
 use crate::frame::json::Object;
 use crate::frame::xml::Element;
 use crate::message::{Reply, Request, Screen, Turn};
-use model::{Alias, AliasKind, DeviceId, Redacted};
+use model::{Alias, AliasKind, DeviceId, Redacted, foreign_id};
 use serde::Serialize;
 
 /// What JSON and XML are called where they are sent and answered.
@@ -24,22 +24,14 @@ pub(super) fn posted(request: &Request<'_>) -> Result<(), TurnError> {
 
 /// The object in a body of JSON. Some send it as plain text, or do not say what it is.
 pub(super) fn json(request: &Request<'_>) -> Result<Object, TurnError> {
-    match media_type(request).as_str() {
-        "" | "application/json" | "text/json" | "text/plain" => {
-            Ok(Object::parse(request.body, charset(request))?)
-        }
-        _ => Err(TurnError::ContentType),
-    }
+    demand_media_type(request, &["", "application/json", "text/json", "text/plain"])?;
+    Ok(Object::parse(request.body, charset(request))?)
 }
 
 /// The root element of a body of XML. Some send it as plain text, or do not say what it is.
 pub(super) fn xml(request: &Request<'_>) -> Result<Element, TurnError> {
-    match media_type(request).as_str() {
-        "" | "text/xml" | "application/xml" | "text/plain" => {
-            Ok(Element::parse(request.body, charset(request))?)
-        }
-        _ => Err(TurnError::ContentType),
-    }
+    demand_media_type(request, &["", "text/xml", "application/xml", "text/plain"])?;
+    Ok(Element::parse(request.body, charset(request))?)
 }
 
 /// The `charset` of the body's type, if it is said.
@@ -66,16 +58,20 @@ pub(super) fn form<'a>(request: &Request<'a>) -> Result<Form<'a>, TurnError> {
     if request.method != "POST" {
         return Err(TurnError::Method);
     }
-    if media_type(request) != "application/x-www-form-urlencoded" {
-        return Err(TurnError::ContentType);
-    }
-    Ok(Form::parse(request.body)?)
+    demand_media_type(request, &["application/x-www-form-urlencoded"])?;
+    read_form(request.body)
 }
 
-/// The body's type without its parameters, in lower case; empty where none is said.
-pub(super) fn media_type(request: &Request<'_>) -> String {
-    let media = request.content_type.and_then(|it| it.split(';').next()).unwrap_or("");
-    media.trim().to_ascii_lowercase()
+/// The fields of a form or a query.
+pub(super) fn read_form(bytes: &[u8]) -> Result<Form<'_>, TurnError> {
+    Ok(Form::parse(bytes).map_err(EncodingError::from)?)
+}
+
+/// That the body's type, without its parameters, is one of those; empty stands for none.
+fn demand_media_type(request: &Request<'_>, types: &[&str]) -> Result<(), TurnError> {
+    let media = request.content_type.and_then(|it| it.split(';').next()).unwrap_or("").trim();
+    let is_one = types.iter().any(|it| it.eq_ignore_ascii_case(media));
+    if is_one { Ok(()) } else { Err(TurnError::ContentType) }
 }
 
 /// The value of a field that must be there, once.
@@ -89,23 +85,17 @@ pub(super) fn once_as<'f>(
     name: &str,
     key: &'static str,
 ) -> Result<&'f str, TurnError> {
-    let mut values = form.all(name);
-    let value = values.next().ok_or(TurnError::Missing(key))?;
-    if values.next().is_some() { Err(TurnError::Twice(key)) } else { Ok(value) }
+    form.once(name).map_err(|_| TurnError::Twice(key))?.ok_or(TurnError::Missing(key))
 }
 
 /// The aggregator's name for a dialogue.
 pub(super) fn session(id: &str, name: &'static str) -> Result<Box<str>, TurnError> {
-    let fits = (1..=Turn::SESSION_LEN_MAX).contains(&id.len());
-    let prints = id.bytes().all(|byte| byte.is_ascii_graphic());
-    if fits && prints { Ok(id.into()) } else { Err(TurnError::Wrong(name)) }
+    foreign_id(id, Turn::SESSION_LEN_MAX).ok_or(TurnError::Wrong(name))
 }
 
-/// The caller. A plus that was not sent as `%2B` arrives as a blank, which starts no number; some
-/// leave it out.
+/// The caller.
 pub(super) fn device(number: &str, name: &'static str) -> Result<DeviceId, TurnError> {
-    let digits = number.strip_prefix(['+', ' ']).unwrap_or(number);
-    DeviceId::msisdn(&format!("+{digits}")).map_err(|_| TurnError::Wrong(name))
+    DeviceId::msisdn_loose(number).map_err(|_| TurnError::Wrong(name))
 }
 
 /// A service's or a network's code; empty where there is none.
@@ -127,8 +117,7 @@ pub(super) fn imsi(value: Option<&str>) -> Option<Redacted<Box<str>>> {
 
 /// The digits of a caller's number, as aggregators without a plus want it.
 pub(super) fn digits(turn: &Turn) -> &str {
-    let id = turn.device.as_str();
-    id.rsplit_once('+').map_or(id, |(_, digits)| digits)
+    turn.device.number().map_or("", |number| number.trim_start_matches('+'))
 }
 
 /// What the answer to a request repeats, as one text: no part holds a line break.

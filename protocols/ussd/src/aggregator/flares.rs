@@ -5,7 +5,6 @@
 
 use super::{Aggregator, Capabilities, ServiceCode, code, field};
 use crate::error::TurnError;
-use crate::frame::Form;
 use crate::handset::{Call, Handset, Keyed, Shown};
 use crate::message::{EndReport, EndStatus, Inbound, Input, Reply, Request, Screen, Turn};
 
@@ -53,7 +52,7 @@ impl Aggregator for Flares {
         if request.method != "GET" {
             return Err(TurnError::Method);
         }
-        let query = Form::parse(request.query.as_bytes())?;
+        let query = field::read_form(request.query.as_bytes())?;
         let session = field::session(field::once(&query, "SessionID")?, "SessionID")?;
         if query.all("clean").next().is_some() {
             let number = query.all("msisdn").chain(query.all("MSISDN")).next();
@@ -79,10 +78,6 @@ impl Aggregator for Flares {
         let text = screen.text().trim_start().to_owned();
         Reply::text(200, text).with(FREEFLOW, flow).with("charge", "N").with("amount", "0")
     }
-
-    fn handset(&self) -> &dyn Handset {
-        self
-    }
 }
 
 impl Handset for Flares {
@@ -90,7 +85,7 @@ impl Handset for Flares {
         let dialled = keyed.dialled();
         Call::get(&[
             ("SessionID", keyed.session),
-            ("MSISDN", keyed.number.trim_start_matches('+')),
+            ("MSISDN", keyed.digits()),
             ("MSC", "msc"),
             ("input", if keyed.hop == 0 { code::core(&dialled) } else { keyed.last() }),
         ])
@@ -99,7 +94,7 @@ impl Handset for Flares {
     fn hang_up(&self, keyed: &Keyed<'_>) -> Option<Call> {
         Some(Call::get(&[
             ("SessionID", keyed.session),
-            ("msisdn", keyed.number.trim_start_matches('+')),
+            ("msisdn", keyed.digits()),
             ("clean", "clean-session"),
             ("error", "522"),
         ]))

@@ -96,10 +96,6 @@ impl Aggregator for Hubtel {
         let (session_id, r#type, data_type) = (&*report.session, "release", "display");
         field::json_reply(200, &Answer { session_id, r#type, data_type, ..Answer::default() })
     }
-
-    fn handset(&self) -> &dyn Handset {
-        self
-    }
 }
 
 /// What it sends.
@@ -125,7 +121,7 @@ impl Hubtel {
             service_code: code::core(keyed.service_code),
             operator: keyed.network,
             client_state: "",
-            mobile: keyed.number.trim_start_matches('+'),
+            mobile: keyed.digits(),
             session_id: keyed.session,
             sequence: keyed.hop + 1,
             platform: "USSD",

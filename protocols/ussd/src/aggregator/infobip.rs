@@ -135,10 +135,6 @@ impl Aggregator for Infobip {
         };
         field::json_reply(status, &said)
     }
-
-    fn handset(&self) -> &dyn Handset {
-        self
-    }
 }
 
 /// What a start and a response bring.
@@ -165,7 +161,7 @@ impl Handset for Infobip {
     fn call(&self, keyed: &Keyed<'_>) -> Call {
         let dialled = keyed.dialled();
         let told = Told {
-            msisdn: keyed.number.trim_start_matches('+'),
+            msisdn: keyed.digits(),
             text: if keyed.hop == 0 { &dialled } else { keyed.last() },
             short_code: keyed.service_code,
             ussd_gw_id: keyed.network,

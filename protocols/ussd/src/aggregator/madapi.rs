@@ -142,10 +142,6 @@ impl Aggregator for Madapi {
         };
         field::json_reply(error.status(), &fault)
     }
-
-    fn handset(&self) -> &dyn Handset {
-        self
-    }
 }
 
 /// What it sends.
@@ -164,7 +160,7 @@ impl Madapi {
         let message = Message {
             session_id: keyed.session,
             message_type,
-            msisdn: keyed.number.trim_start_matches('+'),
+            msisdn: keyed.digits(),
             service_code: keyed.service_code,
             ussd_string,
         };

@@ -172,10 +172,6 @@ impl Aggregator for RestComm {
         let dialog = Element::new("dialog").set("mapMessagesSize", "0");
         Reply::of(200, field::XML, dialog.set("prearrangedEnd", "true").document())
     }
-
-    fn handset(&self) -> &dyn Handset {
-        self
-    }
 }
 
 impl RestComm {
@@ -191,7 +187,7 @@ impl RestComm {
 
 impl Handset for RestComm {
     fn call(&self, keyed: &Keyed<'_>) -> Call {
-        let number = keyed.number.trim_start_matches('+');
+        let number = keyed.digits();
         let operation = |name: &str, text: &str| {
             let operation = Element::new(name).set("invokeId", &keyed.hop.to_string());
             operation.set("dataCodingScheme", "15").set("string", text)
@@ -210,7 +206,7 @@ impl Handset for RestComm {
     }
 
     fn hang_up(&self, keyed: &Keyed<'_>) -> Option<Call> {
-        let number = keyed.number.trim_start_matches('+');
+        let number = keyed.digits();
         let dialog = Self::dialog(keyed, "Abort").set("mapMessagesSize", "0");
         let dialog = dialog.set("mapUserAbortChoice", "isUserSpecificReason");
         let dialog = dialog.set("userObject", &format!("0-{number}"));

@@ -80,16 +80,12 @@ impl Aggregator for TruRoute {
     fn encode_end(&self, _report: &EndReport, _request: &Request<'_>) -> Reply {
         reply(RELEASE, "")
     }
-
-    fn handset(&self) -> &dyn Handset {
-        self
-    }
 }
 
 impl TruRoute {
     fn send(keyed: &Keyed<'_>, kind: &str, text: &str) -> Call {
         let root = Element::new(ROOT)
-            .with_text("msisdn", keyed.number.trim_start_matches('+'))
+            .with_text("msisdn", keyed.digits())
             .with_text("sessionid", keyed.session)
             .with_text("type", kind)
             .with_text("msg", text);

@@ -57,6 +57,8 @@ pub(super) enum About {
 /// What a hop waits for, beside its facts.
 #[derive(Debug)]
 pub(super) enum Work {
+    /// Nothing yet: it is on its walk.
+    Walking,
     /// An effect's fact must be on disk before a backend hears of it.
     Requesting(Ticket),
     /// A backend is thinking.
@@ -89,7 +91,7 @@ impl Hop {
     pub(super) fn deadline(&self) -> Monotonic {
         match self.work {
             Work::Asking { deadline, .. } => deadline,
-            Work::Requesting(_) | Work::Answered { .. } => self.give_up_at,
+            Work::Walking | Work::Requesting(_) | Work::Answered { .. } => self.give_up_at,
         }
     }
 

@@ -42,7 +42,16 @@ pub(super) const fn is_cumulative(input: &Input) -> bool {
 }
 
 fn joined(text: &str) -> String {
-    text.chars().map(|letter| if letter == '*' { JOINER } else { letter }).collect()
+    text.replace('*', JOINER.encode_utf8(&mut [0; 4]))
+}
+
+/// Whether the shorter of what an aggregator sends and what was taken is how the other begins.
+fn begin_alike(text: &str, taken: &str) -> bool {
+    let joiner = u32::from(JOINER);
+    let is_same = |(sent, taken): (u8, u8)| {
+        if sent == b'*' { u32::from(taken) == joiner } else { sent == taken }
+    };
+    text.bytes().zip(taken.bytes()).all(is_same)
 }
 
 impl Session {
@@ -88,19 +97,21 @@ impl Session {
     }
 
     fn place_of_all(&self, text: &str) -> Place {
-        let text = joined(text);
         if self.hops == 0 {
             return Place::Next { keys_at: (!text.is_empty()).then_some(0) };
         }
         let taken: &str = self.taken.expose();
-        match text.strip_prefix(taken) {
+        if !begin_alike(text, taken) {
+            return Place::Nowhere;
+        }
+        match text.get(taken.len()..) {
+            None => self.earlier(|kept| kept.len == text.len()),
             Some("") => Place::Last,
             Some(_) if taken.is_empty() => Place::Next { keys_at: Some(0) },
-            Some(rest) if rest.starts_with(JOINER) => {
+            Some(rest) if rest.starts_with('*') => {
                 Place::Next { keys_at: Some(taken.len() + JOINER.len_utf8()) }
             }
-            None if taken.starts_with(&text) => self.earlier(|kept| kept.len == text.len()),
-            Some(_) | None => Place::Nowhere,
+            Some(_) => Place::Nowhere,
         }
     }
 

@@ -33,8 +33,7 @@ impl Session {
             start: None,
             give_up_at: now.monotonic + self.reply_within(),
             unsettled: Vec::new(),
-            // Until the walk has found a screen: the answer that claims nothing.
-            work: Work::Answered { screen: self.retry(), cause: None },
+            work: Work::Walking,
         };
         if self.hops == 1 && self.service.events.started() {
             let data = Started {
@@ -92,7 +91,7 @@ impl Session {
                     }
                 }
             }
-            Work::Answered { .. } | Work::Requesting(_) | Work::Asking { .. } => {
+            Work::Walking | Work::Answered { .. } | Work::Requesting(_) | Work::Asking { .. } => {
                 State::ExpectWork(Box::new(hop))
             }
         }
@@ -112,7 +111,7 @@ impl Session {
                 self.send(self.retry(), now);
                 self.close(cause, now)
             }
-            Work::Requesting(_) | Work::Answered { cause: None, .. } => {
+            Work::Walking | Work::Requesting(_) | Work::Answered { cause: None, .. } => {
                 self.give_up(Cause::Stalled, now)
             }
         }

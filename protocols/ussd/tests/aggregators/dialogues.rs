@@ -25,7 +25,7 @@ impl<'a> Caller<'a> {
 
     fn call(&self) -> Call {
         let typed: Vec<&str> = self.typed.iter().map(String::as_str).collect();
-        self.speaker.handset().call(&keyed(&typed, self.hop))
+        self.speaker.call(&keyed(&typed, self.hop))
     }
 
     /// What is shown of that call.
@@ -87,7 +87,7 @@ fn who_hangs_up_is_gone() {
     for speaker in all().filter(|it| it.capabilities().end_report) {
         let mut caller = Caller::of(&*speaker);
         caller.dial(&[]);
-        let report = end(&*speaker, &speaker.handset().hang_up(&keyed(&[], 0)).unwrap());
+        let report = end(&*speaker, &speaker.hang_up(&keyed(&[], 0)).unwrap());
         let bench = &mut caller.bench;
         assert!(bench.table.end(&bench.service, &report, bench.now), "{}", speaker.name());
         bench.settle_held(Settlement::Committed);

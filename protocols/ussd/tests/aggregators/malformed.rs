@@ -26,7 +26,7 @@ fn frame(name: &str) -> Frame {
 fn of(wanted: Frame) -> impl Iterator<Item = (Arc<dyn Aggregator>, Call)> {
     let named = all().filter(move |it| frame(it.name()) == wanted);
     named.map(|speaker| {
-        let call = speaker.handset().call(&keyed(&["1"], 1));
+        let call = speaker.call(&keyed(&["1"], 1));
         (speaker, call)
     })
 }
@@ -57,7 +57,7 @@ fn every_aggregator_is_in_one_of_the_frames() {
 #[test]
 fn another_path_method_or_type_is_refused() {
     for speaker in all() {
-        let call = speaker.handset().call(&keyed(&["1"], 1));
+        let call = speaker.call(&keyed(&["1"], 1));
         let elsewhere = Call { path: "session/9f/never".to_owned(), ..call.clone() };
         assert_eq!(fault(&*speaker, &elsewhere).status(), 404, "{}", speaker.name());
         let put = Call { method: "DELETE", ..call.clone() };
@@ -257,14 +257,14 @@ fn controls_and_endless_keys_are_refused() {
                 continue;
             }
             let typed = [keys];
-            let call = speaker.handset().call(&keyed(&typed, 1));
+            let call = speaker.call(&keyed(&typed, 1));
             let error = fault(&*speaker, &call);
             assert!(matches!(error, TurnError::Wrong(_)), "{}: {error:?}", speaker.name());
         }
         let long = "9".repeat(65);
         for session in ["a b", &long] {
             let other = Keyed { session, ..keyed(&["1"], 1) };
-            let error = fault(&*speaker, &speaker.handset().call(&other));
+            let error = fault(&*speaker, &speaker.call(&other));
             assert!(matches!(error, TurnError::Wrong(_)), "{}: {error:?}", speaker.name());
         }
     }
@@ -279,7 +279,7 @@ proptest! {
     ) {
         for speaker in all() {
             for method in ["GET", "POST", "PUT"] {
-                let mut call = speaker.handset().call(&keyed(&["1"], 1));
+                let mut call = speaker.call(&keyed(&["1"], 1));
                 (call.method, call.query) = (method, query.clone());
                 let headers = [("cookie", query.as_str())];
                 let request = call.request(&headers);
@@ -294,7 +294,7 @@ proptest! {
     #[test]
     fn a_broken_call_is_read_or_refused(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
         for speaker in all() {
-            let call = speaker.handset().call(&keyed(&["1"], 1));
+            let call = speaker.call(&keyed(&["1"], 1));
             let mut body = call.body.clone().into_bytes();
             if !body.is_empty() {
                 let at = at.index(body.len());

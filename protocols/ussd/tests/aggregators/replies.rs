@@ -47,7 +47,7 @@ fn an_error_is_answered_in_the_aggregator_s_own_way() {
 #[test]
 fn an_end_is_answered_with_200_and_asks_for_nothing() {
     for speaker in all() {
-        let Some(call) = speaker.handset().hang_up(&keyed(&["1"], 1)) else { continue };
+        let Some(call) = speaker.hang_up(&keyed(&["1"], 1)) else { continue };
         let report = end(&*speaker, &call);
         let reply = speaker.encode_end(&report, &call.request(&[]));
         assert_eq!(reply.status, 200);
@@ -68,7 +68,7 @@ fn an_end_is_answered_with_200_and_asks_for_nothing() {
 #[test]
 fn infobip_asks_whether_a_session_is_there() {
     let infobip = speaker("infobip");
-    let call = infobip.handset().call(&keyed(&["1"], 1));
+    let call = infobip.call(&keyed(&["1"], 1));
     let probe = Call { method: "GET", path: "session/9f/status".to_owned(), ..call };
     let Ok(Inbound::Probe(reply)) = decode(&*infobip, &probe) else { panic!() };
     let said = "{\"sessionActive\":true,\"responseExitCode\":200,\"responseMessage\":\"\"}";
@@ -126,7 +126,7 @@ fn every_kind_of_end_is_one() {
     ];
     for (name, said, others) in ends {
         let speaker = speaker(name);
-        let call = speaker.handset().hang_up(&keyed(&["1"], 1)).unwrap();
+        let call = speaker.hang_up(&keyed(&["1"], 1)).unwrap();
         assert!(call.body.contains(said), "{name}: {}", call.body);
         assert_eq!(end(&*speaker, &call).status, Incomplete, "{name}");
         for (other, status) in others {
@@ -140,7 +140,7 @@ fn every_kind_of_end_is_one() {
 fn a_sim_is_told_where_the_network_tells_it() {
     for (name, field) in [("infobip", "\"imsi\":null"), ("mtn_madapi", "\"msisdn\"")] {
         let speaker = speaker(name);
-        let call = speaker.handset().call(&keyed(&["1"], 1));
+        let call = speaker.call(&keyed(&["1"], 1));
         assert_eq!(turn(&*speaker, &call).imsi, None);
         let with = |imsi: &str| {
             let known = if field.ends_with("null") { String::new() } else { format!(",{field}") };
@@ -156,7 +156,7 @@ fn a_sim_is_told_where_the_network_tells_it() {
 #[test]
 fn restcomm_gives_back_what_later_messages_lack() {
     let restcomm = speaker("restcomm");
-    let dial = restcomm.handset().call(&keyed(&[], 0));
+    let dial = restcomm.call(&keyed(&[], 0));
     let dial = Call { body: dial.body.replace("invokeId=\"0\"", "invokeId=\"5\""), ..dial };
     let screen = Screen::Continue("PIN".into());
     let first = restcomm.encode(&screen, &turn(&*restcomm, &dial));
@@ -165,7 +165,7 @@ fn restcomm_gives_back_what_later_messages_lack() {
     assert!(body.contains("userObject=\"5-254711000001\"") && !body.contains("prearrangedEnd"));
     assert_eq!(first.headers, [("set-cookie", "lastmile=5-254711000001; HttpOnly".into())]);
     // The caller's answer repeats it, or else the cookie does.
-    let keys = restcomm.handset().call(&keyed(&["1"], 1));
+    let keys = restcomm.call(&keyed(&["1"], 1));
     let keys = Call { body: keys.body.replace("0-254711000001", "5-254711000001"), ..keys };
     let bare = Call { body: keys.body.replace("userObject", "other"), ..keys.clone() };
     let cookie =
@@ -178,16 +178,16 @@ fn restcomm_gives_back_what_later_messages_lack() {
         assert!(body.contains("prearrangedEnd=\"false\"") && last.headers.is_empty(), "{body}");
     }
     // Where neither is there, the dialog may say who called.
-    let origin = restcomm.handset().call(&keyed(&["1"], 1)).body.replace("userObject", "other");
+    let origin = restcomm.call(&keyed(&["1"], 1)).body.replace("userObject", "other");
     let origin = origin.replace("<unstr", "<originationReference number=\"254711000001\"/><unstr");
-    let origin = Call { body: origin, ..restcomm.handset().call(&keyed(&["1"], 1)) };
+    let origin = Call { body: origin, ..restcomm.call(&keyed(&["1"], 1)) };
     assert_eq!(turn(&*restcomm, &origin).device.as_str(), "msisdn:+254711000001");
 }
 
 #[test]
 fn hubtel_is_answered_in_its_own_spelling() {
     let hubtel = speaker("hubtel");
-    let call = hubtel.handset().call(&keyed(&["1"], 1));
+    let call = hubtel.call(&keyed(&["1"], 1));
     let said = |body: String, ends: bool| {
         let turn = turn(&*hubtel, &Call { body, ..call.clone() });
         let screen = if ends { Screen::End("a".into()) } else { Screen::Continue("a".into()) };
@@ -207,7 +207,7 @@ fn hubtel_is_answered_in_its_own_spelling() {
 #[test]
 fn beem_is_answered_with_its_session_and_request() {
     let beem = speaker("beem");
-    let call = beem.handset().call(&keyed(&["1"], 1));
+    let call = beem.call(&keyed(&["1"], 1));
     let body = call.body.replace("\"request_id\":\"0\"", "\"request_id\":7");
     let turn = turn(&*beem, &Call { body, ..call });
     let reply = beem.encode(&Screen::Continue("a".into()), &turn);

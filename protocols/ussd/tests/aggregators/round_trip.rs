@@ -37,7 +37,7 @@ proptest! {
         let typed: Vec<&str> = typed.iter().map(String::as_str).collect();
         for speaker in all() {
             let keyed = keyed(&typed, hop);
-            let turn = turn(&*speaker, &speaker.handset().call(&keyed));
+            let turn = turn(&*speaker, &speaker.call(&keyed));
             let name = speaker.name();
             prop_assert_eq!((&*turn.session, &*turn.service_code), ("9f-1", CODE), "{}", name);
             prop_assert_eq!(&turn.device, &DeviceId::msisdn(ALICE).unwrap(), "{}", name);
@@ -52,16 +52,15 @@ proptest! {
         // One of them shows no blanks in front of a text.
         let text = Arc::<str>::from(text.trim_start());
         for speaker in all() {
-            let handset = speaker.handset();
-            let turn = turn(&*speaker, &handset.call(&keyed(&["1"], 1)));
+            let turn = turn(&*speaker, &speaker.call(&keyed(&["1"], 1)));
             let screen = if ends { Screen::End(text.clone()) } else { Screen::Continue(text.clone()) };
             let reply = speaker.encode(&screen, &turn);
             let headers: Vec<(&str, &str)> =
                 reply.headers.iter().map(|(name, value)| (*name, &**value)).collect();
             let shown = Shown { status: reply.status, headers: &headers, body: reply.body.expose() };
-            prop_assert_eq!(handset.shown(&shown), Some(screen), "{}", speaker.name());
+            prop_assert_eq!(speaker.shown(&shown), Some(screen), "{}", speaker.name());
             // Anything but 200 is no screen.
-            prop_assert_eq!(handset.shown(&Shown { status: 500, ..shown }), None);
+            prop_assert_eq!(speaker.shown(&Shown { status: 500, ..shown }), None);
         }
     }
 }
@@ -69,7 +68,7 @@ proptest! {
 #[test]
 fn who_hangs_up_is_told_of_where_the_aggregator_tells() {
     for speaker in all() {
-        let call = speaker.handset().hang_up(&keyed(&["1"], 1));
+        let call = speaker.hang_up(&keyed(&["1"], 1));
         assert_eq!(call.is_some(), speaker.capabilities().end_report, "{}", speaker.name());
         let Some(call) = call else { continue };
         let report = end(&*speaker, &call);
@@ -83,7 +82,7 @@ fn who_hangs_up_is_told_of_where_the_aggregator_tells() {
 #[test]
 fn what_repeats_its_input_says_so() {
     for speaker in all() {
-        let turn = turn(&*speaker, &speaker.handset().call(&keyed(&["1", "2"], 2)));
+        let turn = turn(&*speaker, &speaker.call(&keyed(&["1", "2"], 2)));
         let repeats = matches!(turn.input, Input::Cumulative(_));
         assert_eq!(repeats, speaker.capabilities().cumulative, "{}", speaker.name());
     }
@@ -92,10 +91,10 @@ fn what_repeats_its_input_says_so() {
 #[test]
 fn neither_number_nor_keys_are_printed() {
     for speaker in all() {
-        let call = speaker.handset().call(&keyed(&["9876"], 1));
+        let call = speaker.call(&keyed(&["9876"], 1));
         let printed = format!("{call:?} {:?}", turn(&*speaker, &call));
         assert!(!printed.contains("9876") && !printed.contains("711000001"), "{printed}");
-        let dial = speaker.handset().call(&keyed(&["9876"], 0));
+        let dial = speaker.call(&keyed(&["9876"], 0));
         let turn = turn(&*speaker, &dial);
         assert!(!turn.service_code.contains("9876"), "{}", speaker.name());
     }
@@ -105,7 +104,7 @@ fn neither_number_nor_keys_are_printed() {
 fn a_number_is_repaired() {
     const PLAIN: &str = "254711000001";
     for speaker in all() {
-        let call = speaker.handset().call(&keyed(&[], 0));
+        let call = speaker.call(&keyed(&[], 0));
         let is_form = call.body.contains("%2B") || call.body.is_empty();
         let plus = if is_form { "%2B" } else { "+" };
         // Escaped, as a blank, which an unescaped plus is in a form, or left out.

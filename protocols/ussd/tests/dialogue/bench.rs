@@ -1,9 +1,11 @@
 //! The driver's part of a dialogue: a store and a backend that do as they are told, on virtual time.
 
 use jiff::Timestamp;
+use lastmile_ussd::aggregator::{self, AfricasTalking};
 use lastmile_ussd::{
-    Answer, Ask, AskMode, DialogueId, Dialogues, Events, Inbound, Input, Limits, Menu, Networks,
-    Options, Output, Phrases, Receipt, Request, Resumes, Screen, Service, Turn, aggregator,
+    Answer, Ask, AskMode, DialogueId, Dialogues, Events, Handset as _, Inbound, Input, Keyed,
+    Limits, Menu, Networks, Options, Output, Phrases, Receipt, Request, Resumes, Screen, Service,
+    Turn,
 };
 use model::{DeviceId, Fact, Monotonic, Now, Redacted, Settlement, Tenant, Ticket};
 use std::collections::BTreeMap;
@@ -120,10 +122,11 @@ impl Bench {
     }
 
     fn give(&mut self, turn: &Turn) -> (Option<DialogueId>, Receipt) {
-        let is_dial = turn.input.is_dial() && self.table.begins(&self.service, turn, self.now);
+        let standing = self.table.standing(&self.service, turn, self.now);
+        let is_dial = turn.input.is_dial() && standing.begins;
         let resume = is_dial.then(|| self.resumes.take(&self.service, &turn.device, self.now));
         let (table, resume) = (&mut self.table, resume.flatten());
-        let result = table.receive_or_resume(&self.service, turn, resume, self.now);
+        let result = table.receive_or_resume((&self.service, turn), standing, resume, self.now);
         self.drain();
         result
     }
@@ -252,10 +255,9 @@ pub(crate) fn service_of(
 }
 
 pub(crate) fn form(session: &str, number: &str, text: &str) -> String {
-    let number = number.replace('+', "%2B");
-    format!(
-        "sessionId={session}&phoneNumber={number}&networkCode=63902&serviceCode=*384*1%23&text={text}"
-    )
+    let (service_code, network, typed) = ("*384*1#", "63902", &[text]);
+    let keyed = Keyed { session, number, service_code, network, typed, hop: 0 };
+    AfricasTalking::default().call(&keyed).body
 }
 
 /// A turn as an aggregator brings it that does not repeat the input.

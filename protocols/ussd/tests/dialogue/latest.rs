@@ -131,7 +131,10 @@ fn who_dials_anew_under_the_same_id_begins_anew() {
     assert_eq!(bench.facts.len(), 1, "at once it is the same dial: {:?}", bench.facts);
     bench.latest(&alice(keyed("2")));
     let turn = alice(dialled(""));
-    assert!(bench.table.begins(&bench.service, &turn, bench.now), "the dial is not the last hop");
+    assert!(
+        bench.table.standing(&bench.service, &turn, bench.now).begins,
+        "the dial is not the last hop"
+    );
     assert_eq!(bench.latest(&turn), first);
     let kinds: Vec<_> = bench.facts.iter().map(|(kind, _)| *kind).collect();
     assert_eq!(kinds, ["started", "ended", "started"].map(|it| format!("lastmile.ussd.{it}")));

@@ -28,7 +28,7 @@ fn a_dialogue_is_held_from_its_first_turn_until_it_is_forgotten() {
     let mut bench = Bench::home();
     let begins = |bench: &Bench, session| {
         let turn = bench.decode(&form(session, ALICE, "2"));
-        bench.table.begins(&bench.service, &turn, bench.now)
+        bench.table.standing(&bench.service, &turn, bench.now).begins
     };
     assert!(begins(&bench, "deep"), "its first turn begins it, whatever its text");
     assert!(bench.turn("deep", ALICE, "2").unwrap().starts_with("CON "));
@@ -41,7 +41,7 @@ fn a_dialogue_is_held_from_its_first_turn_until_it_is_forgotten() {
     bench.turn("deep", ALICE, "");
     let other = Service { name: "other".into(), ..Service::clone(&bench.service) };
     let turn = bench.decode(&form("deep", ALICE, "2"));
-    let is_new = bench.table.begins(&other, &turn, bench.now);
+    let is_new = bench.table.standing(&other, &turn, bench.now).begins;
     assert!(is_new, "each service has sessions of its own");
 }
 
