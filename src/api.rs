@@ -330,7 +330,7 @@ impl From<WriteError> for Problem {
                 "cursor" | "sink" => Code::NoSuchSink.into(),
                 other => Self::new(Code::Conflict, format!("there is no such {other}")),
             },
-            WriteError::Refused(OperationError::Conflict(why)) => Self::new(Code::Conflict, why),
+            WriteError::Refused(OperationError::Conflict(why)) => Self::conflict(why),
         }
     }
 }

@@ -59,9 +59,9 @@ pub use steering::{
 pub use task::{TaskChange, TaskRow, TaskState, TaskStep, Tasks};
 pub use water::{
     Audience, CODE_TAKEN, CustomerBy, Listener, NICKNAME_TAKEN, NUMBER_TAKEN, PhraseRow,
-    SITE_IN_USE, SiteBy, TryPurpose, WATER_CHANGED, WATER_CREDITED, WaterCustomerRow,
-    WaterManagerRow, WaterNumber, WaterOperation, WaterSiteRow, WaterStore, WaterTransactionRow,
-    WaterTransactions, WaterTries,
+    SITE_IN_USE, SiteBy, TryPurpose, WATER_CHANGED, WATER_CREDITED, WaterCustomerRow, WaterManager,
+    WaterManagerRow, WaterNumber, WaterOperation, WaterPeople, WaterSiteRow, WaterStore,
+    WaterTransactionRow, WaterTransactions, WaterTries,
 };
 pub use writer::{Room, Writer, WriterOptions};
 

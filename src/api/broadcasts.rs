@@ -2,8 +2,8 @@
 
 use super::ApiState;
 use super::access::{Authorised, need};
-use super::commands::{PageQuery, idempotency_key};
-use super::input::{Items, JsonBody, Params, Segments, cursor, limit};
+use super::commands::idempotency_key;
+use super::input::{Items, JsonBody, PageQuery, Params, Segments, id_page};
 use super::problem::{Code, Problem};
 use crate::sms::{Broadcasts, NewBroadcast, Whom};
 use crate::store::{BROADCAST_MOVED, BroadcastRow, OperationError, SmsRow, WriteError};
@@ -176,8 +176,7 @@ pub(super) async fn list(
     State(state): State<ApiState>,
     Params(query): Params<PageQuery>,
 ) -> Result<Json<Items<BroadcastView>>, Problem> {
-    let limit = limit(query.limit)?;
-    let before = cursor(query.cursor.as_deref(), |text| Some(text.to_owned()))?;
+    let (limit, before) = id_page(query.limit, query.cursor.as_deref())?;
     let rows = state.broadcasts.page(caller.tenant(), before.as_deref(), limit + 1).await?;
     let views = rows.into_iter().map(|row| BroadcastView::of(&state.broadcasts, row)).collect();
     Ok(Json(Items::page(views, limit, |view: &BroadcastView| view.id.to_string())))
@@ -216,8 +215,7 @@ pub(super) async fn texts(
 ) -> Result<Json<Items<TextView>>, Problem> {
     let tenant = caller.tenant();
     state.broadcasts.one(tenant, &id).await?.ok_or(Code::NoSuchBroadcast)?;
-    let limit = limit(query.limit)?;
-    let after = cursor(query.cursor.as_deref(), |text| Some(text.to_owned()))?;
+    let (limit, after) = id_page(query.limit, query.cursor.as_deref())?;
     let rows = state.broadcasts.texts(tenant, &id, after.as_deref(), limit + 1).await?;
     let views = rows.into_iter().map(TextView::from).collect();
     Ok(Json(Items::page(views, limit, |view: &TextView| view.id.to_string())))
@@ -241,7 +239,7 @@ pub(super) async fn cancel(
     match state.changes.make(&id, vec![cancel, audit]).await {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
         Err(WriteError::Refused(OperationError::Conflict(BROADCAST_MOVED))) => {
-            Err(Problem::new(Code::Conflict, "the broadcast has come to its end"))
+            Err(Code::BroadcastEnded.into())
         }
         Err(error) => Err(error.into()),
     }

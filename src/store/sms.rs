@@ -7,11 +7,11 @@ use model::{DeviceId, Redacted, Tenant};
 use std::collections::HashSet;
 
 /// What a step answers when the text is not as its author saw it.
-pub const SMS_MOVED: &str = "the text has moved on";
+pub const SMS_MOVED: &str = "sms_moved";
 /// What a step answers when the broadcast is not as its author saw it.
-pub const BROADCAST_MOVED: &str = "the broadcast has moved on";
+pub const BROADCAST_MOVED: &str = "broadcast_moved";
 /// What making a broadcast answers when its key was used before.
-pub const BROADCAST_KNOWN: &str = "this key has made a broadcast";
+pub const BROADCAST_KNOWN: &str = "broadcast_known";
 
 /// A text, and what became of it.
 #[derive(Clone, Debug)]

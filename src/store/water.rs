@@ -8,12 +8,13 @@ use backend::water::{
 use jiff::Timestamp;
 use jiff::civil::Date;
 use model::{DeviceId, Redacted, Tenant};
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 /// Another site has this nickname.
 pub const NICKNAME_TAKEN: &str = "nickname_taken";
 /// Another customer or manager has this number.
-pub const NUMBER_TAKEN: &str = "taken";
+pub const NUMBER_TAKEN: &str = "number_taken";
 /// Another subscriber has this code.
 pub const CODE_TAKEN: &str = "code_taken";
 /// There are customers or managers at the site.
@@ -43,6 +44,19 @@ pub struct WaterManagerRow {
     pub tenant: Tenant,
     /// Who he is.
     pub manager: Manager,
+}
+
+/// A manager with all of his sites.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct WaterManager {
+    /// His id.
+    pub id: Box<str>,
+    /// His phone.
+    pub number: DeviceId,
+    /// In which language he is spoken to.
+    pub language: Box<str>,
+    /// The ids of his sites.
+    pub sites: BTreeSet<Box<str>>,
 }
 
 /// A customer as he is kept.
@@ -349,6 +363,17 @@ pub struct Listener {
     pub language: Box<str>,
 }
 
+/// Which managers or customers: of what is given, those who have all of it.
+#[derive(Clone, Debug, Default)]
+pub struct WaterPeople {
+    /// Who has this id.
+    pub id: Option<Box<str>>,
+    /// Those of this site.
+    pub site: Option<Box<str>>,
+    /// Who has this phone.
+    pub number: Option<DeviceId>,
+}
+
 /// Which of the things that happened.
 #[derive(Clone, Debug, Default)]
 pub struct WaterTransactions {
@@ -387,14 +412,14 @@ pub trait WaterStore: Debug + Send + Sync + 'static {
         number: &DeviceId,
     ) -> Result<Vec<WaterManagerRow>, ReadError>;
 
-    /// Managers in the order of (id, site), of one site or of all.
+    /// Managers in the order of their ids.
     async fn managers(
         &self,
         tenant: &Tenant,
-        site: Option<&str>,
-        after: Option<(&str, &str)>,
+        which: &WaterPeople,
+        after: Option<&str>,
         rows_max: usize,
-    ) -> Result<Vec<WaterManagerRow>, ReadError>;
+    ) -> Result<Vec<WaterManager>, ReadError>;
 
     /// A customer.
     async fn customer(
@@ -403,11 +428,11 @@ pub trait WaterStore: Debug + Send + Sync + 'static {
         by: &CustomerBy,
     ) -> Result<Option<WaterCustomerRow>, ReadError>;
 
-    /// Customers in the order of their ids, of one site or of all.
+    /// Customers in the order of their ids.
     async fn customers(
         &self,
         tenant: &Tenant,
-        site: Option<&str>,
+        which: &WaterPeople,
         after: Option<&str>,
         rows_max: usize,
     ) -> Result<Vec<WaterCustomerRow>, ReadError>;

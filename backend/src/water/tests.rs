@@ -59,6 +59,10 @@ fn a_site_without_a_fee_is_no_site() {
     assert_eq!(site.check(), Ok(()));
     assert_eq!(site.nickname.as_str(), "LOD");
     assert_eq!(Site { subscription_fee: 0, ..site.clone() }.check(), Err("subscription_fee"));
+    assert_eq!(Site { subscription_fee: 250_001, ..site.clone() }.check(), Err("subscription_fee"));
+    let jerrycans = |expected_jerrycans| Site { expected_jerrycans, ..site.clone() }.check();
+    assert_eq!((jerrycans(9_999), jerrycans(10_000)), (Ok(()), Err("expected_jerrycans")));
+    assert_eq!(Site { name: "x".repeat(257).into(), ..site.clone() }.check(), Err("name"));
     assert_eq!(Site { latitude: Some(91.0), ..site.clone() }.check(), Err("latitude"));
     assert_eq!(Site { longitude: Some(f64::NAN), ..site.clone() }.check(), Err("longitude"));
     assert_eq!(

@@ -25,8 +25,6 @@ use utoipa::ToSchema;
 
 /// Longest text of one phrase, in bytes: several screens.
 const TEXT_LEN_MAX: usize = 2_000;
-/// Longest code of a language, in bytes.
-const LANGUAGE_LEN_MAX: usize = 8;
 /// Most languages that are kept beside the files'.
 const LANGUAGES_MAX: usize = 16;
 /// What nobody can take away: it stands in where another language lacks a phrase.
@@ -114,8 +112,7 @@ impl Edit {
     fn told(&self) -> (&'static str, String, Value) {
         match self {
             Self::Language { language, phrases } => {
-                let keys: Vec<_> = phrases.keys().collect();
-                ("water.phrases.put", language.clone(), json!({ "keys": keys }))
+                ("water.phrases.put", language.clone(), json!({ "phrases": phrases }))
             }
             Self::Phrase { language, key, text } => {
                 ("water.phrases.put", format!("{language}/{key}"), json!({ "text": text }))
@@ -349,13 +346,10 @@ fn view(state: &ApiState, tenant: &Tenant, language: String) -> Result<PhrasesVi
 }
 
 fn demand_language(text: &str) -> Result<(), Problem> {
-    let fits = (2..=LANGUAGE_LEN_MAX).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_lowercase())
-        && text != "next";
-    if fits {
+    if ussd::is_language(text) {
         return Ok(());
     }
-    let detail = format!("a language is 2 to {LANGUAGE_LEN_MAX} letters, such as `fr`");
+    let detail = "a language is 2 to 32 small letters, digits and `_`, such as `fr`";
     Err(Problem::new(Code::InvalidPath, detail))
 }
 

@@ -9,8 +9,8 @@ use super::apply::Fault;
 use super::column::read_error;
 use crate::store::{
     Audience, CustomerBy, Listener, PhraseRow, ReadError, SiteBy, TryPurpose, WaterCustomerRow,
-    WaterManagerRow, WaterNumber, WaterOperation, WaterSiteRow, WaterStore, WaterTransactionRow,
-    WaterTransactions, WaterTries,
+    WaterManager, WaterManagerRow, WaterNumber, WaterOperation, WaterPeople, WaterSiteRow,
+    WaterStore, WaterTransactionRow, WaterTransactions, WaterTries,
 };
 use async_trait::async_trait;
 use jiff::civil::Date;
@@ -99,11 +99,11 @@ impl WaterStore for SqliteStore {
     async fn managers(
         &self,
         tenant: &Tenant,
-        site: Option<&str>,
-        after: Option<(&str, &str)>,
+        which: &WaterPeople,
+        after: Option<&str>,
         rows_max: usize,
-    ) -> Result<Vec<WaterManagerRow>, ReadError> {
-        sites::managers(self.readers(), tenant, site, after, rows_max).await.map_err(read_error)
+    ) -> Result<Vec<WaterManager>, ReadError> {
+        sites::managers(self.readers(), tenant, which, after, rows_max).await.map_err(read_error)
     }
 
     async fn customer(
@@ -117,11 +117,11 @@ impl WaterStore for SqliteStore {
     async fn customers(
         &self,
         tenant: &Tenant,
-        site: Option<&str>,
+        which: &WaterPeople,
         after: Option<&str>,
         rows_max: usize,
     ) -> Result<Vec<WaterCustomerRow>, ReadError> {
-        people::page(self.readers(), tenant, site, after, rows_max).await.map_err(read_error)
+        people::page(self.readers(), tenant, which, after, rows_max).await.map_err(read_error)
     }
 
     async fn due(

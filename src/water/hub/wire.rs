@@ -1,8 +1,8 @@
 //! What the hub is told and what it answers: JSON in the words of the service's data.
 
 use super::super::backend::Change;
-use crate::store::Listener;
-use ::backend::water::{Customer, CustomerChange, Manager};
+use crate::store::{Listener, NUMBER_TAKEN, WATER_CHANGED};
+use ::backend::water::{Customer, CustomerChange};
 use model::{DeviceId, Redacted};
 use reqwest::Method;
 use serde::{Deserialize, Deserializer, de};
@@ -23,12 +23,6 @@ pub(super) trait Row: de::DeserializeOwned {
 }
 
 impl Row for Customer {
-    fn id(&self) -> &str {
-        &self.id
-    }
-}
-
-impl Row for Manager {
     fn id(&self) -> &str {
         &self.id
     }
@@ -110,7 +104,7 @@ fn update(change: &CustomerChange) -> Value {
     }
 }
 
-/// The word of `{"conflict": "taken"}`; `changed` where there is none.
+/// The word of `{"conflict": "taken"}` as we have it; `changed` where there is none.
 pub(super) fn conflict(body: &[u8]) -> Box<str> {
     #[derive(Deserialize)]
     struct Said {
@@ -121,5 +115,9 @@ pub(super) fn conflict(body: &[u8]) -> Box<str> {
             && word.bytes().all(|it| it.is_ascii_lowercase() || it == b'_')
     };
     let said = serde_json::from_slice::<Said>(body).ok().map(|said| said.conflict);
-    said.filter(|word| is_word(word)).unwrap_or_else(|| "changed".into())
+    match said.filter(|word| is_word(word)) {
+        Some(word) if *word == *"taken" => NUMBER_TAKEN.into(),
+        Some(word) => word,
+        None => WATER_CHANGED.into(),
+    }
 }

@@ -3,8 +3,8 @@
 use super::*;
 use crate::store::{
     Audience, CODE_TAKEN, CustomerBy, NICKNAME_TAKEN, NUMBER_TAKEN, PhraseRow, SITE_IN_USE, SiteBy,
-    TryPurpose, WATER_CHANGED, WATER_CREDITED, WaterCustomerRow, WaterManagerRow, WaterOperation,
-    WaterSiteRow, WaterStore, WaterTransactionRow, WaterTransactions,
+    TryPurpose, WATER_CHANGED, WATER_CREDITED, WaterCustomerRow, WaterManager, WaterManagerRow,
+    WaterOperation, WaterPeople, WaterSiteRow, WaterStore, WaterTransactionRow, WaterTransactions,
 };
 use backend::water::{
     Action, Code, Customer, CustomerChange, Item, Manager, Nickname, PersonName, RecordStatus,
@@ -237,8 +237,24 @@ async fn managers_and_audiences_have_each_number_once() {
     put(&store, customer("c1", 1)).await.unwrap();
     assert_eq!(heard(Audience::CustomersOf("s1".into()), None).await, ["c1"]);
     assert_eq!(heard(Audience::CustomersOf("s2".into()), None).await, [""; 0]);
-    let page = store.managers(&tenant(), Some("s1"), Some(("m1", "s1")), 10).await.unwrap();
-    assert_eq!(page.len(), 1);
+    let found = async |which: WaterPeople, after| {
+        let found = store.managers(&tenant(), &which, after, 10).await.unwrap();
+        let shown = |it: &WaterManager| format!("{} {} {:?}", it.id, it.number.as_str(), it.sites);
+        found.iter().map(shown).collect::<Vec<_>>()
+    };
+    let spelled = |id: &str, number, sites| format!("{id} {} {sites}", phone(number).as_str());
+    let (first, second) = (spelled("m1", 8, r#"{"s1", "s2"}"#), spelled("m2", 9, r#"{"s1"}"#));
+    let both = [first.clone(), second.clone()];
+    let at = |site: &str| WaterPeople { site: Some(site.into()), ..WaterPeople::default() };
+    assert_eq!(found(WaterPeople::default(), None).await, both);
+    assert_eq!(found(at("s1"), None).await, both);
+    assert_eq!(found(at("s1"), Some("m1")).await, [second.clone()]);
+    assert_eq!(found(at("s2"), None).await, [first.clone()], "with all of his sites");
+    let whose = WaterPeople { number: Some(phone(9)), ..WaterPeople::default() };
+    assert_eq!(found(whose.clone(), None).await, [second]);
+    assert_eq!(found(WaterPeople { site: Some("s2".into()), ..whose }, None).await, [""; 0]);
+    let who = WaterPeople { id: Some("m1".into()), ..WaterPeople::default() };
+    assert_eq!(found(who, None).await, [first]);
 
     let set =
         WaterOperation::SetPin { tenant: tenant(), owner: "m1".into(), mac: Redacted([3; 32]) };
