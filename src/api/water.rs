@@ -5,6 +5,7 @@
 //! phrases stay here. A change that stands against what is there is refused with the code of what
 //! stands against it: `nickname_taken`, `number_taken`, `code_taken`, `site_in_use`, `changed`.
 
+pub(super) mod broadcasts;
 pub(super) mod customers;
 pub(super) mod jobs;
 pub(super) mod managers;

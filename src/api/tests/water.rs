@@ -1,7 +1,7 @@
 //! The water service as its administrators meet it.
 
 use super::scene::{Answer, Scene, other};
-use crate::store::{CustomerBy, Operation, TryPurpose, WaterOperation};
+use crate::store::{CustomerBy, Operation, PhraseStore as _, TryPurpose, WaterOperation, WrongTry};
 use crate::water::Pin;
 use axum::http::StatusCode;
 use backend::water::{Code, CustomerChange};
@@ -293,14 +293,14 @@ async fn a_lock_is_lifted() {
     let now = scene.state.clock.now().wall;
     let who = DeviceId::msisdn("+254711000001").unwrap();
     for key in ["1", "2", "3"] {
-        let count = WaterOperation::CountTry {
+        let count = WaterOperation::CountTry(WrongTry {
             tenant: Tenant::default(),
             who: who.clone(),
             purpose: TryPurpose::Pin,
             key: key.into(),
             at: now,
             forget: now - 1.hour(),
-        };
+        });
         scene.commit(vec![Operation::Water(count)]).await;
     }
     assert_eq!(scene.call(&format!("GET {url}"), None).await.json["pin_tries"], 3);
@@ -569,7 +569,7 @@ async fn a_language_is_added_changed_and_taken_away() {
         (&json!("Asante sana. Kwaheri."), &json!(["goodbye"]))
     );
     assert!(shown["phrases"]["exit"] == "Ondoka");
-    let kept = scene.state.water_store.phrases(&Tenant::default(), "water").await.unwrap();
+    let kept = scene.engine.phrases().await.unwrap();
     assert_eq!(kept.len(), 3, "they are there after a restart");
 
     let stranger = scene.make_token(&other(), "admin").await;
@@ -609,7 +609,7 @@ async fn what_a_menu_could_not_show_is_refused_with_its_faults() {
     assert_eq!(wrong.code(), "invalid_path");
     let none = scene.call(&format!("PUT {PHRASES}/fr"), Some(json!({ "phrases": {} }))).await;
     assert_refused(&none, "invalid_body", "has none");
-    let kept = scene.state.water_store.phrases(&Tenant::default(), "water").await.unwrap();
+    let kept = scene.engine.phrases().await.unwrap();
     assert_eq!(kept, [], "nothing is kept of what was refused");
     assert!(scene.audit_len(&Tenant::default()).await == 0);
 }
@@ -628,7 +628,7 @@ async fn a_reset_brings_back_what_the_files_say() {
         let shown = scene.call(&format!("GET {PHRASES}/{language}"), None).await.json;
         assert_eq!(shown["changed"], json!([]));
     }
-    let kept = scene.state.water_store.phrases(&Tenant::default(), "water").await.unwrap();
+    let kept = scene.engine.phrases().await.unwrap();
     assert_eq!(kept, []);
     assert_eq!(scene.last_audit().await.1, "water.phrases.reset");
 }

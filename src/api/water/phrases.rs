@@ -11,7 +11,7 @@ use crate::api::change::to_its_end;
 use crate::api::input::{JsonBody, Segments};
 use crate::api::problem::{Code, Problem};
 use crate::menus::MenusError;
-use crate::store::{Operation, PhraseRow, WaterOperation};
+use crate::store::{Operation, PhraseOperation, PhraseRow};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -156,13 +156,13 @@ impl Edit {
             let language = language.map(|it| it.as_str().into());
             let (tenant, key) = (tenant.clone(), key.map(|it| it.as_str().into()));
             let menu = menu.into();
-            Operation::Water(WaterOperation::RemovePhrases { tenant, menu, language, key })
+            Operation::Phrase(PhraseOperation::Remove { tenant, menu, language, key })
         };
         let put = |language: &str, key: &str, text: &str| {
             let (tenant, menu) = (tenant.clone(), menu.into());
             let (language, key, text) = (language.into(), key.into(), text.into());
             let row = PhraseRow { tenant, menu, language, key, text };
-            Operation::Water(WaterOperation::PutPhrase(row))
+            Operation::Phrase(PhraseOperation::Put(row))
         };
         match self {
             Self::Language { language, phrases } => {

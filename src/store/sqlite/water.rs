@@ -8,9 +8,9 @@ use super::SqliteStore;
 use super::apply::Fault;
 use super::column::read_error;
 use crate::store::{
-    Audience, CustomerBy, Listener, PhraseRow, ReadError, SiteBy, TryPurpose, WaterCustomerRow,
-    WaterManager, WaterManagerRow, WaterNumber, WaterOperation, WaterPeople, WaterSiteRow,
-    WaterStore, WaterTransactionRow, WaterTransactions, WaterTries,
+    Audience, CustomerBy, Listener, ReadError, SiteBy, TryPurpose, WaterCustomerRow, WaterManager,
+    WaterManagerRow, WaterNumber, WaterOperation, WaterPeople, WaterSiteRow, WaterStore,
+    WaterTransactionRow, WaterTransactions, WaterTries,
 };
 use async_trait::async_trait;
 use jiff::civil::Date;
@@ -39,7 +39,7 @@ pub(super) async fn apply(
         WaterOperation::SetPin { tenant, owner, mac } => {
             service::set_pin(connection, tenant, owner, mac).await
         }
-        WaterOperation::CountTry { .. } => service::count_try(connection, operation).await,
+        WaterOperation::CountTry(wrong) => service::count_try(connection, wrong).await,
         WaterOperation::ClearTries { tenant, who, purpose } => {
             service::clear_tries(connection, tenant, who, *purpose).await
         }
@@ -52,11 +52,6 @@ pub(super) async fn apply(
         }
         WaterOperation::EndDay { tenant, job, day } => {
             service::end_day(connection, tenant, job, *day).await
-        }
-        WaterOperation::PutPhrase(row) => service::put_phrase(connection, row).await,
-        WaterOperation::RemovePhrases { tenant, menu, language, key } => {
-            let (language, key) = (language.as_deref(), key.as_deref());
-            service::remove_phrases(connection, tenant, menu, language, key).await
         }
         WaterOperation::TrimTransactions { now, rows_max } => {
             service::trim(connection, *now, *rows_max).await
@@ -182,14 +177,5 @@ impl WaterStore for SqliteStore {
 
     async fn is_done(&self, tenant: &Tenant, job: &str, day: Date) -> Result<bool, ReadError> {
         service::is_done(self.readers(), tenant, job, day).await.map_err(read_error)
-    }
-
-    async fn phrases(&self, tenant: &Tenant, menu: &str) -> Result<Vec<PhraseRow>, ReadError> {
-        let of = Some((tenant, menu));
-        service::phrases(self.readers(), of).await.map_err(read_error)
-    }
-
-    async fn all_phrases(&self) -> Result<Vec<PhraseRow>, ReadError> {
-        service::phrases(self.readers(), None).await.map_err(read_error)
     }
 }

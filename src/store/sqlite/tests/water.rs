@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::store::{
-    Audience, CODE_TAKEN, CustomerBy, NICKNAME_TAKEN, NUMBER_TAKEN, PhraseRow, SITE_IN_USE, SiteBy,
+    Audience, CODE_TAKEN, CustomerBy, NICKNAME_TAKEN, NUMBER_TAKEN, SITE_IN_USE, SiteBy,
     TryPurpose, WATER_CHANGED, WATER_CREDITED, WaterCustomerRow, WaterManager, WaterManagerRow,
     WaterOperation, WaterPeople, WaterSiteRow, WaterStore, WaterTransactionRow, WaterTransactions,
+    WrongTry,
 };
 use backend::water::{
     Action, Code, Customer, CustomerChange, Item, Manager, Nickname, PersonName, RecordStatus,
@@ -170,13 +171,15 @@ async fn one_jerrycan_is_given_to_one_of_two_who_ask_at_once() {
 async fn a_key_press_is_one_try_and_tries_are_forgotten_in_time() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder).await;
-    let count = |key: &str, second, forget| WaterOperation::CountTry {
-        tenant: tenant(),
-        who: phone(1),
-        purpose: TryPurpose::Pin,
-        key: key.into(),
-        at: at(second),
-        forget: at(forget),
+    let count = |key: &str, second, forget| {
+        WaterOperation::CountTry(WrongTry {
+            tenant: tenant(),
+            who: phone(1),
+            purpose: TryPurpose::Pin,
+            key: key.into(),
+            at: at(second),
+            forget: at(forget),
+        })
     };
     for key in ["a", "a", "b"] {
         change(&store, count(key, 10, 0)).await.unwrap();
@@ -325,7 +328,7 @@ async fn what_is_due_and_what_happened_is_found() {
 }
 
 #[tokio::test]
-async fn days_and_phrases_are_kept_each_for_itself() {
+async fn days_are_kept_each_for_itself() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder).await;
     let end = |text| WaterOperation::EndDay { tenant: tenant(), job: "daily", day: day(text) };
@@ -334,30 +337,5 @@ async fn days_and_phrases_are_kept_each_for_itself() {
     }
     let done = async |text| store.is_done(&tenant(), "daily", day(text)).await.unwrap();
     assert!(done("2026-11-20").await && done("2026-11-22").await && !done("2026-11-21").await);
-
-    let phrase = |language: &str, key: &str, text: &str| {
-        let (menu, language) = ("water".into(), language.into());
-        let row =
-            PhraseRow { tenant: tenant(), menu, language, key: key.into(), text: text.into() };
-        WaterOperation::PutPhrase(row)
-    };
-    for (language, key, text) in
-        [("en", "bye", "Bye"), ("sw", "bye", "Kwaheri"), ("en", "bye", "Good bye")]
-    {
-        change(&store, phrase(language, key, text)).await.unwrap();
-    }
-    let kept = store.phrases(&tenant(), "water").await.unwrap();
-    let texts: Vec<_> = kept.iter().map(|it| &*it.text).collect();
-    assert_eq!(texts, ["Good bye", "Kwaheri"]);
-    let remove = |language: Option<&str>| WaterOperation::RemovePhrases {
-        tenant: tenant(),
-        menu: "water".into(),
-        language: language.map(Into::into),
-        key: None,
-    };
-    change(&store, remove(Some("sw"))).await.unwrap();
-    assert_eq!(store.all_phrases().await.unwrap().len(), 1);
-    change(&store, remove(None)).await.unwrap();
-    assert!(store.all_phrases().await.unwrap().is_empty());
     store.close().await;
 }

@@ -242,12 +242,11 @@ pub(super) async fn audience(
     after: Option<&str>,
     rows_max: usize,
 ) -> Result<Vec<Listener>, sqlx::Error> {
-    let (table, site) = match audience {
-        Audience::Customers => ("water_customer", None),
-        Audience::CustomersOf(site) => ("water_customer", Some(&**site)),
-        Audience::Managers => ("water_manager", None),
-        Audience::ManagersOf(site) => ("water_manager", Some(&**site)),
+    let table = match audience {
+        Audience::Customers | Audience::CustomersOf(_) => "water_customer",
+        Audience::Managers | Audience::ManagersOf(_) => "water_manager",
     };
+    let site = audience.site();
     let which = if site.is_some() { "site = ?4 AND" } else { "" };
     // A manager has a row for each of his sites, and in all of them one number and one language.
     let statement = format!(
