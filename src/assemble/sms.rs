@@ -41,7 +41,7 @@ pub(super) fn make(
     let timeout = config.sms.timeout.get();
     let guard = Arc::new(Networks(Vec::new()));
     let options = SenderOptions {
-        base_url: base_url.as_str().trim_end_matches('/').to_owned(),
+        base_url: base_url.as_str().to_owned(),
         timeout,
         send_within: config.sms.send_within.get(),
         batch_max: batch_max.unwrap_or(1),
@@ -99,7 +99,7 @@ fn door_name(provider: &dyn Provider) -> String {
 
 /// How the world reaches us, without a slash at its end.
 fn public_url(config: &Config) -> Option<&str> {
-    config.public.url.as_ref().map(|url| url.as_str().trim_end_matches('/'))
+    config.public.url.as_ref().map(|url| url.as_str())
 }
 
 /// Where a provider that takes an address with each call shall tell what became of it.
