@@ -128,6 +128,16 @@ fn activate(customer: &Customer, today: Date, checkout: &str) -> CustomerChange 
     CustomerChange::Activate { from, today, until, code, jerrycans: 30, checkout: checkout.into() }
 }
 
+#[test]
+fn what_is_left_has_no_more_digits_than_a_screen_shows() {
+    let today = day("2026-11-22");
+    for (left, after) in [(9_999, 10_029), (JERRYCANS_LEFT_MAX - 1, JERRYCANS_LEFT_MAX)] {
+        let who = Customer { is_valid: true, expires_on: day("2026-11-30"), ..customer() };
+        let who = Customer { code: Some(Code::any(7)), jerrycans: left, ..who };
+        assert_eq!(activate(&who, today, "c1").apply(&who, None).unwrap().jerrycans, after);
+    }
+}
+
 proptest! {
     #[test]
     fn a_payment_adds_its_days_and_its_water_and_takes_nothing(who in customers(), today in days()) {

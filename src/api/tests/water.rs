@@ -1,10 +1,13 @@
 //! The water service as its administrators meet it.
 
+use super::super::problem::{Code, Problem};
 use super::scene::{Answer, Scene, other};
-use crate::store::{CustomerBy, Operation, PhraseStore as _, TryPurpose, WaterOperation, WrongTry};
-use crate::water::Pin;
+use crate::store::{
+    CustomerBy, NUMBER_TAKEN, Operation, PhraseStore as _, TryPurpose, WaterOperation, WrongTry,
+};
+use crate::water::{BackendError, Pin};
 use axum::http::StatusCode;
-use backend::water::{Code, CustomerChange};
+use backend::water::{self, CustomerChange};
 use jiff::ToSpan as _;
 use model::{DeviceId, Tenant};
 use serde_json::{Value, json};
@@ -327,7 +330,7 @@ async fn a_customer_is_changed_without_his_subscription() {
             from: None,
             today,
             until: today + 30.days(),
-            code: Code::parse("123AB").unwrap(),
+            code: water::Code::parse("123AB").unwrap(),
             jerrycans: 60,
             checkout: "ws_CO_1".into(),
         },
@@ -491,6 +494,14 @@ async fn a_subscription_is_taken_over_and_ended_as_a_whole() {
         (&json!(false), &json!(0))
     );
     assert!(ended.get("monthly_subscription_code").is_none(), "{ended}");
+}
+
+#[test]
+fn what_the_business_refuses_has_the_code_of_its_word() {
+    let code = |error: BackendError| Problem::from(error).code;
+    assert_eq!(code(BackendError::Conflict(NUMBER_TAKEN.into())), Code::NumberTaken);
+    assert_eq!(code(BackendError::Conflict("out_of_water".into())), Code::Conflict);
+    assert_eq!(code(BackendError::Unsupported), Code::UnsupportedByHub);
 }
 
 #[tokio::test]

@@ -202,7 +202,7 @@ pub(in crate::api) async fn create(
         version: 0,
         created_at: now,
         changed_at: now,
-        customer: whole(merged(&blank, &body)?)?,
+        customer: complete(merged(&blank, &body)?)?,
         last_checkout: None,
     };
     let view = put(&state, &caller, "water.customer.create", (row, None), &body).await?;
@@ -221,7 +221,7 @@ pub(in crate::api) async fn show(
     Segments(id): Segments<String>,
 ) -> Result<Json<CustomerView>, Problem> {
     let tenant = caller.tenant();
-    let row = kept(&state, tenant, &id).await?;
+    let row = load(&state, tenant, &id).await?;
     let has_pin = state.water_store.pin(tenant, &id).await?.is_some();
     let tries = state.water_store.tries(tenant, &row.customer.number, TryPurpose::Pin).await?;
     let pin_tries = Some(tries.map_or(0, |it| it.tries));
@@ -248,9 +248,9 @@ pub(in crate::api) async fn change(
     if !state.equipments.is_embedded() {
         return change_pin(&state, &caller, &id, &body).await;
     }
-    let mut row = kept(&state, caller.tenant(), &id).await?;
+    let mut row = load(&state, caller.tenant(), &id).await?;
     let (before, version) = (row.customer.clone(), row.version);
-    row.customer = whole(merged(&before, &body)?)?;
+    row.customer = complete(merged(&before, &body)?)?;
     if row.customer == before {
         let pin = (body.pin.as_ref(), body.pin_tries);
         let who = (&*before.id, &before.number);
@@ -306,7 +306,7 @@ async fn change_pin(
 }
 
 /// A customer of whom no half of a subscription is known.
-fn whole(mut customer: Customer) -> Result<Customer, Problem> {
+fn complete(mut customer: Customer) -> Result<Customer, Problem> {
     if !customer.is_valid {
         return Ok(Customer { code: None, jerrycans: 0, ..customer });
     }
@@ -320,7 +320,7 @@ fn whole(mut customer: Customer) -> Result<Customer, Problem> {
 }
 
 /// The customer as he is kept.
-async fn kept(state: &ApiState, tenant: &Tenant, id: &str) -> Result<WaterCustomerRow, Problem> {
+async fn load(state: &ApiState, tenant: &Tenant, id: &str) -> Result<WaterCustomerRow, Problem> {
     let row = state.water_store.customer(tenant, &CustomerBy::Id(id.into())).await?;
     row.ok_or_else(|| Code::NoSuchCustomer.into())
 }

@@ -68,7 +68,7 @@ pub(in crate::api) struct ManagerRequest {
 }
 
 /// One manager by what is known of him at each of his sites; `None` without any.
-fn whole(rows: Vec<Manager>) -> Option<WaterManager> {
+fn join(rows: Vec<Manager>) -> Option<WaterManager> {
     let sites = rows.iter().map(|it| it.site.clone()).collect();
     let Manager { id, number, language, .. } = rows.into_iter().next()?;
     Some(WaterManager { id, number, language, sites })
@@ -167,7 +167,7 @@ pub(in crate::api) async fn show(
     State(state): State<ApiState>,
     Segments(id): Segments<String>,
 ) -> Result<Json<ManagerView>, Problem> {
-    Ok(Json(kept(&state, caller.tenant(), &id).await?.into()))
+    Ok(Json(load(&state, caller.tenant(), &id).await?.into()))
 }
 
 /// Changes a manager: his number, language, sites, PIN.
@@ -190,7 +190,7 @@ pub(in crate::api) async fn change(
         return Ok(Json(change_pin(&state, &caller, &id, &body).await?));
     }
     let tenant = caller.tenant();
-    let before = kept(&state, tenant, &id).await?;
+    let before = load(&state, tenant, &id).await?;
     let number = match &body.phone_number {
         Some(text) => number(text, Code::InvalidBody)?,
         None => before.number.clone(),
@@ -230,7 +230,7 @@ async fn change_pin(
     let tenant = caller.tenant();
     let found = state.water.managers(tenant, &number).await?;
     let at_sites = found.into_iter().filter(|it| *it.id == *id && it.number == number);
-    let known = whole(at_sites.collect()).ok_or(Code::NoSuchManager)?;
+    let known = join(at_sites.collect()).ok_or(Code::NoSuchManager)?;
     let pin = (body.pin.as_ref(), body.pin_tries);
     let operations = pin_operations(state, tenant, (id, &number), pin)?;
     let detail = json!({ "set": named(body) });
@@ -250,7 +250,7 @@ pub(in crate::api) async fn delete(
     Segments(id): Segments<String>,
 ) -> Result<StatusCode, Problem> {
     let tenant = caller.tenant();
-    let before = kept(&state, tenant, &id).await?;
+    let before = load(&state, tenant, &id).await?;
     let operations = before.sites.iter().map(|site| removal(tenant, &id, site)).collect();
     state.change(&caller, "water.manager.delete", &id, &json!({}), operations).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -262,7 +262,7 @@ fn removal(tenant: &Tenant, id: &str, site: &str) -> Operation {
 }
 
 /// The manager as he is kept.
-async fn kept(state: &ApiState, tenant: &Tenant, id: &str) -> Result<WaterManager, Problem> {
+async fn load(state: &ApiState, tenant: &Tenant, id: &str) -> Result<WaterManager, Problem> {
     let which = WaterPeople { id: Some(id.into()), ..WaterPeople::default() };
     let found = state.water_store.managers(tenant, &which, None, 1).await?;
     found.into_iter().next().ok_or_else(|| Code::NoSuchManager.into())

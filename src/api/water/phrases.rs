@@ -109,7 +109,7 @@ enum Edit {
 
 impl Edit {
     /// The word of the audit trail, with what it was about.
-    fn told(&self) -> (&'static str, String, Value) {
+    fn audit_line(&self) -> (&'static str, String, Value) {
         match self {
             Self::Language { language, phrases } => {
                 ("water.phrases.put", language.clone(), json!({ "phrases": phrases }))
@@ -194,7 +194,7 @@ async fn edit(
             return Err(Problem::new(Code::InvalidBody, detail));
         }
         let prepared = state.book.prepare(tenant, menu, kept)?;
-        let (action, subject, detail) = edit.told();
+        let (action, subject, detail) = edit.audit_line();
         let operations = edit.operations(tenant, menu);
         state.change(&caller, action, &subject, &detail, operations).await?;
         state.book.take(prepared);

@@ -182,7 +182,7 @@ pub(in crate::api) async fn show(
     Segments(id): Segments<String>,
 ) -> Result<Json<SiteView>, Problem> {
     let tenant = caller.tenant();
-    let row = kept(&state, tenant, &id).await?;
+    let row = load(&state, tenant, &id).await?;
     let today = state.water.today();
     let count = state.water_store.subscribers(tenant, &id, today).await?;
     Ok(Json(SiteView { current_subscribers: Some(count), ..row.into() }))
@@ -202,7 +202,7 @@ pub(in crate::api) async fn change(
     Segments(id): Segments<String>,
     JsonBody(body): JsonBody<SiteRequest>,
 ) -> Result<Json<SiteView>, Problem> {
-    let row = kept(&state, caller.tenant(), &id).await?;
+    let row = load(&state, caller.tenant(), &id).await?;
     let site: Site = merged(&row.site, &body)?;
     if site == row.site {
         return Ok(Json(row.into()));
@@ -229,7 +229,7 @@ pub(in crate::api) async fn delete(
 }
 
 /// The site as it is kept.
-async fn kept(state: &ApiState, tenant: &Tenant, id: &str) -> Result<WaterSiteRow, Problem> {
+async fn load(state: &ApiState, tenant: &Tenant, id: &str) -> Result<WaterSiteRow, Problem> {
     let row = state.water_store.site(tenant, &SiteBy::Id(id.into())).await?;
     row.ok_or_else(|| Code::NoSuchSite.into())
 }
