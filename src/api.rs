@@ -23,7 +23,6 @@ pub mod serve;
 mod approvals;
 mod audit;
 mod boards;
-mod broadcasts;
 mod checks;
 mod commands;
 mod credentials;
@@ -80,16 +79,16 @@ use crate::plans::Plans;
 use crate::profiles::Keeper;
 use crate::provisioner::Provisioner;
 use crate::registry::{Device, Registry};
-use crate::sms::Broadcasts;
 use crate::store::{
-    Operation, OperationError, PaymentStore, ReadError, Store, WaterStore, WriteError, Writer,
+    Operation, OperationError, PaymentStore, ReadError, SmsStore, Store, WaterStore, WriteError,
+    Writer,
 };
 use crate::tasks::Tasks;
 use crate::trace::Traces;
 use crate::transfers::{FileBody, Transfers};
 use crate::upgrades::Upgrades;
 use crate::wake::Wakes;
-use crate::water::Water;
+use crate::water::{Broadcasts, Water};
 use access::Authorised;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
@@ -156,6 +155,8 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// For reading payments.
     pub payment_store: Arc<dyn PaymentStore>,
+    /// For reading texts.
+    pub sms_store: Arc<dyn SmsStore>,
     /// For reading what is kept of the water service.
     pub water_store: Arc<dyn WaterStore>,
     /// For following what is committed.
@@ -330,7 +331,7 @@ impl From<WriteError> for Problem {
                 "cursor" | "sink" => Code::NoSuchSink.into(),
                 other => Self::new(Code::Conflict, format!("there is no such {other}")),
             },
-            WriteError::Refused(OperationError::Conflict(why)) => Self::new(Code::Conflict, why),
+            WriteError::Refused(OperationError::Conflict(why)) => Self::conflict(why),
         }
     }
 }

@@ -15,6 +15,7 @@ mod first_start;
 mod join;
 mod listeners;
 mod load;
+mod menus;
 mod payments;
 mod reload;
 mod sms;
@@ -58,7 +59,7 @@ use crate::trace::Traces;
 use crate::transfers::Transfers;
 use crate::upgrades::Upgrades;
 use crate::wake::{self, Ask, UdpCaller, WakeOptions, Waker, Wakes};
-use crate::water::Water;
+use crate::water::{Broadcasts, Water};
 use config::{Config, StoreUrl};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -138,6 +139,7 @@ struct Core {
     sms: Arc<Sms>,
     book: Arc<Book>,
     water: Arc<Water>,
+    broadcasts: Arc<Broadcasts>,
     equipments: Arc<Equipments>,
     upgrades: Arc<Upgrades>,
     profiles: Arc<Profiles>,
@@ -169,7 +171,7 @@ impl Daemon {
         let (wake, named) = mpsc::channel(wake::QUEUE_MAX);
         let (wakes, asked) = Wakes::new();
         let (vault, registry) = (Vault::new(&first.key), Arc::default());
-        let book = water::book(config, &engine, &metrics).await?;
+        let book = menus::book(config, &engine, &metrics).await?;
         let ground = join::Ground { clock, vault, metrics, engine, store, writer, registry, book };
         let core = join::join(&settings, &first, ground, (wake, wakes))?;
         let steering = load::rebuild(&core).await?;
@@ -398,6 +400,7 @@ async fn operator(
     let state = ApiState::new(api::Parts {
         store: Arc::clone(&core.store),
         payment_store: Arc::clone(&core.engine) as _,
+        sms_store: Arc::clone(&core.engine) as _,
         water_store: Arc::clone(&core.engine) as _,
         water: Arc::clone(&core.water),
         book: Arc::clone(&core.book),
@@ -409,7 +412,7 @@ async fn operator(
         access: Arc::clone(&core.access),
         vault: core.vault.clone(),
         data_models: Arc::clone(&core.data_models),
-        broadcasts: sms::broadcasts(config, core),
+        broadcasts: Arc::clone(&core.broadcasts),
         boards: Arc::clone(&core.boards),
         credentials: Arc::clone(&core.credentials),
         equipments: Arc::clone(&core.equipments),

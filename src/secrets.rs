@@ -95,6 +95,12 @@ impl Vault {
         }
         self.cipher.decrypt(&Nonce::from(*nonce), sealed).ok().map(Redacted)
     }
+
+    /// The same of what was sealed as a text.
+    #[must_use]
+    pub fn open_text(&self, sealed: &[u8]) -> Option<Redacted<String>> {
+        String::from_utf8(self.open(sealed)?.0).ok().map(Redacted)
+    }
 }
 
 /// A secret of 128 bits, as machines present to each other.

@@ -13,7 +13,6 @@
 //!    └ not heard┘ └ no answer ► unknown ─► delivered, failed (a report)
 //! ```
 
-mod broadcasts;
 mod house;
 mod ledger;
 mod metrics;
@@ -24,9 +23,6 @@ mod sender;
 #[cfg(test)]
 mod tests;
 
-pub use self::broadcasts::{
-    Broadcasts, BroadcastsParts, NewBroadcast, PAGING, Paging, TextError, Whom,
-};
 pub use self::house::House;
 pub use self::metrics::Metrics;
 pub use self::notices::{Heard, NotHeard, Notices, NoticesParts};

@@ -13,6 +13,7 @@ mod metrics;
 mod mqtt;
 mod operation;
 mod payment;
+mod phrase;
 mod provision;
 mod row;
 mod sms;
@@ -42,6 +43,7 @@ pub use payment::{
     CHECKOUT_TAKEN, PAYMENT_CHANGED, PAYMENT_KNOWN, PAYMENT_OPEN, PaymentOperation, PaymentRow,
     PaymentStep, PaymentStepRow, PaymentStore, RECEIPT_TAKEN, StrayRow, Strays,
 };
+pub use phrase::{PhraseOperation, PhraseRow, PhraseStore};
 pub use provision::{ProvisionMark, ProvisionRow};
 pub use row::{
     AuditEntry, CredentialRow, Cursor, CustomerRow, DeadLetter, DeviceRow, ImageRow, Kept,
@@ -49,8 +51,8 @@ pub use row::{
     Uploads, Usage,
 };
 pub use sms::{
-    BROADCAST_KNOWN, BROADCAST_MOVED, BroadcastRow, BroadcastState, SMS_MOVED, SmsKind,
-    SmsOperation, SmsRow, SmsState, SmsStep, SmsStore, SmsWhich,
+    BROADCAST_KNOWN, BROADCAST_MOVED, BroadcastRow, BroadcastState, BroadcastStep, SMS_MOVED,
+    SmsKind, SmsOperation, SmsRow, SmsState, SmsStep, SmsStore, SmsWhich,
 };
 pub use sqlite::{SqliteOptions, SqliteStore};
 pub use steering::{
@@ -58,10 +60,10 @@ pub use steering::{
 };
 pub use task::{TaskChange, TaskRow, TaskState, TaskStep, Tasks};
 pub use water::{
-    Audience, CODE_TAKEN, CustomerBy, Listener, NICKNAME_TAKEN, NUMBER_TAKEN, PhraseRow,
-    SITE_IN_USE, SiteBy, TryPurpose, WATER_CHANGED, WATER_CREDITED, WaterCustomerRow,
-    WaterManagerRow, WaterNumber, WaterOperation, WaterSiteRow, WaterStore, WaterTransactionRow,
-    WaterTransactions, WaterTries,
+    Audience, CODE_TAKEN, CustomerBy, Listener, NICKNAME_TAKEN, NUMBER_TAKEN, SITE_IN_USE, SiteBy,
+    TryPurpose, WATER_CHANGED, WATER_CREDITED, WaterCustomerRow, WaterManager, WaterManagerRow,
+    WaterNumber, WaterOperation, WaterPeople, WaterSiteRow, WaterStore, WaterTransactionRow,
+    WaterTransactions, WaterTries, WrongTry,
 };
 pub use writer::{Room, Writer, WriterOptions};
 

@@ -12,6 +12,7 @@
 //! ```
 
 mod backend;
+mod broadcasts;
 mod collection;
 mod crediting;
 mod daily;
@@ -29,6 +30,7 @@ mod texts;
 mod tests;
 
 pub use self::backend::{BackendError, Change, Effect, WaterBackend};
+pub use self::broadcasts::{Broadcasts, BroadcastsParts, NewBroadcast, PAGING, Paging, TextError};
 pub use self::crediting::{CREDIT, Crediting, credit_policy};
 pub use self::daily::{DAILY, Daily, DailyReport, policy};
 pub use self::embedded::Embedded;

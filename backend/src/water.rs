@@ -24,6 +24,12 @@ use model::DeviceId;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+/// Most jerrycans of one subscription.
+pub const JERRYCANS_MAX: u32 = 9_999;
+/// Most jerrycans that are left to anybody, however many subscriptions add to them: a screen has five
+/// digits for them.
+pub const JERRYCANS_LEFT_MAX: u32 = 99_999;
+
 /// A water point.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Site {
@@ -57,32 +63,44 @@ pub struct Site {
     /// Whether there is water.
     #[serde(default)]
     pub status: SiteStatus,
-    /// What a subscription costs, in whole shillings; never 0.
+    /// What a subscription costs, in whole shillings: 1 to 250,000.
     pub subscription_fee: u32,
-    /// How many jerrycans a subscription allows.
+    /// How many jerrycans a subscription allows: 1 to 9,999.
     pub expected_jerrycans: u32,
 }
 
 impl Site {
+    /// Longest name, in bytes.
+    pub const NAME_LEN_MAX: usize = 256;
     /// Longest text for messages, in characters.
     pub const SMS_DESCRIPTION_MAX: usize = 160;
+    /// Longest description, in bytes.
+    pub const DESCRIPTION_LEN_MAX: usize = 4_096;
+    /// Highest fee, in shillings: M-Pesa carries no more at once.
+    pub const FEE_MAX: u32 = 250_000;
 
-    /// Whether the numbers in it are possible ones.
+    /// Whether all that is said of it is within its bounds.
     ///
     /// # Errors
     ///
     /// The name of the first field that is not.
     pub fn check(&self) -> Result<(), &'static str> {
         let within = |value: Option<f64>, max: f64| value.is_none_or(|it| it.abs() <= max);
+        let is_named = !self.name.trim().is_empty()
+            && self.name.len() <= Self::NAME_LEN_MAX
+            && !self.name.chars().any(char::is_control);
+        let describes = |text: &str| text.len() <= Self::DESCRIPTION_LEN_MAX;
         let is_far = self.service_radius.is_some_and(|it| !(0.0..=1_000.0).contains(&it));
         let too_long = self.sms_description.chars().count() > Self::SMS_DESCRIPTION_MAX;
         let faults = [
-            ("name", self.name.trim().is_empty()),
+            ("name", !is_named),
             ("sms_description", too_long),
+            ("description", !self.description.as_deref().is_none_or(describes)),
             ("service_radius", is_far),
             ("latitude", !within(self.latitude, 90.0)),
             ("longitude", !within(self.longitude, 180.0)),
-            ("subscription_fee", self.subscription_fee == 0),
+            ("subscription_fee", !(1..=Self::FEE_MAX).contains(&self.subscription_fee)),
+            ("expected_jerrycans", !(1..=JERRYCANS_MAX).contains(&self.expected_jerrycans)),
         ];
         faults.into_iter().find(|(_, is_fault)| *is_fault).map_or(Ok(()), |(field, _)| Err(field))
     }

@@ -2,8 +2,7 @@
 
 use super::ApiState;
 use super::access::{Authorised, need};
-use super::commands::PageQuery;
-use super::input::{Items, Params, cursor, limit};
+use super::input::{Items, PageQuery, Params, cursor, limit};
 use super::problem::Problem;
 use crate::store::{AuditEntry, Page};
 use axum::Json;

@@ -2,8 +2,7 @@
 
 use super::ApiState;
 use super::access::{Authorised, need};
-use super::commands::PageQuery;
-use super::input::{DeviceName, Items, JsonBody, Params, cursor, given, limit};
+use super::input::{DeviceName, Items, JsonBody, PageQuery, Params, cursor, given, limit};
 use super::problem::{Code, Problem};
 use crate::boards::BoardSettings;
 use crate::registry::Device;

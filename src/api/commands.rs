@@ -7,8 +7,8 @@ pub(super) use kind::KindDescription;
 use super::ApiState;
 use super::access::{Authorised, need};
 use super::input::{
-    DeviceName, Items, JsonBody, Params, Segments, WaitQuery, cursor, duration, is_name, limit,
-    refuse, wait,
+    DeviceName, Items, JsonBody, PageQuery, Params, Segments, WaitQuery, cursor, duration, is_name,
+    limit, refuse, wait,
 };
 use super::problem::{Code, Problem};
 use crate::commands::{NewCommand, SubmitError};
@@ -20,10 +20,10 @@ use jiff::Timestamp;
 use model::{
     Command, CommandId, CommandKind, Json as KeptJson, ParameterValue, Redacted, is_secret,
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value};
 use std::time::Duration;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 /// Longest `expires`: a year, as the desk holds it.
 const EXPIRES_MAX: Duration = Duration::from_secs(365 * 86_400);
@@ -285,17 +285,6 @@ pub(super) async fn cancel(
     let id = CommandId::new(&id).ok_or(Code::NoSuchCommand)?;
     let cancelled = state.desk.cancel(caller.tenant(), &id, &caller.grant.name).await?;
     Ok(Json(cancelled.into()))
-}
-
-/// Which part of a list.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct PageQuery {
-    /// How many at most: 1 to 1000, 100 by default.
-    pub(super) limit: Option<usize>,
-    /// `next` of the page before.
-    pub(super) cursor: Option<String>,
 }
 
 /// Lists a device's commands, newest first. The secrets that they set or have read are null to a

@@ -2,9 +2,8 @@
 
 use super::ApiState;
 use super::access::{Authorised, need};
-use super::commands::PageQuery;
 use super::devices::{self, DeviceView};
-use super::input::{DeviceName, Items, JsonBody, Params, Segments, is_name};
+use super::input::{DeviceName, Items, JsonBody, PageQuery, Params, Segments, is_name};
 use super::problem::{Code, Problem};
 use crate::registry::Filter;
 use crate::store::{CustomerRow, Operation};

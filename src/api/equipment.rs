@@ -5,8 +5,7 @@
 
 use super::ApiState;
 use super::access::{Authorised, need};
-use super::commands::PageQuery;
-use super::input::{Items, JsonBody, Params, Segments, cursor, limit, refuse};
+use super::input::{Items, JsonBody, PageQuery, Params, Segments, cursor, limit, refuse};
 use super::problem::{Code, Problem};
 use super::push;
 use crate::store::{EquipmentChange, EquipmentRow, EquipmentStatus, Expect, Operation};

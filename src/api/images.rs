@@ -2,8 +2,7 @@
 
 use super::access::{Authorised, need};
 use super::change::to_its_end;
-use super::commands::PageQuery;
-use super::input::{Items, Params, Segments, cursor, limit};
+use super::input::{Items, PageQuery, Params, Segments, cursor, limit};
 use super::problem::{Code, Problem};
 use super::{ApiState, content};
 use crate::settings::chain;

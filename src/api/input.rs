@@ -149,6 +149,17 @@ impl FromRequestParts<ApiState> for DeviceName {
     }
 }
 
+/// Which part of a list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct PageQuery {
+    /// How many at most: 1 to 1000, 100 by default.
+    pub(super) limit: Option<usize>,
+    /// `next` of the page before.
+    pub(super) cursor: Option<String>,
+}
+
 /// One page of a list.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Items<T> {
@@ -203,6 +214,14 @@ pub(super) fn cursor<T>(
     let place = place
         .ok_or_else(|| Problem::new(Code::InvalidQuery, "`cursor` is not one that we gave"))?;
     Ok(Some(place))
+}
+
+/// How many entries the caller wants, and behind which one, of a list whose places are ids.
+pub(super) fn id_page(
+    asked: Option<usize>,
+    given: Option<&str>,
+) -> Result<(usize, Option<Box<str>>), Problem> {
+    Ok((limit(asked)?, cursor(given, |id| Some(id.into()))?))
 }
 
 /// A duration such as `30s` or `1h 30m`, of at most `max`.

@@ -3,10 +3,10 @@
 use super::access::{Authorised, need};
 use super::problem::ProblemBody;
 use super::{
-    ApiState, approvals, audit, boards, broadcasts, checks, commands, credentials, customers,
-    dead_letters, devices, equipment, events, groups, health, holds, images, metrics, naming,
-    parameters, payments, plans, profiles, provision, rollouts, sinks, tasks, tokens, trace,
-    uploads, wake, water, wifi,
+    ApiState, approvals, audit, boards, checks, commands, credentials, customers, dead_letters,
+    devices, equipment, events, groups, health, holds, images, metrics, naming, parameters,
+    payments, plans, profiles, provision, rollouts, sinks, tasks, tokens, trace, uploads, wake,
+    water, wifi,
 };
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
@@ -39,7 +39,6 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(devices::claim))
         .merge(of_boards())
         .merge(of_payments())
-        .merge(of_broadcasts())
         .merge(of_water())
         .routes(routes!(checks::show))
         .routes(routes!(parameters::list))
@@ -129,17 +128,9 @@ fn of_payments() -> OpenApiRouter<ApiState> {
         .routes(routes!(payments::settle))
 }
 
-/// The calls of texts to many.
-fn of_broadcasts() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new()
-        .routes(routes!(broadcasts::create, broadcasts::list))
-        .routes(routes!(broadcasts::show, broadcasts::cancel))
-        .routes(routes!(broadcasts::texts))
-}
-
 /// The calls of the water service.
 fn of_water() -> OpenApiRouter<ApiState> {
-    use water::{customers, jobs, managers, phrases, sites, transactions};
+    use water::{broadcasts, customers, jobs, managers, phrases, sites, transactions};
     OpenApiRouter::new()
         .routes(routes!(sites::list, sites::create))
         .routes(routes!(sites::show, sites::change, sites::delete))
@@ -148,6 +139,9 @@ fn of_water() -> OpenApiRouter<ApiState> {
         .routes(routes!(customers::list, customers::create))
         .routes(routes!(customers::show, customers::change, customers::delete))
         .routes(routes!(transactions::list))
+        .routes(routes!(broadcasts::create, broadcasts::list))
+        .routes(routes!(broadcasts::show, broadcasts::cancel))
+        .routes(routes!(broadcasts::texts))
         .routes(routes!(jobs::run_daily))
         .routes(routes!(phrases::languages))
         .routes(routes!(phrases::reset))

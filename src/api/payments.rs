@@ -2,11 +2,10 @@
 
 use super::ApiState;
 use super::access::{Authorised, need};
-use super::input::{Items, JsonBody, Params, Segments, cursor, limit};
+use super::input::{Items, JsonBody, PageQuery, Params, Segments, cursor, id_page, limit};
 use super::problem::{Code, Problem};
 use crate::payments::{PurseError, SettleError, Unkept};
-use crate::store::OperationError;
-use crate::store::{PaymentRow, PaymentStepRow, RECEIPT_TAKEN, StrayRow, Strays, WriteError};
+use crate::store::{PaymentRow, PaymentStepRow, StrayRow, Strays};
 use axum::Json;
 use axum::extract::State;
 use backend::payment::{Payment, State as PaymentState, Why};
@@ -30,7 +29,7 @@ pub(super) struct PaymentView {
     /// Who pays.
     customer: Box<str>,
     /// The phone that is prompted.
-    number: String,
+    device: String,
     /// How much, in whole shillings.
     amount: u32,
     /// What stands in the prompt.
@@ -77,7 +76,7 @@ impl From<PaymentRow> for PaymentView {
             id: row.id,
             state: state.as_str(),
             customer: row.customer,
-            number: number.as_str().to_owned(),
+            device: number.as_str().to_owned(),
             amount,
             reference: row.reference,
             checkout_is_claimed: checkout.as_ref().is_some_and(|it| it.is_adopted),
@@ -100,7 +99,7 @@ impl From<PaymentRow> for PaymentView {
 struct StepView {
     /// When.
     #[schema(value_type = String, format = DateTime)]
-    time: Timestamp,
+    created_at: Timestamp,
     /// What, as a word.
     what: Box<str>,
     /// The state after it.
@@ -113,7 +112,7 @@ struct StepView {
 impl From<PaymentStepRow> for StepView {
     fn from(row: PaymentStepRow) -> Self {
         let PaymentStepRow { version: _, time, what, state, detail } = row;
-        Self { time, what, state: state.as_str(), detail }
+        Self { created_at: time, what, state: state.as_str(), detail }
     }
 }
 
@@ -125,7 +124,7 @@ pub(super) struct StrayView {
     id: u64,
     /// When it first came.
     #[schema(value_type = String, format = DateTime)]
-    time: Timestamp,
+    created_at: Timestamp,
     /// The payment that it came to.
     #[serde(skip_serializing_if = "Option::is_none")]
     payment: Option<Box<str>>,
@@ -139,7 +138,7 @@ pub(super) struct StrayView {
     amount_cents: Option<u64>,
     /// Whose phone.
     #[serde(skip_serializing_if = "Option::is_none")]
-    number: Option<String>,
+    device: Option<String>,
     /// The number of the receipt.
     #[serde(skip_serializing_if = "Option::is_none")]
     receipt: Option<Box<str>>,
@@ -149,12 +148,12 @@ impl From<StrayRow> for StrayView {
     fn from(row: StrayRow) -> Self {
         Self {
             id: row.id,
-            time: row.time,
+            created_at: row.time,
             payment: row.payment,
             checkout: row.claim.checkout,
             code: row.claim.code,
             amount_cents: row.claim.amount_cents,
-            number: row.claim.number.map(|it| it.as_str().to_owned()),
+            device: row.claim.number.map(|it| it.as_str().to_owned()),
             receipt: row.claim.receipt,
         }
     }
@@ -185,17 +184,6 @@ pub(super) struct PaymentQuery {
     cursor: Option<String>,
 }
 
-/// Which strays.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct StrayQuery {
-    /// How many at most: 1 to 1000, 100 by default.
-    limit: Option<usize>,
-    /// `next` of the page before.
-    cursor: Option<String>,
-}
-
 /// What an operator found out.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -216,7 +204,7 @@ pub(super) async fn list(
     State(state): State<ApiState>,
     Params(query): Params<PaymentQuery>,
 ) -> Result<Json<Items<PaymentView>>, Problem> {
-    let limit = limit(query.limit)?;
+    let (limit, after) = id_page(query.limit, query.cursor.as_deref())?;
     let parsed = |word: &str| {
         PaymentState::parse(word).ok_or_else(|| {
             let words = PaymentState::ALL.map(PaymentState::as_str).join("`, `");
@@ -224,7 +212,6 @@ pub(super) async fn list(
         })
     };
     let in_state = query.state.as_deref().map(parsed).transpose()?;
-    let after: Option<Box<str>> = cursor(query.cursor.as_deref(), |text| Some(Box::from(text)))?;
     let store = &state.payment_store;
     let rows = store.payments(caller.tenant(), in_state, after.as_deref(), limit + 1).await?;
     let views = rows.into_iter().map(PaymentView::from).collect();
@@ -234,12 +221,12 @@ pub(super) async fn list(
 /// Lists what was said of prompts and fits nothing, or not what is known, newest first.
 #[utoipa::path(get, path = "/api/v1/payment-strays", tag = "payments",
     operation_id = "list_payment_strays",
-    security(("token" = ["payments.read"])), params(StrayQuery),
+    security(("token" = ["payments.read"])), params(PageQuery),
     responses((status = 200, description = "A page of them", body = Items<StrayView>)))]
 pub(super) async fn strays(
     caller: Authorised<need::PaymentsRead>,
     State(state): State<ApiState>,
-    Params(query): Params<StrayQuery>,
+    Params(query): Params<PageQuery>,
 ) -> Result<Json<Items<StrayView>>, Problem> {
     let limit = limit(query.limit)?;
     let before = cursor(query.cursor.as_deref(), |text| text.parse().ok())?;
@@ -325,9 +312,6 @@ impl From<Unkept> for Problem {
         match unkept {
             Unkept::Missing => Code::NoSuchPayment.into(),
             Unkept::Read(error) | Unkept::Purse(PurseError::Read(error)) => error.into(),
-            Unkept::Write(WriteError::Refused(OperationError::Conflict(RECEIPT_TAKEN))) => {
-                Self::new(Code::Conflict, RECEIPT_TAKEN)
-            }
             Unkept::Write(error) => error.into(),
             Unkept::Purse(PurseError::Nothing) | Unkept::NoPurse => {
                 Self::new(Code::Conflict, "there is nothing that it could be credited to")

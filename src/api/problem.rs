@@ -67,8 +67,26 @@ pub enum Code {
     NoSuchPhrase,
     /// The payment is credited.
     PaymentSettled,
+    /// The receipt is another payment's.
+    ReceiptTaken,
+    /// The customer has a payment that is under way, or that nobody has settled.
+    PaymentOpen,
+    /// The broadcast has come to its end.
+    BroadcastEnded,
+    /// Another water point has this nickname.
+    NicknameTaken,
+    /// Another customer or manager has this number.
+    NumberTaken,
+    /// Another subscriber has this code.
+    CodeTaken,
+    /// There are customers or managers at the water point.
+    SiteInUse,
+    /// Somebody else has changed it meanwhile.
+    Changed,
     /// The business's hub keeps it, and not we.
     KeptByHub,
+    /// The business's hub lacks this.
+    UnsupportedByHub,
     /// What is changed is not what the caller saw.
     PreconditionFailed,
     /// The device does not belong to that customer.
@@ -145,7 +163,7 @@ pub enum Code {
 
 impl Code {
     /// Every word.
-    pub const ALL: [Self; 64] = [
+    pub const ALL: [Self; 73] = [
         Self::Unauthorised,
         Self::Forbidden,
         Self::TooManyTries,
@@ -164,6 +182,7 @@ impl Code {
         Self::NoSuchImage,
         Self::NoSuchUpload,
         Self::KeptByHub,
+        Self::UnsupportedByHub,
         Self::NoSuchApproval,
         Self::NoSuchEquipment,
         Self::NoSuchHold,
@@ -175,6 +194,14 @@ impl Code {
         Self::NoSuchPhrase,
         Self::FaultyPhrases,
         Self::PaymentSettled,
+        Self::ReceiptTaken,
+        Self::PaymentOpen,
+        Self::BroadcastEnded,
+        Self::NicknameTaken,
+        Self::NumberTaken,
+        Self::CodeTaken,
+        Self::SiteInUse,
+        Self::Changed,
         Self::PreconditionFailed,
         Self::NotTheOwner,
         Self::BoardStatusRefused,
@@ -285,7 +312,30 @@ impl Code {
             }
             Self::NoSuchManager => (S::NOT_FOUND, "no_such_manager", "There is no such manager"),
             Self::PaymentSettled => (S::CONFLICT, "payment_settled", "The payment is credited"),
+            Self::ReceiptTaken => {
+                (S::CONFLICT, "receipt_taken", "The receipt is another payment's")
+            }
+            Self::PaymentOpen => {
+                (S::CONFLICT, "payment_open", "A payment is under way, or nobody has settled it")
+            }
+            Self::BroadcastEnded => {
+                (S::CONFLICT, "broadcast_ended", "The broadcast has come to its end")
+            }
+            Self::NicknameTaken => {
+                (S::CONFLICT, "nickname_taken", "Another water point has this nickname")
+            }
+            Self::NumberTaken => {
+                (S::CONFLICT, "number_taken", "Another customer or manager has this number")
+            }
+            Self::CodeTaken => (S::CONFLICT, "code_taken", "Another subscriber has this code"),
+            Self::SiteInUse => {
+                (S::CONFLICT, "site_in_use", "There are customers or managers at it")
+            }
+            Self::Changed => (S::CONFLICT, "changed", "Somebody else has changed it meanwhile"),
             Self::KeptByHub => (S::CONFLICT, "kept_by_hub", "The business's hub keeps this"),
+            Self::UnsupportedByHub => {
+                (S::CONFLICT, "unsupported_by_hub", "The business's hub cannot do this")
+            }
             Self::PreconditionFailed => {
                 (S::PRECONDITION_FAILED, "precondition_failed", "It is not as the caller saw it")
             }
@@ -369,6 +419,17 @@ impl Problem {
     /// A refusal with its reason.
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { code, detail: detail.into(), retry_after_s: None, faults: Vec::new() }
+    }
+
+    /// A change that is refused for what stands against it: a word for which there is a code, or else
+    /// a reason in plain words.
+    pub fn conflict(why: impl Into<Cow<'static, str>>) -> Self {
+        let why = why.into();
+        let is_its = |code: &Code| code.status() == StatusCode::CONFLICT && code.as_str() == why;
+        match Code::ALL.into_iter().find(is_its) {
+            Some(code) => code.into(),
+            None => Self::new(Code::Conflict, why),
+        }
     }
 
     /// The same, with the time after which to try again.
@@ -469,5 +530,30 @@ mod tests {
     fn words_are_distinct() {
         let words: BTreeSet<_> = Code::ALL.into_iter().map(Code::as_str).collect();
         assert_eq!(words.len(), Code::ALL.len());
+    }
+
+    #[test]
+    fn what_a_store_refuses_by_a_word_has_that_code() {
+        use crate::store::{
+            CODE_TAKEN, NICKNAME_TAKEN, NUMBER_TAKEN, PAYMENT_OPEN, RECEIPT_TAKEN, SITE_IN_USE,
+            WATER_CHANGED,
+        };
+        for (word, code) in [
+            (CODE_TAKEN, Code::CodeTaken),
+            (NICKNAME_TAKEN, Code::NicknameTaken),
+            (NUMBER_TAKEN, Code::NumberTaken),
+            (PAYMENT_OPEN, Code::PaymentOpen),
+            (RECEIPT_TAKEN, Code::ReceiptTaken),
+            (SITE_IN_USE, Code::SiteInUse),
+            (WATER_CHANGED, Code::Changed),
+        ] {
+            assert_eq!(Problem::conflict(word).code, code, "{word}");
+        }
+        let sentence = Problem::conflict("the command is at its end");
+        assert_eq!(
+            (sentence.code, &*sentence.detail),
+            (Code::Conflict, "the command is at its end")
+        );
+        assert_eq!(Problem::conflict("no_such_site").code, Code::Conflict, "that is no conflict");
     }
 }

@@ -11,6 +11,7 @@ mod listener;
 mod parameters;
 mod payments;
 mod people;
+mod phrases;
 mod refusals;
 mod scene;
 mod sending;

@@ -3,8 +3,7 @@
 //! A configuration holds its customer's secrets: who fetches one is in the audit trail.
 
 use super::access::{Authorised, need};
-use super::commands::PageQuery;
-use super::input::{DeviceName, Items, Params, Segments, cursor, limit};
+use super::input::{DeviceName, Items, PageQuery, Params, Segments, cursor, limit};
 use super::problem::{Code, Problem};
 use super::{ApiState, content};
 use crate::store::{Operation, UploadRow, Uploads};

@@ -31,7 +31,7 @@ use crate::tasks::{self, Tasks};
 use crate::transfers::{self, TransferOptions, Transfers};
 use crate::upgrades::{self, UpgradeOptions, Upgrades};
 use crate::wake::Wakes;
-use crate::water::Water;
+use crate::water::{Broadcasts, Water};
 use config::BackendKind;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -85,7 +85,7 @@ pub(super) fn join(
     )?;
     let plans = ground.plans((&data_models, &profiles), (&provisioner, &upgrades), &equipments);
     let (access, credentials) = (ground.access(settings), ground.credentials(settings, first));
-    let OfCallers { effects, payments, sms, water } = of_callers;
+    let OfCallers { effects, payments, sms, water, broadcasts } = of_callers;
     let Ground { clock, vault, metrics, engine, store, writer, registry, book } = ground;
     Ok(Core {
         clock,
@@ -117,6 +117,7 @@ pub(super) fn join(
         sms,
         book,
         water,
+        broadcasts,
         equipments,
     })
 }
@@ -127,6 +128,7 @@ struct OfCallers {
     payments: Arc<Payments>,
     sms: Arc<Sms>,
     water: Arc<Water>,
+    broadcasts: Arc<Broadcasts>,
 }
 
 impl Ground {
@@ -141,8 +143,8 @@ impl Ground {
         let (store, writer) = (Arc::clone(&self.engine) as _, self.writer.clone());
         let effects = Effects::new(store, writer, self.vault.clone(), self.clock);
         let with = With { pipeline, effects: &effects, payments: &payments, sms: &sms, tasks };
-        let water = water::make(settings, self, &with)?;
-        Ok(OfCallers { effects, payments, sms, water })
+        let (water, broadcasts) = water::make(settings, self, &with)?;
+        Ok(OfCallers { effects, payments, sms, water, broadcasts })
     }
 
     fn access(&self, settings: &Settings) -> Arc<Access> {

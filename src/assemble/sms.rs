@@ -3,7 +3,6 @@
 use super::delivery::Networks;
 use super::join::Ground;
 use super::{Core, StartError};
-use crate::clock::Clock;
 use crate::doors::Door;
 use crate::files;
 use crate::listen::http::{Routes, SmsRoute};
@@ -12,12 +11,9 @@ use crate::pipeline::Pipeline;
 use crate::settings::Settings;
 use crate::shutdown::Stage;
 use crate::sms::{
-    Broadcasts, BroadcastsParts, House, Metrics, Notices, NoticesParts, PAGING, Paging, Parts,
-    SENDING, Sender, SenderOptions, SenderParts, Sms,
+    House, Metrics, Notices, NoticesParts, Parts, SENDING, Sender, SenderOptions, SenderParts, Sms,
 };
-use crate::store::SmsStore;
 use crate::tasks::{Handler, Tasks};
-use crate::water::WaterBackend;
 use ::sms::{Account, AfricasTalking, Api, Provider, Twilio};
 use config::{Config, SmsApi, SmsProvider};
 use model::Redacted;
@@ -45,7 +41,7 @@ pub(super) fn make(
     let timeout = config.sms.timeout.get();
     let guard = Arc::new(Networks(Vec::new()));
     let options = SenderOptions {
-        base_url: base_url.as_str().trim_end_matches('/').to_owned(),
+        base_url: base_url.as_str().to_owned(),
         timeout,
         send_within: config.sms.send_within.get(),
         batch_max: batch_max.unwrap_or(1),
@@ -103,7 +99,7 @@ fn door_name(provider: &dyn Provider) -> String {
 
 /// How the world reaches us, without a slash at its end.
 fn public_url(config: &Config) -> Option<&str> {
-    config.public.url.as_ref().map(|url| url.as_str().trim_end_matches('/'))
+    config.public.url.as_ref().map(|url| url.as_str())
 }
 
 /// Where a provider that takes an address with each call shall tell what became of it.
@@ -135,38 +131,6 @@ pub(super) fn route(settings: &Settings, core: &Core) -> Result<Routes, StartErr
         clock: core.clock,
     });
     Ok(vec![("sms", Arc::new(SmsRoute { notices, door, url }))])
-}
-
-/// Texts to many.
-pub(super) fn broadcasts(config: &Config, core: &Core) -> Arc<Broadcasts> {
-    let store = Arc::clone(&core.engine) as _;
-    Broadcasts::new(of_broadcasts(config, store, &core.sms, core.clock))
-}
-
-fn of_broadcasts(
-    config: &Config,
-    store: Arc<dyn SmsStore>,
-    sms: &Arc<Sms>,
-    clock: Clock,
-) -> BroadcastsParts {
-    let text_max = config.sms.text_max.as_usize();
-    BroadcastsParts { store, sms: Arc::clone(sms), clock, text_max }
-}
-
-/// Has listeners of broadcasts gone through.
-pub(super) fn page(
-    settings: &Settings,
-    ground: &Ground,
-    (sms, tasks): (&Arc<Sms>, &Arc<Tasks>),
-    backend: &Arc<dyn WaterBackend>,
-) {
-    let store = Arc::clone(&ground.engine) as _;
-    let paging = Paging {
-        broadcasts: Broadcasts::new(of_broadcasts(&settings.config, store, sms, ground.clock)),
-        backend: Arc::clone(backend),
-        writer: ground.writer.clone(),
-    };
-    tasks.register(PAGING, Paging::policy(), Arc::new(paging) as Arc<dyn Handler>);
 }
 
 /// Removes what need not be kept any longer.

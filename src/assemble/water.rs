@@ -1,30 +1,27 @@
 //! The water service, joined with who keeps its customers and with the menu in whose phrases it speaks.
 
 use super::join::Ground;
-use super::{StartError, sms, water_backend};
+use super::{StartError, water_backend};
 use crate::effects::Effects;
-use crate::menus::Book;
-use crate::metrics::Metrics;
 use crate::payments::{Payments, Purse};
 use crate::pipeline::Pipeline;
 use crate::settings::Settings;
 use crate::shutdown::Stage;
 use crate::sms::{Sms, SmsObserver};
-use crate::store::{PhraseRow, SqliteStore, Store, WaterStore as _};
+use crate::store::Store;
 use crate::tasks::Tasks;
 use crate::water::{
-    self, CREDIT, Crediting, DAILY, Daily, GIVE, Giving, MenuTexts, Options, Parts, Water,
+    self, Broadcasts, BroadcastsParts, CREDIT, Crediting, DAILY, Daily, GIVE, Giving, MenuTexts, Options, PAGING,
+    Paging, Parts, Water, WaterBackend,
 };
 use backend::water::Service;
-use config::{BackendKind, Config};
+use config::Config;
 use jiff::SignedDuration;
 use jiff::civil::Time;
 use jiff::tz::TimeZone;
 use model::Tenant;
-use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
-use ussd::Phrases;
 
 /// What the service works with.
 pub(super) struct With<'a> {
@@ -35,41 +32,16 @@ pub(super) struct With<'a> {
     pub(super) tasks: &'a Arc<Tasks>,
 }
 
-/// Menus with the phrases that operators changed.
-pub(super) async fn book(
-    config: &Config,
-    engine: &SqliteStore,
-    metrics: &Metrics,
-) -> Result<Arc<Book>, StartError> {
-    let kept = kept(engine.all_phrases().await?);
-    let has_backend = config.backend.kind == BackendKind::Http;
-    let secrets = config.data_dir.join("public");
-    let book = Book::open(&config.ussd, has_backend, Some(&secrets), &kept)?;
-    for _ in 0..book.left_out() {
-        metrics.fault(model::Protocol::Ussd, "kept_phrases");
-    }
-    Ok(book)
-}
-
-fn kept(rows: Vec<PhraseRow>) -> Vec<(Tenant, Box<str>, Phrases)> {
-    let mut kept = BTreeMap::<(Tenant, Box<str>), Phrases>::new();
-    for row in rows {
-        let phrases = kept.entry((row.tenant, row.menu)).or_default();
-        phrases.set(&row.language, &row.key, &row.text);
-    }
-    kept.into_iter().map(|((tenant, menu), phrases)| (tenant, menu, phrases)).collect()
-}
-
-/// The service, which payments and texts know from now on.
+/// The service, which payments and texts know from now on, and its texts to many.
 pub(super) fn make(
     settings: &Settings,
     ground: &Ground,
     with: &With<'_>,
-) -> Result<Arc<Water>, StartError> {
+) -> Result<(Arc<Water>, Arc<Broadcasts>), StartError> {
     let options = options(&settings.config)?;
     let pipeline = Arc::clone(with.pipeline);
     let backend = water_backend::make(settings, ground, (&pipeline, with.tasks), options.retain)?;
-    sms::page(settings, ground, (with.sms, with.tasks), &backend);
+    let broadcasts = broadcasts(&settings.config, ground, with, &backend);
     let menu = settings.config.water.menu.as_str().into();
     let parts = Parts {
         store: Arc::clone(&ground.engine) as _,
@@ -93,7 +65,30 @@ pub(super) fn make(
     let observer: Arc<dyn SmsObserver> = Arc::clone(&water) as _;
     let observer: Weak<dyn SmsObserver> = Arc::downgrade(&observer);
     with.sms.set_observer(observer);
-    Ok(water)
+    Ok((water, broadcasts))
+}
+
+/// Texts to many, whose listeners are gone through.
+fn broadcasts(
+    config: &Config,
+    ground: &Ground,
+    with: &With<'_>,
+    backend: &Arc<dyn WaterBackend>,
+) -> Arc<Broadcasts> {
+    let broadcasts = Broadcasts::new(BroadcastsParts {
+        sms: Arc::clone(with.sms),
+        vault: ground.vault.clone(),
+        clock: ground.clock,
+        text_max: config.sms.text_max.as_usize(),
+    });
+    let paging = Paging {
+        broadcasts: Arc::clone(&broadcasts),
+        store: Arc::clone(&ground.engine) as _,
+        backend: Arc::clone(backend),
+        writer: ground.writer.clone(),
+    };
+    with.tasks.register(PAGING, Paging::policy(), Arc::new(paging));
+    broadcasts
 }
 
 fn options(config: &Config) -> Result<Options, StartError> {

@@ -32,8 +32,6 @@ struct MadeOf {
     ussd: config::Ussd,
     sources: Arc<Sources>,
     kept: Kept,
-    /// Counts changes.
-    version: u64,
 }
 
 /// Changed files, read and found good.
@@ -41,8 +39,6 @@ struct MadeOf {
 pub struct Reread {
     ussd: config::Ussd,
     sources: Arc<Sources>,
-    services: Services,
-    version: u64,
 }
 
 /// Changed phrases of one menu, found good.
@@ -51,8 +47,6 @@ pub struct Prepared {
     tenant: Tenant,
     menu: Box<str>,
     kept: Phrases,
-    services: Services,
-    version: u64,
 }
 
 impl Book {
@@ -86,7 +80,6 @@ impl Book {
                 ussd: ussd.clone(),
                 sources: Arc::clone(&sources),
                 kept: fitting,
-                version: 0,
             }),
             left_out,
         };
@@ -136,45 +129,25 @@ impl Book {
         menu: &str,
         kept: Phrases,
     ) -> Result<Prepared, MenusError> {
-        let (ussd, sources, version) = {
+        let (ussd, sources, mut all) = {
             let made_of = self.lock();
-            (made_of.ussd.clone(), Arc::clone(&made_of.sources), made_of.version)
+            (made_of.ussd.clone(), Arc::clone(&made_of.sources), made_of.kept.clone())
         };
-        let phrases = sources.phrases_of(menu, Some(&kept));
-        let none = || MenusError::Unknown { menu: menu.to_owned() };
-        drop(sources.parse(menu, &phrases, &networks(&ussd)).ok_or_else(none)??);
-        let mut services = Services::new();
-        for (name, guarded) in self.services().iter() {
-            let service = &guarded.service;
-            if service.tenant == *tenant && service.menu.name() == menu {
-                let parsed =
-                    sources.parse(menu, &phrases, &service.networks).ok_or_else(none)??;
-                let service = Service { menu: Arc::new(parsed), ..Service::clone(service) };
-                let service = Arc::new(service);
-                let guarded = GuardedService { service, door: guarded.door.clone() };
-                services.insert(name.clone(), guarded);
-            }
-        }
-        let (tenant, menu) = (tenant.clone(), menu.into());
-        Ok(Prepared { tenant, menu, kept, services, version })
+        let parsed = sources.parse(menu, &sources.phrases_of(menu, Some(&kept)), &networks(&ussd));
+        drop(parsed.ok_or_else(|| MenusError::Unknown { menu: menu.to_owned() })??);
+        all.insert((tenant.clone(), menu.into()), kept.clone());
+        drop(self.made(&ussd, &sources, &all)?);
+        Ok(Prepared { tenant: tenant.clone(), menu: menu.into(), kept })
     }
 
     /// Takes over what was prepared, after it is on disk. Dialogues that run keep what they began with.
     pub fn take(&self, prepared: Prepared) {
         let mut made_of = self.lock();
         made_of.kept.insert((prepared.tenant, prepared.menu), prepared.kept);
-        if made_of.version == prepared.version {
-            let mut services = Services::clone(&self.services());
-            services.extend(prepared.services);
-            self.services.store(Arc::new(services));
-        } else {
-            // Another change came between: all of them together.
-            match self.made(&made_of.ussd, &made_of.sources, &made_of.kept) {
-                Ok(services) => self.services.store(Arc::new(services)),
-                Err(error) => error!(%error, "changed phrases do not fit the changed menus"),
-            }
+        match self.made(&made_of.ussd, &made_of.sources, &made_of.kept) {
+            Ok(services) => self.services.store(Arc::new(services)),
+            Err(error) => error!(%error, "changed phrases do not fit menus that changed meanwhile"),
         }
-        made_of.version += 1;
     }
 
     /// Reads the files again. Nothing changes before [`Book::turn_to`].
@@ -185,28 +158,20 @@ impl Book {
     pub fn reread(&self, ussd: &config::Ussd) -> Result<Reread, MenusError> {
         let sources = Arc::new(Sources::read(ussd)?);
         check_all(&sources, &networks(ussd))?;
-        let made_of = self.lock();
-        let services = self.made(ussd, &sources, &made_of.kept)?;
-        Ok(Reread { ussd: ussd.clone(), sources, services, version: made_of.version })
+        drop(self.made(ussd, &sources, &self.lock().kept)?);
+        Ok(Reread { ussd: ussd.clone(), sources })
     }
 
     /// Takes over files that were read again.
     pub fn turn_to(&self, reread: Reread) {
         let mut made_of = self.lock();
-        let is_newest = made_of.version == reread.version;
-        let services = if is_newest {
-            Ok(reread.services)
-        } else {
-            self.made(&reread.ussd, &reread.sources, &made_of.kept)
-        };
-        match services {
+        match self.made(&reread.ussd, &reread.sources, &made_of.kept) {
             Ok(services) => {
                 self.services.store(Arc::new(services));
                 made_of.ussd = reread.ussd;
                 made_of.sources = reread.sources;
-                made_of.version += 1;
             }
-            Err(error) => error!(%error, "changed menus do not fit the changed phrases"),
+            Err(error) => error!(%error, "changed menus do not fit phrases that changed meanwhile"),
         }
     }
 

@@ -121,6 +121,7 @@ impl Registry {
             | Operation::Equipment(_)
             | Operation::Sms(_)
             | Operation::PutBoard(_)
+            | Operation::Phrase(_)
             | Operation::Dialogue(_)
             | Operation::PutTask(_)
             | Operation::ChangeTask(_)

@@ -134,42 +134,23 @@ impl Ledger {
         match self.keep_together(&moved).await {
             Err(WriteError::Refused(_)) if moved.len() > 1 => {
                 for one in moved {
-                    self.keep_alone(one).await?;
+                    Box::pin(self.keep(vec![one])).await?;
                 }
                 Ok(())
             }
             Err(WriteError::Refused(refused)) => {
-                self.refused(&moved, refused);
+                if refused != OperationError::Conflict(SMS_MOVED) {
+                    let sms = moved.first().map(|it| &*it.row.id);
+                    error!(sms, %refused, "what became of a text is not kept");
+                }
                 Ok(())
             }
             other => other,
         }
     }
 
-    /// The same for one alone, which must stand where it was seen.
-    pub(super) async fn keep_one(&self, moved: Moved) -> Result<(), WriteError> {
-        self.keep_together(&[moved]).await
-    }
-
-    async fn keep_alone(&self, one: Moved) -> Result<(), WriteError> {
-        let one = [one];
-        match self.keep_together(&one).await {
-            Err(WriteError::Refused(refused)) => {
-                self.refused(&one, refused);
-                Ok(())
-            }
-            other => other,
-        }
-    }
-
-    fn refused(&self, moved: &[Moved], refused: OperationError) {
-        if refused != OperationError::Conflict(SMS_MOVED) {
-            let sms = moved.first().map(|it| &*it.row.id);
-            error!(sms, %refused, "what became of a text is not kept");
-        }
-    }
-
-    async fn keep_together(&self, moved: &[Moved]) -> Result<(), WriteError> {
+    /// The same, all or nothing: each must stand where it was seen.
+    pub(super) async fn keep_together(&self, moved: &[Moved]) -> Result<(), WriteError> {
         if moved.is_empty() {
             return Ok(());
         }

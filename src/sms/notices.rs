@@ -156,7 +156,7 @@ impl Notices {
                 Err(word) => return Ok((word, Heard::Passed)),
             };
             let Some(moved) = moved(row, report) else { return Ok(("known", Heard::Passed)) };
-            match self.ledger.keep_one(moved).await {
+            match self.ledger.keep_together(&[moved]).await {
                 Ok(()) => return Ok(("report", Heard::Kept)),
                 // The answer to the call came meanwhile.
                 Err(WriteError::Refused(_)) => {}

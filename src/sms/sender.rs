@@ -210,8 +210,8 @@ impl Sender {
     fn open(&self, rows: Vec<SmsRow>) -> Result<Vec<(SmsRow, Redacted<String>)>, Stop> {
         let vault: &Vault = self.ledger.sms.vault();
         let open = |row: SmsRow| {
-            let text = vault.open(row.sealed.expose())?;
-            Some((row, Redacted(String::from_utf8(text.0).ok()?)))
+            let text = vault.open_text(row.sealed.expose())?;
+            Some((row, text))
         };
         let opened: Option<Vec<_>> = rows.into_iter().map(open).collect();
         opened.ok_or(Stop::Store("a text was sealed with another key"))

@@ -1,7 +1,6 @@
 //! Texts as they are asked for, sent and told of.
 
 mod hearing;
-mod paging;
 mod scene;
 mod sending;
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use model::{DeviceId, Redacted, Tenant};
 
 /// The word with which [`DialogueOperation::KeepEffect`] is refused where its key is there.
-pub const EFFECT_KEPT: &str = "effect";
+pub const EFFECT_KEPT: &str = "effect_kept";
 
 /// A change of what is kept of dialogues.
 #[derive(Clone, Debug)]

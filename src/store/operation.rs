@@ -2,8 +2,8 @@
 
 use super::{
     AuditEntry, BoardChange, CredentialRow, CustomerRow, DialogueOperation, EquipmentChange,
-    FirmwareOperation, ImageRow, MqttChange, NewDeadLetter, PaymentOperation, Position,
-    ProvisionRow, Seen, SmsOperation, Steering, TaskChange, TaskRow, TokenRow, UploadRow,
+    FirmwareOperation, ImageRow, MqttChange, NewDeadLetter, PaymentOperation, PhraseOperation,
+    Position, ProvisionRow, Seen, SmsOperation, Steering, TaskChange, TaskRow, TokenRow, UploadRow,
     WaterOperation,
 };
 use firmware::ImageName;
@@ -207,6 +207,8 @@ pub enum Operation {
     PutBoard(Box<BoardChange>),
     /// Changes what is kept of payments.
     Payment(PaymentOperation),
+    /// Changes what is kept of phrases.
+    Phrase(PhraseOperation),
     /// Changes what is kept of dialogues.
     Dialogue(DialogueOperation),
     /// Makes a task. With a key that was used before, nothing happens and it is no error.
@@ -323,6 +325,7 @@ impl Operation {
     pub fn frees_space(&self) -> bool {
         match self {
             Self::Mqtt(change) => return change.frees_space(),
+            Self::Phrase(change) => return change.frees_space(),
             Self::Dialogue(change) => return change.frees_space(),
             Self::Payment(change) => return change.frees_space(),
             Self::Sms(operation) => return operation.frees_space(),

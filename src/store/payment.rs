@@ -8,15 +8,15 @@ use model::{DeviceId, Tenant};
 
 /// Why [`PaymentOperation::Put`] is refused: the customer has a payment in flight, or one of which
 /// nobody knows and whose time has not passed.
-pub const PAYMENT_OPEN: &str = "a payment is open";
+pub const PAYMENT_OPEN: &str = "payment_open";
 /// Why [`PaymentOperation::Put`] is refused: it was made before, under the same key.
-pub const PAYMENT_KNOWN: &str = "the payment is known";
+pub const PAYMENT_KNOWN: &str = "payment_known";
 /// Why [`PaymentOperation::Step`] is refused: somebody else made a step meanwhile.
-pub const PAYMENT_CHANGED: &str = "the payment is not as the caller saw it";
+pub const PAYMENT_CHANGED: &str = "payment_changed";
 /// Why [`PaymentOperation::Step`] is refused: the prompt is another payment's.
-pub const CHECKOUT_TAKEN: &str = "the prompt is another payment's";
+pub const CHECKOUT_TAKEN: &str = "checkout_taken";
 /// Why [`PaymentOperation::Step`] is refused: the receipt is another payment's.
-pub const RECEIPT_TAKEN: &str = "the receipt is another payment's";
+pub const RECEIPT_TAKEN: &str = "receipt_taken";
 
 /// A payment, and whose it is. Prints without the number.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -1,17 +1,17 @@
 //! Texts to phones, who wants none, and texts to many: rows, changes, reads.
 
-use super::ReadError;
+use super::{Audience, ReadError};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use model::{DeviceId, Redacted, Tenant};
 use std::collections::HashSet;
 
 /// What a step answers when the text is not as its author saw it.
-pub const SMS_MOVED: &str = "the text has moved on";
+pub const SMS_MOVED: &str = "sms_moved";
 /// What a step answers when the broadcast is not as its author saw it.
-pub const BROADCAST_MOVED: &str = "the broadcast has moved on";
+pub const BROADCAST_MOVED: &str = "broadcast_moved";
 /// What making a broadcast answers when its key was used before.
-pub const BROADCAST_KNOWN: &str = "this key has made a broadcast";
+pub const BROADCAST_KNOWN: &str = "broadcast_known";
 
 /// A text, and what became of it.
 #[derive(Clone, Debug)]
@@ -157,10 +157,8 @@ pub struct BroadcastRow {
     pub tenant: Tenant,
     /// What makes asking twice the same as asking once, within its tenant.
     pub key: Option<Box<str>>,
-    /// To whom, in the API's word.
-    pub audience: Box<str>,
-    /// Of which site, where it is one's.
-    pub site: Option<Box<str>>,
+    /// To whom.
+    pub audience: Audience,
     /// Where it stands.
     pub state: BroadcastState,
     /// The last listener for whom it was queued.
@@ -230,6 +228,25 @@ pub struct SmsStep {
     pub at: Timestamp,
 }
 
+/// What becomes of a broadcast.
+#[derive(Clone, Debug)]
+pub struct BroadcastStep {
+    /// Whose.
+    pub tenant: Tenant,
+    /// Which.
+    pub id: Box<str>,
+    /// How many pages were gone through when this was decided; `None` where it does not matter.
+    pub expect_page: Option<u32>,
+    /// The last listener of the page; `None` leaves what is there.
+    pub cursor: Option<Box<str>>,
+    /// How many listeners are in it.
+    pub listeners: u64,
+    /// Where it stands now.
+    pub state: BroadcastState,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// Changes of texts, opt-outs and broadcasts.
 #[derive(Clone, Debug)]
 pub enum SmsOperation {
@@ -257,22 +274,7 @@ pub enum SmsOperation {
     PutBroadcast(BroadcastRow),
     /// Moves a broadcast on. Refused as a conflict ([`BROADCAST_MOVED`]) unless it runs and so many
     /// pages were gone through.
-    StepBroadcast {
-        /// Whose.
-        tenant: Tenant,
-        /// Which.
-        id: Box<str>,
-        /// How many pages were gone through when this was decided; `None` where it does not matter.
-        expect_page: Option<u32>,
-        /// The last listener of the page; `None` leaves what is there.
-        cursor: Option<Box<str>>,
-        /// How many listeners are in it.
-        listeners: u64,
-        /// Where it stands now.
-        state: BroadcastState,
-        /// When.
-        at: Timestamp,
-    },
+    StepBroadcast(BroadcastStep),
     /// Removes texts that last changed before `older_than` and are not to be sent any more, at most
     /// `rows_max`, and as many broadcasts that have none left.
     Trim {
@@ -286,7 +288,7 @@ pub enum SmsOperation {
 impl SmsOperation {
     /// Whether a full store must still take it: what became of a text must not be lost.
     pub(super) const fn frees_space(&self) -> bool {
-        matches!(self, Self::Step(_) | Self::StepBroadcast { .. } | Self::Trim { .. })
+        matches!(self, Self::Step(_) | Self::StepBroadcast(_) | Self::Trim { .. })
     }
 
     /// Bytes that it adds to the store, where they are many.

@@ -26,6 +26,7 @@ mod multi_row;
 mod open;
 mod payments;
 mod people;
+mod phrases;
 mod provision;
 mod readers;
 mod rollouts;

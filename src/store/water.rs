@@ -8,12 +8,13 @@ use backend::water::{
 use jiff::Timestamp;
 use jiff::civil::Date;
 use model::{DeviceId, Redacted, Tenant};
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 /// Another site has this nickname.
 pub const NICKNAME_TAKEN: &str = "nickname_taken";
 /// Another customer or manager has this number.
-pub const NUMBER_TAKEN: &str = "taken";
+pub const NUMBER_TAKEN: &str = "number_taken";
 /// Another subscriber has this code.
 pub const CODE_TAKEN: &str = "code_taken";
 /// There are customers or managers at the site.
@@ -43,6 +44,19 @@ pub struct WaterManagerRow {
     pub tenant: Tenant,
     /// Who he is.
     pub manager: Manager,
+}
+
+/// A manager with all of his sites.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct WaterManager {
+    /// His id.
+    pub id: Box<str>,
+    /// His phone.
+    pub number: DeviceId,
+    /// In which language he is spoken to.
+    pub language: Box<str>,
+    /// The ids of his sites.
+    pub sites: BTreeSet<Box<str>>,
 }
 
 /// A customer as he is kept.
@@ -112,6 +126,23 @@ impl TryPurpose {
     }
 }
 
+/// A wrong PIN or code that is counted.
+#[derive(Clone, Debug)]
+pub struct WrongTry {
+    /// Whose.
+    pub tenant: Tenant,
+    /// A number.
+    pub who: DeviceId,
+    /// For what.
+    pub purpose: TryPurpose,
+    /// The key press ([`ussd::Ask::key`]).
+    pub key: Box<str>,
+    /// When.
+    pub at: Timestamp,
+    /// What was last counted at this time or before is forgotten: counting begins anew.
+    pub forget: Timestamp,
+}
+
 /// Which SIM a number was last seen with.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct WaterNumber {
@@ -119,21 +150,6 @@ pub struct WaterNumber {
     pub imsi: Redacted<[u8; 32]>,
     /// When another SIM was seen than before.
     pub changed_at: Option<Timestamp>,
-}
-
-/// A phrase that an operator changed.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct PhraseRow {
-    /// Whose.
-    pub tenant: Tenant,
-    /// Of which menu.
-    pub menu: Box<str>,
-    /// In which language.
-    pub language: Box<str>,
-    /// Its key.
-    pub key: Box<str>,
-    /// What it says.
-    pub text: Box<str>,
 }
 
 /// A change of what is kept of the water service.
@@ -203,20 +219,7 @@ pub enum WaterOperation {
         mac: Redacted<[u8; 32]>,
     },
     /// Counts a wrong PIN; a key press that was the last to be counted is not counted again.
-    CountTry {
-        /// Whose.
-        tenant: Tenant,
-        /// A number.
-        who: DeviceId,
-        /// For what.
-        purpose: TryPurpose,
-        /// The key press.
-        key: Box<str>,
-        /// When.
-        at: Timestamp,
-        /// What was last counted at this time or before is forgotten: counting begins anew.
-        forget: Timestamp,
-    },
+    CountTry(WrongTry),
     /// Forgets wrong PINs.
     ClearTries {
         /// Whose.
@@ -257,19 +260,6 @@ pub enum WaterOperation {
         /// The day.
         day: Date,
     },
-    /// Changes a phrase.
-    PutPhrase(PhraseRow),
-    /// Forgets changed phrases; no error when there are none.
-    RemovePhrases {
-        /// Whose.
-        tenant: Tenant,
-        /// Of which menu.
-        menu: Box<str>,
-        /// In which language; `None` in all of them.
-        language: Option<Box<str>>,
-        /// Which one; `None` all of them.
-        key: Option<Box<str>>,
-    },
     /// Forgets what happened and need not be kept any longer.
     TrimTransactions {
         /// The time.
@@ -287,10 +277,9 @@ impl WaterOperation {
             | Self::RemoveManager { .. }
             | Self::RemoveCustomer { .. }
             // Else PINs could be tried without end while the store is full: it is a row for each number.
-            | Self::CountTry { .. }
+            | Self::CountTry(_)
             | Self::ClearTries { .. }
             | Self::SettleRecord { .. }
-            | Self::RemovePhrases { .. }
             | Self::TrimTransactions { .. } => true,
             Self::PutSite { .. }
             | Self::PutManager(_)
@@ -299,8 +288,7 @@ impl WaterOperation {
             | Self::SetPin { .. }
             | Self::SeeNumber { .. }
             | Self::Record(_)
-            | Self::EndDay { .. }
-            | Self::PutPhrase(_) => false,
+            | Self::EndDay { .. } => false,
         }
     }
 }
@@ -338,6 +326,38 @@ pub enum Audience {
     ManagersOf(Box<str>),
 }
 
+impl Audience {
+    /// Every word for an audience.
+    pub const WORDS: [&'static str; 2] = ["customers", "managers"];
+
+    /// The audience of that word: all of them, or those of one site.
+    pub fn parse(word: &str, site: Option<&str>) -> Option<Self> {
+        match (word, site) {
+            ("customers", None) => Some(Self::Customers),
+            ("customers", Some(site)) => Some(Self::CustomersOf(site.into())),
+            ("managers", None) => Some(Self::Managers),
+            ("managers", Some(site)) => Some(Self::ManagersOf(site.into())),
+            _ => None,
+        }
+    }
+
+    /// The word in the API and the store.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Customers | Self::CustomersOf(_) => "customers",
+            Self::Managers | Self::ManagersOf(_) => "managers",
+        }
+    }
+
+    /// The site, where it is those of one.
+    pub fn site(&self) -> Option<&str> {
+        match self {
+            Self::Customers | Self::Managers => None,
+            Self::CustomersOf(site) | Self::ManagersOf(site) => Some(site),
+        }
+    }
+}
+
 /// Somebody of an audience: a number is there once.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Listener {
@@ -347,6 +367,17 @@ pub struct Listener {
     pub number: DeviceId,
     /// His language.
     pub language: Box<str>,
+}
+
+/// Which managers or customers: of what is given, those who have all of it.
+#[derive(Clone, Debug, Default)]
+pub struct WaterPeople {
+    /// Who has this id.
+    pub id: Option<Box<str>>,
+    /// Those of this site.
+    pub site: Option<Box<str>>,
+    /// Who has this phone.
+    pub number: Option<DeviceId>,
 }
 
 /// Which of the things that happened.
@@ -387,14 +418,14 @@ pub trait WaterStore: Debug + Send + Sync + 'static {
         number: &DeviceId,
     ) -> Result<Vec<WaterManagerRow>, ReadError>;
 
-    /// Managers in the order of (id, site), of one site or of all.
+    /// Managers in the order of their ids.
     async fn managers(
         &self,
         tenant: &Tenant,
-        site: Option<&str>,
-        after: Option<(&str, &str)>,
+        which: &WaterPeople,
+        after: Option<&str>,
         rows_max: usize,
-    ) -> Result<Vec<WaterManagerRow>, ReadError>;
+    ) -> Result<Vec<WaterManager>, ReadError>;
 
     /// A customer.
     async fn customer(
@@ -403,11 +434,11 @@ pub trait WaterStore: Debug + Send + Sync + 'static {
         by: &CustomerBy,
     ) -> Result<Option<WaterCustomerRow>, ReadError>;
 
-    /// Customers in the order of their ids, of one site or of all.
+    /// Customers in the order of their ids.
     async fn customers(
         &self,
         tenant: &Tenant,
-        site: Option<&str>,
+        which: &WaterPeople,
         after: Option<&str>,
         rows_max: usize,
     ) -> Result<Vec<WaterCustomerRow>, ReadError>;
@@ -481,9 +512,4 @@ pub trait WaterStore: Debug + Send + Sync + 'static {
         rows_max: usize,
     ) -> Result<Vec<TaskRow>, ReadError>;
 
-    /// A menu's changed phrases.
-    async fn phrases(&self, tenant: &Tenant, menu: &str) -> Result<Vec<PhraseRow>, ReadError>;
-
-    /// Every changed phrase.
-    async fn all_phrases(&self) -> Result<Vec<PhraseRow>, ReadError>;
 }

@@ -1,6 +1,6 @@
 //! Who keeps sites, managers and customers: the daemon's own store, or the business over HTTP.
 //!
-//! Six operations are all that is asked of it. PINs, tries, SIMs and phrases are never its own.
+//! That is all that is asked of it. PINs, tries, SIMs and phrases are never its own.
 
 use crate::store::{
     Audience, CustomerBy, Listener, Operation, OperationError, ReadError, SiteBy, WriteError,
@@ -30,6 +30,21 @@ pub struct Effect {
     pub before: Vec<Operation>,
     /// What is kept with it.
     pub operations: Vec<Operation>,
+}
+
+impl Effect {
+    /// One that does nothing yet.
+    pub fn new(tenant: &Tenant, key: impl Into<Box<str>>, at: Timestamp) -> Self {
+        Self {
+            tenant: tenant.clone(),
+            key: key.into(),
+            at,
+            changes: Vec::new(),
+            events: Vec::new(),
+            before: Vec::new(),
+            operations: Vec::new(),
+        }
+    }
 }
 
 /// Something that the backend keeps.

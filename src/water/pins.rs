@@ -7,7 +7,7 @@
 use super::backend::BackendError;
 use super::{Water, ago, is_within};
 use crate::secrets::Vault;
-use crate::store::{CustomerBy, Operation, TryPurpose, WaterOperation, WaterTries};
+use crate::store::{CustomerBy, Operation, TryPurpose, WaterOperation, WaterTries, WrongTry};
 use ::backend::water::{Code, Customer};
 use jiff::{SignedDuration, Timestamp};
 use model::{DeviceId, Redacted, Tenant};
@@ -128,14 +128,14 @@ impl Limit<'_> {
     }
 
     fn count(&self, ask: &Ask, at: Timestamp) -> Operation {
-        Operation::Water(WaterOperation::CountTry {
+        Operation::Water(WaterOperation::CountTry(WrongTry {
             tenant: ask.tenant.clone(),
             who: self.who.clone(),
             purpose: self.purpose,
             key: ask.key.clone(),
             at,
             forget: ago(at, self.hold),
-        })
+        }))
     }
 
     fn clear(&self, tenant: &Tenant) -> Operation {

@@ -92,21 +92,17 @@ impl Water {
         effect.operations.extend(self.parts.sms.queue(vec![draft], effect.at));
     }
 
-    /// A code that nobody has who is subscribed; it may be taken before it is kept.
+    /// A code that nobody has who is subscribed; it may be taken before it is kept, and the last that is
+    /// tried is taken on trust.
     async fn free_code(&self, tenant: &Tenant, customer: &str) -> Result<Code, BackendError> {
-        for tried in 0.. {
-            let chance = chance();
-            let code = match tried < CODES_OF_HIS {
-                true => Code::of(customer, chance),
-                false => Code::any(chance),
-            };
-            let is_last = tried + 1 >= CODES_OF_HIS + CODES_OF_CHANCE;
+        let of_his = (0..CODES_OF_HIS).map(|_| Code::of(customer, chance()));
+        for code in of_his.chain((1..CODES_OF_CHANCE).map(|_| Code::any(chance()))) {
             let by = CustomerBy::Code(code.clone());
-            if is_last || self.parts.backend.customer(tenant, &by).await?.is_none() {
+            if self.parts.backend.customer(tenant, &by).await?.is_none() {
                 return Ok(code);
             }
         }
-        Err(BackendError::Unknown)
+        Ok(Code::any(chance()))
     }
 
     async fn payer(
@@ -199,15 +195,7 @@ impl From<BackendError> for PurseError {
 
 /// An effect of a payment: its key is the payment's.
 pub(super) fn effect_of(tenant: &Tenant, payment: &str, what: &str, at: Timestamp) -> Effect {
-    Effect {
-        tenant: tenant.clone(),
-        key: format!("{payment}:{what}").into(),
-        at,
-        changes: Vec::new(),
-        events: Vec::new(),
-        before: Vec::new(),
-        operations: Vec::new(),
-    }
+    Effect::new(tenant, format!("{payment}:{what}"), at)
 }
 
 #[async_trait]

@@ -113,15 +113,8 @@ impl Water {
             key: ask.key.clone(),
         };
         let (event, operations) = self.parts.payments.request(&payment, at);
-        let effect = Effect {
-            tenant: payment.tenant,
-            key: payment.key,
-            at,
-            changes: Vec::new(),
-            events: vec![event],
-            before: Vec::new(),
-            operations,
-        };
+        let nothing = Effect::new(&payment.tenant, payment.key, at);
+        let effect = Effect { events: vec![event], operations, ..nothing };
         match self.settle(ask, Answer::word("requested"), effect).await {
             Err(error) if error.is_conflict(PAYMENT_OPEN) || error.is_conflict(PAYMENT_KNOWN) => {
                 Ok(Answer::word("open"))

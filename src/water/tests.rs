@@ -20,6 +20,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
+mod broadcasts;
 mod calls;
 mod collecting;
 mod days;
@@ -82,6 +83,7 @@ struct Scene {
     water: Arc<Water>,
     time: &'static VirtualTime,
     clock: Clock,
+    writer: Writer,
     sessions: AtomicU64,
     _folder: TempDir,
 }
@@ -126,7 +128,7 @@ impl Scene {
         let parts = Parts {
             store: Arc::clone(&store) as _,
             backend: backend(Embedded::new(of_backend.0, of_backend.1, of_backend.2)),
-            effects: Effects::new(Arc::clone(&store) as _, writer, vault.clone(), clock),
+            effects: Effects::new(Arc::clone(&store) as _, writer.clone(), vault.clone(), clock),
             payments: paying(&store, &pipeline, &tasks, clock, &prometheus),
             sms: Sms::new(sms::Parts {
                 vault: vault.clone(),
@@ -152,8 +154,15 @@ impl Scene {
             tenants: vec![tenant()],
         };
         let water = Water::new(parts, change(options));
-        let scene =
-            Self { store, water, time, clock, sessions: AtomicU64::new(0), _folder: folder };
+        let scene = Self {
+            store,
+            water,
+            time,
+            clock,
+            writer,
+            sessions: AtomicU64::new(0),
+            _folder: folder,
+        };
         scene.site("s1", "LOD2").await;
         scene
     }

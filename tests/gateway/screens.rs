@@ -102,8 +102,11 @@ fn is_played(name: &str, text: &str, setting: Setting) {
     let output = phone.wait_with_output().unwrap();
     assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
     if name == FORGOTTEN {
-        let customers =
-            daemon.call("GET", &format!("{CUSTOMERS}?site={}", site(&daemon, "KIB")), &Value::Null);
+        let customers = daemon.call(
+            "GET",
+            &format!("{CUSTOMERS}?site_id={}", site(&daemon, "KIB")),
+            &Value::Null,
+        );
         let amina = customers["items"].as_array().unwrap().iter();
         let amina: Vec<_> = amina.filter(|it| it["phone_number"] == "+254700700001").collect();
         assert_eq!(amina.len(), 1);

@@ -1,6 +1,6 @@
 //! Changes of a customer, each with the condition under which it holds.
 
-use super::{Code, Customer};
+use super::{Code, Customer, JERRYCANS_LEFT_MAX};
 use jiff::civil::Date;
 use model::DeviceId;
 
@@ -17,7 +17,8 @@ pub enum CustomerChange {
         until: Date,
         /// His code: of one who is served the one that he has.
         code: Code,
-        /// How many jerrycans are allowed him, on top of what is left to one who is served.
+        /// How many jerrycans are allowed him, on top of what is left to one who is served; at most
+        /// [`JERRYCANS_LEFT_MAX`] come of it.
         jerrycans: u32,
         /// The provider's name of the payment: each subscribes once.
         checkout: Box<str>,
@@ -102,7 +103,7 @@ impl CustomerChange {
                     return Err(Refusal::Changed);
                 }
                 let left = if served { customer.jerrycans } else { 0 };
-                after.jerrycans = left.saturating_add(*jerrycans);
+                after.jerrycans = left.saturating_add(*jerrycans).min(JERRYCANS_LEFT_MAX);
                 after.is_valid = true;
                 after.expires_on = *until;
                 after.code = Some(code.clone());

@@ -59,6 +59,10 @@ fn a_site_without_a_fee_is_no_site() {
     assert_eq!(site.check(), Ok(()));
     assert_eq!(site.nickname.as_str(), "LOD");
     assert_eq!(Site { subscription_fee: 0, ..site.clone() }.check(), Err("subscription_fee"));
+    assert_eq!(Site { subscription_fee: 250_001, ..site.clone() }.check(), Err("subscription_fee"));
+    let jerrycans = |expected_jerrycans| Site { expected_jerrycans, ..site.clone() }.check();
+    assert_eq!((jerrycans(9_999), jerrycans(10_000)), (Ok(()), Err("expected_jerrycans")));
+    assert_eq!(Site { name: "x".repeat(257).into(), ..site.clone() }.check(), Err("name"));
     assert_eq!(Site { latitude: Some(91.0), ..site.clone() }.check(), Err("latitude"));
     assert_eq!(Site { longitude: Some(f64::NAN), ..site.clone() }.check(), Err("longitude"));
     assert_eq!(
@@ -122,6 +126,16 @@ fn activate(customer: &Customer, today: Date, checkout: &str) -> CustomerChange 
     let Credit { from, until } = credit(customer, today, &Service::default());
     let code = Code::of(&customer.id, 5);
     CustomerChange::Activate { from, today, until, code, jerrycans: 30, checkout: checkout.into() }
+}
+
+#[test]
+fn what_is_left_has_no_more_digits_than_a_screen_shows() {
+    let today = day("2026-11-22");
+    for (left, after) in [(9_999, 10_029), (JERRYCANS_LEFT_MAX - 1, JERRYCANS_LEFT_MAX)] {
+        let who = Customer { is_valid: true, expires_on: day("2026-11-30"), ..customer() };
+        let who = Customer { code: Some(Code::any(7)), jerrycans: left, ..who };
+        assert_eq!(activate(&who, today, "c1").apply(&who, None).unwrap().jerrycans, after);
+    }
 }
 
 proptest! {

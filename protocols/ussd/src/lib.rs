@@ -28,7 +28,7 @@ pub use dialogues::{DialogueId, Dialogues, Standing};
 pub use error::{EncodingError, Refusal, TurnError};
 pub use frame::Form;
 pub use handset::{Call, Handset, Keyed, Shown};
-pub use menu::{Menu, MenuError, Phrases};
+pub use menu::{Menu, MenuError, Phrases, is_language};
 pub use message::{Answer, EndReport, EndStatus, Inbound, Input, Reply, Request, Screen, Turn};
 pub use network::{Network, Networks};
 pub use options::{Events, Options, Service};

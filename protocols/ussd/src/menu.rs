@@ -15,7 +15,9 @@ mod template;
 
 pub(crate) use lint::ASKS_IN_A_ROW_MAX;
 pub(crate) use page::{Frame, Page};
-pub use parse::{ATTEMPTS_MAX, LANGUAGES_MAX, OPTIONS_MAX, SOURCE_LEN_MAX, STATES_MAX};
+pub use parse::{
+    ATTEMPTS_MAX, LANGUAGES_MAX, OPTIONS_MAX, SOURCE_LEN_MAX, STATES_MAX, is_language,
+};
 pub use phrases::Phrases;
 pub use read::{Fault, MenuError};
 pub(crate) use step::{

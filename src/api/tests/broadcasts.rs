@@ -29,7 +29,7 @@ async fn a_broadcast_is_begun_shown_and_stopped() {
     let stopped = scene.call(&format!("DELETE {one}"), None).await;
     assert_eq!(stopped.status, StatusCode::NO_CONTENT);
     let again = scene.call(&format!("DELETE {one}"), None).await;
-    assert_eq!(again.code(), "conflict");
+    assert_eq!((again.status, again.code()), (StatusCode::CONFLICT, "broadcast_ended"));
     let shown = scene.call(&format!("GET {one}"), None).await;
     assert_eq!(shown.json["state"], "cancelled");
     // Its first page waits to be gone through, under a key that names nobody.

@@ -98,8 +98,11 @@ async fn a_payment_is_shown_with_its_steps_and_what_may_belong_to_it() {
     };
     scene.state.payments.called_back(&claim).await.unwrap();
     let shown = scene.call(&format!("GET /api/v1/payments/{id}"), None).await;
+    assert_eq!(shown.json["device"], "msisdn:+254712345678");
     assert_eq!(shown.json["steps"][0]["what"], "requested");
+    assert!(shown.json["steps"][0]["created_at"].is_string());
     assert_eq!(shown.json["strays"][0]["receipt"], "NLJ7RT61SV");
+    assert_eq!(shown.json["strays"][0]["device"], "msisdn:+254712345678");
     let strays = scene.call("GET /api/v1/payment-strays", None).await;
     assert_eq!(strays.json["items"][0]["checkout"], "ws_CO_unknown");
     assert!(!format!("{:?}", scene.state.payments).contains("254"));
@@ -139,10 +142,13 @@ async fn a_customer_with_an_open_payment_is_not_forgotten() {
     let scene = Scene::new().await;
     wanted(&scene, &Tenant::default(), "one").await;
     let delete = async |id: &str| {
-        scene.call(&format!("DELETE /api/v1/water/customers/{id}"), None).await.status
+        let answer = scene.call(&format!("DELETE /api/v1/water/customers/{id}"), None).await;
+        (answer.status, answer.code().to_owned())
     };
-    assert_eq!(delete("one").await, StatusCode::CONFLICT);
-    assert_eq!(delete("two").await, StatusCode::NOT_FOUND, "nothing keeps him but that he is none");
+    let (open, none) = ("payment_open".to_owned(), "no_such_customer".to_owned());
+    assert_eq!(delete("one").await, (StatusCode::CONFLICT, open));
+    let nobody = delete("two").await;
+    assert_eq!(nobody, (StatusCode::NOT_FOUND, none), "nothing keeps him but that he is none");
 }
 
 #[tokio::test]
@@ -175,7 +181,7 @@ async fn an_operator_settles_what_nobody_can_confirm() {
     assert_eq!(settled.json["receipt"], "NLJ7RT61SV");
     let again = settle(&one, json!({ "outcome": "not_paid" })).await;
     assert_eq!((again.status, again.code()), (StatusCode::CONFLICT, "payment_settled"));
-    assert_eq!(settle(&two, paid("NLJ7RT61SV")).await.code(), "conflict");
+    assert_eq!(settle(&two, paid("NLJ7RT61SV")).await.code(), "receipt_taken");
     let not_paid = settle(&two, json!({ "outcome": "not_paid" })).await;
     assert_eq!(not_paid.json["state"], "declined");
     assert_eq!(settle("none", json!({ "outcome": "not_paid" })).await.code(), "no_such_payment");

@@ -44,6 +44,8 @@ pub(super) const PHONE: &str = "msisdn:+254711000001";
 
 pub(super) struct Scene {
     pub(super) state: ApiState,
+    /// What the parts of the state read and write.
+    pub(super) engine: Arc<SqliteStore>,
     pub(super) app: axum::Router,
     /// The way in for what devices send.
     pub(super) pipeline: Arc<Pipeline>,
@@ -226,9 +228,9 @@ fn texts(tasks: &Arc<Tasks>, vault: &Vault, prometheus: &prometheus::Registry) -
 }
 
 /// Texts to listeners whom nobody goes through.
-fn broadcasts(engine: &Arc<SqliteStore>, sms: &Arc<Sms>, clock: Clock) -> Arc<Broadcasts> {
-    let (store, sms) = (Arc::clone(engine) as _, Arc::clone(sms));
-    Broadcasts::new(crate::sms::BroadcastsParts { store, sms, clock, text_max: 160 })
+fn broadcasts(sms: &Arc<Sms>, vault: &Vault, clock: Clock) -> Arc<Broadcasts> {
+    let (sms, vault) = (Arc::clone(sms), vault.clone());
+    Broadcasts::new(water::BroadcastsParts { sms, vault, clock, text_max: 160 })
 }
 
 /// A service that shows the water service's menu.
@@ -341,7 +343,7 @@ impl Scene {
             Arc::<Tasks>::clone(&tasks),
         ];
         let sms = texts(&tasks, &vault, &prometheus);
-        let broadcasts = broadcasts(&engine, &sms, clock);
+        let broadcasts = broadcasts(&sms, &vault, clock);
         let (changes, task) = Changes::new(&writer, &mirrors);
         tokio::spawn(task);
         let (wake, wakes) = mpsc::channel(8);
@@ -405,6 +407,7 @@ impl Scene {
         let state = ApiState::new(Parts {
             store,
             payment_store: Arc::clone(&engine) as _,
+            sms_store: Arc::clone(&engine) as _,
             water_store: Arc::clone(&engine) as _,
             water,
             book,
@@ -443,7 +446,7 @@ impl Scene {
         let app = router(state.clone());
         let peers = AtomicU32::new(1);
         let (pipeline, token) = (of_scene, String::new());
-        Self { state, app, pipeline, wakes, asked, token, peers, _folder: folder }
+        Self { state, engine, app, pipeline, wakes, asked, token, peers, _folder: folder }
     }
 
     /// A scene with a router, a board, a phone and a customer of the tenant `default`.

@@ -1,10 +1,11 @@
 //! The water service as its administrators meet it.
 
+use super::super::problem::{Code, Problem};
 use super::scene::{Answer, Scene, other};
-use crate::store::{CustomerBy, Operation, TryPurpose, WaterOperation};
-use crate::water::Pin;
+use crate::store::{CustomerBy, NUMBER_TAKEN, Operation, TryPurpose, WaterOperation, WrongTry};
+use crate::water::{BackendError, Pin};
 use axum::http::StatusCode;
-use backend::water::{Code, CustomerChange};
+use backend::water::{self, CustomerChange};
 use jiff::ToSpan as _;
 use model::{DeviceId, Tenant};
 use serde_json::{Value, json};
@@ -52,7 +53,7 @@ async fn make_asha(scene: &Scene, site: &str) -> String {
 }
 
 #[track_caller]
-fn assert_refused(answer: &Answer, code: &str, detail: &str) {
+pub(super) fn assert_refused(answer: &Answer, code: &str, detail: &str) {
     assert_eq!(answer.code(), code, "{answer:?}");
     let said = answer.json["detail"].as_str().unwrap();
     assert!(said.contains(detail), "{said}");
@@ -65,7 +66,7 @@ async fn the_sample_sites_are_taken_but_for_the_second_of_a_nickname() {
     for (name, nickname) in SAMPLE {
         let answer = scene.call(&format!("POST {SITES}"), Some(site(name, nickname))).await;
         if answer.status != StatusCode::CREATED {
-            assert_refused(&answer, "conflict", "nickname_taken");
+            assert_eq!(answer.code(), "nickname_taken");
             refused.push(name);
         }
     }
@@ -98,13 +99,14 @@ async fn a_site_is_made_changed_and_forgotten() {
     assert_eq!(made.json["status"], "online");
     let id = made.json["id"].as_str().unwrap();
     let (actor, action, subject, detail) = scene.last_audit().await;
-    assert_eq!((&*actor, &*action, &*subject), ("admin", "water.site.put", id));
+    assert_eq!((&*actor, &*action, &*subject), ("admin", "water.site.create", id));
     assert_eq!(detail, body);
 
     let url = format!("{SITES}/{id}");
     let change = json!({ "subscription_fee": 350, "status": "maintenance", "latitude": null });
     let changed = scene.call(&format!("PATCH {url}"), Some(change)).await;
     assert_eq!(changed.status, StatusCode::OK, "{changed:?}");
+    assert_eq!(scene.last_audit().await.1, "water.site.change");
     let shown = scene.call(&format!("GET {url}"), None).await.json;
     assert_eq!(
         (&shown["subscription_fee"], &shown["status"]),
@@ -122,7 +124,7 @@ async fn a_site_is_made_changed_and_forgotten() {
     assert_eq!(scene.audit_len(&Tenant::default()).await, lines, "nothing was changed");
     make_site(&scene, "Lodwar", "LOD").await;
     let taken = scene.call(&format!("PATCH {url}"), Some(json!({ "nickname": "lod" }))).await;
-    assert_refused(&taken, "conflict", "nickname_taken");
+    assert_eq!((taken.status, taken.code()), (StatusCode::CONFLICT, "nickname_taken"));
 
     assert_eq!(scene.call(&format!("DELETE {url}"), None).await.status, StatusCode::NO_CONTENT);
     assert_eq!(scene.last_audit().await.1, "water.site.delete");
@@ -173,29 +175,38 @@ async fn a_manager_has_sites_one_number_and_one_language() {
     let id = made.json["id"].as_str().unwrap();
     assert!(!made.text.contains("7310") && made.json.get("pin").is_none());
     let (_, action, subject, detail) = scene.last_audit().await;
-    assert_eq!((&*action, &*subject), ("water.manager.put", id));
+    assert_eq!((&*action, &*subject), ("water.manager.create", id));
     assert!(!detail.to_string().contains("7310") && !detail.to_string().contains("+254"));
     let again = scene.call(&format!("POST {MANAGERS}"), Some(body)).await;
-    assert_refused(&again, "conflict", "taken");
-
-    let both = scene.call(&format!("GET {MANAGERS}?limit=1"), None).await;
-    let next = both.json["next"].as_str().unwrap();
-    let rest = scene.call(&format!("GET {MANAGERS}?limit=1&cursor={next}"), None).await;
-    assert!(rest.json.get("next").is_none());
-    assert_eq!(
-        (&both.json["items"][0]["id"], &rest.json["items"][0]["id"]),
-        (&json!(id), &json!(id))
-    );
-    assert_ne!(both.json["items"][0]["site_id"], rest.json["items"][0]["site_id"]);
-    let at_lod = scene.call(&format!("GET {MANAGERS}?site={lod}"), None).await;
-    assert_eq!(at_lod.json["items"].as_array().unwrap().len(), 1);
-    let his = scene.call(&format!("GET {MANAGERS}?phone_number=%2B254722000001"), None).await;
-    assert_eq!(his.json["items"].as_array().unwrap().len(), 2);
+    assert_eq!((again.status, again.code()), (StatusCode::CONFLICT, "number_taken"));
 
     let url = format!("{MANAGERS}/{id}");
+    let shown = scene.call(&format!("GET {url}"), None).await.json;
+    assert_eq!(shown["site_ids"].as_array().unwrap().len(), 2);
+    let second = json!({
+        "phone_number": "+254722000002", "preferred_language": "sw", "site_ids": [kib],
+    });
+    let second = scene.call(&format!("POST {MANAGERS}"), Some(second)).await.json;
+    let first = scene.call(&format!("GET {MANAGERS}?limit=1"), None).await;
+    let next = first.json["next"].as_str().unwrap();
+    let rest = scene.call(&format!("GET {MANAGERS}?limit=1&cursor={next}"), None).await;
+    assert!(rest.json.get("next").is_none());
+    assert_eq!((&first.json["items"], &rest.json["items"]), (&json!([shown]), &json!([second])));
+    let list = async |query: &str| {
+        scene.call(&format!("GET {MANAGERS}?{query}"), None).await.json["items"].clone()
+    };
+    assert_eq!(list(&format!("site_id={lod}")).await, json!([shown]), "with his other site");
+    assert_eq!(list(&format!("site_id={kib}")).await, json!([shown, second]));
+    assert_eq!(list("phone_number=%2B254722000001").await, json!([shown]));
+    let both = format!("phone_number=%2B254722000002&site_id={lod}");
+    assert_eq!(list(&both).await, json!([]));
+    let gone = format!("{MANAGERS}/{}", second["id"].as_str().unwrap());
+    assert_eq!(scene.call(&format!("DELETE {gone}"), None).await.status, StatusCode::NO_CONTENT);
+
     let change = json!({ "site_ids": [kib], "preferred_language": "sw" });
     let changed = scene.call(&format!("PATCH {url}"), Some(change)).await;
     assert_eq!(changed.json["site_ids"], json!([kib]));
+    assert_eq!(scene.last_audit().await.1, "water.manager.change");
     let shown = scene.call(&format!("GET {url}"), None).await.json;
     assert_eq!((&shown["preferred_language"], &shown["site_ids"]), (&json!("sw"), &json!([kib])));
     let swapped = scene.call(&format!("PATCH {url}"), Some(json!({ "site_ids": [lod] }))).await;
@@ -203,7 +214,7 @@ async fn a_manager_has_sites_one_number_and_one_language() {
     let mac = scene.state.water_store.pin(&Tenant::default(), id).await.unwrap();
     assert!(mac.is_some(), "his PIN stays when all of his sites change");
 
-    assert_eq!(scene.call(&format!("DELETE {SITES}/{lod}"), None).await.code(), "conflict");
+    assert_eq!(scene.call(&format!("DELETE {SITES}/{lod}"), None).await.code(), "site_in_use");
     assert_eq!(scene.call(&format!("DELETE {url}"), None).await.status, StatusCode::NO_CONTENT);
     for call in ["GET", "DELETE", "PATCH"] {
         let body = (call == "PATCH").then(|| json!({}));
@@ -263,7 +274,7 @@ async fn a_customer_s_pin_is_set_and_never_shown() {
     let (_, action, subject, detail) = scene.last_audit().await;
     assert_eq!(
         (&*action, &*subject, detail),
-        ("water.customer.put", &*id, json!({ "set": ["pin"] }))
+        ("water.customer.change", &*id, json!({ "set": ["pin"] }))
     );
     let list = scene.call(&format!("GET {CUSTOMERS}"), None).await;
     for answer in [&shown, &changed, &list] {
@@ -283,14 +294,14 @@ async fn a_lock_is_lifted() {
     let now = scene.state.clock.now().wall;
     let who = DeviceId::msisdn("+254711000001").unwrap();
     for key in ["1", "2", "3"] {
-        let count = WaterOperation::CountTry {
+        let count = WaterOperation::CountTry(WrongTry {
             tenant: Tenant::default(),
             who: who.clone(),
             purpose: TryPurpose::Pin,
             key: key.into(),
             at: now,
             forget: now - 1.hour(),
-        };
+        });
         scene.commit(vec![Operation::Water(count)]).await;
     }
     assert_eq!(scene.call(&format!("GET {url}"), None).await.json["pin_tries"], 3);
@@ -317,7 +328,7 @@ async fn a_customer_is_changed_without_his_subscription() {
             from: None,
             today,
             until: today + 30.days(),
-            code: Code::parse("123AB").unwrap(),
+            code: water::Code::parse("123AB").unwrap(),
             jerrycans: 60,
             checkout: "ws_CO_1".into(),
         },
@@ -349,7 +360,7 @@ async fn a_customer_is_changed_without_his_subscription() {
         (json!({ "first_name": "4sha" }), "1 to 30 letters"),
         (json!({ "phone_number": "0711" }), "not a phone number"),
         (json!({ "preferred_language": "x" }), "`preferred_language`"),
-        (json!({ "jerrycans_allowed": 10_000 }), "`jerrycans_allowed`"),
+        (json!({ "jerrycans_allowed": 100_000 }), "`jerrycans_allowed`"),
     ] {
         let answer = scene.call(&format!("PATCH {url}"), Some(change)).await;
         assert_refused(&answer, "invalid_body", fault);
@@ -363,19 +374,26 @@ async fn customers_are_found_and_forgotten() {
         (make_site(&scene, "Lodwar", "LOD").await, make_site(&scene, "Kibera", "KIB").await);
     let id = make_asha(&scene, &lod).await;
     let again = scene.call(&format!("POST {CUSTOMERS}"), Some(asha(&kib))).await;
-    assert_refused(&again, "conflict", "taken");
+    assert_eq!((again.status, again.code()), (StatusCode::CONFLICT, "number_taken"));
     let count = async |query: &str| {
         let answer = scene.call(&format!("GET {CUSTOMERS}{query}"), None).await;
         answer.json["items"].as_array().map(Vec::len)
     };
     assert_eq!(count("").await, Some(1));
-    assert_eq!(count(&format!("?site={lod}")).await, Some(1));
-    assert_eq!(count(&format!("?site={kib}")).await, Some(0));
+    assert_eq!(count(&format!("?site_id={lod}")).await, Some(1));
+    assert_eq!(count(&format!("?site_id={kib}")).await, Some(0));
     assert_eq!(count("?phone_number=%2B254711000001").await, Some(1));
-    assert_eq!(count(&format!("?phone_number=%2B254711000001&site={kib}")).await, Some(0));
+    assert_eq!(count(&format!("?phone_number=%2B254711000001&site_id={kib}")).await, Some(0));
     assert_eq!(count("?phone_number=%2B254711000002").await, Some(0));
     let wrong = scene.call(&format!("GET {CUSTOMERS}?phone_number=0711"), None).await;
     assert_refused(&wrong, "invalid_query", "`phone_number`");
+    for list in [CUSTOMERS, MANAGERS] {
+        for (key, value) in [("limit", "0"), ("limit", "1001"), ("cursor", "%20")] {
+            let query = format!("?phone_number=%2B254711000001&{key}={value}");
+            let unbounded = scene.call(&format!("GET {list}{query}"), None).await;
+            assert_refused(&unbounded, "invalid_query", &format!("`{key}`"));
+        }
+    }
 
     let stranger = scene.make_token(&other(), "admin").await;
     let url = format!("{CUSTOMERS}/{id}");
@@ -427,7 +445,7 @@ async fn what_happened_is_listed_newest_first() {
         let url = format!("GET /api/v1/water/transactions{query}");
         let answer = scene.call(&url, None).await;
         let words = answer.json["items"].as_array().unwrap().iter();
-        let words = words.map(|it| format!("{} {}", it["user_phone_number"], it["action"]));
+        let words = words.map(|it| format!("{} {}", it["phone_number"], it["action"]));
         (words.collect::<Vec<_>>(), answer.json["next"].as_str().map(str::to_owned))
     };
     let (all, _) = list("").await;
@@ -443,7 +461,7 @@ async fn what_happened_is_listed_newest_first() {
     let (rest, end) = list(&format!("?limit=2&cursor={}", next.unwrap())).await;
     assert_eq!(([first, rest].concat(), end), (all, None));
     assert_eq!(list("?phone_number=%2B254711000001&action=visit").await.0.len(), 1);
-    assert_eq!(list("?site=S2").await.0.len(), 0);
+    assert_eq!(list("?site_id=S2").await.0.len(), 0);
     let wrong = scene.call("GET /api/v1/water/transactions?action=dance", None).await;
     assert_refused(&wrong, "invalid_query", "`action`");
 }
@@ -461,9 +479,10 @@ async fn a_subscription_is_taken_over_and_ended_as_a_whole() {
     body["monthly_subscription_code"] = json!("123ab");
     let made = scene.call(&format!("POST {CUSTOMERS}"), Some(body.clone())).await;
     assert_eq!(made.json["monthly_subscription_code"], "123AB", "{made:?}");
+    assert_eq!(scene.last_audit().await.1, "water.customer.create");
     body["phone_number"] = json!("+254711000002");
     let taken = scene.call(&format!("POST {CUSTOMERS}"), Some(body)).await;
-    assert_refused(&taken, "conflict", "code_taken");
+    assert_eq!((taken.status, taken.code()), (StatusCode::CONFLICT, "code_taken"));
 
     let url = format!("{CUSTOMERS}/{}", made.json["id"].as_str().unwrap());
     let end = json!({ "valid_subscription": false });
@@ -473,6 +492,34 @@ async fn a_subscription_is_taken_over_and_ended_as_a_whole() {
         (&json!(false), &json!(0))
     );
     assert!(ended.get("monthly_subscription_code").is_none(), "{ended}");
+}
+
+#[test]
+fn what_the_business_refuses_has_the_code_of_its_word() {
+    let code = |error: BackendError| Problem::from(error).code;
+    assert_eq!(code(BackendError::Conflict(NUMBER_TAKEN.into())), Code::NumberTaken);
+    assert_eq!(code(BackendError::Conflict("out_of_water".into())), Code::Conflict);
+    assert_eq!(code(BackendError::Unsupported), Code::UnsupportedByHub);
+}
+
+#[tokio::test]
+async fn a_code_is_shown_to_whoever_may_change_customers() {
+    let scene = Scene::new().await;
+    let mut body = asha(&make_site(&scene, "Lodwar", "LOD").await);
+    body["valid_subscription"] = json!(true);
+    body["subscription_expiration"] = json!("2199-12-31");
+    body["monthly_subscription_code"] = json!("123AB");
+    let made = scene.call(&format!("POST {CUSTOMERS}"), Some(body)).await.json;
+    let one = format!("GET {CUSTOMERS}/{}", made["id"].as_str().unwrap());
+    let list = format!("GET {CUSTOMERS}");
+    let reader = scene.make_token(&Tenant::default(), "reader").await;
+    for call in [&one, &list] {
+        let seen = scene.call(call, None).await;
+        assert!(seen.text.contains("123AB"), "{seen:?}");
+        let seen = scene.call_as(Some(&reader), call, None).await;
+        assert_eq!(seen.status, StatusCode::OK, "{seen:?}");
+        assert!(seen.text.contains("Asha") && !seen.text.contains("123AB"), "{seen:?}");
+    }
 }
 
 #[tokio::test]
@@ -501,95 +548,4 @@ async fn the_daily_job_runs_now_and_once() {
         page["items"].as_array().unwrap().iter().map(|it| it["action"].as_str().unwrap()).collect();
     actions.sort_unstable();
     assert_eq!(actions, ["reminder_message", "unsubscription", "unsubscription_message"]);
-}
-
-const PHRASES: &str = "/api/v1/water/phrases";
-
-#[tokio::test]
-async fn a_language_is_added_changed_and_taken_away() {
-    let scene = Scene::new().await;
-    let languages =
-        async || scene.call(&format!("GET {PHRASES}"), None).await.json["languages"].clone();
-    assert_eq!(languages().await, json!(["en", "sw"]));
-    assert_eq!(scene.call(&format!("GET {PHRASES}/fr"), None).await.code(), "no_such_phrase");
-    let body = json!({ "phrases": { "language_name": "Francais", "goodbye": "Au revoir." } });
-    let put = scene.call(&format!("PUT {PHRASES}/fr"), Some(body)).await;
-    assert_eq!(put.status, StatusCode::OK, "{put:?}");
-    assert_eq!(put.json["changed"], json!(["goodbye", "language_name"]));
-    assert_eq!(languages().await, json!(["en", "fr", "sw"]));
-    let (_, action, subject, detail) = scene.last_audit().await;
-    assert_eq!((&*action, &*subject), ("water.phrases.put", "fr"));
-    assert_eq!(detail, json!({ "keys": ["goodbye", "language_name"] }));
-
-    let one = json!({ "text": "Asante sana. Kwaheri." });
-    let answer = scene.call(&format!("PUT {PHRASES}/sw/goodbye"), Some(one)).await;
-    assert_eq!(answer.status, StatusCode::NO_CONTENT, "{answer:?}");
-    let shown = scene.call(&format!("GET {PHRASES}/sw"), None).await.json;
-    assert_eq!(
-        (&shown["phrases"]["goodbye"], &shown["changed"]),
-        (&json!("Asante sana. Kwaheri."), &json!(["goodbye"]))
-    );
-    assert!(shown["phrases"]["exit"] == "Ondoka");
-    let kept = scene.state.water_store.phrases(&Tenant::default(), "water").await.unwrap();
-    assert_eq!(kept.len(), 3, "they are there after a restart");
-
-    let stranger = scene.make_token(&other(), "admin").await;
-    let theirs = scene.call_as(Some(&stranger), &format!("GET {PHRASES}"), None).await;
-    assert_eq!(theirs.json["languages"], json!(["en", "sw"]));
-
-    let gone = scene.call(&format!("DELETE {PHRASES}/sw/goodbye"), None).await;
-    assert_eq!(gone.status, StatusCode::NO_CONTENT);
-    let again = scene.call(&format!("DELETE {PHRASES}/sw/goodbye"), None).await;
-    assert_eq!(again.code(), "no_such_phrase");
-    let gone = scene.call(&format!("DELETE {PHRASES}/fr"), None).await;
-    assert_eq!((gone.status, languages().await), (StatusCode::NO_CONTENT, json!(["en", "sw"])));
-    assert_eq!(scene.call(&format!("DELETE {PHRASES}/sw"), None).await.code(), "no_such_phrase");
-    assert_refused(&scene.call(&format!("DELETE {PHRASES}/en"), None).await, "conflict", "English");
-}
-
-#[tokio::test]
-async fn what_a_menu_could_not_show_is_refused_with_its_faults() {
-    let scene = Scene::new().await;
-    let put = async |key: &str, text: &str| {
-        let body = json!({ "text": text });
-        scene.call(&format!("PUT {PHRASES}/en/{key}"), Some(body)).await
-    };
-    let long = put("goodbye", &"Goodbye. ".repeat(30)).await;
-    assert_eq!((long.status, long.code()), (StatusCode::UNPROCESSABLE_ENTITY, "faulty_phrases"));
-    let faults = long.json["faults"].as_array().unwrap();
-    assert!(!faults.is_empty() && faults[0]["line"].is_u64(), "{faults:?}");
-    assert_eq!(put("goodbye", "Goodbye, {stranger}.").await.code(), "faulty_phrases");
-    // One letter that GSM-7 has not leaves room for 80 characters.
-    assert_eq!(put("language_name", "Français").await.code(), "faulty_phrases");
-    assert_refused(&put("goodbye", "").await, "invalid_body", "is empty");
-    assert_refused(&put("goodbye", "{").await, "invalid_body", "`goodbye`");
-    assert_refused(&put("goodbye", &"x".repeat(2_001)).await, "invalid_body", "2000 bytes");
-    assert_eq!(put("godbye", "Goodbye.").await.code(), "no_such_phrase");
-    let body = json!({ "phrases": { "exit": "x" } });
-    let wrong = scene.call(&format!("PUT {PHRASES}/next"), Some(body)).await;
-    assert_eq!(wrong.code(), "invalid_path");
-    let none = scene.call(&format!("PUT {PHRASES}/fr"), Some(json!({ "phrases": {} }))).await;
-    assert_refused(&none, "invalid_body", "has none");
-    let kept = scene.state.water_store.phrases(&Tenant::default(), "water").await.unwrap();
-    assert_eq!(kept, [], "nothing is kept of what was refused");
-    assert!(scene.audit_len(&Tenant::default()).await == 0);
-}
-
-#[tokio::test]
-async fn a_reset_brings_back_what_the_files_say() {
-    let scene = Scene::new().await;
-    for (language, key) in [("en", "exit"), ("sw", "exit"), ("fr", "exit")] {
-        let body = json!({ "text": "Quit" });
-        let answer = scene.call(&format!("PUT {PHRASES}/{language}/{key}"), Some(body)).await;
-        assert_eq!(answer.status, StatusCode::NO_CONTENT, "{answer:?}");
-    }
-    let reset = scene.call(&format!("POST {PHRASES}/reset"), None).await;
-    assert_eq!(reset.status, StatusCode::NO_CONTENT, "{reset:?}");
-    for language in ["en", "sw"] {
-        let shown = scene.call(&format!("GET {PHRASES}/{language}"), None).await.json;
-        assert_eq!(shown["changed"], json!([]));
-    }
-    let kept = scene.state.water_store.phrases(&Tenant::default(), "water").await.unwrap();
-    assert_eq!(kept, []);
-    assert_eq!(scene.last_audit().await.1, "water.phrases.reset");
 }

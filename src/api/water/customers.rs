@@ -1,19 +1,19 @@
 //! Who collects water: `…/water/customers`. These are not the customers who own devices.
 
 use super::{
-    PeopleQuery, demand_language, demand_ours, demand_site, merged, named, number, pin_operations,
-    spelt,
+    Ours, PeopleQuery, demand_language, demand_site, merged, named, pin_operations, spelt,
 };
 use crate::api::ApiState;
 use crate::api::access::{Authorised, need};
-use crate::api::input::{Items, JsonBody, Params, Segments, cursor, limit};
+use crate::api::input::{Items, JsonBody, Params, Segments};
 use crate::api::problem::{Code, Problem};
 use crate::clock::new_name;
 use crate::store::{CustomerBy, Operation, TryPurpose, WaterCustomerRow, WaterOperation};
-use ::backend::water::Customer;
+use ::backend::water::{Customer, JERRYCANS_LEFT_MAX};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use config::Permission;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use model::{Redacted, Tenant};
@@ -21,8 +21,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
-/// Most jerrycans that one may have left: a screen has four digits for them.
-const JERRYCANS_MAX: u32 = 9_999;
+/// The word of the audit trail for a change of a customer.
+const CHANGED: &str = "water.customer.change";
 
 /// A customer of a water point.
 #[derive(Debug, Serialize, ToSchema)]
@@ -45,7 +45,8 @@ pub(in crate::api) struct CustomerView {
     /// The first day on which he is no longer served.
     #[schema(value_type = String, format = Date)]
     subscription_expiration: Date,
-    /// What he shows at his site, while he is subscribed.
+    /// What he shows at his site, while he is subscribed. Who knows it can collect: only callers with
+    /// `water.write` see it.
     #[serde(skip_serializing_if = "Option::is_none")]
     monthly_subscription_code: Option<String>,
     /// How many jerrycans are left to him.
@@ -94,6 +95,16 @@ impl From<WaterCustomerRow> for CustomerView {
     }
 }
 
+impl CustomerView {
+    /// The same, as this caller may see it.
+    fn seen_by<N>(mut self, caller: &Authorised<N>) -> Self {
+        if !caller.grant.permits(Permission::WaterWrite) {
+            self.monthly_subscription_code = None;
+        }
+        self
+    }
+}
+
 /// A customer to be made or changed. To make one, phone, names, language and site are needed; in a
 /// change, what is left out stays as it is.
 ///
@@ -128,7 +139,7 @@ pub(in crate::api) struct CustomerRequest {
     /// Five letters and digits that no other subscriber has.
     #[serde(skip_serializing_if = "Option::is_none")]
     monthly_subscription_code: Option<Box<str>>,
-    /// How many jerrycans are left to him: 0 to 9,999.
+    /// How many jerrycans are left to him: 0 to 99,999.
     #[serde(skip_serializing_if = "Option::is_none")]
     jerrycans_allowed: Option<u32>,
     /// His PIN, four digits. It is never shown.
@@ -156,22 +167,14 @@ impl CustomerRequest {
     params(PeopleQuery),
     responses((status = 200, description = "A page of customers", body = Items<CustomerView>)))]
 pub(in crate::api) async fn list(
-    caller: Authorised<need::WaterRead>,
+    caller: Ours<need::WaterRead>,
     State(state): State<ApiState>,
     Params(query): Params<PeopleQuery>,
 ) -> Result<Json<Items<CustomerView>>, Problem> {
-    demand_ours(&state)?;
-    let (tenant, site) = (caller.tenant(), query.site.as_deref());
-    if let Some(text) = &query.phone_number {
-        let number = number(text).map_err(|why| Problem::new(Code::InvalidQuery, why))?;
-        let row = state.water_store.customer(tenant, &CustomerBy::Number(number)).await?;
-        let row = row.filter(|row| site.is_none_or(|site| *row.customer.site == *site));
-        return Ok(Json(Items::whole(row.into_iter().map(CustomerView::from).collect())));
-    }
-    let limit = limit(query.limit)?;
-    let after = cursor(query.cursor.as_deref(), |id| Some(id.to_owned()))?;
-    let rows = state.water_store.customers(tenant, site, after.as_deref(), limit + 1).await?;
-    let views = rows.into_iter().map(CustomerView::from).collect();
+    let (which, limit, after) = query.read()?;
+    let store = &state.water_store;
+    let rows = store.customers(caller.tenant(), &which, after.as_deref(), limit + 1).await?;
+    let views = rows.into_iter().map(|row| CustomerView::from(row).seen_by(&caller)).collect();
     Ok(Json(Items::page(views, limit, |it: &CustomerView| it.id.to_string())))
 }
 
@@ -182,11 +185,10 @@ pub(in crate::api) async fn list(
     request_body = CustomerRequest,
     responses((status = 201, description = "The customer, made", body = CustomerView)))]
 pub(in crate::api) async fn create(
-    caller: Authorised<need::WaterWrite>,
+    caller: Ours<need::WaterWrite>,
     State(state): State<ApiState>,
     JsonBody(body): JsonBody<CustomerRequest>,
 ) -> Result<(StatusCode, Json<CustomerView>), Problem> {
-    demand_ours(&state)?;
     let now = state.clock.now().wall;
     let blank = json!({
         "id": new_name(now),
@@ -200,10 +202,10 @@ pub(in crate::api) async fn create(
         version: 0,
         created_at: now,
         changed_at: now,
-        customer: whole(merged(&blank, &body)?)?,
+        customer: complete(merged(&blank, &body)?)?,
         last_checkout: None,
     };
-    let view = put(&state, &caller, row, None, &body).await?;
+    let view = put(&state, &caller, "water.customer.create", (row, None), &body).await?;
     Ok((StatusCode::CREATED, Json(view)))
 }
 
@@ -214,17 +216,17 @@ pub(in crate::api) async fn create(
     params(("id" = String, Path, description = "The customer's id")),
     responses((status = 200, description = "The customer", body = CustomerView)))]
 pub(in crate::api) async fn show(
-    caller: Authorised<need::WaterRead>,
+    caller: Ours<need::WaterRead>,
     State(state): State<ApiState>,
     Segments(id): Segments<String>,
 ) -> Result<Json<CustomerView>, Problem> {
-    demand_ours(&state)?;
     let tenant = caller.tenant();
-    let row = kept(&state, tenant, &id).await?;
+    let row = load(&state, tenant, &id).await?;
     let has_pin = state.water_store.pin(tenant, &id).await?.is_some();
     let tries = state.water_store.tries(tenant, &row.customer.number, TryPurpose::Pin).await?;
     let pin_tries = Some(tries.map_or(0, |it| it.tries));
-    Ok(Json(CustomerView { has_pin: Some(has_pin), pin_tries, ..row.into() }))
+    let view = CustomerView { has_pin: Some(has_pin), pin_tries, ..row.into() };
+    Ok(Json(view.seen_by(&caller)))
 }
 
 /// Changes a customer: what is known of him, his PIN, and whether his number is locked out.
@@ -246,21 +248,21 @@ pub(in crate::api) async fn change(
     if !state.equipments.is_embedded() {
         return change_pin(&state, &caller, &id, &body).await;
     }
-    let mut row = kept(&state, caller.tenant(), &id).await?;
+    let mut row = load(&state, caller.tenant(), &id).await?;
     let (before, version) = (row.customer.clone(), row.version);
-    row.customer = whole(merged(&before, &body)?)?;
+    row.customer = complete(merged(&before, &body)?)?;
     if row.customer == before {
         let pin = (body.pin.as_ref(), body.pin_tries);
         let who = (&*before.id, &before.number);
         let operations = pin_operations(&state, caller.tenant(), who, pin)?;
         if !operations.is_empty() {
             let detail = json!({ "set": body.set() });
-            state.change(&caller, "water.customer.put", &id, &detail, operations).await?;
+            state.change(&caller, CHANGED, &id, &detail, operations).await?;
         }
         return Ok(Json(row.into()));
     }
     row.changed_at = state.clock.now().wall;
-    Ok(Json(put(&state, &caller, row, Some(version), &body).await?))
+    Ok(Json(put(&state, &caller, CHANGED, (row, Some(version)), &body).await?))
 }
 
 /// Forgets a customer and his PIN. What happened to him is forgotten in its time.
@@ -270,15 +272,13 @@ pub(in crate::api) async fn change(
     params(("id" = String, Path, description = "The customer's id")),
     responses((status = 204, description = "He is gone")))]
 pub(in crate::api) async fn delete(
-    caller: Authorised<need::WaterWrite>,
+    caller: Ours<need::WaterWrite>,
     State(state): State<ApiState>,
     Segments(id): Segments<String>,
 ) -> Result<StatusCode, Problem> {
-    demand_ours(&state)?;
     let (tenant, customer) = (caller.tenant().clone(), id.as_str().into());
     if state.payments.has_open(&tenant, &id).await? {
-        let detail = "the customer has a payment that is under way, or that nobody has settled";
-        return Err(Problem::new(Code::Conflict, detail));
+        return Err(Code::PaymentOpen.into());
     }
     let operation = Operation::Water(WaterOperation::RemoveCustomer { tenant, id: customer });
     state.change(&caller, "water.customer.delete", &id, &json!({}), vec![operation]).await?;
@@ -301,12 +301,12 @@ async fn change_pin(
     let pin = (body.pin.as_ref(), body.pin_tries);
     let operations = pin_operations(state, tenant, (id, &customer.number), pin)?;
     let detail = json!({ "set": body.set() });
-    state.change(caller, "water.customer.put", id, &detail, operations).await?;
+    state.change(caller, CHANGED, id, &detail, operations).await?;
     Ok(Json(customer.into()))
 }
 
 /// A customer of whom no half of a subscription is known.
-fn whole(mut customer: Customer) -> Result<Customer, Problem> {
+fn complete(mut customer: Customer) -> Result<Customer, Problem> {
     if !customer.is_valid {
         return Ok(Customer { code: None, jerrycans: 0, ..customer });
     }
@@ -320,7 +320,7 @@ fn whole(mut customer: Customer) -> Result<Customer, Problem> {
 }
 
 /// The customer as he is kept.
-async fn kept(state: &ApiState, tenant: &Tenant, id: &str) -> Result<WaterCustomerRow, Problem> {
+async fn load(state: &ApiState, tenant: &Tenant, id: &str) -> Result<WaterCustomerRow, Problem> {
     let row = state.water_store.customer(tenant, &CustomerBy::Id(id.into())).await?;
     row.ok_or_else(|| Code::NoSuchCustomer.into())
 }
@@ -328,15 +328,15 @@ async fn kept(state: &ApiState, tenant: &Tenant, id: &str) -> Result<WaterCustom
 async fn put(
     state: &ApiState,
     caller: &Authorised<need::WaterWrite>,
-    row: WaterCustomerRow,
-    expect: Option<u64>,
+    action: &'static str,
+    (row, expect): (WaterCustomerRow, Option<u64>),
     body: &CustomerRequest,
 ) -> Result<CustomerView, Problem> {
     let (tenant, it) = (caller.tenant(), &row.customer);
     demand_language(&it.language)?;
     demand_site(state, tenant, &it.site).await?;
-    if it.jerrycans > JERRYCANS_MAX {
-        let detail = format!("`jerrycans_allowed` is at most {JERRYCANS_MAX}");
+    if it.jerrycans > JERRYCANS_LEFT_MAX {
+        let detail = format!("`jerrycans_allowed` is at most {JERRYCANS_LEFT_MAX}");
         return Err(Problem::new(Code::InvalidBody, detail));
     }
     let pin = (body.pin.as_ref(), body.pin_tries);
@@ -344,6 +344,6 @@ async fn put(
     let put = WaterOperation::PutCustomer { row: Box::new(row.clone()), expect };
     let operations = std::iter::once(Operation::Water(put)).chain(pins).collect();
     let detail = json!({ "set": body.set() });
-    state.change(caller, "water.customer.put", &it.id, &detail, operations).await?;
+    state.change(caller, action, &it.id, &detail, operations).await?;
     Ok(row.into())
 }

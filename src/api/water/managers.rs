@@ -3,19 +3,19 @@
 //! A manager has one id, number and language, and one row for each of his sites.
 
 use super::{
-    PeopleQuery, demand_language, demand_ours, demand_site, named, number, pin_operations, spelt,
+    Ours, PeopleQuery, demand_language, demand_site, named, number, pin_operations, spelt,
 };
 use crate::api::ApiState;
 use crate::api::access::{Authorised, need};
-use crate::api::input::{Items, JsonBody, Params, Segments, cursor, limit};
+use crate::api::input::{Items, JsonBody, Params, Segments};
 use crate::api::problem::{Code, Problem};
 use crate::clock::new_name;
-use crate::store::{Operation, WaterManagerRow, WaterOperation};
+use crate::store::{Operation, WaterManager, WaterManagerRow, WaterOperation, WaterPeople};
 use ::backend::water::Manager;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use model::{DeviceId, Redacted, Tenant};
+use model::{Redacted, Tenant};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -24,26 +24,8 @@ use utoipa::ToSchema;
 /// Most sites of one manager.
 const SITES_MAX: usize = 100;
 
-/// A manager at one of his sites.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = WaterManagerAtSite)]
-pub(in crate::api) struct AtSiteView {
-    /// His id.
-    id: Box<str>,
-    /// The site.
-    site_id: Box<str>,
-    /// His phone.
-    phone_number: String,
-    /// In which language he is spoken to.
-    preferred_language: Box<str>,
-}
-
-impl From<WaterManagerRow> for AtSiteView {
-    fn from(row: WaterManagerRow) -> Self {
-        let Manager { id, site, number, language } = row.manager;
-        Self { id, site_id: site, phone_number: spelt(&number), preferred_language: language }
-    }
-}
+/// The word of the audit trail for a change of a manager.
+const CHANGED: &str = "water.manager.change";
 
 /// A manager.
 #[derive(Debug, Serialize, ToSchema)]
@@ -56,7 +38,8 @@ pub(in crate::api) struct ManagerView {
     /// In which language he is spoken to.
     preferred_language: Box<str>,
     /// His sites.
-    site_ids: Vec<Box<str>>,
+    #[schema(value_type = Vec<String>)]
+    site_ids: BTreeSet<Box<str>>,
 }
 
 /// A manager to be made or changed. To make one, phone, language and sites are needed; in a change, what
@@ -84,83 +67,60 @@ pub(in crate::api) struct ManagerRequest {
     pin_tries: Option<u32>,
 }
 
-/// A manager as he is to be.
-struct Wanted {
-    id: Box<str>,
-    number: DeviceId,
-    language: Box<str>,
-    sites: BTreeSet<Box<str>>,
+/// One manager by what is known of him at each of his sites; `None` without any.
+fn join(rows: Vec<Manager>) -> Option<WaterManager> {
+    let sites = rows.iter().map(|it| it.site.clone()).collect();
+    let Manager { id, number, language, .. } = rows.into_iter().next()?;
+    Some(WaterManager { id, number, language, sites })
 }
 
-impl Wanted {
-    /// One manager by what is known of him at each of his sites; `None` without any.
-    fn of(rows: Vec<Manager>) -> Option<Self> {
-        let sites = rows.iter().map(|it| it.site.clone()).collect();
-        let Manager { id, number, language, .. } = rows.into_iter().next()?;
-        Some(Self { id, number, language, sites })
-    }
-
-    /// At all of his sites.
-    fn operations(&self, tenant: &Tenant) -> Vec<Operation> {
-        let sites = self.sites.iter().map(|site| {
-            let (id, site) = (self.id.clone(), site.clone());
-            let manager =
-                Manager { id, site, number: self.number.clone(), language: self.language.clone() };
-            let row = WaterManagerRow { tenant: tenant.clone(), manager };
-            Operation::Water(WaterOperation::PutManager(row))
-        });
-        sites.collect()
-    }
-
-    async fn check(&self, state: &ApiState, tenant: &Tenant) -> Result<(), Problem> {
-        demand_language(&self.language)?;
-        if !(1..=SITES_MAX).contains(&self.sites.len()) {
-            let detail = format!("`site_ids` names 1 to {SITES_MAX} sites");
-            return Err(Problem::new(Code::InvalidBody, detail));
-        }
-        for site in &self.sites {
-            demand_site(state, tenant, site).await?;
-        }
-        Ok(())
-    }
+/// What puts him at all of his sites.
+fn operations(it: &WaterManager, tenant: &Tenant) -> Vec<Operation> {
+    let sites = it.sites.iter().map(|site| {
+        let (id, site) = (it.id.clone(), site.clone());
+        let (number, language) = (it.number.clone(), it.language.clone());
+        let manager = Manager { id, site, number, language };
+        let row = WaterManagerRow { tenant: tenant.clone(), manager };
+        Operation::Water(WaterOperation::PutManager(row))
+    });
+    sites.collect()
 }
 
-impl From<Wanted> for ManagerView {
-    fn from(it: Wanted) -> Self {
+async fn check(it: &WaterManager, state: &ApiState, tenant: &Tenant) -> Result<(), Problem> {
+    demand_language(&it.language)?;
+    if !(1..=SITES_MAX).contains(&it.sites.len()) {
+        let detail = format!("`site_ids` names 1 to {SITES_MAX} sites");
+        return Err(Problem::new(Code::InvalidBody, detail));
+    }
+    for site in &it.sites {
+        demand_site(state, tenant, site).await?;
+    }
+    Ok(())
+}
+
+impl From<WaterManager> for ManagerView {
+    fn from(it: WaterManager) -> Self {
         let (phone_number, preferred_language) = (spelt(&it.number), it.language);
-        let site_ids = it.sites.into_iter().collect();
-        Self { id: it.id, phone_number, preferred_language, site_ids }
+        Self { id: it.id, phone_number, preferred_language, site_ids: it.sites }
     }
 }
 
-/// Lists managers, once for each of their sites.
+/// Lists managers, each with all of his sites.
 #[utoipa::path(get, path = "/api/v1/water/managers", tag = "water",
     operation_id = "list_water_managers",
     security(("token" = ["water.read"])),
     params(PeopleQuery),
-    responses((status = 200, description = "A page of managers", body = Items<AtSiteView>)))]
+    responses((status = 200, description = "A page of managers", body = Items<ManagerView>)))]
 pub(in crate::api) async fn list(
-    caller: Authorised<need::WaterRead>,
+    caller: Ours<need::WaterRead>,
     State(state): State<ApiState>,
     Params(query): Params<PeopleQuery>,
-) -> Result<Json<Items<AtSiteView>>, Problem> {
-    demand_ours(&state)?;
-    let (tenant, site) = (caller.tenant(), query.site.as_deref());
-    if let Some(text) = &query.phone_number {
-        let number = number(text).map_err(|why| Problem::new(Code::InvalidQuery, why))?;
-        let mut rows = state.water_store.managers_of(tenant, &number).await?;
-        rows.retain(|row| site.is_none_or(|site| *row.manager.site == *site));
-        return Ok(Json(Items::whole(rows.into_iter().map(AtSiteView::from).collect())));
-    }
-    let limit = limit(query.limit)?;
-    let after = cursor(query.cursor.as_deref(), |text| {
-        let (id, site) = text.split_once('\n')?;
-        Some((id.to_owned(), site.to_owned()))
-    })?;
-    let after = after.as_ref().map(|(id, site)| (id.as_str(), site.as_str()));
-    let rows = state.water_store.managers(tenant, site, after, limit + 1).await?;
-    let views = rows.into_iter().map(AtSiteView::from).collect();
-    Ok(Json(Items::page(views, limit, |it: &AtSiteView| format!("{}\n{}", it.id, it.site_id))))
+) -> Result<Json<Items<ManagerView>>, Problem> {
+    let (which, limit, after) = query.read()?;
+    let store = &state.water_store;
+    let rows = store.managers(caller.tenant(), &which, after.as_deref(), limit + 1).await?;
+    let views = rows.into_iter().map(ManagerView::from).collect();
+    Ok(Json(Items::page(views, limit, |it: &ManagerView| it.id.to_string())))
 }
 
 /// Makes a manager. Whoever has that number already is to be given more sites by a change.
@@ -170,30 +130,29 @@ pub(in crate::api) async fn list(
     request_body = ManagerRequest,
     responses((status = 201, description = "The manager, made", body = ManagerView)))]
 pub(in crate::api) async fn create(
-    caller: Authorised<need::WaterWrite>,
+    caller: Ours<need::WaterWrite>,
     State(state): State<ApiState>,
     JsonBody(body): JsonBody<ManagerRequest>,
 ) -> Result<(StatusCode, Json<ManagerView>), Problem> {
-    demand_ours(&state)?;
     let (Some(phone), Some(language), Some(sites)) =
         (&body.phone_number, &body.preferred_language, &body.site_ids)
     else {
         let detail = "`phone_number`, `preferred_language` and `site_ids` are needed";
         return Err(Problem::new(Code::InvalidBody, detail));
     };
-    let wanted = Wanted {
+    let wanted = WaterManager {
         id: new_name(state.clock.now().wall),
-        number: number(phone).map_err(|why| Problem::new(Code::InvalidBody, why))?,
+        number: number(phone, Code::InvalidBody)?,
         language: language.clone(),
         sites: sites.clone(),
     };
     let tenant = caller.tenant();
-    wanted.check(&state, tenant).await?;
-    let mut operations = wanted.operations(tenant);
+    check(&wanted, &state, tenant).await?;
+    let mut operations = operations(&wanted, tenant);
     let pin = (body.pin.as_ref(), body.pin_tries);
     operations.extend(pin_operations(&state, tenant, (&wanted.id, &wanted.number), pin)?);
     let detail = json!({ "set": named(&body), "site_ids": wanted.sites });
-    state.change(&caller, "water.manager.put", &wanted.id, &detail, operations).await?;
+    state.change(&caller, "water.manager.create", &wanted.id, &detail, operations).await?;
     Ok((StatusCode::CREATED, Json(wanted.into())))
 }
 
@@ -204,12 +163,11 @@ pub(in crate::api) async fn create(
     params(("id" = String, Path, description = "The manager's id")),
     responses((status = 200, description = "The manager", body = ManagerView)))]
 pub(in crate::api) async fn show(
-    caller: Authorised<need::WaterRead>,
+    caller: Ours<need::WaterRead>,
     State(state): State<ApiState>,
     Segments(id): Segments<String>,
 ) -> Result<Json<ManagerView>, Problem> {
-    demand_ours(&state)?;
-    Ok(Json(kept(&state, caller.tenant(), &id).await?.into()))
+    Ok(Json(load(&state, caller.tenant(), &id).await?.into()))
 }
 
 /// Changes a manager: his number, language, sites, PIN.
@@ -232,26 +190,26 @@ pub(in crate::api) async fn change(
         return Ok(Json(change_pin(&state, &caller, &id, &body).await?));
     }
     let tenant = caller.tenant();
-    let before = kept(&state, tenant, &id).await?;
+    let before = load(&state, tenant, &id).await?;
     let number = match &body.phone_number {
-        Some(text) => number(text).map_err(|why| Problem::new(Code::InvalidBody, why))?,
+        Some(text) => number(text, Code::InvalidBody)?,
         None => before.number.clone(),
     };
-    let wanted = Wanted {
+    let wanted = WaterManager {
         id: before.id.clone(),
         number,
         language: body.preferred_language.clone().unwrap_or_else(|| before.language.clone()),
         sites: body.site_ids.clone().unwrap_or_else(|| before.sites.clone()),
     };
-    wanted.check(&state, tenant).await?;
+    check(&wanted, &state, tenant).await?;
     // Given before taken: with his last site his PIN would go.
-    let mut operations = wanted.operations(tenant);
+    let mut operations = operations(&wanted, tenant);
     let gone = before.sites.difference(&wanted.sites);
     operations.extend(gone.map(|site| removal(tenant, &id, site)));
     let pin = (body.pin.as_ref(), body.pin_tries);
     operations.extend(pin_operations(&state, tenant, (&id, &wanted.number), pin)?);
     let detail = json!({ "set": named(&body), "site_ids": wanted.sites });
-    state.change(&caller, "water.manager.put", &id, &detail, operations).await?;
+    state.change(&caller, CHANGED, &id, &detail, operations).await?;
     Ok(Json(wanted.into()))
 }
 
@@ -268,15 +226,15 @@ async fn change_pin(
     let phone = body.phone_number.as_ref().ok_or_else(|| {
         Problem::new(Code::InvalidBody, "`phone_number` says by what the hub finds him")
     })?;
-    let number = number(phone).map_err(|why| Problem::new(Code::InvalidBody, why))?;
+    let number = number(phone, Code::InvalidBody)?;
     let tenant = caller.tenant();
     let found = state.water.managers(tenant, &number).await?;
     let at_sites = found.into_iter().filter(|it| *it.id == *id && it.number == number);
-    let known = Wanted::of(at_sites.collect()).ok_or(Code::NoSuchManager)?;
+    let known = join(at_sites.collect()).ok_or(Code::NoSuchManager)?;
     let pin = (body.pin.as_ref(), body.pin_tries);
     let operations = pin_operations(state, tenant, (id, &number), pin)?;
     let detail = json!({ "set": named(body) });
-    state.change(caller, "water.manager.put", id, &detail, operations).await?;
+    state.change(caller, CHANGED, id, &detail, operations).await?;
     Ok(known.into())
 }
 
@@ -287,13 +245,12 @@ async fn change_pin(
     params(("id" = String, Path, description = "The manager's id")),
     responses((status = 204, description = "He is gone")))]
 pub(in crate::api) async fn delete(
-    caller: Authorised<need::WaterWrite>,
+    caller: Ours<need::WaterWrite>,
     State(state): State<ApiState>,
     Segments(id): Segments<String>,
 ) -> Result<StatusCode, Problem> {
-    demand_ours(&state)?;
     let tenant = caller.tenant();
-    let before = kept(&state, tenant, &id).await?;
+    let before = load(&state, tenant, &id).await?;
     let operations = before.sites.iter().map(|site| removal(tenant, &id, site)).collect();
     state.change(&caller, "water.manager.delete", &id, &json!({}), operations).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -305,11 +262,8 @@ fn removal(tenant: &Tenant, id: &str, site: &str) -> Operation {
 }
 
 /// The manager as he is kept.
-async fn kept(state: &ApiState, tenant: &Tenant, id: &str) -> Result<Wanted, Problem> {
-    // Behind this place are his rows, and then those of others.
-    let after = Some((id, ""));
-    let mut rows = state.water_store.managers(tenant, None, after, SITES_MAX).await?;
-    rows.retain(|row| *row.manager.id == *id);
-    Wanted::of(rows.into_iter().map(|row| row.manager).collect())
-        .ok_or_else(|| Code::NoSuchManager.into())
+async fn load(state: &ApiState, tenant: &Tenant, id: &str) -> Result<WaterManager, Problem> {
+    let which = WaterPeople { id: Some(id.into()), ..WaterPeople::default() };
+    let found = state.water_store.managers(tenant, &which, None, 1).await?;
+    found.into_iter().next().ok_or_else(|| Code::NoSuchManager.into())
 }

@@ -11,7 +11,7 @@ use crate::api::change::to_its_end;
 use crate::api::input::{JsonBody, Segments};
 use crate::api::problem::{Code, Problem};
 use crate::menus::MenusError;
-use crate::store::{Operation, PhraseRow, WaterOperation};
+use crate::store::{Operation, PhraseOperation, PhraseRow};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -25,8 +25,6 @@ use utoipa::ToSchema;
 
 /// Longest text of one phrase, in bytes: several screens.
 const TEXT_LEN_MAX: usize = 2_000;
-/// Longest code of a language, in bytes.
-const LANGUAGE_LEN_MAX: usize = 8;
 /// Most languages that are kept beside the files'.
 const LANGUAGES_MAX: usize = 16;
 /// What nobody can take away: it stands in where another language lacks a phrase.
@@ -111,11 +109,10 @@ enum Edit {
 
 impl Edit {
     /// The word of the audit trail, with what it was about.
-    fn told(&self) -> (&'static str, String, Value) {
+    fn audit_line(&self) -> (&'static str, String, Value) {
         match self {
             Self::Language { language, phrases } => {
-                let keys: Vec<_> = phrases.keys().collect();
-                ("water.phrases.put", language.clone(), json!({ "keys": keys }))
+                ("water.phrases.put", language.clone(), json!({ "phrases": phrases }))
             }
             Self::Phrase { language, key, text } => {
                 ("water.phrases.put", format!("{language}/{key}"), json!({ "text": text }))
@@ -159,13 +156,13 @@ impl Edit {
             let language = language.map(|it| it.as_str().into());
             let (tenant, key) = (tenant.clone(), key.map(|it| it.as_str().into()));
             let menu = menu.into();
-            Operation::Water(WaterOperation::RemovePhrases { tenant, menu, language, key })
+            Operation::Phrase(PhraseOperation::Remove { tenant, menu, language, key })
         };
         let put = |language: &str, key: &str, text: &str| {
             let (tenant, menu) = (tenant.clone(), menu.into());
             let (language, key, text) = (language.into(), key.into(), text.into());
             let row = PhraseRow { tenant, menu, language, key, text };
-            Operation::Water(WaterOperation::PutPhrase(row))
+            Operation::Phrase(PhraseOperation::Put(row))
         };
         match self {
             Self::Language { language, phrases } => {
@@ -197,7 +194,7 @@ async fn edit(
             return Err(Problem::new(Code::InvalidBody, detail));
         }
         let prepared = state.book.prepare(tenant, menu, kept)?;
-        let (action, subject, detail) = edit.told();
+        let (action, subject, detail) = edit.audit_line();
         let operations = edit.operations(tenant, menu);
         state.change(&caller, action, &subject, &detail, operations).await?;
         state.book.take(prepared);
@@ -349,13 +346,10 @@ fn view(state: &ApiState, tenant: &Tenant, language: String) -> Result<PhrasesVi
 }
 
 fn demand_language(text: &str) -> Result<(), Problem> {
-    let fits = (2..=LANGUAGE_LEN_MAX).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_lowercase())
-        && text != "next";
-    if fits {
+    if ussd::is_language(text) {
         return Ok(());
     }
-    let detail = format!("a language is 2 to {LANGUAGE_LEN_MAX} letters, such as `fr`");
+    let detail = "a language is 2 to 32 small letters, digits and `_`, such as `fr`";
     Err(Problem::new(Code::InvalidPath, detail))
 }
 

@@ -1,10 +1,9 @@
 //! Water points: `…/water/sites`.
 
-use super::{demand_ours, merged};
+use super::{Ours, merged};
 use crate::api::ApiState;
 use crate::api::access::{Authorised, need};
-use crate::api::commands::PageQuery;
-use crate::api::input::{Items, JsonBody, Params, Segments, cursor, given, is_name, limit};
+use crate::api::input::{Items, JsonBody, PageQuery, Params, Segments, given, id_page};
 use crate::api::problem::{Code, Problem};
 use crate::clock::new_name;
 use crate::store::{Operation, SiteBy, WaterOperation, WaterSiteRow};
@@ -17,15 +16,6 @@ use model::Tenant;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
-
-/// Longest name, in bytes.
-const NAME_LEN_MAX: usize = 256;
-/// Longest description, in bytes.
-const DESCRIPTION_LEN_MAX: usize = 4_096;
-/// Highest fee, in shillings: M-Pesa carries no more at once.
-const FEE_MAX: u32 = 250_000;
-/// Most jerrycans of one subscription: a screen has four digits for them.
-const JERRYCANS_MAX: u32 = 9_999;
 
 /// A water point.
 #[derive(Debug, Serialize, ToSchema)]
@@ -153,13 +143,11 @@ pub(in crate::api) struct SiteRequest {
     params(PageQuery),
     responses((status = 200, description = "A page of sites", body = Items<SiteView>)))]
 pub(in crate::api) async fn list(
-    caller: Authorised<need::WaterRead>,
+    caller: Ours<need::WaterRead>,
     State(state): State<ApiState>,
     Params(query): Params<PageQuery>,
 ) -> Result<Json<Items<SiteView>>, Problem> {
-    demand_ours(&state)?;
-    let limit = limit(query.limit)?;
-    let after = cursor(query.cursor.as_deref(), |id| Some(id.to_owned()))?;
+    let (limit, after) = id_page(query.limit, query.cursor.as_deref())?;
     let rows = state.water_store.sites(caller.tenant(), after.as_deref(), limit + 1).await?;
     let views = rows.into_iter().map(SiteView::from).collect();
     Ok(Json(Items::page(views, limit, |it: &SiteView| it.id.to_string())))
@@ -172,14 +160,13 @@ pub(in crate::api) async fn list(
     request_body = SiteRequest,
     responses((status = 201, description = "The site, made", body = SiteView)))]
 pub(in crate::api) async fn create(
-    caller: Authorised<need::WaterWrite>,
+    caller: Ours<need::WaterWrite>,
     State(state): State<ApiState>,
     JsonBody(body): JsonBody<SiteRequest>,
 ) -> Result<(StatusCode, Json<SiteView>), Problem> {
-    demand_ours(&state)?;
     let now = state.clock.now().wall;
     let site = merged(&json!({ "id": new_name(now) }), &body)?;
-    let view = put(&state, &caller, (site, None), &body).await?;
+    let view = put(&state, &caller, "water.site.create", (site, None), &body).await?;
     Ok((StatusCode::CREATED, Json(view)))
 }
 
@@ -190,13 +177,12 @@ pub(in crate::api) async fn create(
     params(("id" = String, Path, description = "The site's id")),
     responses((status = 200, description = "The site", body = SiteView)))]
 pub(in crate::api) async fn show(
-    caller: Authorised<need::WaterRead>,
+    caller: Ours<need::WaterRead>,
     State(state): State<ApiState>,
     Segments(id): Segments<String>,
 ) -> Result<Json<SiteView>, Problem> {
-    demand_ours(&state)?;
     let tenant = caller.tenant();
-    let row = kept(&state, tenant, &id).await?;
+    let row = load(&state, tenant, &id).await?;
     let today = state.water.today();
     let count = state.water_store.subscribers(tenant, &id, today).await?;
     Ok(Json(SiteView { current_subscribers: Some(count), ..row.into() }))
@@ -211,18 +197,18 @@ pub(in crate::api) async fn show(
     request_body = SiteRequest,
     responses((status = 200, description = "The site, changed", body = SiteView)))]
 pub(in crate::api) async fn change(
-    caller: Authorised<need::WaterWrite>,
+    caller: Ours<need::WaterWrite>,
     State(state): State<ApiState>,
     Segments(id): Segments<String>,
     JsonBody(body): JsonBody<SiteRequest>,
 ) -> Result<Json<SiteView>, Problem> {
-    demand_ours(&state)?;
-    let row = kept(&state, caller.tenant(), &id).await?;
+    let row = load(&state, caller.tenant(), &id).await?;
     let site: Site = merged(&row.site, &body)?;
     if site == row.site {
         return Ok(Json(row.into()));
     }
-    Ok(Json(put(&state, &caller, (site, Some(row.version)), &body).await?))
+    let seen = Some(row.version);
+    Ok(Json(put(&state, &caller, "water.site.change", (site, seen), &body).await?))
 }
 
 /// Forgets a site that has neither customers nor managers.
@@ -232,11 +218,10 @@ pub(in crate::api) async fn change(
     params(("id" = String, Path, description = "The site's id")),
     responses((status = 204, description = "It is gone")))]
 pub(in crate::api) async fn delete(
-    caller: Authorised<need::WaterWrite>,
+    caller: Ours<need::WaterWrite>,
     State(state): State<ApiState>,
     Segments(id): Segments<String>,
 ) -> Result<StatusCode, Problem> {
-    demand_ours(&state)?;
     let (tenant, site) = (caller.tenant().clone(), id.as_str().into());
     let operation = Operation::Water(WaterOperation::RemoveSite { tenant, id: site });
     state.change(&caller, "water.site.delete", &id, &json!({}), vec![operation]).await?;
@@ -244,7 +229,7 @@ pub(in crate::api) async fn delete(
 }
 
 /// The site as it is kept.
-async fn kept(state: &ApiState, tenant: &Tenant, id: &str) -> Result<WaterSiteRow, Problem> {
+async fn load(state: &ApiState, tenant: &Tenant, id: &str) -> Result<WaterSiteRow, Problem> {
     let row = state.water_store.site(tenant, &SiteBy::Id(id.into())).await?;
     row.ok_or_else(|| Code::NoSuchSite.into())
 }
@@ -252,10 +237,12 @@ async fn kept(state: &ApiState, tenant: &Tenant, id: &str) -> Result<WaterSiteRo
 async fn put(
     state: &ApiState,
     caller: &Authorised<need::WaterWrite>,
+    action: &'static str,
     (site, expect): (Site, Option<u64>),
     body: &SiteRequest,
 ) -> Result<SiteView, Problem> {
-    check(&site).map_err(|detail| Problem::new(Code::InvalidBody, detail))?;
+    site.check()
+        .map_err(|field| Problem::new(Code::InvalidBody, format!("`{field}` is out of bounds")))?;
     let id = site.id.clone();
     let row = WaterSiteRow {
         tenant: caller.tenant().clone(),
@@ -265,21 +252,6 @@ async fn put(
     };
     let operation = WaterOperation::PutSite { row: Box::new(row.clone()), expect };
     let operations = vec![Operation::Water(operation)];
-    state.change(caller, "water.site.put", &id, body, operations).await?;
+    state.change(caller, action, &id, body, operations).await?;
     Ok(row.into())
-}
-
-fn check(site: &Site) -> Result<(), String> {
-    site.check().map_err(|field| format!("`{field}` is out of bounds"))?;
-    let describes = |text: &str| text.len() <= DESCRIPTION_LEN_MAX;
-    let faults = [
-        ("name", !is_name(&site.name, NAME_LEN_MAX)),
-        ("description", !site.description.as_deref().is_none_or(describes)),
-        ("subscription_fee", site.subscription_fee > FEE_MAX),
-        ("expected_jerrycans", !(1..=JERRYCANS_MAX).contains(&site.expected_jerrycans)),
-    ];
-    match faults.into_iter().find(|(_, is_fault)| *is_fault) {
-        Some((field, _)) => Err(format!("`{field}` is out of bounds")),
-        None => Ok(()),
-    }
 }

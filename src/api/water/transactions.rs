@@ -20,7 +20,7 @@ pub(in crate::api) struct TransactionView {
     /// Its number; a later one is greater.
     id: u64,
     /// Whose phone.
-    user_phone_number: String,
+    phone_number: String,
     /// What he is called.
     full_name: Box<str>,
     /// Where.
@@ -36,9 +36,9 @@ pub(in crate::api) struct TransactionView {
     collected_count: u32,
     /// Of what: `KSH`, `jerrycans` or `N/A`.
     collected_item_type: &'static str,
-    /// When.
+    /// When it happened.
     #[schema(value_type = String, format = DateTime)]
-    time: Timestamp,
+    created_at: Timestamp,
 }
 
 impl From<(u64, WaterTransactionRow)> for TransactionView {
@@ -46,7 +46,7 @@ impl From<(u64, WaterTransactionRow)> for TransactionView {
         let it = row.transaction;
         Self {
             id,
-            user_phone_number: spelt(&it.number),
+            phone_number: spelt(&it.number),
             full_name: it.full_name,
             site_id: it.site_id,
             site_name: it.site_name,
@@ -54,7 +54,7 @@ impl From<(u64, WaterTransactionRow)> for TransactionView {
             status: it.status.as_str(),
             collected_count: it.collected_count,
             collected_item_type: it.collected_item_type.as_str(),
-            time: it.at,
+            created_at: it.at,
         }
     }
 }
@@ -67,7 +67,7 @@ pub(in crate::api) struct TransactionQuery {
     /// Only of this phone.
     phone_number: Option<String>,
     /// Only at this site.
-    site: Option<String>,
+    site_id: Option<Box<str>>,
     /// Only this action.
     action: Option<String>,
     /// How many at most: 1 to 1000, 100 by default.
@@ -87,14 +87,18 @@ pub(in crate::api) async fn list(
     State(state): State<ApiState>,
     Params(query): Params<TransactionQuery>,
 ) -> Result<Json<Items<TransactionView>>, Problem> {
-    let wrong = |detail: &'static str| Problem::new(Code::InvalidQuery, detail);
     let limit = limit(query.limit)?;
     let action = query.action.as_deref().map(|word| {
-        Action::parse(word).ok_or_else(|| wrong("`action` is none of what happens to customers"))
+        let detail = "`action` is none of what happens to customers";
+        Action::parse(word).ok_or_else(|| Problem::new(Code::InvalidQuery, detail))
     });
     let which = WaterTransactions {
-        number: query.phone_number.as_deref().map(number).transpose().map_err(wrong)?,
-        site: query.site.map(Into::into),
+        number: query
+            .phone_number
+            .as_deref()
+            .map(|it| number(it, Code::InvalidQuery))
+            .transpose()?,
+        site: query.site_id,
         action: action.transpose()?,
         before: cursor(query.cursor.as_deref(), |text| text.parse().ok())?,
     };

@@ -6,7 +6,7 @@ use super::data_models::Put;
 use super::devices::{self, Said, document, kind_number};
 use super::{
     boards, commands, credentials, data_models, dialogues, equipment, files, mqtt, payments,
-    provision, readers, rollouts, sms, steering, tasks, water,
+    phrases, provision, readers, rollouts, sms, steering, tasks, water,
 };
 use crate::store::{AuditEntry, CustomerRow, Operation, OperationError, TokenRow};
 use jiff::Timestamp;
@@ -85,6 +85,7 @@ pub(super) async fn apply(
         Operation::Sms(operation) => sms::apply(connection, operation).await,
         Operation::PutBoard(change) => boards::put(connection, change).await,
         Operation::Payment(operation) => payments::apply(connection, operation).await,
+        Operation::Phrase(operation) => phrases::apply(connection, operation).await,
         Operation::Dialogue(operation) => dialogues::apply(connection, operation).await,
         Operation::PutTask(_) | Operation::ChangeTask(_) | Operation::TrimTasks { .. } => {
             tasks::apply(connection, operation).await

@@ -6,8 +6,9 @@ use super::column::{
     self, nanos, number, read_error, sequence, text, text_if_any, time, undecodable,
 };
 use crate::store::{
-    BROADCAST_KNOWN, BROADCAST_MOVED, BroadcastRow, BroadcastState, OperationError, ReadError,
-    SMS_MOVED, SmsKind, SmsOperation, SmsRow, SmsState, SmsStep, SmsStore, SmsWhich,
+    Audience, BROADCAST_KNOWN, BROADCAST_MOVED, BroadcastRow, BroadcastState, BroadcastStep,
+    OperationError, ReadError, SMS_MOVED, SmsKind, SmsOperation, SmsRow, SmsState, SmsStep,
+    SmsStore, SmsWhich,
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -29,7 +30,7 @@ pub(super) async fn apply(
         }
         SmsOperation::OptIn { tenant, number } => Ok(opt_in(connection, tenant, number).await?),
         SmsOperation::PutBroadcast(row) => put_broadcast(connection, row).await,
-        SmsOperation::StepBroadcast { .. } => step_broadcast(connection, operation).await,
+        SmsOperation::StepBroadcast(step) => step_broadcast(connection, step).await,
         SmsOperation::Trim { older_than, rows_max } => {
             Ok(trim(connection, *older_than, *rows_max).await?)
         }
@@ -124,8 +125,8 @@ async fn put_broadcast(connection: &mut SqliteConnection, row: &BroadcastRow) ->
     .bind(row.tenant.as_str())
     .bind(&*row.id)
     .bind(row.key.as_deref())
-    .bind(&*row.audience)
-    .bind(row.site.as_deref())
+    .bind(row.audience.as_str())
+    .bind(row.audience.site())
     .bind(row.state.as_str())
     .bind(row.cursor.as_deref())
     .bind(row.page)
@@ -144,25 +145,20 @@ async fn put_broadcast(connection: &mut SqliteConnection, row: &BroadcastRow) ->
 
 async fn step_broadcast(
     connection: &mut SqliteConnection,
-    operation: &SmsOperation,
+    step: &BroadcastStep,
 ) -> Result<(), Fault> {
-    let SmsOperation::StepBroadcast { tenant, id, expect_page, cursor, listeners, state, at } =
-        operation
-    else {
-        return Ok(());
-    };
     let moved = sqlx::query(
         "UPDATE broadcast SET state = ?1, cursor = coalesce(?2, cursor), \
          page = page + (?3 IS NOT NULL), listeners = listeners + ?4, changed_at = ?5 \
          WHERE tenant = ?6 AND id = ?7 AND state = 'running' AND (?3 IS NULL OR page = ?3)",
     )
-    .bind(state.as_str())
-    .bind(cursor.as_deref())
-    .bind(*expect_page)
-    .bind(number(*listeners))
-    .bind(nanos(*at))
-    .bind(tenant.as_str())
-    .bind(&**id)
+    .bind(step.state.as_str())
+    .bind(step.cursor.as_deref())
+    .bind(step.expect_page)
+    .bind(number(step.listeners))
+    .bind(nanos(step.at))
+    .bind(step.tenant.as_str())
+    .bind(&*step.id)
     .execute(connection)
     .await?;
     match moved.rows_affected() {
@@ -224,12 +220,12 @@ const BROADCAST: &str = "SELECT tenant, id, key, audience, site, state, cursor, 
 
 fn broadcast_row(row: &SqliteRow) -> Result<BroadcastRow, sqlx::Error> {
     let state = BroadcastState::parse(row.try_get(5)?);
+    let audience = Audience::parse(row.try_get(3)?, row.try_get(4)?);
     Ok(BroadcastRow {
         tenant: column::tenant(row, 0)?,
         id: text(row, 1)?,
         key: text_if_any(row, 2)?,
-        audience: text(row, 3)?,
-        site: text_if_any(row, 4)?,
+        audience: audience.ok_or_else(|| undecodable("an audience"))?,
         state: state.ok_or_else(|| undecodable("a broadcast's state"))?,
         cursor: text_if_any(row, 6)?,
         page: row.try_get(7)?,

@@ -8,8 +8,8 @@ use super::SqliteStore;
 use super::apply::Fault;
 use super::column::read_error;
 use crate::store::{
-    Audience, CustomerBy, Listener, PhraseRow, ReadError, SiteBy, TaskRow, TryPurpose,
-    WaterCustomerRow, WaterManagerRow, WaterNumber, WaterOperation, WaterSiteRow, WaterStore,
+    Audience, CustomerBy, Listener, ReadError, SiteBy, TaskRow, TryPurpose, WaterCustomerRow, WaterManager,
+    WaterManagerRow, WaterNumber, WaterOperation, WaterPeople, WaterSiteRow, WaterStore,
     WaterTransactionRow, WaterTransactions, WaterTries,
 };
 use async_trait::async_trait;
@@ -39,7 +39,7 @@ pub(super) async fn apply(
         WaterOperation::SetPin { tenant, owner, mac } => {
             service::set_pin(connection, tenant, owner, mac).await
         }
-        WaterOperation::CountTry { .. } => service::count_try(connection, operation).await,
+        WaterOperation::CountTry(wrong) => service::count_try(connection, wrong).await,
         WaterOperation::ClearTries { tenant, who, purpose } => {
             service::clear_tries(connection, tenant, who, *purpose).await
         }
@@ -52,11 +52,6 @@ pub(super) async fn apply(
         }
         WaterOperation::EndDay { tenant, job, day } => {
             service::end_day(connection, tenant, job, *day).await
-        }
-        WaterOperation::PutPhrase(row) => service::put_phrase(connection, row).await,
-        WaterOperation::RemovePhrases { tenant, menu, language, key } => {
-            let (language, key) = (language.as_deref(), key.as_deref());
-            service::remove_phrases(connection, tenant, menu, language, key).await
         }
         WaterOperation::TrimTransactions { now, rows_max } => {
             service::trim(connection, *now, *rows_max).await
@@ -99,11 +94,11 @@ impl WaterStore for SqliteStore {
     async fn managers(
         &self,
         tenant: &Tenant,
-        site: Option<&str>,
-        after: Option<(&str, &str)>,
+        which: &WaterPeople,
+        after: Option<&str>,
         rows_max: usize,
-    ) -> Result<Vec<WaterManagerRow>, ReadError> {
-        sites::managers(self.readers(), tenant, site, after, rows_max).await.map_err(read_error)
+    ) -> Result<Vec<WaterManager>, ReadError> {
+        sites::managers(self.readers(), tenant, which, after, rows_max).await.map_err(read_error)
     }
 
     async fn customer(
@@ -117,11 +112,11 @@ impl WaterStore for SqliteStore {
     async fn customers(
         &self,
         tenant: &Tenant,
-        site: Option<&str>,
+        which: &WaterPeople,
         after: Option<&str>,
         rows_max: usize,
     ) -> Result<Vec<WaterCustomerRow>, ReadError> {
-        people::page(self.readers(), tenant, site, after, rows_max).await.map_err(read_error)
+        people::page(self.readers(), tenant, which, after, rows_max).await.map_err(read_error)
     }
 
     async fn due(
@@ -204,12 +199,4 @@ impl WaterStore for SqliteStore {
         super::tasks::waiting(self.readers(), of, begins, rows_max).await.map_err(read_error)
     }
 
-    async fn phrases(&self, tenant: &Tenant, menu: &str) -> Result<Vec<PhraseRow>, ReadError> {
-        let of = Some((tenant, menu));
-        service::phrases(self.readers(), of).await.map_err(read_error)
-    }
-
-    async fn all_phrases(&self) -> Result<Vec<PhraseRow>, ReadError> {
-        service::phrases(self.readers(), None).await.map_err(read_error)
-    }
 }

@@ -1,8 +1,8 @@
 //! What the hub is told and what it answers: JSON in the words of the service's data.
 
 use super::super::backend::Change;
-use crate::store::Listener;
-use ::backend::water::{Customer, CustomerChange, Manager};
+use crate::store::{Listener, NUMBER_TAKEN};
+use ::backend::water::{Customer, CustomerChange};
 use model::{DeviceId, Redacted};
 use reqwest::Method;
 use serde::{Deserialize, Deserializer, de};
@@ -23,12 +23,6 @@ pub(super) trait Row: de::DeserializeOwned {
 }
 
 impl Row for Customer {
-    fn id(&self) -> &str {
-        &self.id
-    }
-}
-
-impl Row for Manager {
     fn id(&self) -> &str {
         &self.id
     }
@@ -110,7 +104,7 @@ fn update(change: &CustomerChange) -> Value {
     }
 }
 
-/// The word of `{"conflict": "taken"}`; none of anything else.
+/// The word of `{"conflict": "taken"}` as we have it; none of anything else.
 pub(super) fn conflict(body: &[u8]) -> Option<Box<str>> {
     #[derive(Deserialize)]
     struct Said {
@@ -121,5 +115,6 @@ pub(super) fn conflict(body: &[u8]) -> Option<Box<str>> {
             && word.bytes().all(|it| it.is_ascii_lowercase() || it == b'_')
     };
     let said = serde_json::from_slice::<Said>(body).ok().map(|said| said.conflict);
-    said.filter(|word| is_word(word))
+    let word = said.filter(|word| is_word(word))?;
+    Some(if *word == *"taken" { NUMBER_TAKEN.into() } else { word })
 }

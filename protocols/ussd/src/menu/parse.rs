@@ -174,7 +174,7 @@ impl Reader<'_> {
         for item in list.value.iter().take(LANGUAGES_MAX) {
             let line = self.faults.line(item.span().start);
             match item.get_ref().as_str() {
-                Some(name) if !is_word(name) || name == "next" => {
+                Some(name) if !is_language(name) => {
                     self.faults.add(line, "languages", "has a name that is no word (`en`, `sw`)");
                 }
                 Some(name) if self.languages.iter().any(|known| **known == *name) => {
@@ -349,6 +349,12 @@ impl Reader<'_> {
 fn joined(first: &Localized, between: &str, second: &Localized) -> Localized {
     let pairs = first.0.iter().zip(second.0.iter());
     Localized(pairs.map(|(first, second)| first.joined(between, second)).collect())
+}
+
+/// Whether `text` is the code of a language, such as `sw` or `pt_br`: 2 to 32 of a-z, 0-9 and `_`, and not
+/// `next`, which stands for the language behind this one.
+pub fn is_language(text: &str) -> bool {
+    is_word(text) && text.len() >= 2 && text != "next"
 }
 
 pub(super) fn is_word(text: &str) -> bool {

@@ -2,7 +2,7 @@
 //! while the service runs.
 
 use super::ValueId;
-use super::parse::{SOURCE_LEN_MAX, is_word};
+use super::parse::{SOURCE_LEN_MAX, is_language, is_word};
 use super::read::{Faults, MenuError, Section};
 use super::template::{Template, Values};
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ impl Phrases {
             faults.add(1, "", format!("is longer than {SOURCE_LEN_MAX} bytes"));
             return Err(faults.into_error());
         }
-        if !is_word(language) || language == "next" {
+        if !is_language(language) {
             faults.add(1, "", format!("`{language}` is no language: a word such as `en`"));
         }
         let (root, errors) = DeTable::parse_recoverable(source);

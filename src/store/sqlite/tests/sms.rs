@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::store::{
-    BROADCAST_KNOWN, BROADCAST_MOVED, BroadcastRow, BroadcastState, SMS_MOVED, SmsKind,
-    SmsOperation, SmsRow, SmsState, SmsStep, SmsStore as _, SmsWhich, TaskRow,
+    Audience, BROADCAST_KNOWN, BROADCAST_MOVED, BroadcastRow, BroadcastState, BroadcastStep,
+    SMS_MOVED, SmsKind, SmsOperation, SmsRow, SmsState, SmsStep, SmsStore as _, SmsWhich, TaskRow,
 };
 use model::Redacted;
 
@@ -137,8 +137,7 @@ async fn a_broadcast_goes_on_page_by_page_until_it_ends() {
         id: "b1".into(),
         tenant: tenant.clone(),
         key: Some("k".into()),
-        audience: "customers".into(),
-        site: None,
+        audience: Audience::CustomersOf("s1".into()),
         state: BroadcastState::Running,
         cursor: None,
         page: 0,
@@ -153,15 +152,17 @@ async fn a_broadcast_goes_on_page_by_page_until_it_ends() {
     let again = apply(&store, SmsOperation::PutBroadcast(again)).await;
     assert_eq!(again, Err(OperationError::Conflict(BROADCAST_KNOWN)));
     let made = store.broadcast_of_key(&tenant, "k").await.unwrap().unwrap();
-    assert_eq!(&*made.id, "b1");
-    let page = |expect_page, cursor: Option<&str>, state| SmsOperation::StepBroadcast {
-        tenant: Tenant::default(),
-        id: "b1".into(),
-        expect_page,
-        cursor: cursor.map(Into::into),
-        listeners: 2,
-        state,
-        at: at(2),
+    assert_eq!((&*made.id, made.audience), ("b1", Audience::CustomersOf("s1".into())));
+    let page = |expect_page, cursor: Option<&str>, state| {
+        SmsOperation::StepBroadcast(BroadcastStep {
+            tenant: Tenant::default(),
+            id: "b1".into(),
+            expect_page,
+            cursor: cursor.map(Into::into),
+            listeners: 2,
+            state,
+            at: at(2),
+        })
     };
     apply(&store, page(Some(0), Some("c2"), BroadcastState::Running)).await.unwrap();
     let twice = apply(&store, page(Some(0), Some("c2"), BroadcastState::Running)).await;

@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::store::{
-    Audience, CODE_TAKEN, CustomerBy, NICKNAME_TAKEN, NUMBER_TAKEN, PhraseRow, SITE_IN_USE, SiteBy,
-    TryPurpose, WATER_CHANGED, WATER_CREDITED, WaterCustomerRow, WaterManagerRow, WaterOperation,
-    WaterSiteRow, WaterStore, WaterTransactionRow, WaterTransactions,
+    Audience, CODE_TAKEN, CustomerBy, NICKNAME_TAKEN, NUMBER_TAKEN, SITE_IN_USE, SiteBy,
+    TryPurpose, WATER_CHANGED, WATER_CREDITED, WaterCustomerRow, WaterManager, WaterManagerRow,
+    WaterOperation, WaterPeople, WaterSiteRow, WaterStore, WaterTransactionRow, WaterTransactions,
+    WrongTry,
 };
 use backend::water::{
     Action, Code, Customer, CustomerChange, Item, Manager, Nickname, PersonName, RecordStatus,
@@ -170,13 +171,15 @@ async fn one_jerrycan_is_given_to_one_of_two_who_ask_at_once() {
 async fn a_key_press_is_one_try_and_tries_are_forgotten_in_time() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder).await;
-    let count = |key: &str, second, forget| WaterOperation::CountTry {
-        tenant: tenant(),
-        who: phone(1),
-        purpose: TryPurpose::Pin,
-        key: key.into(),
-        at: at(second),
-        forget: at(forget),
+    let count = |key: &str, second, forget| {
+        WaterOperation::CountTry(WrongTry {
+            tenant: tenant(),
+            who: phone(1),
+            purpose: TryPurpose::Pin,
+            key: key.into(),
+            at: at(second),
+            forget: at(forget),
+        })
     };
     for key in ["a", "a", "b"] {
         change(&store, count(key, 10, 0)).await.unwrap();
@@ -237,8 +240,24 @@ async fn managers_and_audiences_have_each_number_once() {
     put(&store, customer("c1", 1)).await.unwrap();
     assert_eq!(heard(Audience::CustomersOf("s1".into()), None).await, ["c1"]);
     assert_eq!(heard(Audience::CustomersOf("s2".into()), None).await, [""; 0]);
-    let page = store.managers(&tenant(), Some("s1"), Some(("m1", "s1")), 10).await.unwrap();
-    assert_eq!(page.len(), 1);
+    let found = async |which: WaterPeople, after| {
+        let found = store.managers(&tenant(), &which, after, 10).await.unwrap();
+        let shown = |it: &WaterManager| format!("{} {} {:?}", it.id, it.number.as_str(), it.sites);
+        found.iter().map(shown).collect::<Vec<_>>()
+    };
+    let spelled = |id: &str, number, sites| format!("{id} {} {sites}", phone(number).as_str());
+    let (first, second) = (spelled("m1", 8, r#"{"s1", "s2"}"#), spelled("m2", 9, r#"{"s1"}"#));
+    let both = [first.clone(), second.clone()];
+    let at = |site: &str| WaterPeople { site: Some(site.into()), ..WaterPeople::default() };
+    assert_eq!(found(WaterPeople::default(), None).await, both);
+    assert_eq!(found(at("s1"), None).await, both);
+    assert_eq!(found(at("s1"), Some("m1")).await, [second.clone()]);
+    assert_eq!(found(at("s2"), None).await, [first.clone()], "with all of his sites");
+    let whose = WaterPeople { number: Some(phone(9)), ..WaterPeople::default() };
+    assert_eq!(found(whose.clone(), None).await, [second]);
+    assert_eq!(found(WaterPeople { site: Some("s2".into()), ..whose }, None).await, [""; 0]);
+    let who = WaterPeople { id: Some("m1".into()), ..WaterPeople::default() };
+    assert_eq!(found(who, None).await, [first]);
 
     let set =
         WaterOperation::SetPin { tenant: tenant(), owner: "m1".into(), mac: Redacted([3; 32]) };
@@ -309,7 +328,7 @@ async fn what_is_due_and_what_happened_is_found() {
 }
 
 #[tokio::test]
-async fn days_and_phrases_are_kept_each_for_itself() {
+async fn days_are_kept_each_for_itself() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder).await;
     let end = |text| WaterOperation::EndDay { tenant: tenant(), job: "daily", day: day(text) };
@@ -318,30 +337,5 @@ async fn days_and_phrases_are_kept_each_for_itself() {
     }
     let done = async |text| store.is_done(&tenant(), "daily", day(text)).await.unwrap();
     assert!(done("2026-11-20").await && done("2026-11-22").await && !done("2026-11-21").await);
-
-    let phrase = |language: &str, key: &str, text: &str| {
-        let (menu, language) = ("water".into(), language.into());
-        let row =
-            PhraseRow { tenant: tenant(), menu, language, key: key.into(), text: text.into() };
-        WaterOperation::PutPhrase(row)
-    };
-    for (language, key, text) in
-        [("en", "bye", "Bye"), ("sw", "bye", "Kwaheri"), ("en", "bye", "Good bye")]
-    {
-        change(&store, phrase(language, key, text)).await.unwrap();
-    }
-    let kept = store.phrases(&tenant(), "water").await.unwrap();
-    let texts: Vec<_> = kept.iter().map(|it| &*it.text).collect();
-    assert_eq!(texts, ["Good bye", "Kwaheri"]);
-    let remove = |language: Option<&str>| WaterOperation::RemovePhrases {
-        tenant: tenant(),
-        menu: "water".into(),
-        language: language.map(Into::into),
-        key: None,
-    };
-    change(&store, remove(Some("sw"))).await.unwrap();
-    assert_eq!(store.all_phrases().await.unwrap().len(), 1);
-    change(&store, remove(None)).await.unwrap();
-    assert!(store.all_phrases().await.unwrap().is_empty());
     store.close().await;
 }

@@ -5,13 +5,14 @@ use crate::store::sqlite::apply::Fault;
 use crate::store::sqlite::column::{self, nanos, number, sequence, text, text_if_any, undecodable};
 use crate::store::{
     Audience, CODE_TAKEN, CustomerBy, Listener, NUMBER_TAKEN, OperationError, WaterCustomerRow,
+    WaterPeople,
 };
 use backend::water::{Code, Customer, CustomerChange, PersonName};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use model::Tenant;
-use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
+use sqlx::{QueryBuilder, Row as _, Sqlite};
 
 /// A day as it is kept.
 pub(super) fn day(row: &SqliteRow, column: usize) -> Result<Date, sqlx::Error> {
@@ -177,16 +178,31 @@ pub(super) async fn get(
 pub(super) async fn page(
     pool: &SqlitePool,
     tenant: &Tenant,
-    site: Option<&str>,
+    which: &WaterPeople,
     after: Option<&str>,
     rows_max: usize,
 ) -> Result<Vec<WaterCustomerRow>, sqlx::Error> {
-    let which = if site.is_some() { "site = ?4 AND" } else { "" };
-    let statement = format!("{CUSTOMER} tenant = ?1 AND {which} id > ?2 ORDER BY id LIMIT ?3");
-    let query = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(tenant.as_str());
-    let query = query.bind(after.unwrap_or("")).bind(number(rows_max as u64));
-    let query = if let Some(site) = site { query.bind(site) } else { query };
-    query.fetch_all(pool).await?.iter().map(customer_row).collect()
+    let mut query = QueryBuilder::new(CUSTOMER);
+    query.push(" tenant = ").push_bind(tenant.as_str());
+    push_who(&mut query, which, after);
+    if let Some(site) = &which.site {
+        query.push(" AND site = ").push_bind(&**site);
+    }
+    query.push(" ORDER BY id LIMIT ").push_bind(number(rows_max as u64));
+    query.build().fetch_all(pool).await?.iter().map(customer_row).collect()
+}
+
+/// Narrows a question down to those who have this id and this number, behind that id.
+pub(super) fn push_who(query: &mut QueryBuilder<Sqlite>, which: &WaterPeople, after: Option<&str>) {
+    if let Some(id) = &which.id {
+        query.push(" AND id = ").push_bind(&**id);
+    }
+    if let Some(number) = &which.number {
+        query.push(" AND number = ").push_bind(number.as_str());
+    }
+    if let Some(after) = after {
+        query.push(" AND id > ").push_bind(after);
+    }
 }
 
 pub(super) async fn subscribers(
@@ -226,12 +242,11 @@ pub(super) async fn audience(
     after: Option<&str>,
     rows_max: usize,
 ) -> Result<Vec<Listener>, sqlx::Error> {
-    let (table, site) = match audience {
-        Audience::Customers => ("water_customer", None),
-        Audience::CustomersOf(site) => ("water_customer", Some(&**site)),
-        Audience::Managers => ("water_manager", None),
-        Audience::ManagersOf(site) => ("water_manager", Some(&**site)),
+    let table = match audience {
+        Audience::Customers | Audience::CustomersOf(_) => "water_customer",
+        Audience::Managers | Audience::ManagersOf(_) => "water_manager",
     };
+    let site = audience.site();
     let which = if site.is_some() { "site = ?4 AND" } else { "" };
     // A manager has a row for each of his sites, and in all of them one number and one language.
     let statement = format!(

@@ -1,10 +1,9 @@
-//! What stands around customers: PINs, tries, SIMs, what happened, jobs, phrases.
+//! What stands around customers: PINs, tries, SIMs, what happened, jobs.
 
 use crate::store::sqlite::apply::Fault;
 use crate::store::sqlite::column::{self, nanos, number, sequence, text, undecodable};
 use crate::store::{
-    PhraseRow, TryPurpose, WaterNumber, WaterOperation, WaterTransactionRow, WaterTransactions,
-    WaterTries,
+    TryPurpose, WaterNumber, WaterTransactionRow, WaterTransactions, WaterTries, WrongTry,
 };
 use backend::water::{Action, Item, RecordStatus, Transaction};
 use jiff::civil::Date;
@@ -43,23 +42,20 @@ pub(super) async fn remove_pin(
 
 pub(super) async fn count_try(
     connection: &mut SqliteConnection,
-    operation: &WaterOperation,
+    wrong: &WrongTry,
 ) -> Result<(), Fault> {
-    let WaterOperation::CountTry { tenant, who, purpose, key, at, forget } = operation else {
-        return Ok(());
-    };
     sqlx::query(
         "INSERT INTO water_try (tenant, who, purpose, tries, since, last_key) \
          VALUES (?1, ?2, ?3, 1, ?4, ?5) ON CONFLICT (tenant, who, purpose) DO UPDATE SET \
          tries = CASE WHEN since <= ?6 THEN 1 ELSE tries + 1 END, since = ?4, last_key = ?5 \
          WHERE last_key <> ?5",
     )
-    .bind(tenant.as_str())
-    .bind(who.as_str())
-    .bind(purpose.as_str())
-    .bind(nanos(*at))
-    .bind(&**key)
-    .bind(nanos(*forget))
+    .bind(wrong.tenant.as_str())
+    .bind(wrong.who.as_str())
+    .bind(wrong.purpose.as_str())
+    .bind(nanos(wrong.at))
+    .bind(&*wrong.key)
+    .bind(nanos(wrong.forget))
     .execute(connection)
     .await?;
     Ok(())
@@ -180,43 +176,6 @@ pub(super) async fn end_day(
     Ok(())
 }
 
-pub(super) async fn put_phrase(
-    connection: &mut SqliteConnection,
-    row: &PhraseRow,
-) -> Result<(), Fault> {
-    sqlx::query(
-        "INSERT OR REPLACE INTO phrase (tenant, menu, language, key, text) VALUES (?,?,?,?,?)",
-    )
-    .bind(row.tenant.as_str())
-    .bind(&*row.menu)
-    .bind(&*row.language)
-    .bind(&*row.key)
-    .bind(&*row.text)
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-pub(super) async fn remove_phrases(
-    connection: &mut SqliteConnection,
-    tenant: &Tenant,
-    menu: &str,
-    language: Option<&str>,
-    key: Option<&str>,
-) -> Result<(), Fault> {
-    sqlx::query(
-        "DELETE FROM phrase WHERE tenant = ?1 AND menu = ?2 \
-         AND (?3 IS NULL OR language = ?3) AND (?4 IS NULL OR key = ?4)",
-    )
-    .bind(tenant.as_str())
-    .bind(menu)
-    .bind(language)
-    .bind(key)
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
 fn mac(row: &SqliteRow, column: usize) -> Result<Redacted<[u8; 32]>, sqlx::Error> {
     let bytes: &[u8] = row.try_get(column)?;
     bytes.try_into().map(Redacted).map_err(|_| undecodable("a hash"))
@@ -279,27 +238,6 @@ pub(super) async fn is_done(
     let query = sqlx::query("SELECT 1 FROM water_job WHERE tenant = ? AND job = ? AND day = ?");
     let query = query.bind(tenant.as_str()).bind(job).bind(day.to_string());
     Ok(query.fetch_optional(pool).await?.is_some())
-}
-
-pub(super) async fn phrases(
-    pool: &SqlitePool,
-    of: Option<(&Tenant, &str)>,
-) -> Result<Vec<PhraseRow>, sqlx::Error> {
-    let query = sqlx::query(
-        "SELECT tenant, menu, language, key, text FROM phrase \
-         WHERE ?1 IS NULL OR (tenant = ?1 AND menu = ?2) ORDER BY tenant, menu, language, key",
-    );
-    let query = query.bind(of.map(|(tenant, _)| tenant.as_str())).bind(of.map(|(_, menu)| menu));
-    let phrase = |row: &SqliteRow| {
-        Ok(PhraseRow {
-            tenant: column::tenant(row, 0)?,
-            menu: text(row, 1)?,
-            language: text(row, 2)?,
-            key: text(row, 3)?,
-            text: text(row, 4)?,
-        })
-    };
-    query.fetch_all(pool).await?.iter().map(phrase).collect()
 }
 
 pub(super) async fn transactions(

@@ -1,13 +1,15 @@
 //! Sites and those who give out water there.
 
+use super::people::push_who;
 use crate::store::sqlite::apply::Fault;
 use crate::store::sqlite::column::{self, nanos, number, parsed, sequence, text};
 use crate::store::{
-    NICKNAME_TAKEN, NUMBER_TAKEN, OperationError, SITE_IN_USE, SiteBy, WATER_CHANGED,
-    WaterManagerRow, WaterSiteRow,
+    NICKNAME_TAKEN, NUMBER_TAKEN, OperationError, SITE_IN_USE, SiteBy, WATER_CHANGED, WaterManager,
+    WaterManagerRow, WaterPeople, WaterSiteRow,
 };
 use backend::water::Manager;
 use model::{DeviceId, Json, Tenant};
+use sqlx::QueryBuilder;
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
 
 /// The version that a row gets: refused unless it is as the change's author saw it.
@@ -216,16 +218,32 @@ pub(super) async fn managers_of(
 pub(super) async fn managers(
     pool: &SqlitePool,
     tenant: &Tenant,
-    site: Option<&str>,
-    after: Option<(&str, &str)>,
+    which: &WaterPeople,
+    after: Option<&str>,
     rows_max: usize,
-) -> Result<Vec<WaterManagerRow>, sqlx::Error> {
-    let statement = format!(
-        "{MANAGER} tenant = ?1 AND (id, site) > (?2, ?3) AND (?4 IS NULL OR site = ?4) \
-         ORDER BY id, site LIMIT ?5"
+) -> Result<Vec<WaterManager>, sqlx::Error> {
+    // In all of a manager's rows stand one number and one language.
+    let mut query = QueryBuilder::new(
+        "SELECT id, min(number), min(language), json_group_array(site) FROM water_manager AS it \
+         WHERE tenant = ",
     );
-    let (id, at) = after.unwrap_or_default();
-    let query = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(tenant.as_str());
-    let query = query.bind(id).bind(at).bind(site).bind(number(rows_max as u64));
-    query.fetch_all(pool).await?.iter().map(manager_row).collect()
+    query.push_bind(tenant.as_str());
+    push_who(&mut query, which, after);
+    if let Some(site) = &which.site {
+        query.push(
+            " AND EXISTS (SELECT 1 FROM water_manager AS at \
+             WHERE at.tenant = it.tenant AND at.id = it.id AND at.site = ",
+        );
+        query.push_bind(&**site).push(")");
+    }
+    query.push(" GROUP BY id ORDER BY id LIMIT ").push_bind(number(rows_max as u64));
+    let manager = |row: &SqliteRow| {
+        Ok(WaterManager {
+            id: text(row, 0)?,
+            number: column::device(row, 1)?,
+            language: text(row, 2)?,
+            sites: parsed(row, 3)?,
+        })
+    };
+    query.build().fetch_all(pool).await?.iter().map(manager).collect()
 }

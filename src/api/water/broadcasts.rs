@@ -1,12 +1,14 @@
-//! One text to many: begun, watched, stopped.
+//! One text to many: begun, watched, stopped: `…/water/broadcasts`.
 
-use super::ApiState;
-use super::access::{Authorised, need};
-use super::commands::{PageQuery, idempotency_key};
-use super::input::{Items, JsonBody, Params, Segments, cursor, limit};
-use super::problem::{Code, Problem};
-use crate::sms::{Broadcasts, NewBroadcast, Whom};
-use crate::store::{BROADCAST_MOVED, BroadcastRow, OperationError, SmsRow, WriteError};
+use crate::api::ApiState;
+use crate::api::access::{Authorised, need};
+use crate::api::commands::idempotency_key;
+use crate::api::input::{Items, JsonBody, PageQuery, Params, Segments, id_page};
+use crate::api::problem::{Code, Problem};
+use crate::store::{
+    Audience, BROADCAST_MOVED, BroadcastRow, OperationError, SmsRow, SmsWhich, WriteError,
+};
+use crate::water::{Broadcasts, NewBroadcast};
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -20,7 +22,7 @@ use utoipa::ToSchema;
 /// A text to be sent to many.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct BroadcastRequest {
+pub(in crate::api) struct BroadcastRequest {
     /// To whom: `customers` or `managers`. Who wants no texts gets none.
     audience: Box<str>,
     /// To those of this site alone.
@@ -33,11 +35,11 @@ pub(super) struct BroadcastRequest {
 /// A text to many, and how far it came.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Broadcast)]
-pub(super) struct BroadcastView {
+pub(in crate::api) struct BroadcastView {
     /// Its name.
     id: Box<str>,
     /// To whom: `customers` or `managers`.
-    audience: Box<str>,
+    audience: &'static str,
     /// To those of this site alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     site_id: Option<Box<str>>,
@@ -66,8 +68,8 @@ impl BroadcastView {
         Self {
             text: broadcasts.text(&row).map(|text| text.0),
             id: row.id,
-            audience: row.audience,
-            site_id: row.site,
+            audience: row.audience.as_str(),
+            site_id: row.audience.site().map(Into::into),
             state: row.state.as_str(),
             listeners: row.listeners,
             actor: row.actor,
@@ -81,7 +83,7 @@ impl BroadcastView {
 /// What became of a text for one of its receivers.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = BroadcastText)]
-pub(super) struct TextView {
+pub(in crate::api) struct TextView {
     /// Its name.
     id: Box<str>,
     /// The phone.
@@ -124,20 +126,20 @@ impl From<SmsRow> for TextView {
             body = BroadcastView),
         (status = 201, description = "The broadcast, begun", body = BroadcastView),
     ))]
-pub(super) async fn create(
+pub(in crate::api) async fn create(
     caller: Authorised<need::WaterWrite>,
     State(state): State<ApiState>,
     headers: HeaderMap,
     JsonBody(body): JsonBody<BroadcastRequest>,
 ) -> Result<(StatusCode, Json<BroadcastView>), Problem> {
-    let whom = Whom::parse(&body.audience, body.site_id.as_deref()).ok_or_else(|| {
-        let detail = format!("`audience` is one of {}", Whom::WORDS.join(", "));
+    let audience = Audience::parse(&body.audience, body.site_id.as_deref()).ok_or_else(|| {
+        let detail = format!("`audience` is one of {}", Audience::WORDS.join(", "));
         Problem::new(Code::InvalidBody, detail)
     })?;
     let (tenant, key) = (caller.tenant().clone(), idempotency_key(&caller, &headers)?);
     let known = || async {
         let Some(key) = &key else { return Ok(None) };
-        state.broadcasts.of_key(&tenant, key).await
+        state.sms_store.broadcast_of_key(&tenant, key).await
     };
     let view = |row| Json(BroadcastView::of(&state.broadcasts, row));
     if let Some(row) = known().await? {
@@ -145,7 +147,7 @@ pub(super) async fn create(
     }
     let new = NewBroadcast {
         tenant: tenant.clone(),
-        whom,
+        audience,
         text: body.text,
         actor: caller.grant.name.clone(),
         key: key.clone(),
@@ -154,7 +156,7 @@ pub(super) async fn create(
         .broadcasts
         .begin(new)
         .map_err(|error| Problem::new(Code::InvalidBody, format!("`text`: {error}")))?;
-    let detail = json!({ "audience": row.audience, "site_id": row.site });
+    let detail = json!({ "audience": row.audience.as_str(), "site_id": row.audience.site() });
     operations.push(state.audit(&caller, "water.broadcast.create", &row.id, &detail));
     match state.changes.make(&row.id, operations).await {
         Ok(()) => Ok((StatusCode::CREATED, view(row))),
@@ -171,14 +173,13 @@ pub(super) async fn create(
     operation_id = "list_broadcasts",
     security(("token" = ["water.read"])), params(PageQuery),
     responses((status = 200, description = "A page of broadcasts", body = Items<BroadcastView>)))]
-pub(super) async fn list(
+pub(in crate::api) async fn list(
     caller: Authorised<need::WaterRead>,
     State(state): State<ApiState>,
     Params(query): Params<PageQuery>,
 ) -> Result<Json<Items<BroadcastView>>, Problem> {
-    let limit = limit(query.limit)?;
-    let before = cursor(query.cursor.as_deref(), |text| Some(text.to_owned()))?;
-    let rows = state.broadcasts.page(caller.tenant(), before.as_deref(), limit + 1).await?;
+    let (limit, before) = id_page(query.limit, query.cursor.as_deref())?;
+    let rows = state.sms_store.broadcasts(caller.tenant(), before.as_deref(), limit + 1).await?;
     let views = rows.into_iter().map(|row| BroadcastView::of(&state.broadcasts, row)).collect();
     Ok(Json(Items::page(views, limit, |view: &BroadcastView| view.id.to_string())))
 }
@@ -189,14 +190,14 @@ pub(super) async fn list(
     security(("token" = ["water.read"])),
     params(("id" = String, Path, description = "The broadcast's name")),
     responses((status = 200, description = "The broadcast", body = BroadcastView)))]
-pub(super) async fn show(
+pub(in crate::api) async fn show(
     caller: Authorised<need::WaterRead>,
     State(state): State<ApiState>,
     Segments(id): Segments<String>,
 ) -> Result<Json<BroadcastView>, Problem> {
     let tenant = caller.tenant();
-    let row = state.broadcasts.one(tenant, &id).await?.ok_or(Code::NoSuchBroadcast)?;
-    let counts = state.broadcasts.counts(tenant, &id).await?;
+    let row = state.sms_store.broadcast(tenant, &id).await?.ok_or(Code::NoSuchBroadcast)?;
+    let counts = state.sms_store.broadcast_counts(tenant, &id).await?;
     let texts = counts.into_iter().map(|(state, count)| (state.as_str(), count)).collect();
     let view = BroadcastView { texts: Some(texts), ..BroadcastView::of(&state.broadcasts, row) };
     Ok(Json(view))
@@ -208,17 +209,17 @@ pub(super) async fn show(
     security(("token" = ["water.read"])),
     params(("id" = String, Path, description = "The broadcast's name"), PageQuery),
     responses((status = 200, description = "A page of texts", body = Items<TextView>)))]
-pub(super) async fn texts(
+pub(in crate::api) async fn texts(
     caller: Authorised<need::WaterRead>,
     State(state): State<ApiState>,
     Segments(id): Segments<String>,
     Params(query): Params<PageQuery>,
 ) -> Result<Json<Items<TextView>>, Problem> {
     let tenant = caller.tenant();
-    state.broadcasts.one(tenant, &id).await?.ok_or(Code::NoSuchBroadcast)?;
-    let limit = limit(query.limit)?;
-    let after = cursor(query.cursor.as_deref(), |text| Some(text.to_owned()))?;
-    let rows = state.broadcasts.texts(tenant, &id, after.as_deref(), limit + 1).await?;
+    state.sms_store.broadcast(tenant, &id).await?.ok_or(Code::NoSuchBroadcast)?;
+    let (limit, after) = id_page(query.limit, query.cursor.as_deref())?;
+    let which = SmsWhich::Broadcast(tenant, &id, after.as_deref());
+    let rows = state.sms_store.sms(which, limit + 1).await?;
     let views = rows.into_iter().map(TextView::from).collect();
     Ok(Json(Items::page(views, limit, |view: &TextView| view.id.to_string())))
 }
@@ -229,19 +230,19 @@ pub(super) async fn texts(
     security(("token" = ["water.write"])),
     params(("id" = String, Path, description = "The broadcast's name")),
     responses((status = 204, description = "It is queued for nobody else")))]
-pub(super) async fn cancel(
+pub(in crate::api) async fn cancel(
     caller: Authorised<need::WaterWrite>,
     State(state): State<ApiState>,
     Segments(id): Segments<String>,
 ) -> Result<StatusCode, Problem> {
     let tenant = caller.tenant();
-    state.broadcasts.one(tenant, &id).await?.ok_or(Code::NoSuchBroadcast)?;
+    state.sms_store.broadcast(tenant, &id).await?.ok_or(Code::NoSuchBroadcast)?;
     let cancel = state.broadcasts.cancel(tenant, &id);
     let audit = state.audit(&caller, "water.broadcast.cancel", &id, &json!({}));
     match state.changes.make(&id, vec![cancel, audit]).await {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
         Err(WriteError::Refused(OperationError::Conflict(BROADCAST_MOVED))) => {
-            Err(Problem::new(Code::Conflict, "the broadcast has come to its end"))
+            Err(Code::BroadcastEnded.into())
         }
         Err(error) => Err(error.into()),
     }

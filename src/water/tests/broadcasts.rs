@@ -1,16 +1,10 @@
 //! Texts to many.
 
-use super::scene::{Scene, africas_talking};
 use super::*;
 use crate::store::{
-    Audience, BroadcastState, CustomerBy, Listener, SiteBy, SmsStore as _, SmsWhich, TaskState,
-    Tasks as Which,
+    Audience, BroadcastState, Listener, SmsStore as _, SmsWhich, TaskRow, TaskState, Tasks as Which,
 };
 use crate::tasks::Handler as _;
-use crate::water::{BackendError, Effect, WaterBackend};
-use ::backend::water::{Customer, Manager, Site};
-use async_trait::async_trait;
-use jiff::civil::Date;
 
 /// A backend that knows so many customers of every site, and nothing else.
 #[derive(Debug)]
@@ -69,13 +63,14 @@ impl WaterBackend for Listed {
 
 fn paging(scene: &Scene, listeners: Option<u32>) -> Paging {
     let parts = BroadcastsParts {
-        store: Arc::clone(&scene.engine) as _,
-        sms: Arc::clone(&scene.sms),
+        sms: Arc::clone(&scene.water.parts.sms),
+        vault: scene.water.parts.vault.clone(),
         clock: scene.clock,
         text_max: 160,
     };
     Paging {
         broadcasts: Broadcasts::new(parts),
+        store: Arc::clone(&scene.store) as _,
         backend: Arc::new(Listed(listeners)),
         writer: scene.writer.clone(),
     }
@@ -84,7 +79,7 @@ fn paging(scene: &Scene, listeners: Option<u32>) -> Paging {
 async fn begun(scene: &Scene, paging: &Paging) -> Box<str> {
     let new = NewBroadcast {
         tenant: Tenant::default(),
-        whom: Whom::parse("customers", Some("S1")).unwrap(),
+        audience: Audience::CustomersOf("S1".into()),
         text: Redacted("Maji yapo".to_owned()),
         actor: "console".into(),
         key: None,
@@ -95,15 +90,14 @@ async fn begun(scene: &Scene, paging: &Paging) -> Box<str> {
 }
 
 async fn pages(scene: &Scene) -> Vec<TaskRow> {
-    use crate::store::Store as _;
-    let rows = scene.engine.tasks(&Which::Waiting { after: None }, 1_000).await.unwrap();
+    let rows = scene.store.tasks(&Which::Waiting { after: None }, 1_000).await.unwrap();
     assert!(rows.iter().all(|row| row.state == TaskState::Waiting));
     rows.into_iter().filter(|row| *row.kind == *PAGING).collect()
 }
 
 #[tokio::test]
 async fn everybody_is_gone_through_once_whatever_is_tried_again() {
-    let scene = Scene::new(africas_talking()).await;
+    let scene = Scene::new().await;
     let paging = paging(&scene, Some(250));
     let id = begun(&scene, &paging).await;
     for page in 0..3 {
@@ -116,9 +110,9 @@ async fn everybody_is_gone_through_once_whatever_is_tried_again() {
     }
     assert_eq!(pages(&scene).await.len(), 3, "none beyond the last");
     let tenant = Tenant::default();
-    let row = scene.engine.broadcast(&tenant, &id).await.unwrap().unwrap();
+    let row = scene.store.broadcast(&tenant, &id).await.unwrap().unwrap();
     assert_eq!((row.state, row.page, row.listeners), (BroadcastState::Done, 3, 250));
-    let texts = scene.engine.sms(SmsWhich::Broadcast(&tenant, &id, None), 1_000).await.unwrap();
+    let texts = scene.store.sms(SmsWhich::Broadcast(&tenant, &id, None), 1_000).await.unwrap();
     let numbers: std::collections::HashSet<_> = texts.iter().map(|it| it.to.clone()).collect();
     let batches: std::collections::HashSet<_> = texts.iter().map(|it| it.batch.clone()).collect();
     assert_eq!((texts.len(), numbers.len(), batches.len()), (250, 250, 3));
@@ -126,7 +120,7 @@ async fn everybody_is_gone_through_once_whatever_is_tried_again() {
 
 #[tokio::test]
 async fn one_that_is_stopped_goes_no_further() {
-    let scene = Scene::new(africas_talking()).await;
+    let scene = Scene::new().await;
     let paging = paging(&scene, Some(250));
     let id = begun(&scene, &paging).await;
     paging.carry_out(&pages(&scene).await[0]).await;
@@ -135,17 +129,17 @@ async fn one_that_is_stopped_goes_no_further() {
     for task in pages(&scene).await {
         assert!(matches!(paging.carry_out(&task).await, tasks::Outcome::Done { .. }));
     }
-    let row = scene.engine.broadcast(&Tenant::default(), &id).await.unwrap().unwrap();
+    let row = scene.store.broadcast(&Tenant::default(), &id).await.unwrap().unwrap();
     assert_eq!((row.state, row.listeners), (BroadcastState::Cancelled, 100));
 }
 
 #[tokio::test]
 async fn a_backend_without_lists_ends_it_and_says_so() {
-    let scene = Scene::new(africas_talking()).await;
+    let scene = Scene::new().await;
     let paging = paging(&scene, None);
     let id = begun(&scene, &paging).await;
     let outcome = paging.carry_out(&pages(&scene).await[0]).await;
     assert!(matches!(outcome, tasks::Outcome::Hopeless { .. }), "{outcome:?}");
-    let row = scene.engine.broadcast(&Tenant::default(), &id).await.unwrap().unwrap();
+    let row = scene.store.broadcast(&Tenant::default(), &id).await.unwrap().unwrap();
     assert_eq!(row.state, BroadcastState::Cancelled);
 }

@@ -3,14 +3,15 @@
 //! A page's texts, the task that follows it and how far it came are one transaction: a crash sends
 //! nobody the text twice and leaves nobody out.
 
-use super::{Draft, Sms, SmsKind};
+use super::backend::{BackendError, WaterBackend};
 use crate::clock::{self, Clock};
+use crate::secrets::Vault;
+use crate::sms::{Draft, Sms, SmsKind};
 use crate::store::{
-    Audience, BROADCAST_KNOWN, BroadcastRow, BroadcastState, Operation, OperationError, ReadError,
-    SmsOperation, SmsRow, SmsState, SmsStore, SmsWhich, TaskRow, WriteError, Writer,
+    Audience, BROADCAST_KNOWN, BroadcastRow, BroadcastState, BroadcastStep, Listener, Operation,
+    OperationError, SmsOperation, SmsStore, TaskRow, WriteError, Writer,
 };
 use crate::tasks::{self, Handler, Outcome, Policy};
-use crate::water::{BackendError, WaterBackend};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use model::{Json, Redacted, Tenant};
@@ -29,43 +30,13 @@ const POLICY: Policy = Policy {
     lease: Duration::from_secs(60),
 };
 
-/// Whom a text goes to.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Whom(Audience);
-
-impl Whom {
-    /// Every word for an audience.
-    pub const WORDS: [&'static str; 2] = ["customers", "managers"];
-
-    /// The audience of that word: all of them, or those of one site.
-    pub fn parse(word: &str, site: Option<&str>) -> Option<Self> {
-        let site = site.map(Into::into);
-        Some(Self(match (word, site) {
-            ("customers", None) => Audience::Customers,
-            ("customers", Some(site)) => Audience::CustomersOf(site),
-            ("managers", None) => Audience::Managers,
-            ("managers", Some(site)) => Audience::ManagersOf(site),
-            _ => return None,
-        }))
-    }
-
-    fn spelled(&self) -> (&'static str, Option<&str>) {
-        match &self.0 {
-            Audience::Customers => ("customers", None),
-            Audience::CustomersOf(site) => ("customers", Some(site)),
-            Audience::Managers => ("managers", None),
-            Audience::ManagersOf(site) => ("managers", Some(site)),
-        }
-    }
-}
-
 /// A text to many that is asked for.
 #[derive(Clone, Debug)]
 pub struct NewBroadcast {
     /// Whose.
     pub tenant: Tenant,
     /// To whom.
-    pub whom: Whom,
+    pub audience: Audience,
     /// The text.
     pub text: Redacted<String>,
     /// Who wrote it.
@@ -89,11 +60,12 @@ pub enum TextError {
 }
 
 /// What broadcasts stand on.
+#[derive(Debug)]
 pub struct BroadcastsParts {
-    /// What is read of them.
-    pub store: Arc<dyn SmsStore>,
     /// Where their texts are asked for.
     pub sms: Arc<Sms>,
+    /// What seals what they say.
+    pub vault: Vault,
     /// The time.
     pub clock: Clock,
     /// Longest text, in characters.
@@ -101,14 +73,9 @@ pub struct BroadcastsParts {
 }
 
 /// Texts to many. One for the daemon.
+#[derive(Debug)]
 pub struct Broadcasts {
     parts: BroadcastsParts,
-}
-
-impl std::fmt::Debug for Broadcasts {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Broadcasts").finish_non_exhaustive()
-    }
 }
 
 impl Broadcasts {
@@ -123,16 +90,14 @@ impl Broadcasts {
     ///
     /// The text cannot be sent.
     pub fn begin(&self, new: NewBroadcast) -> Result<(BroadcastRow, Vec<Operation>), TextError> {
-        let NewBroadcast { tenant, whom, text, actor, key } = new;
+        let NewBroadcast { tenant, audience, text, actor, key } = new;
         self.check(text.expose())?;
         let now = self.parts.clock.now().wall;
-        let (audience, site) = whom.spelled();
         let row = BroadcastRow {
             id: clock::new_name(now),
             tenant,
             key,
-            audience: audience.into(),
-            site: site.map(Into::into),
+            audience,
             state: BroadcastState::Running,
             cursor: None,
             page: 0,
@@ -140,7 +105,7 @@ impl Broadcasts {
             actor,
             made_at: now,
             changed_at: now,
-            sealed: self.parts.sms.vault().seal(text.expose().as_bytes()),
+            sealed: self.parts.vault.seal(text.expose().as_bytes()),
         };
         let task = Operation::PutTask(page_task(&row, 0, now));
         let put = Operation::Sms(SmsOperation::PutBroadcast(row.clone()));
@@ -163,7 +128,7 @@ impl Broadcasts {
     /// What stops a broadcast: what is queued of it is sent all the same. Refused as a conflict when it
     /// has come to its end.
     pub fn cancel(&self, tenant: &Tenant, id: &str) -> Operation {
-        Operation::Sms(SmsOperation::StepBroadcast {
+        Operation::Sms(SmsOperation::StepBroadcast(BroadcastStep {
             tenant: tenant.clone(),
             id: id.into(),
             expect_page: None,
@@ -171,7 +136,7 @@ impl Broadcasts {
             listeners: 0,
             state: BroadcastState::Cancelled,
             at: self.parts.clock.now().wall,
-        })
+        }))
     }
 
     /// Whether a write was refused because the key had made a broadcast.
@@ -179,74 +144,9 @@ impl Broadcasts {
         error == WriteError::Refused(OperationError::Conflict(BROADCAST_KNOWN))
     }
 
-    /// One broadcast.
-    ///
-    /// # Errors
-    ///
-    /// The store cannot be read; so it is with all that follow.
-    pub async fn one(&self, tenant: &Tenant, id: &str) -> Result<Option<BroadcastRow>, ReadError> {
-        self.parts.store.broadcast(tenant, id).await
-    }
-
-    /// The one that this key has made.
-    ///
-    /// # Errors
-    ///
-    /// The store cannot be read.
-    pub async fn of_key(
-        &self,
-        tenant: &Tenant,
-        key: &str,
-    ) -> Result<Option<BroadcastRow>, ReadError> {
-        self.parts.store.broadcast_of_key(tenant, key).await
-    }
-
-    /// Broadcasts, newest first, before the one of that name.
-    ///
-    /// # Errors
-    ///
-    /// The store cannot be read.
-    pub async fn page(
-        &self,
-        tenant: &Tenant,
-        before: Option<&str>,
-        rows_max: usize,
-    ) -> Result<Vec<BroadcastRow>, ReadError> {
-        self.parts.store.broadcasts(tenant, before, rows_max).await
-    }
-
-    /// How many of its texts stand where.
-    ///
-    /// # Errors
-    ///
-    /// The store cannot be read.
-    pub async fn counts(
-        &self,
-        tenant: &Tenant,
-        id: &str,
-    ) -> Result<Vec<(SmsState, u64)>, ReadError> {
-        self.parts.store.broadcast_counts(tenant, id).await
-    }
-
-    /// Its texts, behind the one of that name: what became of each.
-    ///
-    /// # Errors
-    ///
-    /// The store cannot be read.
-    pub async fn texts(
-        &self,
-        tenant: &Tenant,
-        id: &str,
-        after: Option<&str>,
-        rows_max: usize,
-    ) -> Result<Vec<SmsRow>, ReadError> {
-        self.parts.store.sms(SmsWhich::Broadcast(tenant, id, after), rows_max).await
-    }
-
     /// What it says; `None` where it was sealed with another key.
     pub fn text(&self, row: &BroadcastRow) -> Option<Redacted<String>> {
-        let text = self.parts.sms.vault().open(row.sealed.expose())?;
-        String::from_utf8(text.0).ok().map(Redacted)
+        self.parts.vault.open_text(row.sealed.expose())
     }
 }
 
@@ -256,14 +156,21 @@ fn page_task(row: &BroadcastRow, page: u32, now: Timestamp) -> TaskRow {
 }
 
 /// Goes through the listeners of broadcasts.
-#[derive(Debug)]
 pub struct Paging {
     /// The broadcasts.
     pub broadcasts: Arc<Broadcasts>,
+    /// What is read of them.
+    pub store: Arc<dyn SmsStore>,
     /// Who knows the listeners.
     pub backend: Arc<dyn WaterBackend>,
     /// Where it is kept how far they came.
     pub writer: Writer,
+}
+
+impl std::fmt::Debug for Paging {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Paging").finish_non_exhaustive()
+    }
 }
 
 impl Paging {
@@ -275,24 +182,24 @@ impl Paging {
     async fn go_on(&self, task: &TaskRow) -> Result<&'static str, Outcome> {
         let Some((id, page)) = task.key.split_once(':') else { return Ok("no page") };
         let broadcasts = &self.broadcasts;
-        let row = broadcasts.one(&task.tenant, id).await.map_err(|_| failed("the store"))?;
+        let row = self.store.broadcast(&task.tenant, id).await.map_err(|_| failed("the store"))?;
         let is_its = |row: &BroadcastRow| {
             row.state == BroadcastState::Running && page == row.page.to_string()
         };
         let Some(row) = row.filter(is_its) else { return Ok("it is past") };
-        let whom = Whom::parse(&row.audience, row.site.as_deref());
-        let (Some(Whom(audience)), Some(text)) = (whom, broadcasts.text(&row)) else {
+        let Some(text) = broadcasts.text(&row) else {
             return Err(Outcome::Hopeless { cause: "it cannot be read".into() });
         };
         let after = row.cursor.as_deref();
-        let listeners = match self.backend.audience(&row.tenant, &audience, after, PAGE).await {
+        let asked = self.backend.audience(&row.tenant, &row.audience, after, PAGE).await;
+        let listeners = match asked {
             Ok(listeners) => listeners,
             Err(BackendError::Unsupported) => return Err(self.stop(&row).await),
             Err(error) => return Err(failed(error.code())),
         };
         let now = broadcasts.parts.clock.now().wall;
         let is_last = listeners.len() < PAGE;
-        let mut operations = vec![Operation::Sms(SmsOperation::StepBroadcast {
+        let mut operations = vec![Operation::Sms(SmsOperation::StepBroadcast(BroadcastStep {
             tenant: row.tenant.clone(),
             id: row.id.clone(),
             expect_page: Some(row.page),
@@ -300,8 +207,8 @@ impl Paging {
             listeners: listeners.len() as u64,
             state: if is_last { BroadcastState::Done } else { BroadcastState::Running },
             at: now,
-        })];
-        let draft = |(place, listener): (usize, crate::store::Listener)| Draft {
+        }))];
+        let draft = |(place, listener): (usize, Listener)| Draft {
             tenant: row.tenant.clone(),
             to: listener.number,
             kind: SmsKind::Broadcast,
