@@ -5,7 +5,6 @@ use super::join::Ground;
 use super::{Core, StartError};
 use crate::clock::Clock;
 use crate::doors::Door;
-use crate::files;
 use crate::listen::http::{Routes, SmsRoute};
 use crate::outcall::Outcall;
 use crate::pipeline::Pipeline;
@@ -111,9 +110,7 @@ fn notices(
     config: &Config,
     provider: &dyn Provider,
 ) -> Result<Option<Redacted<String>>, StartError> {
-    door(config, provider)?;
-    let name = door_name(provider);
-    let secret = files::read_secret(&config.data_dir.join(format!("public/{name}.secret")))?;
+    let secret = Door::secret(&door_name(provider), &config.data_dir.join("public"))?;
     Ok(public_url(config)
         .map(|url| Redacted(format!("{url}/sms/{}/{}", provider.name(), secret.expose()))))
 }
