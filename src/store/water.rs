@@ -464,6 +464,9 @@ pub trait WaterStore: Debug + Send + Sync + 'static {
     /// Whether a day's job is done.
     async fn is_done(&self, tenant: &Tenant, job: &str, day: Date) -> Result<bool, ReadError>;
 
+    /// The last day whose job is done.
+    async fn last_done(&self, tenant: &Tenant, job: &str) -> Result<Option<Date>, ReadError>;
+
     /// A menu's changed phrases.
     async fn phrases(&self, tenant: &Tenant, menu: &str) -> Result<Vec<PhraseRow>, ReadError>;
 

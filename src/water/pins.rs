@@ -5,7 +5,7 @@
 //! dialogues, one after the other.
 
 use super::backend::BackendError;
-use super::{Water, ago, is_within};
+use super::{Tries, Water, ago, is_within};
 use crate::secrets::Vault;
 use crate::store::{CustomerBy, Operation, TryPurpose, WaterOperation, WaterTries};
 use ::backend::water::{Code, Customer};
@@ -17,15 +17,6 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, MutexGuard, OwnedMutexGuard};
 use ussd::{Answer, Ask};
 
-/// How many wrong PINs an account takes in a row from others who want it, over all their numbers.
-const ACCOUNT_TRIES: u32 = 10;
-/// How long it takes none after them.
-const ACCOUNT_HOLD: SignedDuration = SignedDuration::from_hours(24);
-/// How many codes that nobody has a number may type without giving water: of a thousand subscribers'
-/// codes every nine hundredth guess is one.
-const CODE_TRIES: u32 = 10;
-/// How long it types none after them, and after which pause they are forgotten.
-const CODE_HOLD: SignedDuration = SignedDuration::from_hours(1);
 /// Numbers that may be looked at at once.
 const TURNS: usize = 64;
 
@@ -180,12 +171,12 @@ pub(super) struct Claimed {
 
 impl Water {
     fn limit<'a>(&self, who: &'a DeviceId, purpose: TryPurpose) -> Limit<'a> {
-        let (tries, hold) = match purpose {
-            TryPurpose::Pin | TryPurpose::Move => (self.options.pin_tries, self.options.pin_hold),
-            TryPurpose::Account => (ACCOUNT_TRIES, ACCOUNT_HOLD),
-            TryPurpose::Code => (CODE_TRIES, CODE_HOLD),
+        let Tries { most, hold } = match purpose {
+            TryPurpose::Pin | TryPurpose::Move => self.options.pins,
+            TryPurpose::Account => self.options.account_pins,
+            TryPurpose::Code => self.options.codes,
         };
-        Limit { who, purpose, tries, hold }
+        Limit { who, purpose, tries: most, hold }
     }
 
     async fn tries(

@@ -184,6 +184,10 @@ impl WaterStore for SqliteStore {
         service::is_done(self.readers(), tenant, job, day).await.map_err(read_error)
     }
 
+    async fn last_done(&self, tenant: &Tenant, job: &str) -> Result<Option<Date>, ReadError> {
+        service::last_done(self.readers(), tenant, job).await.map_err(read_error)
+    }
+
     async fn phrases(&self, tenant: &Tenant, menu: &str) -> Result<Vec<PhraseRow>, ReadError> {
         let of = Some((tenant, menu));
         service::phrases(self.readers(), of).await.map_err(read_error)
