@@ -38,6 +38,7 @@ mod images;
 mod input;
 mod naming;
 mod openapi;
+mod opt_outs;
 mod parameters;
 mod payments;
 mod plans;
@@ -82,7 +83,8 @@ use crate::provisioner::Provisioner;
 use crate::registry::{Device, Registry};
 use crate::sms::Broadcasts;
 use crate::store::{
-    Operation, OperationError, PaymentStore, ReadError, Store, WaterStore, WriteError, Writer,
+    Operation, OperationError, PaymentStore, ReadError, SmsStore, Store, WaterStore, WriteError,
+    Writer,
 };
 use crate::tasks::Tasks;
 use crate::trace::Traces;
@@ -156,6 +158,8 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// For reading payments.
     pub payment_store: Arc<dyn PaymentStore>,
+    /// For reading who wants no texts.
+    pub sms_store: Arc<dyn SmsStore>,
     /// For reading what is kept of the water service.
     pub water_store: Arc<dyn WaterStore>,
     /// For following what is committed.

@@ -397,6 +397,7 @@ async fn operator(
     let state = ApiState::new(api::Parts {
         store: Arc::clone(&core.store),
         payment_store: Arc::clone(&core.engine) as _,
+        sms_store: Arc::clone(&core.engine) as _,
         water_store: Arc::clone(&core.engine) as _,
         water: Arc::clone(&core.water),
         book: Arc::clone(&core.book),

@@ -49,8 +49,8 @@ pub use row::{
     Uploads, Usage,
 };
 pub use sms::{
-    BROADCAST_KNOWN, BROADCAST_MOVED, BroadcastRow, BroadcastState, SMS_MOVED, SmsKind,
-    SmsOperation, SmsRow, SmsState, SmsStep, SmsStore, SmsWhich,
+    BROADCAST_KNOWN, BROADCAST_MOVED, BroadcastRow, BroadcastState, OptOutRow, OptOuts, SMS_MOVED,
+    SmsKind, SmsOperation, SmsRow, SmsState, SmsStep, SmsStore, SmsWhich,
 };
 pub use sqlite::{SqliteOptions, SqliteStore};
 pub use steering::{

@@ -5,8 +5,8 @@ use super::problem::ProblemBody;
 use super::{
     ApiState, approvals, audit, boards, broadcasts, checks, commands, credentials, customers,
     dead_letters, devices, equipment, events, groups, health, holds, images, metrics, naming,
-    parameters, payments, plans, profiles, provision, rollouts, sinks, tasks, tokens, trace,
-    uploads, wake, water, wifi,
+    opt_outs, parameters, payments, plans, profiles, provision, rollouts, sinks, tasks, tokens,
+    trace, uploads, wake, water, wifi,
 };
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
@@ -129,12 +129,14 @@ fn of_payments() -> OpenApiRouter<ApiState> {
         .routes(routes!(payments::settle))
 }
 
-/// The calls of texts to many.
+/// The calls of texts to many, and of who wants none.
 fn of_broadcasts() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(broadcasts::create, broadcasts::list))
         .routes(routes!(broadcasts::show, broadcasts::cancel))
         .routes(routes!(broadcasts::texts))
+        .routes(routes!(opt_outs::list))
+        .routes(routes!(opt_outs::show, opt_outs::put, opt_outs::delete))
 }
 
 /// The calls of the water service.

@@ -8,6 +8,7 @@ mod equipment;
 mod files;
 mod firmware;
 mod listener;
+mod opt_outs;
 mod parameters;
 mod payments;
 mod people;

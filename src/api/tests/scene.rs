@@ -407,6 +407,7 @@ impl Scene {
         let state = ApiState::new(Parts {
             store,
             payment_store: Arc::clone(&engine) as _,
+            sms_store: Arc::clone(&engine) as _,
             water_store: Arc::clone(&engine) as _,
             water,
             book,

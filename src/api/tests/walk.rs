@@ -67,6 +67,7 @@ fn spell(call: &Call) -> String {
         ("/rollouts/{id}", "/rollouts/01HZZZ".to_owned()),
         ("/broadcasts/{id}", "/broadcasts/01HZZZ".to_owned()),
         ("{group}", "north".to_owned()),
+        ("{phone_number}", "+254711000001".to_owned()),
     ] {
         path = path.replace(blank, &value);
     }
