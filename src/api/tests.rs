@@ -7,6 +7,7 @@ mod checks;
 mod equipment;
 mod files;
 mod firmware;
+mod jobs;
 mod listener;
 mod opt_outs;
 mod parameters;

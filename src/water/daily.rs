@@ -355,7 +355,9 @@ impl Water {
         let which = Which::OfKind { tenant: tenant.clone(), kind: DAILY.into() };
         let waiting = store.tasks(&which, PAGE_ROWS).await?;
         let due_by = first.due_at.checked_add(LATE_MAX).unwrap_or(Timestamp::MAX);
-        if waiting.iter().any(|row| row.due_at <= due_by || row.lease_until.is_some()) {
+        // The next one is made by the run that is under way.
+        let is_running = self.running.lock().contains(tenant);
+        if is_running || waiting.iter().any(|row| row.due_at <= due_by) {
             return Ok(());
         }
         let removed = waiting.into_iter().map(|row| {
