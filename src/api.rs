@@ -37,6 +37,7 @@ mod images;
 mod input;
 mod naming;
 mod openapi;
+mod opt_outs;
 mod parameters;
 mod payments;
 mod plans;
@@ -155,7 +156,7 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// For reading payments.
     pub payment_store: Arc<dyn PaymentStore>,
-    /// For reading texts.
+    /// For reading texts, and who wants none.
     pub sms_store: Arc<dyn SmsStore>,
     /// For reading what is kept of the water service.
     pub water_store: Arc<dyn WaterStore>,

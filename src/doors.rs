@@ -3,6 +3,7 @@
 use crate::files::{self, FileError};
 use crate::secrets;
 use config::Cidr;
+use model::Redacted;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use ussd::auth::UrlSecrets;
@@ -41,6 +42,21 @@ impl Door {
         Ok(Self { secrets: url_secrets(name, dir)?, networks: networks.to_vec() })
     }
 
+    /// The secret in force of the door that `name` has in `dir`, made where it is missing: for whoever tells
+    /// the world the URL.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read or written.
+    pub fn secret(name: &str, dir: &Path) -> Result<Redacted<String>, DoorError> {
+        let file = file_of(name, dir);
+        let (current, made) = files::read_or_make_secret(&file, secrets::new_secret)?;
+        if made {
+            tracing::info!(file = %file.display(), "secret made for a URL");
+        }
+        Ok(current)
+    }
+
     /// Whether who is at `from` and says `secret` may enter. What it takes to say so tells nothing of
     /// the secret but its length.
     #[must_use]
@@ -52,24 +68,24 @@ impl Door {
     }
 }
 
+fn file_of(name: &str, dir: &Path) -> PathBuf {
+    dir.join(format!("{name}.secret"))
+}
+
 fn url_secrets(name: &str, dir: Option<&Path>) -> Result<UrlSecrets, DoorError> {
     let weak = |file: &Path| DoorError::WeakSecret { file: file.to_owned() };
     let Some(dir) = dir else {
         let made_up = secrets::new_secret();
         return UrlSecrets::new(made_up.expose(), None).map_err(|_| weak(Path::new("")));
     };
-    let file = dir.join(format!("{name}.secret"));
-    let (current, made) = files::read_or_make_secret(&file, secrets::new_secret)?;
-    if made {
-        tracing::info!(file = %file.display(), "secret made for a URL");
-    }
+    let current = Door::secret(name, dir)?;
     let previous = match files::read_secret(&dir.join(format!("{name}.previous"))) {
         Ok(previous) => Some(previous),
         Err(error) if error.is_missing() => None,
         Err(error) => return Err(error.into()),
     };
     let previous = previous.as_ref().map(|secret| secret.expose().as_str());
-    UrlSecrets::new(current.expose(), previous).map_err(|_| weak(&file))
+    UrlSecrets::new(current.expose(), previous).map_err(|_| weak(&file_of(name, dir)))
 }
 
 #[cfg(test)]
@@ -96,8 +112,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let write = |file: &str, secret: &str| {
             let _ = std::fs::remove_file(dir.path().join(file));
-            files::write_new_secret(&dir.path().join(file), model::Redacted(secret.to_owned()))
-                .unwrap();
+            files::write_new_secret(&dir.path().join(file), Redacted(secret.to_owned())).unwrap();
         };
         let here = Ipv4Addr::LOCALHOST.into();
         write("x.secret", "new-0123456789abcdef");

@@ -22,7 +22,7 @@ mod wifi;
 #[cfg(test)]
 mod tests;
 
-pub use hub::{Carrier, CarrierError, Got, HttpCarrier, HubError, HubFault, HubOptions, Posted};
+pub use hub::{Carrier, Got, HttpCarrier, HubError, HubFault, HubOptions, Posted};
 pub use metrics::Metrics;
 pub use wifi::{WifiError, WifiTarget};
 

@@ -7,8 +7,10 @@ pub use self::router::Routers;
 
 use crate::clock::Clock;
 use crate::effects::Effects;
+use crate::outcall::{Base, CallFault, Lost, OutRequest, Outcall};
 use async_trait::async_trait;
 use model::{DeviceId, Redacted, Tenant};
+use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -48,14 +50,12 @@ pub trait Answers: Debug + Send + Sync + 'static {
 }
 
 /// A business backend that answers menus.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Backend {
-    /// Its calls.
-    pub client: reqwest::Client,
-    /// Where it is, without a slash at the end.
-    pub url: String,
-    /// What it knows us by.
-    pub token: Option<Redacted<String>>,
+    /// What calls it.
+    pub outcall: Outcall,
+    /// Where it is, and what it knows us by.
+    pub base: Base,
 }
 
 /// Answers the questions of menus.
@@ -117,23 +117,31 @@ struct Answered {
 impl Backend {
     async fn ask(&self, ask: &Ask, clock: Clock) -> Answer {
         let left = ask.deadline.since(clock.now().monotonic);
-        match tokio::time::timeout(left, self.call(ask, left)).await {
-            Ok(Ok(answered)) => Answer {
-                outcome: Cow::Owned(answered.outcome),
-                values: answered.values.into_iter().map(|(k, v)| (Cow::Owned(k), v)).collect(),
-            },
-            Ok(Err(error)) => {
-                warn!(operation = &*ask.operation, error = %error.without_url(), "backend did not answer");
-                Answer::word("unanswered")
+        let [unanswered, unreadable] = TROUBLE;
+        let word = match self.outcall.call(self.request(ask, left)).await {
+            Ok(answer) if answer.status < 400 => {
+                let answered: Option<Answered> = serde_json::from_slice(answer.body.expose()).ok();
+                if let Some(Answered { outcome, values }) = answered {
+                    let values = values.into_iter().map(|(k, v)| (Cow::Owned(k), v)).collect();
+                    return Answer { outcome: Cow::Owned(outcome), values };
+                }
+                unreadable
             }
-            Err(_) => {
-                warn!(operation = &*ask.operation, "backend did not answer in time");
-                Answer::word("unanswered")
+            Ok(answer) => {
+                let (operation, status) = (&*ask.operation, answer.status);
+                warn!(operation, status, "the backend refused a question");
+                unanswered
             }
-        }
+            Err(CallFault::Unknown(Lost::TooLong)) => unreadable,
+            Err(error) => {
+                warn!(operation = &*ask.operation, %error, "the backend did not answer");
+                unanswered
+            }
+        };
+        Answer::word(word)
     }
 
-    async fn call(&self, ask: &Ask, left: Duration) -> Result<Answered, reqwest::Error> {
+    fn request(&self, ask: &Ask, within: Duration) -> OutRequest {
         let arguments =
             ask.arguments.iter().map(|(name, value)| (&**name, value.expose().as_str()));
         let question = Question {
@@ -144,26 +152,12 @@ impl Backend {
             arguments: arguments.collect(),
             idempotency_key: (ask.mode == AskMode::Effect).then_some(&*ask.key),
         };
-        let body = serde_json::to_vec(&question).unwrap_or_default();
-        let url = format!("{}/ussd/{}", self.url, ask.operation);
-        let mut request = self
-            .client
-            .post(url)
-            .timeout(left)
-            .header(reqwest::header::CONTENT_TYPE, "application/json")
-            .body(body);
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token.expose());
-        }
-        let mut response = request.send().await?.error_for_status()?;
-        let mut bytes = Vec::new();
-        while let Some(chunk) = response.chunk().await? {
-            bytes.extend_from_slice(&chunk);
-            if bytes.len() > ANSWER_LEN_MAX {
-                break;
-            }
-        }
-        let unreadable = || Answered { outcome: "unreadable".to_owned(), values: BTreeMap::new() };
-        Ok(serde_json::from_slice(&bytes).unwrap_or_else(|_| unreadable()))
+        let body = serde_json::to_vec(&question).expect("texts are always JSON");
+        let request = self.base.request(Method::POST, ["ussd", &*ask.operation], &[]);
+        let request = request.with_json(Redacted(body));
+        OutRequest { within: Some(within), body_max: ANSWER_LEN_MAX, ..request }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,7 +51,7 @@ pub use row::{
     Uploads, Usage,
 };
 pub use sms::{
-    BROADCAST_KNOWN, BROADCAST_MOVED, BroadcastRow, BroadcastState, BroadcastStep, SMS_MOVED,
+    BROADCAST_KNOWN, BROADCAST_MOVED, BroadcastRow, BroadcastState, BroadcastStep, OptOutRow, OptOuts, SMS_MOVED,
     SmsKind, SmsOperation, SmsRow, SmsState, SmsStep, SmsStore, SmsWhich,
 };
 pub use sqlite::{SqliteOptions, SqliteStore};

@@ -13,6 +13,7 @@
 
 mod backend;
 mod broadcasts;
+mod calendar;
 mod collection;
 mod crediting;
 mod daily;
@@ -31,14 +32,17 @@ mod tests;
 
 pub use self::backend::{BackendError, Change, Effect, WaterBackend};
 pub use self::broadcasts::{Broadcasts, BroadcastsParts, NewBroadcast, PAGING, Paging, TextError};
+pub use self::calendar::Doubt;
 pub use self::crediting::{CREDIT, Crediting, credit_policy};
-pub use self::daily::{DAILY, Daily, DailyReport, policy};
+pub use self::daily::{DAILY, Daily, DailyReport, Run, RunError, policy};
 pub use self::embedded::Embedded;
 pub use self::giving::{GIVE, Giving, giving_policy};
 pub use self::metrics::Metrics;
 pub use self::pins::Pin;
 pub use self::texts::{MenuTexts, Texts};
 
+use self::calendar::Calendar;
+use self::daily::next_day;
 use self::pins::Turns;
 use crate::clock::Clock;
 use crate::effects::Effects;
@@ -54,6 +58,8 @@ use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use model::{DeviceId, Event, EventType, Json, Tenant};
+use parking_lot::Mutex;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tracing::warn;
 use ussd::{Answer, Ask, AskMode};
@@ -102,6 +108,15 @@ pub struct Parts {
     pub metrics: Metrics,
 }
 
+/// How often somebody may be wrong.
+#[derive(Clone, Copy, Debug)]
+pub struct Tries {
+    /// So often in a row.
+    pub most: u32,
+    /// How long he waits then.
+    pub hold: SignedDuration,
+}
+
 /// What the operator sets.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -111,10 +126,16 @@ pub struct Options {
     pub zone: TimeZone,
     /// When the daily job runs.
     pub daily_at: Time,
-    /// How many wrong PINs in a row a number may enter.
-    pub pin_tries: u32,
-    /// How long it is locked out after them.
-    pub pin_hold: SignedDuration,
+    /// When the calendar is not believed.
+    pub doubt: Doubt,
+    /// How many wrong PINs in a row a number may enter, and how long it is locked out after them.
+    pub pins: Tries,
+    /// How many wrong PINs in a row an account takes from others who want it, over all their numbers, and
+    /// how long it takes none after them.
+    pub account_pins: Tries,
+    /// How many codes that nobody has a number may type without giving water, how long it types none
+    /// after them, and after which pause they are forgotten.
+    pub codes: Tries,
     /// How long a number whose SIM has changed can neither log in, pay nor be moved.
     pub sim_change_hold: SignedDuration,
     /// Whether managers have a PIN, too.
@@ -131,12 +152,16 @@ pub struct Water {
     parts: Parts,
     options: Options,
     turns: Turns,
+    calendar: Mutex<Calendar>,
+    /// Whose daily job is under way.
+    running: Mutex<BTreeSet<Tenant>>,
 }
 
 impl Water {
     /// The service over these parts.
     pub fn new(parts: Parts, options: Options) -> Arc<Self> {
-        Arc::new(Self { parts, options, turns: Turns::default() })
+        let (turns, calendar, running) = (Turns::default(), Mutex::default(), Mutex::default());
+        Arc::new(Self { parts, options, turns, calendar, running })
     }
 
     /// The operator's day.

@@ -7,7 +7,7 @@ use crate::mqtt::BoardCertificates;
 use crate::read::Reader;
 use crate::sink::{Sink, SinkKind};
 use crate::top::{Auth, Config};
-use crate::ussd::Aggregator;
+use crate::ussd::{Aggregator, Service};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -23,6 +23,7 @@ pub(crate) fn contradictions(config: &Config, reader: &mut Reader) {
     names(config, reader);
     tenants(config, reader);
     services(config, reader);
+    ask_deadline(config, reader);
     limits(config, reader);
     for (index, sink) in config.sink.iter().enumerate() {
         check_sink(sink, &format!("sink[{index}]"), reader);
@@ -270,6 +271,25 @@ fn services(config: &Config, reader: &mut Reader) {
             let message = "is for `aggregator = \"con_end\"`".to_owned();
             reader.contradiction(&[&key(name), &aggregator], message);
         }
+    }
+}
+
+/// A wait that would be cut short by every aggregator of its kind. Where the file says nothing, each
+/// service waits as long as its own aggregator allows.
+fn ask_deadline(config: &Config, reader: &mut Reader) {
+    let (deadline, key) = (config.ussd.ask_deadline.get(), "ussd.ask_deadline");
+    let cut = |it: &&Service| deadline > it.aggregator.ask_deadline_max();
+    let mut services = config.ussd.service.iter().enumerate();
+    let Some((index, service)) = services.find(|(_, it)| cut(it)) else { return };
+    if reader.is_given(key) {
+        let (name, most) = (service.aggregator.as_str(), service.aggregator.ask_deadline_max());
+        let message = format!(
+            "is more than `{name}` waits for: {} s at most, or leave it out, and each service waits as \
+             long as its aggregator allows",
+            most.as_secs_f32()
+        );
+        let at = format!("ussd.service[{index}].aggregator");
+        reader.contradiction(&[key, &at], message);
     }
 }
 

@@ -175,6 +175,11 @@ impl Reader {
         self.faults.push(Fault { line, key, cause: Cause::Contradiction, message });
     }
 
+    /// Whether the file mentions the key.
+    pub(crate) fn is_given(&self, key: &str) -> bool {
+        self.lines.contains_key(key)
+    }
+
     /// Pushes what the parser of TOML found.
     pub(crate) fn syntax(&mut self, error: &toml::de::Error) {
         let line = error.span().map(|span| self.line(span.start));

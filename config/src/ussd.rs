@@ -7,6 +7,7 @@ use crate::read::{Node, Reader, Value};
 use crate::section::{section, words};
 use crate::text::Name;
 use std::path::PathBuf;
+use std::time::Duration;
 
 section! {
     /// Dialogues with phones, through an aggregator that calls `public.listen`.
@@ -16,7 +17,8 @@ section! {
         restart rate_per_number: Bounded<1, 100_000> = 20,
         /// Longest wait for the backend in mid-dialogue, after which the caller gets an END that says
         /// what will happen. Africa's Talking gives up after 10 s: half of that leaves room for the
-        /// network and the disk. Where an aggregator gives up after 5 s it is 3.5 s at most.
+        /// network and the disk. Where an aggregator gives up after 5 s it is 3.5 s at most: a longer
+        /// one is refused where it is said, and else such a service waits 3.5 s.
         restart ask_deadline: Period<100, MINUTE> = "5s",
         /// Longest silence within a dialogue, after which it is forgotten; a caller's network may allow
         /// less. Networks end a session after 120 to 180 s in all.
@@ -98,6 +100,26 @@ words! {
         MtnMadapi = "mtn_madapi",
         /// The USSD gateway of RestComm (Mobicents): XML with one MAP operation.
         RestComm = "restcomm",
+    }
+}
+
+impl Aggregator {
+    /// The longest `ussd.ask_deadline` that leaves time for the disk and the network before it gives up.
+    pub const fn ask_deadline_max(self) -> Duration {
+        match self {
+            Self::AfricasTalking => Duration::from_millis(8_500),
+            // They give up after five seconds, or do not say.
+            Self::ConEnd
+            | Self::Hubtel
+            | Self::Nalo
+            | Self::Arkesel
+            | Self::Beem
+            | Self::Infobip
+            | Self::TruRoute
+            | Self::Flares
+            | Self::MtnMadapi
+            | Self::RestComm => Duration::from_millis(3_500),
+        }
     }
 }
 

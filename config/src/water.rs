@@ -19,12 +19,30 @@ section! {
         /// When the daily job runs, in `water.time_zone`. A run that was missed is caught up at the
         /// next start.
         restart daily_at: TimeOfDay = "06:00",
+        /// How far the clock may be ahead until the daily job waits, since what it ends stays ended: ahead
+        /// of the time that has passed since the start, and at a start of when the next run was due.
+        /// Meanwhile the log says so, and `lastmile_water_clock_ahead_seconds`.
+        restart clock_ahead_max: Period<HOUR, { 30 * DAY }> = "12h",
+        /// For how long a clock that is ahead must have gone on so to be believed all the same, as after
+        /// a long time without the daemon. `POST /api/v1/jobs/daily/run?believe_clock=true` believes it
+        /// at once.
+        restart clock_settle: Period<0, { 30 * DAY }> = "3d",
         /// By which zone days begin and end.
         restart time_zone: TimeZoneName = "Africa/Nairobi",
         /// How many wrong PINs in a row a number may enter, over all its dialogues.
         restart pin_tries: Bounded<1, 10> = 3,
         /// How long a number is locked out after them.
         restart pin_hold: Period<MINUTE, { 30 * DAY }> = "1h",
+        /// How many wrong PINs in a row an account takes from others who want to move it to their phone,
+        /// over all their numbers.
+        restart account_tries: Bounded<1, 100> = 10,
+        /// How long an account is not moved after them, and after which pause they are forgotten.
+        restart account_hold: Period<MINUTE, { 30 * DAY }> = "24h",
+        /// How many codes that nobody has a manager may type in a row without giving water: of a thousand
+        /// subscribers' codes every nine hundredth guess is one.
+        restart code_tries: Bounded<1, 100> = 10,
+        /// How long he types none after them, and after which pause they are forgotten.
+        restart code_hold: Period<MINUTE, { 30 * DAY }> = "1h",
         /// How long a number whose SIM has changed can neither log in, pay nor be moved. Some networks
         /// alone tell.
         restart sim_change_hold: Period<0, { 30 * DAY }> = "24h",

@@ -311,6 +311,18 @@ fn contradictions_are_found() {
             "line 2: ussd.ask_deadline: is more than `ussd.dialogue_idle`",
         ),
         (
+            "[[ussd.service]]\nname = 'a'\nmenu = 'home'\naggregator = 'africas_talking'\n\
+             [[ussd.service]]\nname = 'b'\nmenu = 'home'\naggregator = 'hubtel'\n\
+             [ussd]\nask_deadline = '4s'",
+            "line 10: ussd.ask_deadline: is more than `hubtel` waits for: 3.5 s at most, or leave it out, \
+             and each service waits as long as its aggregator allows",
+        ),
+        (
+            "[ussd]\nask_deadline = '9s'",
+            "line 2: ussd.ask_deadline: is more than `africas_talking` waits for: 8.5 s at most, or leave \
+             it out, and each service waits as long as its aggregator allows",
+        ),
+        (
             "[mqtt]\ntopic_bytes_max = 2048\npacket_max = '1 KiB'",
             "line 2: mqtt.topic_bytes_max: is more than `mqtt.packet_max`",
         ),
@@ -590,4 +602,13 @@ fn every_unknown_key_is_named() {
         .filter_map(|it| it.line)
         .collect();
     assert_eq!(found, expected);
+}
+
+/// What the file does not say is no fault of it.
+#[test]
+fn a_service_whose_aggregator_gives_up_early_needs_no_deadline() {
+    let service = "[[ussd.service]]\nname = 'b'\nmenu = 'home'\naggregator = 'hubtel'\n";
+    assert!(Config::parse(service).is_ok());
+    let fits = format!("[ussd]\nask_deadline = '3500ms'\n{service}");
+    assert!(Config::parse(&fits).is_ok());
 }

@@ -4,8 +4,8 @@ use super::access::{Authorised, need};
 use super::problem::ProblemBody;
 use super::{
     ApiState, approvals, audit, boards, checks, commands, credentials, customers, dead_letters,
-    devices, equipment, events, groups, health, holds, images, metrics, naming, parameters,
-    payments, plans, profiles, provision, rollouts, sinks, tasks, tokens, trace, uploads, wake,
+    devices, equipment, events, groups, health, holds, images, metrics, naming, opt_outs,
+    parameters, payments, plans, profiles, provision, rollouts, sinks, tasks, tokens, trace, uploads, wake,
     water, wifi,
 };
 use axum::http::header::CONTENT_TYPE;
@@ -142,6 +142,8 @@ fn of_water() -> OpenApiRouter<ApiState> {
         .routes(routes!(broadcasts::create, broadcasts::list))
         .routes(routes!(broadcasts::show, broadcasts::cancel))
         .routes(routes!(broadcasts::texts))
+        .routes(routes!(opt_outs::list))
+        .routes(routes!(opt_outs::show, opt_outs::put, opt_outs::delete))
         .routes(routes!(jobs::run_daily))
         .routes(routes!(phrases::languages))
         .routes(routes!(phrases::reset))

@@ -65,6 +65,12 @@ pub enum Code {
     NoSuchManager,
     /// There is no such phrase or language, or it is not changed.
     NoSuchPhrase,
+    /// The number wants texts.
+    NoSuchOptOut,
+    /// Another run of the job is under way.
+    JobUnderWay,
+    /// The daemon's clock is further ahead than can be believed.
+    ClockAhead,
     /// The payment is credited.
     PaymentSettled,
     /// The receipt is another payment's.
@@ -163,7 +169,7 @@ pub enum Code {
 
 impl Code {
     /// Every word.
-    pub const ALL: [Self; 73] = [
+    pub const ALL: [Self; 76] = [
         Self::Unauthorised,
         Self::Forbidden,
         Self::TooManyTries,
@@ -193,6 +199,9 @@ impl Code {
         Self::NoSuchManager,
         Self::NoSuchPhrase,
         Self::FaultyPhrases,
+        Self::NoSuchOptOut,
+        Self::JobUnderWay,
+        Self::ClockAhead,
         Self::PaymentSettled,
         Self::ReceiptTaken,
         Self::PaymentOpen,
@@ -311,6 +320,13 @@ impl Code {
                 (S::UNPROCESSABLE_ENTITY, "faulty_phrases", "The menu would be faulty")
             }
             Self::NoSuchManager => (S::NOT_FOUND, "no_such_manager", "There is no such manager"),
+            Self::NoSuchOptOut => (S::NOT_FOUND, "no_such_opt_out", "The number wants texts"),
+            Self::JobUnderWay => {
+                (S::CONFLICT, "job_under_way", "Another run of the job is under way")
+            }
+            Self::ClockAhead => {
+                (S::CONFLICT, "clock_ahead", "The clock is further ahead than can be believed")
+            }
             Self::PaymentSettled => (S::CONFLICT, "payment_settled", "The payment is credited"),
             Self::ReceiptTaken => {
                 (S::CONFLICT, "receipt_taken", "The receipt is another payment's")

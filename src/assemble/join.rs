@@ -16,6 +16,7 @@ use crate::holds::{self, Holds};
 use crate::lines::Lines;
 use crate::menus::Book;
 use crate::metrics::Metrics;
+use crate::outcall::{Base, Outcall};
 use crate::payments::Payments;
 use crate::pipeline::Pipeline;
 use crate::plans::{Plans, PlansParts};
@@ -358,6 +359,7 @@ fn hub(settings: &Settings, clock: Clock) -> Result<Option<equipment::HubParts>,
     };
     let guard = Arc::new(Networks(backend.networks.clone()));
     let token = settings.backend_token.as_ref();
-    let carrier = HttpCarrier::new(url.as_str(), token, options.timeout, guard, clock)?;
+    let outcall = Outcall::new(options.timeout, guard, clock)?;
+    let carrier = HttpCarrier::new(outcall, Base::new(url.as_str(), token)?);
     Ok(Some((Arc::new(carrier), options)))
 }

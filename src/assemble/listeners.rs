@@ -1,7 +1,6 @@
 //! Opening the ports of devices and aggregators.
 
 use super::{Addresses, Core, StartError, payments};
-use crate::deliver::GuardedResolver;
 use crate::household::{Answers, Backend, Household, Routers};
 use crate::listen::beam::{self, Beam, BeamOptions, BeamParts};
 use crate::listen::cwmp::{CwmpListener, CwmpOptions, CwmpParts};
@@ -13,6 +12,7 @@ use crate::listen::mqtt::{MqttListener, MqttOptions, MqttParts};
 use crate::listen::stun::StunListener;
 use crate::listen::tls::{Certificate, ClientCertificates};
 use crate::listen::{self, Port, Upgrade};
+use crate::outcall::{self, Outcall};
 use crate::provision::{Provision, StunServer};
 use crate::quirks::Rule;
 use crate::settings::{self, Settings};
@@ -463,23 +463,14 @@ fn public_base(config: &Config, address: SocketAddr) -> Base {
     Base::Url(format!("http://{address}").into())
 }
 
-/// Resolves a host's name to what the operator's networks allow.
-fn guarded(networks: Vec<config::Cidr>) -> GuardedResolver {
-    GuardedResolver(Arc::new(super::delivery::Networks(networks)))
-}
-
 fn household(settings: &Settings, core: &Core) -> Result<Household, StartError> {
     let backend = match &settings.config.backend.url {
         Some(url) if settings.config.backend.kind == BackendKind::Http => {
-            let client = reqwest::Client::builder()
-                .redirect(reqwest::redirect::Policy::none())
-                // The token is for the backend alone.
-                .no_proxy()
-                .dns_resolver(guarded(settings.config.backend.networks.clone()))
-                .connect_timeout(settings.config.backend.timeout.get())
-                .build()?;
-            let token = settings.backend_token.clone();
-            Some(Backend { client, url: url.as_str().to_owned(), token })
+            let of = &settings.config.backend;
+            let guard = Arc::new(super::delivery::Networks(of.networks.clone()));
+            let outcall = Outcall::new(of.timeout.get(), guard, core.clock)?;
+            let base = outcall::Base::new(url.as_str(), settings.backend_token.as_ref())?;
+            Some(Backend { outcall, base })
         }
         Some(_) | None => None,
     };

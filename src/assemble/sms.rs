@@ -4,7 +4,6 @@ use super::delivery::Networks;
 use super::join::Ground;
 use super::{Core, StartError};
 use crate::doors::Door;
-use crate::files;
 use crate::listen::http::{Routes, SmsRoute};
 use crate::outcall::Outcall;
 use crate::pipeline::Pipeline;
@@ -107,9 +106,7 @@ fn notices(
     config: &Config,
     provider: &dyn Provider,
 ) -> Result<Option<Redacted<String>>, StartError> {
-    door(config, provider)?;
-    let name = door_name(provider);
-    let secret = files::read_secret(&config.data_dir.join(format!("public/{name}.secret")))?;
+    let secret = Door::secret(&door_name(provider), &config.data_dir.join("public"))?;
     Ok(public_url(config)
         .map(|url| Redacted(format!("{url}/sms/{}/{}", provider.name(), secret.expose()))))
 }

@@ -11,8 +11,8 @@ use crate::sms::{Sms, SmsObserver};
 use crate::store::Store;
 use crate::tasks::Tasks;
 use crate::water::{
-    self, Broadcasts, BroadcastsParts, CREDIT, Crediting, DAILY, Daily, GIVE, Giving, MenuTexts, Options, PAGING,
-    Paging, Parts, Water, WaterBackend,
+    self, Broadcasts, BroadcastsParts, CREDIT, Crediting, DAILY, Daily, Doubt, GIVE, Giving, MenuTexts, Options, PAGING,
+    Paging, Parts, Tries, Water, WaterBackend,
 };
 use backend::water::Service;
 use config::Config;
@@ -110,8 +110,13 @@ fn options(config: &Config) -> Result<Options, StartError> {
         },
         zone,
         daily_at: Time::new(hour, minute, 0, 0)?,
-        pin_tries: water.pin_tries.get(),
-        pin_hold: signed(water.pin_hold.get()),
+        doubt: Doubt {
+            bound: signed(water.clock_ahead_max.get()),
+            settle: water.clock_settle.get(),
+        },
+        pins: tries(water.pin_tries.get(), water.pin_hold.get()),
+        account_pins: tries(water.account_tries.get(), water.account_hold.get()),
+        codes: tries(water.code_tries.get(), water.code_hold.get()),
         sim_change_hold: signed(water.sim_change_hold.get()),
         manager_pin: water.manager_pin,
         retain: signed(water.transactions_retain.get()),
@@ -131,4 +136,8 @@ fn signed(time: Duration) -> SignedDuration {
 /// Has the daily job run.
 pub(super) fn keep_house(water: &Arc<Water>, store: &Arc<dyn Store>, stage: &Stage) {
     stage.spawn(Arc::clone(water).keep_house(Arc::clone(store), stage.clone()));
+}
+
+fn tries(most: u32, hold: Duration) -> Tries {
+    Tries { most, hold: signed(hold) }
 }

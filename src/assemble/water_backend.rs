@@ -3,7 +3,7 @@
 use super::StartError;
 use super::delivery::Networks;
 use super::join::Ground;
-use crate::outcall::Outcall;
+use crate::outcall::{Base, Outcall};
 use crate::pipeline::Pipeline;
 use crate::settings::Settings;
 use crate::tasks::{Handler, Tasks};
@@ -34,17 +34,13 @@ pub(super) fn make(
     let guard = Arc::new(Networks(backend.networks.clone()));
     let parts = HubParts {
         outcall: Outcall::new(timeout, guard, ground.clock)?,
+        base: Base::new(url.as_str(), settings.backend_token.as_ref())?,
         pipeline: Arc::clone(pipeline),
         vault: ground.vault.clone(),
         metrics: Metrics::new(ground.metrics.registry())?,
     };
-    let options = HubOptions {
-        url: url.as_str().to_owned(),
-        token: settings.backend_token.clone(),
-        ask_within: timeout.min(ASK_WITHIN_MAX),
-        tell_within: timeout,
-    };
-    let hub = WaterHub::new(parts, options).ok_or("backend.url: it is no address")?;
+    let options = HubOptions { ask_within: timeout.min(ASK_WITHIN_MAX), tell_within: timeout };
+    let hub = WaterHub::new(parts, options);
     let later = Later { hub: Arc::clone(&hub), timeout };
     tasks.register(CALLING, later.policy(), Arc::new(later) as Arc<dyn Handler>);
     Ok(hub)

@@ -16,7 +16,7 @@ mod pauses;
 mod tests;
 
 pub(super) use self::ask::{UNKNOWN_FRESH, key};
-pub use self::carrier::{Carrier, CarrierError, Got, HttpCarrier, Posted};
+pub use self::carrier::{Carrier, Got, HttpCarrier, Posted};
 pub use self::fault::{HubError, HubFault};
 pub(super) use self::overlay::after;
 

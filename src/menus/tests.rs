@@ -36,6 +36,23 @@ fn every_word_of_the_configuration_names_an_aggregator() {
     }
 }
 
+/// What `lastmile check` refuses is what a dialogue would not wait for anyway: the aggregator's patience
+/// but for the disk and half a second of network.
+#[test]
+fn the_configuration_knows_how_long_an_aggregator_waits() {
+    let fields = "fields = { session = 's', number = 'n', code = 'c', text = 't' }";
+    for aggregator in config::Aggregator::ALL {
+        let word = aggregator.as_str();
+        let fields = if word == "con_end" { fields } else { "" };
+        let text =
+            format!("[[ussd.service]]\nname = 'x'\nmenu = 'home'\naggregator = '{word}'\n{fields}");
+        let ussd = config::Config::parse(&text).unwrap().ussd;
+        let patience = speaker(&ussd.service[0]).capabilities().reply_deadline;
+        let spare = ussd::Options::default().settle_within + Duration::from_millis(500);
+        assert_eq!(aggregator.ask_deadline_max(), patience - spare, "{word}");
+    }
+}
+
 #[test]
 fn a_menu_that_nobody_answers_is_refused() {
     let dir = tempfile::tempdir().unwrap();

@@ -16,8 +16,8 @@ fn caller(guard: impl EgressGuard) -> Outcall {
 }
 
 fn post(url: String) -> OutRequest {
-    let headers = vec![("authorization", Redacted("Bearer t0ken".to_owned()))];
-    OutRequest { method: Method::POST, url, headers, body: Redacted(b"{\"pin\":1}".to_vec()) }
+    let request = OutRequest::new(Method::POST, url).with("authorization", "Bearer t0ken");
+    OutRequest { body: Redacted(b"{\"pin\":1}".to_vec()), ..request }
 }
 
 /// A provider that answers the n-th request it hears, on whichever connection, with the n-th of
@@ -85,10 +85,7 @@ async fn an_answer_comes_with_its_status_and_its_pause() {
     let provider = Provider::answering(answers).await;
     let caller = caller(Anywhere);
     let answer = caller.call(post(provider.url.clone())).await.unwrap();
-    assert_eq!(
-        answer,
-        OutAnswer { status: 200, retry_after: None, body: Redacted(b"ok".to_vec()) }
-    );
+    assert_eq!(answer, OutAnswer::new(200, b"ok".to_vec()));
     let answer = caller.call(post(provider.url.clone())).await.unwrap();
     assert_eq!((answer.status, answer.retry_after), (503, Some(Duration::from_secs(7))));
     let answer = caller.call(post(provider.url.clone())).await.unwrap();
@@ -139,15 +136,15 @@ async fn without_tls_nothing_of_a_request_leaves() {
 
 #[tokio::test]
 async fn an_answer_that_does_not_come_whole_is_unknown() {
-    for answers in [
-        &[][..],
-        &["HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nok"],
-        &["HTTP/1.1 200 OK\r\ncontent-"],
-        &["mail.example ready\r\n\r\n"],
+    for (answers, lost) in [
+        (&[][..], Lost::None),
+        (&["HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nok"], Lost::Late),
+        (&["HTTP/1.1 200 OK\r\ncontent-"], Lost::Late),
+        (&["mail.example ready\r\n\r\n"], Lost::None),
     ] {
         let provider = Provider::answering(answers).await;
         let fault = caller(Anywhere).call(post(provider.url.clone())).await;
-        assert_eq!((fault, provider.heard()), (Err(CallFault::Unknown), 1), "{answers:?}");
+        assert_eq!((fault, provider.heard()), (Err(CallFault::Unknown(lost)), 1), "{answers:?}");
     }
     let long: &'static str = Box::leak(
         format!(
@@ -157,9 +154,74 @@ async fn an_answer_that_does_not_come_whole_is_unknown() {
         )
         .into_boxed_str(),
     );
-    let provider = Provider::answering(Box::leak(Box::new([long]))).await;
-    let fault = caller(Anywhere).call(post(provider.url.clone())).await;
-    assert_eq!((fault, provider.heard()), (Err(CallFault::Unknown), 1));
+    let provider = Provider::answering(Box::leak(Box::new([long, long]))).await;
+    let caller = caller(Anywhere);
+    let fault = caller.call(post(provider.url.clone())).await;
+    assert_eq!((fault, provider.heard()), (Err(CallFault::Unknown(Lost::TooLong)), 1));
+    let more = OutRequest { body_max: OutAnswer::BODY_MAX + 1, ..post(provider.url.clone()) };
+    assert!(caller.call(more).await.is_ok(), "a call says how long its answer may be");
+}
+
+/// Who waits at a phone waits for less than a provider is given.
+#[tokio::test]
+async fn a_call_may_wait_for_less_than_its_caller() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/push", listener.local_addr().unwrap());
+    let silent = tokio::spawn(async move {
+        let accepted = listener.accept().await;
+        std::future::pending::<()>().await;
+        drop(accepted);
+    });
+    let begun = tokio::time::Instant::now();
+    let request = OutRequest { within: Some(TIMEOUT / 4), ..post(url) };
+    let fault = caller(Anywhere).call(request).await;
+    assert_eq!(fault, Err(CallFault::Unknown(Lost::Late)));
+    assert!(begun.elapsed() < TIMEOUT);
+    silent.abort();
+}
+
+#[tokio::test]
+async fn what_an_answer_says_of_its_body_comes_with_it() {
+    let long: &'static str = Box::leak(
+        format!("HTTP/1.1 200 OK\r\netag: {}\r\ncontent-length: 0\r\n\r\n", "x".repeat(257))
+            .into_boxed_str(),
+    );
+    let answers = [
+        "HTTP/1.1 200 OK\r\netag: \"7\"\r\ncontent-type: text/html\r\ncontent-length: 0\r\n\r\n",
+        long,
+    ];
+    let provider = Provider::answering(Box::leak(Box::new(answers))).await;
+    let caller = caller(Anywhere);
+    let answer = caller.call(post(provider.url.clone())).await.unwrap();
+    assert_eq!(
+        (answer.etag.as_deref(), answer.content_type.as_deref()),
+        (Some("\"7\""), Some("text/html"))
+    );
+    assert_eq!(caller.call(post(provider.url.clone())).await.unwrap().etag, None, "too long");
+}
+
+#[test]
+fn a_call_of_a_peer_has_its_token_and_stays_in_its_place() {
+    let token = Redacted("t0ken".to_owned());
+    let base = Base::new("https://hub.example/v1/", Some(&token)).unwrap();
+    let query = [("code", "a&b".to_owned())];
+    let request = base.request(Method::GET, ["devices", "../../admin?x#"], &query);
+    let expected = "https://hub.example/v1/devices/..%2F..%2Fadmin%3Fx%23?code=a%26b";
+    assert_eq!(request.url, expected);
+    let header = |name| {
+        let found = request.headers.iter().find(|(it, _)| *it == name);
+        found.map(|(_, value)| value.expose().as_str())
+    };
+    assert_eq!(header("authorization"), Some("Bearer t0ken"));
+    assert_eq!(header("accept"), Some("application/json"));
+    let request = base.request(Method::POST, ["x"], &[]).with_key("k-1");
+    let request = request.with_json(Redacted(b"{}".to_vec()));
+    let names: Vec<_> = request.headers.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, ["accept", "authorization", "idempotency-key", "content-type"]);
+    assert!(!format!("{base:?} {request:?}").contains("hub.example"));
+    assert_eq!(Base::new("mailto:hub", None).unwrap_err(), BaseError::Url);
+    let broken = Redacted("two\nlines".to_owned());
+    assert_eq!(Base::new("https://hub.example", Some(&broken)).unwrap_err(), BaseError::Token);
 }
 
 /// A connection that is kept from an earlier call and dies in the middle of the next one is no reason
@@ -169,7 +231,8 @@ async fn what_may_have_been_heard_is_sent_once() {
     let provider = Provider::answering(&["HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"]).await;
     let caller = caller(Anywhere);
     assert!(caller.call(post(provider.url.clone())).await.is_ok());
-    assert_eq!(caller.call(post(provider.url.clone())).await, Err(CallFault::Unknown));
+    let fault = caller.call(post(provider.url.clone())).await;
+    assert_eq!(fault, Err(CallFault::Unknown(Lost::None)));
     assert_eq!((provider.heard(), provider.connections.load(Ordering::Relaxed)), (2, 1));
 }
 
@@ -192,7 +255,7 @@ async fn the_guard_is_asked_before_connecting() {
 
 #[test]
 fn nothing_of_a_call_is_printed() {
-    let answer = OutAnswer { status: 200, retry_after: None, body: Redacted(b"t0ken".to_vec()) };
+    let answer = OutAnswer::new(200, b"t0ken".to_vec());
     let printed = format!("{:?} {answer:?}", post("http://127.0.0.1/t0ken".to_owned()));
     assert!(!printed.contains("t0ken") && !printed.contains("116"), "{printed}");
 }

@@ -67,11 +67,11 @@ impl Daraja {
     }
 
     async fn call(&self, call: Call) -> Result<OutAnswer, CallFault> {
+        let method = if call.method == "GET" { Method::GET } else { Method::POST };
         let request = OutRequest {
-            method: if call.method == "GET" { Method::GET } else { Method::POST },
-            url: format!("{}{}", self.base_url, call.path),
             headers: call.headers,
             body: Redacted(call.body.0.into_bytes()),
+            ..OutRequest::new(method, format!("{}{}", self.base_url, call.path))
         };
         self.wire.call(request).await
     }
@@ -128,7 +128,7 @@ impl Daraja {
             let call = self.account.push_call(&token, order, self.clock.now().wall);
             return match self.call(call).await {
                 Err(CallFault::NotSent) => Pushed::NotSent,
-                Err(CallFault::Unknown) => Pushed::Unknown,
+                Err(CallFault::Unknown(_)) => Pushed::Unknown,
                 Ok(answer) => match PushAnswer::read(answer.status, answer.body.expose()) {
                     PushAnswer::Accepted { checkout, merchant } => {
                         Pushed::Accepted { checkout, merchant }

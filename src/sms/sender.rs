@@ -228,11 +228,11 @@ impl Sender {
             .map(|base| Redacted(format!("{}/{}/{}", base.expose(), first.tenant, first.id)));
         let notices = notices.as_ref().map(|it| it.expose().as_str());
         let call = self.provider.call(text.expose(), &numbers, notices);
+        let url = format!("{}{}", self.options.base_url, call.path.expose());
         let request = OutRequest {
-            method: Method::POST,
-            url: format!("{}{}", self.options.base_url, call.path.expose()),
             headers: call.headers,
             body: Redacted(call.body.0.into_bytes()),
+            ..OutRequest::new(Method::POST, url)
         };
         let Ok(_turn) = self.calls.acquire().await else {
             return Err(Stop::Store("nothing is sent any more"));
@@ -254,7 +254,7 @@ impl Sender {
         let retry_after = answer.as_ref().ok().and_then(|answer| answer.retry_after);
         let (word, said) = match &answer {
             Err(fault @ CallFault::NotSent) => (fault.code(), None),
-            Err(fault @ CallFault::Unknown) => {
+            Err(fault @ CallFault::Unknown(_)) => {
                 (fault.code(), Some(vec![Said::Unknown; rows.len()]))
             }
             Ok(answer) => match self.provider.read(answer.status, answer.body.expose(), numbers) {

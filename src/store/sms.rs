@@ -316,6 +316,24 @@ pub enum SmsWhich<'a> {
     Broadcast(&'a Tenant, &'a str, Option<&'a str>),
 }
 
+/// A number that wants no texts that are not answers.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct OptOutRow {
+    /// Who.
+    pub number: DeviceId,
+    /// Since when.
+    pub at: Timestamp,
+}
+
+/// Which of a tenant's numbers that want no texts.
+#[derive(Clone, Copy, Debug)]
+pub enum OptOuts<'a> {
+    /// This one, if it wants none.
+    Of(&'a DeviceId),
+    /// Those behind this one.
+    After(Option<&'a DeviceId>),
+}
+
 /// What is read of texts.
 #[async_trait]
 pub trait SmsStore: Send + Sync + 'static {
@@ -328,6 +346,14 @@ pub trait SmsStore: Send + Sync + 'static {
         tenant: &Tenant,
         numbers: &[DeviceId],
     ) -> Result<HashSet<DeviceId>, ReadError>;
+
+    /// Numbers that want no texts that are not answers, in their order.
+    async fn opt_outs(
+        &self,
+        tenant: &Tenant,
+        which: OptOuts<'_>,
+        rows_max: usize,
+    ) -> Result<Vec<OptOutRow>, ReadError>;
 
     /// Who has texts of it kept that went to this number.
     async fn sms_tenants(&self, number: &DeviceId) -> Result<Vec<Tenant>, ReadError>;

@@ -134,4 +134,11 @@ pub enum Tasks {
         /// Only those after this one.
         after: Option<Box<str>>,
     },
+    /// A tenant's of one kind that wait, in the order of their making.
+    OfKind {
+        /// Whose.
+        tenant: Tenant,
+        /// Which kind.
+        kind: Box<str>,
+    },
 }

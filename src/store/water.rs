@@ -511,5 +511,7 @@ pub trait WaterStore: Debug + Send + Sync + 'static {
         begins: &str,
         rows_max: usize,
     ) -> Result<Vec<TaskRow>, ReadError>;
+    /// The last day whose job is done.
+    async fn last_done(&self, tenant: &Tenant, job: &str) -> Result<Option<Date>, ReadError>;
 
 }

@@ -41,7 +41,7 @@ impl Water {
             return Ok(Found::Refused("held"));
         }
         let (tenant, device) = caller(ask);
-        let turn = self.turns.of_number(tenant, device).await;
+        let turn = self.turn_of_number(ask).await?;
         let code = Code::parse(argument(ask, "code")).ok();
         let customer = match self.customer_with(ask, code).await? {
             Ok(customer) => customer,
@@ -74,7 +74,7 @@ impl Water {
     /// one manager after the other, to be shown.
     pub(super) async fn collect(&self, ask: &Ask) -> Result<Answer, BackendError> {
         let code = argument(ask, "code").to_ascii_uppercase();
-        let _turn = self.turns.of_code(&ask.tenant, &code).await;
+        let _turn = self.turn_of_code(ask, &code).await?;
         let (customer, managers) = match self.found(ask).await? {
             Found::Customer(customer, managers) => (customer, managers),
             Found::Refused(word) => return Ok(Answer::word(word)),

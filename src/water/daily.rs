@@ -2,7 +2,8 @@
 //!
 //! What is due is said by the customers themselves, not by the run: a day that was missed is made up
 //! for by the next run, and a run that comes twice finds nothing to do. The run is a task; the next
-//! one is made in the transaction that ends the day.
+//! one is made in the transaction that ends the day. None is made while the calendar is not believed
+//! ([`calendar`](super::calendar)).
 
 use super::backend::{BackendError, Change, Effect};
 use super::hub::CALLING;
@@ -11,15 +12,15 @@ use super::{DAY_SHOWN, Water, event, record, texts};
 use crate::payments::Outcome as Kept;
 use crate::shutdown::Stage;
 use crate::store::{
-    Operation, ReadError, SmsKind, Store, TaskRow, TaskState, Tasks as Which, WATER_CHANGED,
-    WaterOperation,
+    Operation, ReadError, SmsKind, Store, TaskChange, TaskRow, TaskStep, Tasks as Which,
+    WATER_CHANGED, WaterOperation,
 };
 use crate::tasks::{self, Handler, Outcome, Policy};
 use ::backend::water::{Action, Customer, CustomerChange, Deadline, Item, RecordStatus, deadline};
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
-use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
 use model::{EventType, Json, Tenant};
 use serde::Serialize;
 use serde_json::json;
@@ -37,6 +38,50 @@ const AT_ONCE: usize = 16;
 /// How often what need not be kept any longer is removed, and how much of it in one step.
 const TRIM_EVERY: Duration = Duration::from_secs(600);
 const TRIM_ROWS: usize = 2_000;
+
+/// How long a run waits that finds the calendar ahead, or another run under way.
+const POSTPONED_BY: Duration = Duration::from_secs(900);
+/// By how much a waiting run may be later than it should be: one that is later was made by a calendar
+/// that was ahead.
+const LATE_MAX: SignedDuration = SignedDuration::from_hours(48);
+
+/// Why a run is not made now.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Another one is under way.
+    #[error("another run is under way")]
+    UnderWay,
+    /// The calendar is ahead of what can be believed, by so much.
+    #[error("the clock is {0:#} ahead of what can be believed")]
+    Ahead(SignedDuration),
+    /// It cannot be said which day it was run on last.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+}
+
+/// A run that may be made: of each tenant one at a time.
+#[derive(Debug)]
+pub struct Run {
+    water: Arc<Water>,
+    tenant: Tenant,
+}
+
+impl Run {
+    /// Looks at everybody to whom something is due today.
+    ///
+    /// # Errors
+    ///
+    /// Customers cannot be read; those before were looked at.
+    pub async fn carry_out(self) -> Result<DailyReport, BackendError> {
+        self.water.daily(&self.tenant, self.water.today()).await
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        self.water.running.lock().remove(&self.tenant);
+    }
+}
 
 /// What a run came to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
@@ -57,7 +102,7 @@ pub struct DailyReport {
 pub const fn policy() -> Policy {
     Policy {
         retry_min: Duration::from_secs(60),
-        retry_max: Duration::from_secs(900),
+        retry_max: POSTPONED_BY,
         age_max: Duration::from_secs(86_400 * 3_650),
         lease: Duration::from_secs(3_600),
     }
@@ -73,12 +118,39 @@ enum Looked {
 }
 
 impl Water {
+    /// A run of the daily job, which may be made now. `believes_clock` says that the calendar is right.
+    ///
+    /// # Errors
+    ///
+    /// Another one is under way, or the calendar is not believed.
+    pub async fn run(
+        self: &Arc<Self>,
+        tenant: &Tenant,
+        believes_clock: bool,
+    ) -> Result<Run, RunError> {
+        if !self.running.lock().insert(tenant.clone()) {
+            return Err(RunError::UnderWay);
+        }
+        let run = Run { water: Arc::clone(self), tenant: tenant.clone() };
+        if believes_clock {
+            self.believe_clock();
+        }
+        match self.ahead().await.map_err(BackendError::from)? {
+            Some(ahead) => Err(RunError::Ahead(ahead)),
+            None => Ok(run),
+        }
+    }
+
     /// Looks at everybody to whom something is due on that day.
     ///
     /// # Errors
     ///
     /// Customers cannot be read; those before were looked at.
-    pub async fn daily(&self, tenant: &Tenant, day: Date) -> Result<DailyReport, BackendError> {
+    pub(super) async fn daily(
+        &self,
+        tenant: &Tenant,
+        day: Date,
+    ) -> Result<DailyReport, BackendError> {
         let mut report =
             DailyReport { day, reminded: 0, expired: 0, failed: 0, unsupported: false };
         let until = self.options.service.horizon(day);
@@ -241,7 +313,7 @@ impl Water {
     }
 
     /// When the job runs on a day.
-    fn run_at(&self, day: Date) -> Timestamp {
+    pub(super) fn run_at(&self, day: Date) -> Timestamp {
         let at = day.to_datetime(self.options.daily_at);
         let at = at.to_zoned(self.options.zone.clone());
         at.map_or(Timestamp::MAX, |at| at.timestamp())
@@ -288,25 +360,26 @@ impl Water {
         }
     }
 
-    /// Makes the daily task where none waits: at the first start, and after an operator removed it.
+    /// Makes the daily task where none waits: at the first start, after an operator removed it, and where
+    /// it was put off to a day of a calendar that was ahead.
     pub async fn begin(&self, store: &dyn Store, tenant: &Tenant) -> Result<(), BackendError> {
-        let mut after = None;
-        loop {
-            let (tenant, state) = (tenant.clone(), TaskState::Waiting);
-            let which = Which::Of { tenant, state, after: after.take() };
-            let rows = store.tasks(&which, PAGE_ROWS).await?;
-            if rows.iter().any(|row| &*row.kind == DAILY) {
-                return Ok(());
-            }
-            match rows.last() {
-                Some(last) if rows.len() == PAGE_ROWS => after = Some(last.id.clone()),
-                Some(_) | None => break,
-            }
-        }
+        self.ahead().await?;
         let now = self.now();
         let cause = format!("start-{}", now.as_millisecond());
         let first = self.next_run(tenant, now, &cause).await?;
-        let operations = vec![Operation::PutTask(first)];
+        let which = Which::OfKind { tenant: tenant.clone(), kind: DAILY.into() };
+        let waiting = store.tasks(&which, PAGE_ROWS).await?;
+        let due_by = first.due_at.checked_add(LATE_MAX).unwrap_or(Timestamp::MAX);
+        // The next one is made by the run that is under way.
+        let is_running = self.running.lock().contains(tenant);
+        if is_running || waiting.iter().any(|row| row.due_at <= due_by) {
+            return Ok(());
+        }
+        let removed = waiting.into_iter().map(|row| {
+            let (tenant, id, step) = (tenant.clone(), row.id, TaskStep::Remove);
+            Operation::ChangeTask(TaskChange { tenant, id, at: now, step })
+        });
+        let operations: Vec<_> = removed.chain([Operation::PutTask(first)]).collect();
         self.keep(operations.clone()).await?;
         self.committed(&operations);
         Ok(())
@@ -314,8 +387,18 @@ impl Water {
 
     /// Runs the job for today, unless it ran, and makes the next task in the transaction that ends the
     /// day.
-    async fn run_task(&self, task: &TaskRow) -> Result<Outcome, BackendError> {
-        let (tenant, now) = (&task.tenant, self.now());
+    async fn run_task(self: &Arc<Self>, task: &TaskRow) -> Result<Outcome, BackendError> {
+        let tenant = &task.tenant;
+        let _run = match self.run(tenant, false).await {
+            Ok(run) => run,
+            Err(RunError::Backend(error)) => return Err(error),
+            Err(error @ (RunError::UnderWay | RunError::Ahead(_))) => {
+                self.parts.metrics.ran("postponed");
+                let (cause, retry_after) = (error.to_string().into(), Some(POSTPONED_BY));
+                return Ok(Outcome::Failed { cause, retry_after });
+            }
+        };
+        let now = self.now();
         let today = self.day_of(now);
         let is_done = self.parts.store.is_done(tenant, DAILY, today).await?;
         let is_early = now < self.run_at(today);
@@ -344,7 +427,7 @@ impl Water {
     }
 }
 
-fn next_day(day: Date) -> Date {
+pub(super) fn next_day(day: Date) -> Date {
     day.tomorrow().unwrap_or(Date::MAX)
 }
 

@@ -21,7 +21,7 @@ pub use self::metrics::Metrics;
 
 use self::wire::{Items, Row, Spelled};
 use super::backend::{BackendError, Change, Effect, WaterBackend};
-use crate::outcall::{CallFault, OutAnswer, OutRequest, Outcall};
+use crate::outcall::{Base, CallFault, OutAnswer, OutRequest, Outcall};
 use crate::pipeline::Pipeline;
 use crate::secrets::Vault;
 use crate::store::{Audience, CustomerBy, Listener, Operation, SiteBy};
@@ -30,7 +30,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use model::{DeviceId, Redacted, Tenant};
-use reqwest::{Method, Url};
+use reqwest::Method;
 use serde::de::DeserializeOwned;
 use std::fmt;
 use std::sync::Arc;
@@ -41,13 +41,9 @@ const PAGE_ROWS: usize = 100;
 /// Pages that are read for one question, each at least a row further.
 const PAGES_MAX: usize = 100;
 
-/// Where the hub is, and what it knows us by.
-#[derive(Clone, Debug)]
+/// What the operator sets.
+#[derive(Clone, Copy, Debug)]
 pub struct HubOptions {
-    /// Its address, which the configuration has checked.
-    pub url: String,
-    /// The bearer token.
-    pub token: Option<Redacted<String>>,
     /// Longest time for the answer to a caller's question: he waits at his phone.
     pub ask_within: Duration,
     /// Longest time for the answer to what nobody waits for.
@@ -58,6 +54,8 @@ pub struct HubOptions {
 pub struct HubParts {
     /// What calls it.
     pub outcall: Outcall,
+    /// Where it is, and what it knows us by.
+    pub base: Base,
     /// Where what follows from its answers is kept.
     pub pipeline: Arc<Pipeline>,
     /// What seals calls that are made later.
@@ -69,7 +67,6 @@ pub struct HubParts {
 /// The business as backend.
 pub struct WaterHub {
     parts: HubParts,
-    url: Url,
     options: HubOptions,
 }
 
@@ -125,36 +122,23 @@ impl<'a> Listed<'a> {
 }
 
 impl WaterHub {
-    /// The hub at its address; `None` where that is none.
-    pub fn new(parts: HubParts, options: HubOptions) -> Option<Arc<Self>> {
-        let url = Url::parse(&options.url).ok().filter(|url| !url.cannot_be_a_base())?;
-        Some(Arc::new(Self { parts, url, options }))
+    /// The hub at its address.
+    pub fn new(parts: HubParts, options: HubOptions) -> Arc<Self> {
+        Arc::new(Self { parts, options })
     }
 
     fn request(&self, call: Call<'_>) -> OutRequest {
-        let mut url = self.url.clone();
-        if let Ok(mut path) = url.path_segments_mut() {
-            // Each part is percent-encoded: callers chose some of them.
-            path.pop_if_empty().push("water").extend(&call.path);
-        }
-        if !call.query.is_empty() {
-            url.query_pairs_mut().extend_pairs(&call.query);
-        }
-        let mut headers = vec![
-            ("accept", Redacted("application/json".to_owned())),
-            ("lastmile-tenant", Redacted(call.tenant.as_str().to_owned())),
-        ];
-        if let Some(token) = &self.options.token {
-            headers.push(("authorization", Redacted(format!("Bearer {}", token.expose()))));
-        }
+        // Callers chose some parts of the path.
+        let path = std::iter::once("water").chain(call.path.iter().map(String::as_str));
+        let mut request = self.parts.base.request(call.method, path, &call.query);
+        request = request.with("lastmile-tenant", call.tenant.as_str());
         if let Some(key) = call.key {
-            headers.push(("idempotency-key", Redacted(key.to_owned())));
+            request = request.with_key(key);
         }
-        if call.body.is_some() {
-            headers.push(("content-type", Redacted("application/json".to_owned())));
+        match call.body {
+            Some(body) => request.with_json(Redacted(body.0.into_bytes())),
+            None => request,
         }
-        let body = Redacted(call.body.map(|body| body.0.into_bytes()).unwrap_or_default());
-        OutRequest { method: call.method, url: url.into(), headers, body }
     }
 
     /// Makes a call that somebody waits for.
@@ -169,7 +153,7 @@ impl WaterHub {
         let (word, answer) = match answer {
             Ok(Ok(answer)) => (outcome(answer.status), Ok(answer)),
             Ok(Err(CallFault::NotSent)) => ("not_sent", Err(BackendError::Unknown)),
-            Ok(Err(CallFault::Unknown)) => ("unknown", Err(BackendError::Late)),
+            Ok(Err(CallFault::Unknown(_))) => ("unknown", Err(BackendError::Late)),
             Err(_) => ("late", Err(BackendError::Late)),
         };
         self.parts.metrics.called(name, word);

@@ -1,13 +1,14 @@
 //! What an operator sees of the water service.
 
 use crate::metrics::Maker;
-use prometheus::{IntCounterVec, Registry};
+use prometheus::{IntCounterVec, IntGauge, Registry};
 
 /// Every metric of the water service, declared once.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     asks: IntCounterVec,
     runs: IntCounterVec,
+    ahead: IntGauge,
 }
 
 impl Metrics {
@@ -29,6 +30,11 @@ impl Metrics {
                 "Runs of the water service's daily job, by what came of them.",
                 &["outcome"],
             )?,
+            ahead: make.gauge(
+                "lastmile_water_clock_ahead_seconds",
+                "By how much the clock is ahead of what can be believed; 0 where it is believed. The \
+                 water service's daily job waits meanwhile.",
+            )?,
         })
     }
 
@@ -38,5 +44,12 @@ impl Metrics {
 
     pub(super) fn ran(&self, outcome: &str) {
         self.runs.with_label_values(&[outcome]).inc();
+    }
+
+    /// Notes by how many seconds the clock is ahead; answers whether it was before.
+    pub(super) fn ahead(&self, seconds: i64) -> bool {
+        let was = self.ahead.get();
+        self.ahead.set(seconds);
+        was != 0
     }
 }

@@ -5,25 +5,18 @@
 //! dialogues, one after the other.
 
 use super::backend::BackendError;
-use super::{Water, ago, is_within};
+use super::{Tries, Water, ago, is_within};
 use crate::secrets::Vault;
 use crate::store::{CustomerBy, Operation, TryPurpose, WaterOperation, WaterTries, WrongTry};
 use ::backend::water::{Code, Customer};
 use jiff::{SignedDuration, Timestamp};
 use model::{DeviceId, Redacted, Tenant};
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use tokio::sync::{Mutex, MutexGuard};
+use std::sync::Arc;
+use tokio::sync::{Mutex, MutexGuard, OwnedMutexGuard};
 use ussd::{Answer, Ask};
 
-/// How many wrong PINs an account takes in a row from others who want it, over all their numbers.
-const ACCOUNT_TRIES: u32 = 10;
-/// How long it takes none after them.
-const ACCOUNT_HOLD: SignedDuration = SignedDuration::from_hours(24);
-/// How many codes that nobody has a number may type without giving water: of a thousand subscribers'
-/// codes every nine hundredth guess is one.
-const CODE_TRIES: u32 = 10;
-/// How long it types none after them, and after which pause they are forgotten.
-const CODE_HOLD: SignedDuration = SignedDuration::from_hours(1);
 /// Numbers that may be looked at at once.
 const TURNS: usize = 64;
 
@@ -59,28 +52,53 @@ pub(super) struct Turns {
     of_numbers: [Mutex<()>; TURNS],
     /// Of who types a code it is a number's turn within the code's.
     of_codes: [Mutex<()>; TURNS],
-    /// Moves look at two numbers; one at a time does for all of them.
-    of_moves: Mutex<()>,
+    /// Moves look at two numbers; of each tenant one at a time does for all of them.
+    of_moves: parking_lot::Mutex<BTreeMap<Tenant, Arc<Mutex<()>>>>,
 }
 
 impl Default for Turns {
     fn default() -> Self {
         let (of_numbers, of_codes) = ([(); TURNS].map(Mutex::new), [(); TURNS].map(Mutex::new));
-        Self { of_numbers, of_codes, of_moves: Mutex::new(()) }
+        Self { of_numbers, of_codes, of_moves: parking_lot::Mutex::default() }
     }
 }
 
 impl Turns {
-    pub(super) async fn of_number(&self, tenant: &Tenant, who: &DeviceId) -> MutexGuard<'_, ()> {
-        self.of_numbers[place(tenant, who.as_str())].lock().await
-    }
-
     pub(super) async fn of_code(&self, tenant: &Tenant, code: &str) -> MutexGuard<'_, ()> {
         self.of_codes[place(tenant, code)].lock().await
     }
+}
 
-    pub(super) async fn of_moves(&self) -> MutexGuard<'_, ()> {
-        self.of_moves.lock().await
+impl Water {
+    /// Who waits for a turn longer than for his answer goes without.
+    async fn within<T>(&self, ask: &Ask, turn: impl Future<Output = T>) -> Result<T, BackendError> {
+        let deadline = self.parts.clock.instant(ask.deadline);
+        tokio::time::timeout_at(deadline, turn).await.map_err(|_| BackendError::Late)
+    }
+
+    pub(super) async fn turn_of_number(
+        &self,
+        ask: &Ask,
+    ) -> Result<MutexGuard<'_, ()>, BackendError> {
+        let place = place(&ask.tenant, ask.device.as_str());
+        self.within(ask, self.turns.of_numbers[place].lock()).await
+    }
+
+    pub(super) async fn turn_of_code(
+        &self,
+        ask: &Ask,
+        code: &str,
+    ) -> Result<MutexGuard<'_, ()>, BackendError> {
+        self.within(ask, self.turns.of_code(&ask.tenant, code)).await
+    }
+
+    /// A tenant whose business is slow holds up no other.
+    pub(super) async fn turn_of_moves(
+        &self,
+        ask: &Ask,
+    ) -> Result<OwnedMutexGuard<()>, BackendError> {
+        let turn = Arc::clone(self.turns.of_moves.lock().entry(ask.tenant.clone()).or_default());
+        self.within(ask, turn.lock_owned()).await
     }
 }
 
@@ -153,12 +171,12 @@ pub(super) struct Claimed {
 
 impl Water {
     fn limit<'a>(&self, who: &'a DeviceId, purpose: TryPurpose) -> Limit<'a> {
-        let (tries, hold) = match purpose {
-            TryPurpose::Pin | TryPurpose::Move => (self.options.pin_tries, self.options.pin_hold),
-            TryPurpose::Account => (ACCOUNT_TRIES, ACCOUNT_HOLD),
-            TryPurpose::Code => (CODE_TRIES, CODE_HOLD),
+        let Tries { most, hold } = match purpose {
+            TryPurpose::Pin | TryPurpose::Move => self.options.pins,
+            TryPurpose::Account => self.options.account_pins,
+            TryPurpose::Code => self.options.codes,
         };
-        Limit { who, purpose, tries, hold }
+        Limit { who, purpose, tries: most, hold }
     }
 
     async fn tries(
@@ -189,7 +207,7 @@ impl Water {
         owner: &str,
         typed: &str,
     ) -> Result<Checked, BackendError> {
-        let _turn = self.turns.of_number(&ask.tenant, &ask.device).await;
+        let _turn = self.turn_of_number(ask).await?;
         let now = self.now();
         let limit = self.limit(&ask.device, TryPurpose::Pin);
         let tries = self.tries(&ask.tenant, &limit).await?;

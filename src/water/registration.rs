@@ -123,7 +123,7 @@ impl Water {
         let Some(old) = typed_number(argument(ask, "old_number"), &ask.device) else {
             return Ok(Answer::word("mismatch"));
         };
-        let _turn = self.turns.of_moves().await;
+        let _turn = self.turn_of_moves(ask).await?;
         if self.is_held(ask).await? {
             return Ok(Answer::word("held"));
         }

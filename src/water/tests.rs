@@ -30,6 +30,10 @@ mod money;
 /// The moment at which scenes begin: noon of 22 November in Nairobi.
 const NOON: &str = "2026-11-22T09:00:00Z";
 
+/// When the calendar is not believed, as it is by default.
+const DOUBT: Doubt =
+    Doubt { bound: SignedDuration::from_hours(12), settle: Duration::from_secs(72 * 3_600) };
+
 fn tenant() -> Tenant {
     Tenant::default()
 }
@@ -146,8 +150,10 @@ impl Scene {
             service: Service::default(),
             zone: TimeZone::get("Africa/Nairobi").unwrap(),
             daily_at: Time::constant(6, 0, 0, 0),
-            pin_tries: 3,
-            pin_hold: SignedDuration::from_hours(1),
+            doubt: DOUBT,
+            pins: Tries { most: 3, hold: SignedDuration::from_hours(1) },
+            account_pins: Tries { most: 10, hold: SignedDuration::from_hours(24) },
+            codes: Tries { most: 10, hold: SignedDuration::from_hours(1) },
             sim_change_hold: SignedDuration::from_hours(24),
             manager_pin: false,
             retain,

@@ -270,7 +270,11 @@ pub(in crate::api) async fn change(
     operation_id = "delete_water_customer",
     security(("token" = ["water.write"])),
     params(("id" = String, Path, description = "The customer's id")),
-    responses((status = 204, description = "He is gone")))]
+    responses(
+        (status = 204, description = "He is gone"),
+        (status = 409, description = "He has a payment that is under way or that nobody has settled, \
+            or the business's hub keeps him (`kept_by_hub`)"),
+    ))]
 pub(in crate::api) async fn delete(
     caller: Ours<need::WaterWrite>,
     State(state): State<ApiState>,

@@ -2,14 +2,15 @@
 
 use crate::api::ApiState;
 use crate::api::access::{Authorised, need};
-use crate::api::problem::Problem;
-use crate::water::DailyReport;
+use crate::api::input::Params;
+use crate::api::problem::{Code, Problem};
+use crate::water::{DailyReport, RunError};
 use axum::Json;
 use axum::extract::State;
 use jiff::civil::Date;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 /// What a run came to.
 #[derive(Debug, Serialize, ToSchema)]
@@ -35,21 +36,45 @@ impl From<DailyReport> for DailyView {
     }
 }
 
+/// How a run is made.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(in crate::api) struct RunQuery {
+    /// That the daemon's clock is right, though it is further ahead than `water.clock_ahead_max`.
+    #[serde(default)]
+    believe_clock: bool,
+}
+
+impl From<RunError> for Problem {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::UnderWay => Code::JobUnderWay.into(),
+            RunError::Ahead(_) => Self::new(Code::ClockAhead, error.to_string()),
+            RunError::Backend(error) => error.into(),
+        }
+    }
+}
+
 /// Looks at once at whose subscriptions end: today's run of the daily job, which is safe to repeat.
 #[utoipa::path(post, path = "/api/v1/jobs/daily/run", tag = "water",
     operation_id = "run_water_daily",
     security(("token" = ["water.write"])),
-    responses((status = 200, description = "What it came to", body = DailyView)))]
+    params(RunQuery),
+    responses(
+        (status = 200, description = "What it came to", body = DailyView),
+        (status = 409, description = "Another run is under way (`job_under_way`), or the clock is \
+            further ahead than can be believed (`clock_ahead`): nothing was done"),
+    ))]
 pub(in crate::api) async fn run_daily(
     caller: Authorised<need::WaterWrite>,
     State(state): State<ApiState>,
+    Params(query): Params<RunQuery>,
 ) -> Result<Json<DailyView>, Problem> {
+    let run = state.water.run(caller.tenant(), query.believe_clock).await?;
     let day = state.water.today();
     // Before it: a run that is cut off has done something all the same.
-    let detail = json!({ "day": day });
+    let detail = json!({ "day": day, "believe_clock": query.believe_clock });
     state.change(&caller, "water.daily.run", "daily", &detail, Vec::new()).await?;
-    let (water, tenant) = (state.water.clone(), caller.tenant().clone());
-    let report =
-        crate::api::change::to_its_end(async move { water.daily(&tenant, day).await }).await??;
-    Ok(Json(report.into()))
+    Ok(Json(crate::api::change::to_its_end(run.carry_out()).await??.into()))
 }

@@ -4,6 +4,7 @@ use super::breaker::PROBE_EVERY;
 use super::*;
 use crate::clock::Clock;
 use crate::deliver::{Anywhere, EgressGuard};
+use crate::outcall::{Base, Outcall};
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use model::Redacted;
@@ -19,9 +20,13 @@ const TIMEOUT: Duration = Duration::from_millis(800);
 const PATH: &str = "/hub/devices/2227A1/provision";
 
 fn carrier(url: &str) -> HttpCarrier {
+    guarded(url, Anywhere)
+}
+
+fn guarded(url: &str, guard: impl EgressGuard) -> HttpCarrier {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let token = Redacted("t0ken".to_owned());
-    HttpCarrier::new(url, Some(&token), TIMEOUT, Arc::new(Anywhere), Clock::start()).unwrap()
+    let outcall = Outcall::new(TIMEOUT, Arc::new(guard), Clock::start()).unwrap();
+    HttpCarrier::new(outcall, Base::new(url, Some(&Redacted("t0ken".to_owned()))).unwrap())
 }
 
 async fn hub_that(answer: ResponseTemplate) -> (MockServer, HttpCarrier) {
@@ -151,9 +156,7 @@ async fn nothing_goes_where_the_guard_forbids() {
         .mount(&server)
         .await;
     for url in [server.uri(), server.uri().replace("127.0.0.1", "localhost")] {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let carrier = HttpCarrier::new(&url, None, TIMEOUT, Arc::new(Nowhere), Clock::start());
-        let fault = carrier.unwrap().get("1", None).await.unwrap_err().fault;
+        let fault = guarded(&url, Nowhere).get("1", None).await.unwrap_err().fault;
         assert_eq!(fault, HubFault::Unreachable);
     }
 }

@@ -3,7 +3,7 @@
 use super::till::{CREDIT, NOTICE, account};
 use super::world::{BEGIN, World};
 use crate::clock::Clock;
-use crate::outcall::{CallFault, OutAnswer, OutRequest};
+use crate::outcall::{CallFault, Lost, OutAnswer, OutRequest};
 use crate::payments::{
     CHECK, Channel, Daraja, Heard, Metrics, NewPayment, Provider, SettleError, Unkept, Wire,
 };
@@ -177,8 +177,8 @@ impl Wire for Recorder {
         let token = (200, r#"{"access_token": "t", "expires_in": "3599"}"#);
         let is_token = request.url.contains("/oauth/");
         let told = if is_token { Some(token) } else { self.answers.lock().pop() };
-        let (status, body) = told.ok_or(CallFault::Unknown)?;
-        Ok(OutAnswer { status, retry_after: None, body: Redacted(body.as_bytes().to_vec()) })
+        let (status, body) = told.ok_or(CallFault::Unknown(Lost::Late))?;
+        Ok(OutAnswer::new(status, body.as_bytes().to_vec()))
     }
 }
 

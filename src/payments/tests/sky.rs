@@ -1,12 +1,11 @@
 //! Time that passes when it is told, the stand-in, and everything that waits for either.
 
 use crate::clock::{Clock, VirtualTime};
-use crate::outcall::{CallFault, OutAnswer, OutRequest};
+use crate::outcall::{CallFault, Lost, OutAnswer, OutRequest};
 use crate::payments::Wire;
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use lastmile_daraja::{Call, Daraja, Reply};
-use model::Redacted;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -148,12 +147,11 @@ impl Wire for Line {
             Reply::Refused => Err(CallFault::NotSent),
             Reply::Cut { after } => {
                 wait(after).await;
-                Err(CallFault::Unknown)
+                Err(CallFault::Unknown(Lost::Late))
             }
             Reply::Answer(answer) => {
                 wait(answer.after).await;
-                let body = Redacted(answer.body.into_bytes());
-                Ok(OutAnswer { status: answer.status, retry_after: None, body })
+                Ok(OutAnswer::new(answer.status, answer.body.into_bytes()))
             }
         }
     }

@@ -7,7 +7,7 @@ use super::column::{
 };
 use crate::store::{
     Audience, BROADCAST_KNOWN, BROADCAST_MOVED, BroadcastRow, BroadcastState, BroadcastStep,
-    OperationError, ReadError, SMS_MOVED, SmsKind, SmsOperation, SmsRow, SmsState, SmsStep,
+    OperationError, OptOutRow, OptOuts, ReadError, SMS_MOVED, SmsKind, SmsOperation, SmsRow, SmsState, SmsStep,
     SmsStore, SmsWhich,
 };
 use async_trait::async_trait;
@@ -294,6 +294,27 @@ impl SmsStore for SqliteStore {
         let rows = rows.bind(tenant.as_str()).bind(numbers).fetch_all(self.readers());
         let rows = rows.await.map_err(read_error)?;
         rows.iter().map(|row| column::device(row, 0)).collect::<Result<_, _>>().map_err(read_error)
+    }
+
+    async fn opt_outs(
+        &self,
+        tenant: &Tenant,
+        which: OptOuts<'_>,
+        rows_max: usize,
+    ) -> Result<Vec<OptOutRow>, ReadError> {
+        let (condition, number_bound) = match which {
+            OptOuts::Of(number) => ("number = ?", number.as_str()),
+            OptOuts::After(after) => ("number > ?", after.map_or("", DeviceId::as_str)),
+        };
+        let statement = format!(
+            "SELECT number, at FROM sms_opt_out WHERE tenant = ? AND {condition} \
+             ORDER BY number LIMIT ?"
+        );
+        let query = sqlx::query(sqlx::AssertSqlSafe(statement)).bind(tenant.as_str());
+        let query = query.bind(number_bound).bind(number(rows_max as u64));
+        let rows = query.fetch_all(self.readers()).await.map_err(read_error)?;
+        let read = |row| Ok(OptOutRow { number: column::device(row, 0)?, at: time(row, 1)? });
+        rows.iter().map(read).collect::<Result<_, _>>().map_err(read_error)
     }
 
     async fn sms_tenants(&self, number: &DeviceId) -> Result<Vec<Tenant>, ReadError> {

@@ -166,6 +166,14 @@ pub(super) async fn list(
             let query = query.bind(tenant.as_str()).bind(state.as_str());
             query.bind(after.as_deref().unwrap_or("")).bind(rows_max).fetch_all(pool).await?
         }
+        Tasks::OfKind { tenant, kind } => {
+            // By its kind: a tenant may have many others that wait.
+            let statement = format!(
+                "{TASK} WHERE tenant = ? AND kind = ? AND +state = 'waiting' ORDER BY id LIMIT ?"
+            );
+            let query = sqlx::query(sqlx::AssertSqlSafe(statement));
+            query.bind(tenant.as_str()).bind(&**kind).bind(rows_max).fetch_all(pool).await?
+        }
     };
     rows.iter().map(read).collect()
 }

@@ -179,6 +179,10 @@ impl WaterStore for SqliteStore {
         service::is_done(self.readers(), tenant, job, day).await.map_err(read_error)
     }
 
+    async fn last_done(&self, tenant: &Tenant, job: &str) -> Result<Option<Date>, ReadError> {
+        service::last_done(self.readers(), tenant, job).await.map_err(read_error)
+    }
+
     async fn task_keyed(
         &self,
         tenant: &Tenant,

@@ -3,7 +3,6 @@
 use super::super::backend::Change;
 use super::wire::{self, Spelled};
 use super::{Call, WaterHub, outcome};
-use crate::outcall::CallFault;
 use crate::store::{Operation, TaskRow};
 use crate::tasks::{self, Handler, Outcome, Policy};
 use async_trait::async_trait;
@@ -110,7 +109,7 @@ impl Handler for Later {
         let answer = hub.parts.outcall.call(hub.request(call)).await;
         let word = match &answer {
             Ok(answer) => outcome(answer.status),
-            Err(fault @ (CallFault::NotSent | CallFault::Unknown)) => fault.code(),
+            Err(fault) => fault.code(),
         };
         hub.parts.metrics.called(name, word);
         let Ok(answer) = answer else {

@@ -123,13 +123,12 @@ impl Scene {
         let pipeline = Pipeline::new(writer.clone(), registry, Arc::new(desk), clock);
         let parts = HubParts {
             outcall: Outcall::new(TIMEOUT, Arc::new(Anywhere), clock).unwrap(),
+            base: Base::new(&url, Some(&Redacted("t0ken".to_owned()))).unwrap(),
             pipeline: Arc::new(pipeline),
             vault: Vault::new(&[7; 32]),
             metrics: Metrics::new(&prometheus::Registry::new()).unwrap(),
         };
-        let token = Some(Redacted("t0ken".to_owned()));
-        let options = HubOptions { url, token, ask_within: TIMEOUT, tell_within: TIMEOUT };
-        let hub = WaterHub::new(parts, options).unwrap();
+        let hub = WaterHub::new(parts, HubOptions { ask_within: TIMEOUT, tell_within: TIMEOUT });
         let later = Later { hub: Arc::clone(&hub), timeout: TIMEOUT };
         Self { hub, later, engine, writer, does, heard, _dir: dir }
     }

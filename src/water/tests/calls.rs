@@ -216,3 +216,21 @@ async fn a_full_store_takes_nobody_and_counts_wrong_pins_all_the_same() {
     }
     assert_eq!(pin("0042").await, "locked");
 }
+
+/// Who waits for another's move waits no longer than for his answer, and another tenant's callers not at
+/// all.
+#[tokio::test]
+async fn a_move_that_takes_long_holds_up_nobody_for_good() {
+    let scene = Scene::new().await;
+    scene.customer("asha", 1, None).await;
+    let said = [("old_number", "0700000001"), ("old_pin", "0042"), ("language", "sw")];
+    let mut mine = scene.ask(2, "water_move", &said);
+    mine.deadline = Monotonic::from_nanos(200_000_000);
+    let turn = scene.water.turn_of_moves(&mine).await.unwrap();
+    assert_eq!(scene.word(&mine).await, "trouble", "it is too late");
+    let theirs = Ask { tenant: Tenant::new("acme").unwrap(), ..mine.clone() };
+    assert_eq!(scene.word(&theirs).await, "mismatch", "their own turn");
+    drop(turn);
+    let later = Ask { deadline: Monotonic::from_nanos(u64::MAX), ..mine };
+    assert_eq!(scene.word(&later).await, "moved");
+}

@@ -335,6 +335,8 @@ async fn days_are_kept_each_for_itself() {
     for text in ["2026-11-22", "2026-11-20", "2026-11-22"] {
         change(&store, end(text)).await.unwrap();
     }
+    let last = async |job| store.last_done(&tenant(), job).await.unwrap();
+    assert_eq!((last("daily").await, last("other").await), (Some(day("2026-11-22")), None));
     let done = async |text| store.is_done(&tenant(), "daily", day(text)).await.unwrap();
     assert!(done("2026-11-20").await && done("2026-11-22").await && !done("2026-11-21").await);
     store.close().await;

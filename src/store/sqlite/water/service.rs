@@ -240,6 +240,16 @@ pub(super) async fn is_done(
     Ok(query.fetch_optional(pool).await?.is_some())
 }
 
+pub(super) async fn last_done(
+    pool: &SqlitePool,
+    tenant: &Tenant,
+    job: &str,
+) -> Result<Option<Date>, sqlx::Error> {
+    let query = sqlx::query_scalar("SELECT max(day) FROM water_job WHERE tenant = ? AND job = ?");
+    let day: Option<String> = query.bind(tenant.as_str()).bind(job).fetch_one(pool).await?;
+    day.map(|day| day.parse().map_err(|_| undecodable("a day"))).transpose()
+}
+
 pub(super) async fn transactions(
     pool: &SqlitePool,
     tenant: &Tenant,
