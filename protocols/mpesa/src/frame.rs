@@ -74,8 +74,6 @@ impl Loose {
 pub(crate) struct Answered {
     pub(crate) access_token: Option<Loose>,
     pub(crate) expires_in: Option<Loose>,
-    #[serde(rename = "MerchantRequestID")]
-    pub(crate) merchant: Option<Loose>,
     #[serde(rename = "CheckoutRequestID")]
     pub(crate) checkout: Option<Loose>,
     #[serde(rename = "ResponseCode")]

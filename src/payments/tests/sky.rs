@@ -6,7 +6,7 @@ use crate::payments::Wire;
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use lastmile_daraja::{Call, Daraja, Reply};
-use model::Redacted;
+use model::{Monotonic, Redacted};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use tokio::sync::{Notify, oneshot};
 
 /// Shared by all that waits.
 pub(super) struct Sky {
+    begin: Timestamp,
     pub(super) clock: Clock,
     time: &'static VirtualTime,
     pub(super) daraja: Mutex<Daraja>,
@@ -56,6 +57,7 @@ impl Sky {
     pub(super) fn new(begin: Timestamp, daraja: Daraja, seed: u64) -> Arc<Self> {
         let (clock, time) = Clock::virtual_at(begin);
         Arc::new(Self {
+            begin,
             clock,
             time,
             daraja: Mutex::new(daraja),
@@ -65,8 +67,20 @@ impl Sky {
         })
     }
 
+    /// The time as it passes, for all but the daemon.
     pub(super) fn now(&self) -> Timestamp {
+        self.begin + self.clock.now().monotonic.since(Monotonic::ZERO)
+    }
+
+    /// The daemon's calendar.
+    pub(super) fn wall(&self) -> Timestamp {
         self.clock.now().wall
+    }
+
+    /// Sets it, ahead or back.
+    pub(super) fn jump(&self, by: SignedDuration) {
+        self.time.jump_wall(by);
+        self.daraja.lock().follow(self.wall().duration_since(self.now()));
     }
 
     pub(super) fn pass_until(&self, at: Timestamp) {
