@@ -3,6 +3,7 @@
 use crate::files::{self, FileError};
 use crate::secrets;
 use config::Cidr;
+use model::Redacted;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use ussd::auth::UrlSecrets;
@@ -11,6 +12,8 @@ use ussd::auth::UrlSecrets;
 #[derive(Clone, Debug)]
 pub struct Door {
     secrets: UrlSecrets,
+    /// The one in force.
+    current: Redacted<String>,
     /// Everywhere when empty.
     networks: Vec<Cidr>,
 }
@@ -38,7 +41,14 @@ impl Door {
     ///
     /// A file cannot be read or written, or holds too short a secret.
     pub fn of(name: &str, dir: Option<&Path>, networks: &[Cidr]) -> Result<Self, DoorError> {
-        Ok(Self { secrets: url_secrets(name, dir)?, networks: networks.to_vec() })
+        let (secrets, current) = url_secrets(name, dir)?;
+        Ok(Self { secrets, current, networks: networks.to_vec() })
+    }
+
+    /// The secret in force, for who is told the URL.
+    #[must_use]
+    pub fn secret(&self) -> &str {
+        self.current.expose()
     }
 
     /// Whether who is at `from` and says `secret` may enter. What it takes to say so tells nothing of
@@ -52,11 +62,15 @@ impl Door {
     }
 }
 
-fn url_secrets(name: &str, dir: Option<&Path>) -> Result<UrlSecrets, DoorError> {
+fn url_secrets(
+    name: &str,
+    dir: Option<&Path>,
+) -> Result<(UrlSecrets, Redacted<String>), DoorError> {
     let weak = |file: &Path| DoorError::WeakSecret { file: file.to_owned() };
     let Some(dir) = dir else {
         let made_up = secrets::new_secret();
-        return UrlSecrets::new(made_up.expose(), None).map_err(|_| weak(Path::new("")));
+        let secrets = UrlSecrets::new(made_up.expose(), None).map_err(|_| weak(Path::new("")))?;
+        return Ok((secrets, made_up));
     };
     let file = dir.join(format!("{name}.secret"));
     let (current, made) = files::read_or_make_secret(&file, secrets::new_secret)?;
@@ -69,7 +83,8 @@ fn url_secrets(name: &str, dir: Option<&Path>) -> Result<UrlSecrets, DoorError> 
         Err(error) => return Err(error.into()),
     };
     let previous = previous.as_ref().map(|secret| secret.expose().as_str());
-    UrlSecrets::new(current.expose(), previous).map_err(|_| weak(&file))
+    let secrets = UrlSecrets::new(current.expose(), previous).map_err(|_| weak(&file))?;
+    Ok((secrets, current))
 }
 
 #[cfg(test)]
@@ -87,6 +102,7 @@ mod tests {
         assert!(door.admits(secret.expose(), right.into()));
         assert!(!door.admits(secret.expose(), wrong.into()));
         assert!(!door.admits("", right.into()));
+        assert_eq!(door.secret(), secret.expose());
         let anywhere = Door::of("payments.mpesa", Some(dir.path()), &[]).unwrap();
         assert!(anywhere.admits(secret.expose(), wrong.into()), "the secret stays as it is");
     }
@@ -96,8 +112,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let write = |file: &str, secret: &str| {
             let _ = std::fs::remove_file(dir.path().join(file));
-            files::write_new_secret(&dir.path().join(file), model::Redacted(secret.to_owned()))
-                .unwrap();
+            files::write_new_secret(&dir.path().join(file), Redacted(secret.to_owned())).unwrap();
         };
         let here = Ipv4Addr::LOCALHOST.into();
         write("x.secret", "new-0123456789abcdef");

@@ -14,7 +14,6 @@
 //! ```
 
 mod broadcasts;
-mod house;
 mod ledger;
 mod metrics;
 mod notices;
@@ -27,7 +26,6 @@ mod tests;
 pub use self::broadcasts::{
     Broadcasts, BroadcastsParts, NewBroadcast, PAGING, Paging, TextError, Whom,
 };
-pub use self::house::House;
 pub use self::metrics::Metrics;
 pub use self::notices::{Heard, NotHeard, Notices, NoticesParts};
 pub use self::observer::SmsObserver;

@@ -11,6 +11,7 @@ mod error;
 mod firmware;
 mod metrics;
 mod mqtt;
+mod old;
 mod operation;
 mod payment;
 mod provision;
@@ -37,6 +38,7 @@ pub use mqtt::{
     MqttAbsenceRow, MqttChange, MqttConnectionRow, MqttQueuedMark, MqttQueuedRow, MqttRetainedRow,
     MqttSessionRow, session_of, session_reader,
 };
+pub use old::{Old, OldStore};
 pub use operation::{Operation, OperationError};
 pub use payment::{
     CHECKOUT_TAKEN, PAYMENT_CHANGED, PAYMENT_KNOWN, PAYMENT_OPEN, PaymentOperation, PaymentRow,

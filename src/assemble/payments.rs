@@ -4,7 +4,6 @@ use super::delivery::Networks;
 use super::join::Ground;
 use super::{Core, StartError};
 use crate::doors::Door;
-use crate::files;
 use crate::listen::http::PaymentCalls;
 use crate::outcall::Outcall;
 use crate::payments::{self, Daraja, Metrics, Payments, Provider};
@@ -82,11 +81,8 @@ fn daraja(
     ground: &Ground,
     metrics: &Metrics,
 ) -> Result<Arc<dyn Provider>, StartError> {
-    let (config, mpesa) = (&settings.config, &settings.config.mpesa);
-    let _made = door(settings)?;
-    let secret = config.data_dir.join("public").join(format!("{DOOR}.secret"));
-    let secret = files::read_secret(&secret)?;
-    let account = settings::mpesa_account(mpesa, secrets, secret.expose())?;
+    let mpesa = &settings.config.mpesa;
+    let account = settings::mpesa_account(mpesa, secrets, door(settings)?.secret())?;
     let base_url = mpesa.base_url.as_ref().map_or("", |url| url.as_str());
     // It answers where the operator says it is; callbacks come from elsewhere.
     let guard = Arc::new(Networks(Vec::new()));

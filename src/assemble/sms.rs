@@ -5,15 +5,13 @@ use super::join::Ground;
 use super::{Core, StartError};
 use crate::clock::Clock;
 use crate::doors::Door;
-use crate::files;
 use crate::listen::http::{Routes, SmsRoute};
 use crate::outcall::Outcall;
 use crate::pipeline::Pipeline;
 use crate::settings::Settings;
-use crate::shutdown::Stage;
 use crate::sms::{
-    Broadcasts, BroadcastsParts, House, Metrics, Notices, NoticesParts, PAGING, Paging, Parts,
-    SENDING, Sender, SenderOptions, SenderParts, Sms,
+    Broadcasts, BroadcastsParts, Metrics, Notices, NoticesParts, PAGING, Paging, Parts, SENDING,
+    Sender, SenderOptions, SenderParts, Sms,
 };
 use crate::store::SmsStore;
 use crate::tasks::{Handler, Tasks};
@@ -94,11 +92,8 @@ fn batch_max(config: &Config, provider: &dyn Provider) -> usize {
 /// The door of its notices, made where it is missing.
 fn door(config: &Config, provider: &dyn Provider) -> Result<Door, StartError> {
     let dir = config.data_dir.join("public");
-    Ok(Door::of(&door_name(provider), Some(&dir), &config.sms.networks)?)
-}
-
-fn door_name(provider: &dyn Provider) -> String {
-    format!("sms.{}", provider.name())
+    let name = format!("sms.{}", provider.name());
+    Ok(Door::of(&name, Some(&dir), &config.sms.networks)?)
 }
 
 /// How the world reaches us, without a slash at its end.
@@ -111,11 +106,9 @@ fn notices(
     config: &Config,
     provider: &dyn Provider,
 ) -> Result<Option<Redacted<String>>, StartError> {
-    door(config, provider)?;
-    let name = door_name(provider);
-    let secret = files::read_secret(&config.data_dir.join(format!("public/{name}.secret")))?;
+    let door = door(config, provider)?;
     Ok(public_url(config)
-        .map(|url| Redacted(format!("{url}/sms/{}/{}", provider.name(), secret.expose()))))
+        .map(|url| Redacted(format!("{url}/sms/{}/{}", provider.name(), door.secret()))))
 }
 
 /// Where the provider tells what became of texts; nothing without one.
@@ -167,11 +160,4 @@ pub(super) fn page(
         writer: ground.writer.clone(),
     };
     tasks.register(PAGING, Paging::policy(), Arc::new(paging) as Arc<dyn Handler>);
-}
-
-/// Removes what need not be kept any longer.
-pub(super) fn keep_house(config: &Config, core: &Core, stage: &Stage) {
-    let house =
-        House { writer: core.writer.clone(), clock: core.clock, retain: config.sms.retain.get() };
-    stage.spawn(house.run(stage.clone()));
 }

@@ -119,6 +119,8 @@ pub struct WaterNumber {
     pub imsi: Redacted<[u8; 32]>,
     /// When another SIM was seen than before.
     pub changed_at: Option<Timestamp>,
+    /// When it was last kept that the number was seen.
+    pub seen_at: Timestamp,
 }
 
 /// A phrase that an operator changed.
@@ -226,7 +228,7 @@ pub enum WaterOperation {
         /// For what.
         purpose: TryPurpose,
     },
-    /// Keeps which SIM a number is used with; another than before is a change at that time.
+    /// Keeps that a number is used, and with which SIM; another than before is a change at that time.
     SeeNumber {
         /// Whose.
         tenant: Tenant,
@@ -270,13 +272,6 @@ pub enum WaterOperation {
         /// Which one; `None` all of them.
         key: Option<Box<str>>,
     },
-    /// Forgets what happened and need not be kept any longer.
-    TrimTransactions {
-        /// The time.
-        now: Timestamp,
-        /// How many at most.
-        rows_max: usize,
-    },
 }
 
 impl WaterOperation {
@@ -290,8 +285,7 @@ impl WaterOperation {
             | Self::CountTry { .. }
             | Self::ClearTries { .. }
             | Self::SettleRecord { .. }
-            | Self::RemovePhrases { .. }
-            | Self::TrimTransactions { .. } => true,
+            | Self::RemovePhrases { .. } => true,
             Self::PutSite { .. }
             | Self::PutManager(_)
             | Self::PutCustomer { .. }

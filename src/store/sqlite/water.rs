@@ -58,9 +58,6 @@ pub(super) async fn apply(
             let (language, key) = (language.as_deref(), key.as_deref());
             service::remove_phrases(connection, tenant, menu, language, key).await
         }
-        WaterOperation::TrimTransactions { now, rows_max } => {
-            service::trim(connection, *now, *rows_max).await
-        }
     }
 }
 

@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::store::{
-    Audience, CODE_TAKEN, CustomerBy, NICKNAME_TAKEN, NUMBER_TAKEN, PhraseRow, SITE_IN_USE, SiteBy,
-    TryPurpose, WATER_CHANGED, WATER_CREDITED, WaterCustomerRow, WaterManagerRow, WaterOperation,
-    WaterSiteRow, WaterStore, WaterTransactionRow, WaterTransactions,
+    Audience, CODE_TAKEN, CustomerBy, NICKNAME_TAKEN, NUMBER_TAKEN, Old, OldStore as _, PhraseRow,
+    SITE_IN_USE, SiteBy, TryPurpose, WATER_CHANGED, WATER_CREDITED, WaterCustomerRow,
+    WaterManagerRow, WaterOperation, WaterSiteRow, WaterStore, WaterTransactionRow,
+    WaterTransactions,
 };
 use backend::water::{
     Action, Code, Customer, CustomerChange, Item, Manager, Nickname, PersonName, RecordStatus,
@@ -302,8 +303,7 @@ async fn what_is_due_and_what_happened_is_found() {
     assert_eq!(rows[0].1.transaction.status, RecordStatus::Success);
     let which = WaterTransactions { before: Some(rows[0].0), ..Default::default() };
     assert_eq!(found(which).await, ["a"]);
-    let trim = WaterOperation::TrimTransactions { now: at(10), rows_max: 10 };
-    change(&store, trim).await.unwrap();
+    assert_eq!(store.remove_old(Old::WaterTransactions, at(11), 10).await.unwrap(), 1);
     assert_eq!(found(WaterTransactions::default()).await, ["b"]);
     store.close().await;
 }
