@@ -294,5 +294,7 @@ impl Tally {
             assert!(times >= 1, "no crash {name}");
         }
         assert!(self.seen["credited"] > self.seen["taken"] * 8 / 10, "most needs no operator");
+        let his = self.seen["settled right"] + self.seen["said to be paid, made up"];
+        assert!(self.seen["credited"] - his > self.seen["taken"] * 7 / 10, "his words aside");
     }
 }

@@ -80,7 +80,6 @@ impl Sky {
     /// Sets it, ahead or back.
     pub(super) fn jump(&self, by: SignedDuration) {
         self.time.jump_wall(by);
-        self.daraja.lock().follow(self.wall().duration_since(self.now()));
     }
 
     pub(super) fn pass_until(&self, at: Timestamp) {
@@ -144,6 +143,8 @@ pub(super) struct Line(pub(super) Arc<Sky>);
 impl Wire for Line {
     async fn call(&self, request: OutRequest) -> Result<OutAnswer, CallFault> {
         let sky = &self.0;
+        // What is on its way while the calendar is set was written by the one before.
+        let off = sky.wall().duration_since(sky.now());
         let (before, during) = match request.url.rsplit('/').next() {
             Some("processrequest") => ("before the push", "after the push"),
             Some("query") => ("before a call", "in a call"),
@@ -156,7 +157,11 @@ impl Wire for Line {
         let method = request.method.as_str();
         let body = request.body.expose();
         let call = Call { method, path, headers: &headers, body };
-        let reply = sky.daraja.lock().request(&call, sky.now());
+        let reply = {
+            let mut daraja = sky.daraja.lock();
+            daraja.follow(off);
+            daraja.request(&call, sky.now())
+        };
         let wait = |after: Duration| sky.wait(during, u64::try_from(after.as_millis()).unwrap());
         match reply {
             Reply::Refused => Err(CallFault::NotSent),

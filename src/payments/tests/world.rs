@@ -36,7 +36,7 @@ const CRASHES: u64 = 14;
 /// How often its calendar is set.
 const JUMPS: u64 = 4;
 /// How often the operator says something.
-const LOOKS: u64 = 30;
+const LOOKS: u64 = 16;
 /// How long the longest time is in which it is down.
 const NIGHT_MS: u64 = 30 * 3_600_000;
 /// How long nothing has to happen until those at work count as waiting for a token.
