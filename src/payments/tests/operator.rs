@@ -110,7 +110,7 @@ impl Operator {
                 let named: Vec<_> = open.iter().filter(named).copied().collect();
                 let id = one(&named)?;
                 self.made_up.insert(id.clone());
-                let receipt = format!("{MADE_UP}{:06}", self.made_up.len());
+                let receipt = format!("{MADE_UP}{id}");
                 word(kind, id, Some(receipt.into()))
             }
             Kind::NotPaid => {
