@@ -97,8 +97,10 @@ impl Operator {
             |it: &&&PaymentRow| it.payment.checkout.as_ref().is_some_and(|it| !it.is_adopted);
         let word = |kind, id, receipt| Some(Word { kind, id, receipt, is_kept: false });
         match kind {
+            // The newest first: its callback may be on its way.
             Kind::Right => {
-                let (row, taken) = taken.iter().find_map(|it| Some((owner(rows, it)?, it)))?;
+                let (row, taken) =
+                    taken.iter().rev().find_map(|it| Some((owner(rows, it)?, it)))?;
                 word(kind, row.id.clone(), Some(taken.receipt.as_str().into()))
             }
             Kind::OfAnother => {
