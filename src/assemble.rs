@@ -32,11 +32,11 @@ use crate::commands::Desk;
 use crate::credentials::Credentials;
 use crate::data_models::DataModels;
 use crate::deliver::{self, Replays};
-use crate::effects::Effects;
+use crate::effects::{self, Effects};
 use crate::equipment::Equipments;
 use crate::exchange::Exchange;
 use crate::holds::{Holds, wake::Release};
-use crate::housekeeping::Housekeeping;
+use crate::housekeeping::{Housekeeping, Removal};
 use crate::lines::Lines;
 use crate::logging::Logging;
 use crate::menus::Book;
@@ -52,7 +52,7 @@ use crate::settings::Settings;
 use crate::shutdown::{Overdue, Stage};
 use crate::sms::Sms;
 use crate::store::{
-    self, CommitError, SqliteOptions, SqliteStore, SteeringRows, Store, Writer, WriterOptions,
+    self, CommitError, Old, SqliteOptions, SqliteStore, SteeringRows, Store, Writer, WriterOptions,
 };
 use crate::tasks::Tasks;
 use crate::trace::Traces;
@@ -61,6 +61,7 @@ use crate::upgrades::Upgrades;
 use crate::wake::{self, Ask, UdpCaller, WakeOptions, Waker, Wakes};
 use crate::water::{Broadcasts, Water};
 use config::{Config, StoreUrl};
+use jiff::SignedDuration;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -192,7 +193,7 @@ impl Daemon {
             delivery::start(&settings, &core, &replays, &stages.delivery, &fault).await?;
         let stun = listeners::stun(config, &core, &stages.listeners).await?;
         let (server, udp) = stun.unzip();
-        start_house(config, &core, (named, asked), udp, &stages);
+        start_house(config, &core, (named, asked), udp, &stages)?;
         let wakes_per_second = start_steering(config, &core, (&keeper, at_start), &stages.house);
         let opened = listeners::start(&settings, &core, server, &stages.listeners).await?;
         let operator =
@@ -312,6 +313,27 @@ fn start_steering(
     wakes_per_second
 }
 
+/// What removes old rows, by how long the operator has them kept.
+fn removal(config: &Config, core: &Core) -> Result<Removal, StartError> {
+    let signed = |it: Duration| SignedDuration::try_from(it).unwrap_or(SignedDuration::MAX);
+    let (payments, texts) = (config.mpesa.keep_payments.get(), config.sms.retain.get());
+    let water = &config.water;
+    let tries = water.pin_hold.get().max(water.account_hold.get()).max(water.code_hold.get());
+    let keep = vec![
+        (Old::Payments, signed(payments)),
+        (Old::PaymentStrays, signed(payments)),
+        (Old::Texts, signed(texts)),
+        (Old::Broadcasts, signed(texts)),
+        // Until when it is kept stands in the row.
+        (Old::WaterTransactions, SignedDuration::ZERO),
+        (Old::WaterTries, signed(tries)),
+        (Old::WaterNumbers, signed(water.keep_sightings.get())),
+        (Old::Effects, effects::KEPT),
+    ];
+    let (store, registry) = (Arc::clone(&core.engine) as _, core.metrics.registry());
+    Ok(Removal::new(store, core.clock, keep, registry)?)
+}
+
 /// What runs by itself: housekeeping and waking.
 fn start_house(
     config: &Config,
@@ -319,7 +341,7 @@ fn start_house(
     (named, asked): (mpsc::Receiver<(model::Tenant, model::DeviceId)>, mpsc::Receiver<Ask>),
     udp: Option<UdpCaller>,
     stages: &Stages,
-) {
+) -> Result<(), StartError> {
     let housekeeping = Housekeeping {
         registry: Arc::clone(&core.registry),
         desk: Arc::clone(&core.desk),
@@ -327,7 +349,8 @@ fn start_house(
         data_models: Arc::clone(&core.data_models),
         provisioner: Arc::clone(&core.provisioner),
         exchange: Arc::clone(&core.exchange),
-        effects: Arc::clone(&core.effects),
+        payments: Arc::clone(&core.payments),
+        removal: removal(config, core)?,
         writer: core.writer.clone(),
         metrics: core.metrics.clone(),
         clock: core.clock,
@@ -340,7 +363,6 @@ fn start_house(
     stages.house.spawn(asking);
     stages.house.spawn(Arc::clone(&core.transfers).keep_house(stages.house.clone()));
     stages.house.spawn(Arc::clone(&core.upgrades).run(stages.house.clone()));
-    sms::keep_house(config, core, &stages.house);
     water::keep_house(&core.water, &core.store, &stages.house);
     let waking = &config.cwmp.connection_request;
     let waker = Waker {
@@ -359,6 +381,7 @@ fn start_house(
         },
     };
     stages.listeners.spawn(waker.run(named, asked, stages.listeners.clone()));
+    Ok(())
 }
 
 /// From where on a device is not well.

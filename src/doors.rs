@@ -12,6 +12,8 @@ use ussd::auth::UrlSecrets;
 #[derive(Clone, Debug)]
 pub struct Door {
     secrets: UrlSecrets,
+    /// The one in force.
+    current: Redacted<String>,
     /// Everywhere when empty.
     networks: Vec<Cidr>,
 }
@@ -39,22 +41,14 @@ impl Door {
     ///
     /// A file cannot be read or written, or holds too short a secret.
     pub fn of(name: &str, dir: Option<&Path>, networks: &[Cidr]) -> Result<Self, DoorError> {
-        Ok(Self { secrets: url_secrets(name, dir)?, networks: networks.to_vec() })
+        let (secrets, current) = url_secrets(name, dir)?;
+        Ok(Self { secrets, current, networks: networks.to_vec() })
     }
 
-    /// The secret in force of the door that `name` has in `dir`, made where it is missing: for whoever tells
-    /// the world the URL.
-    ///
-    /// # Errors
-    ///
-    /// The file cannot be read or written.
-    pub fn secret(name: &str, dir: &Path) -> Result<Redacted<String>, DoorError> {
-        let file = file_of(name, dir);
-        let (current, made) = files::read_or_make_secret(&file, secrets::new_secret)?;
-        if made {
-            tracing::info!(file = %file.display(), "secret made for a URL");
-        }
-        Ok(current)
+    /// The secret in force, for who is told the URL.
+    #[must_use]
+    pub fn secret(&self) -> &str {
+        self.current.expose()
     }
 
     /// Whether who is at `from` and says `secret` may enter. What it takes to say so tells nothing of
@@ -68,24 +62,29 @@ impl Door {
     }
 }
 
-fn file_of(name: &str, dir: &Path) -> PathBuf {
-    dir.join(format!("{name}.secret"))
-}
-
-fn url_secrets(name: &str, dir: Option<&Path>) -> Result<UrlSecrets, DoorError> {
+fn url_secrets(
+    name: &str,
+    dir: Option<&Path>,
+) -> Result<(UrlSecrets, Redacted<String>), DoorError> {
     let weak = |file: &Path| DoorError::WeakSecret { file: file.to_owned() };
     let Some(dir) = dir else {
         let made_up = secrets::new_secret();
-        return UrlSecrets::new(made_up.expose(), None).map_err(|_| weak(Path::new("")));
+        let secrets = UrlSecrets::new(made_up.expose(), None).map_err(|_| weak(Path::new("")))?;
+        return Ok((secrets, made_up));
     };
-    let current = Door::secret(name, dir)?;
+    let file = dir.join(format!("{name}.secret"));
+    let (current, made) = files::read_or_make_secret(&file, secrets::new_secret)?;
+    if made {
+        tracing::info!(file = %file.display(), "secret made for a URL");
+    }
     let previous = match files::read_secret(&dir.join(format!("{name}.previous"))) {
         Ok(previous) => Some(previous),
         Err(error) if error.is_missing() => None,
         Err(error) => return Err(error.into()),
     };
     let previous = previous.as_ref().map(|secret| secret.expose().as_str());
-    UrlSecrets::new(current.expose(), previous).map_err(|_| weak(&file_of(name, dir)))
+    let secrets = UrlSecrets::new(current.expose(), previous).map_err(|_| weak(&file))?;
+    Ok((secrets, current))
 }
 
 #[cfg(test)]
@@ -103,6 +102,7 @@ mod tests {
         assert!(door.admits(secret.expose(), right.into()));
         assert!(!door.admits(secret.expose(), wrong.into()));
         assert!(!door.admits("", right.into()));
+        assert_eq!(door.secret(), secret.expose());
         let anywhere = Door::of("payments.mpesa", Some(dir.path()), &[]).unwrap();
         assert!(anywhere.admits(secret.expose(), wrong.into()), "the secret stays as it is");
     }

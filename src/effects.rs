@@ -11,14 +11,12 @@ use model::{DeviceId, Redacted, Tenant};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use tracing::{debug, warn};
 use ussd::{Answer, Ask};
 
 /// How long an answer is kept: many times as long as a dialogue lasts.
-const KEPT: SignedDuration = SignedDuration::from_hours(1);
-/// Most rows that are removed in one step.
-const TRIM_STEP_MAX: usize = 10_000;
+pub const KEPT: SignedDuration = SignedDuration::from_hours(1);
 
 /// Keeps and recalls the answers to effects.
 #[derive(Debug)]
@@ -27,8 +25,6 @@ pub struct Effects {
     writer: Writer,
     vault: Vault,
     clock: Clock,
-    /// When something may be old enough to go; nothing is kept without.
-    trim_at: Mutex<Option<Timestamp>>,
 }
 
 /// An answer as it is kept.
@@ -46,9 +42,7 @@ impl Effects {
         vault: Vault,
         clock: Clock,
     ) -> Arc<Self> {
-        // What an earlier run left goes first.
-        let trim_at = Mutex::new(Some(Timestamp::UNIX_EPOCH));
-        Arc::new(Self { store, writer, vault, clock, trim_at })
+        Arc::new(Self { store, writer, vault, clock })
     }
 
     /// What the effect of [`Ask::key`] was answered, if it was had. A key that another number had is
@@ -98,7 +92,6 @@ impl Effects {
                 .collect(),
         };
         let plain = Redacted(serde_json::to_vec(&kept).unwrap_or_default());
-        self.trim_at().get_or_insert_with(|| later(now));
         Operation::Dialogue(DialogueOperation::KeepEffect(EffectRow {
             tenant: tenant.clone(),
             key: key.into(),
@@ -126,30 +119,6 @@ impl Effects {
         });
         kept.unwrap_or_else(|| Answer::word(Ask::NOT_DONE))
     }
-
-    /// Forgets what is old, about once an hour; otherwise it costs nothing.
-    pub async fn sweep(&self, now: Timestamp) {
-        if self.trim_at().is_none_or(|at| now < at) {
-            return;
-        }
-        *self.trim_at() = None;
-        let older_than = now.checked_sub(KEPT).unwrap_or(Timestamp::MIN);
-        let trim = DialogueOperation::TrimEffects { older_than, rows_max: TRIM_STEP_MAX };
-        let trimmed = self.writer.transact(vec![Operation::Dialogue(trim)]).await;
-        // What was younger goes with what is kept next, or then.
-        self.trim_at().get_or_insert_with(|| later(now));
-        if let Err(error) = trimmed {
-            warn!(%error, "old answers of effects are not forgotten; tried again");
-        }
-    }
-
-    fn trim_at(&self) -> std::sync::MutexGuard<'_, Option<Timestamp>> {
-        self.trim_at.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn later(now: Timestamp) -> Timestamp {
-    now.checked_add(KEPT).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]

@@ -1,11 +1,16 @@
-//! What is done by the clock: what was seen is written behind, silence is noticed, commands expire.
+//! What is done by the clock: what was seen is written behind, silence is noticed, commands expire,
+//! what is old is removed.
+
+mod removal;
+
+pub use self::removal::{Keep, Removal};
 
 use crate::clock::Clock;
 use crate::commands::Desk;
 use crate::data_models::DataModels;
-use crate::effects::Effects;
 use crate::exchange::Exchange;
 use crate::metrics::Metrics;
+use crate::payments::Payments;
 use crate::pipeline::{Pipeline, Recorded};
 use crate::provisioner::Provisioner;
 use crate::registry::Registry;
@@ -20,6 +25,8 @@ use tracing::{debug, warn};
 const TICK: Duration = Duration::from_secs(1);
 /// Every how many ticks what was only seen is written: what a crash loses of it is that old.
 const WRITE_BEHIND_TICKS: u64 = 5;
+/// Every how many ticks it is looked for payments that stand still.
+const REARM_TICKS: u64 = 3_600;
 /// Most devices in one write.
 const SEEN_STEP_MAX: usize = 2_000;
 /// Most devices that are found silent in one step.
@@ -40,8 +47,10 @@ pub struct Housekeeping {
     pub provisioner: Arc<Provisioner>,
     /// MQTT sessions, what waits for boards, retained messages.
     pub exchange: Arc<Exchange>,
-    /// What effects of menus were answered.
-    pub effects: Arc<Effects>,
+    /// Payments that may stand still.
+    pub payments: Arc<Payments>,
+    /// What is old.
+    pub removal: Removal,
     /// For what is only seen.
     pub writer: Writer,
     /// What is counted.
@@ -52,7 +61,7 @@ pub struct Housekeeping {
 
 impl Housekeeping {
     /// Keeps house until the stage stops; then writes once more what was seen.
-    pub async fn run(self, stage: Stage) {
+    pub async fn run(mut self, stage: Stage) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut silent = Vec::new();
@@ -75,7 +84,12 @@ impl Housekeeping {
                 self.provisioner.write_behind().await;
                 self.provisioner.count();
                 self.exchange.sweep(now).await;
-                self.effects.sweep(now).await;
+            }
+            self.removal.step().await;
+            if count.is_multiple_of(REARM_TICKS)
+                && let Err(error) = self.payments.rearm().await
+            {
+                warn!(%error, "payments that stand still cannot be looked for; tried again");
             }
             self.metrics.devices.set(i64::try_from(self.registry.len()).unwrap_or(i64::MAX));
             self.metrics.commands_open.set(i64::try_from(self.desk.len()).unwrap_or(i64::MAX));

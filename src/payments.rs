@@ -37,7 +37,7 @@ use jiff::Timestamp;
 use model::{DeviceId, Event, Json, Tenant};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, OnceLock, Weak};
-use tracing::error;
+use tracing::{error, warn};
 
 /// The kind of the tasks that ask for a prompt.
 pub const PUSH: &str = "mpesa.push";
@@ -47,8 +47,8 @@ pub const CHECK: &str = "mpesa.check";
 /// Prompts that are asked for at once, and prompts that are asked about: a dead provider must not hold
 /// up what is owed to others.
 const CALLS_MAX: usize = 4;
-/// Payments without a task that are given one at a start.
-const REARMED_MAX: usize = 10_000;
+/// Payments without a task that are given one in one transaction.
+const REARMED_ROWS: usize = 200;
 /// How often a credit is asked for anew where another change stood against it.
 pub const CREDITS_MAX: usize = 8;
 
@@ -197,32 +197,52 @@ impl Payments {
         self.parts.store.has_open_payment(tenant, customer).await
     }
 
-    /// Shows what stands in the store, and has go on what nobody would move any more because its task
-    /// was taken away; at start.
+    /// Shows how many payments nobody knows of, and has go on what stands still; at start.
     ///
     /// # Errors
     ///
     /// The store cannot be read.
     pub async fn look(&self) -> Result<(), ReadError> {
         self.parts.metrics.unresolved(self.parts.store.unresolved_payments().await?);
-        let now = self.parts.clock.now().wall;
-        let rows = self.parts.store.payments_without_task(REARMED_MAX).await?;
-        let tasks = rows.iter().filter_map(|row| {
-            let pending = row.payment.pending(&self.timing)?;
-            timer(row, &pending, now)
-        });
-        let operations: Vec<_> = tasks.map(Operation::PutTask).collect();
-        if operations.is_empty() {
-            return Ok(());
-        }
-        match self.parts.pipeline.keep(Vec::new(), operations.clone()).await {
-            Ok(()) => self.committed(&operations),
-            Err(fault) => {
-                let error = &fault as &dyn std::error::Error;
-                error!(error, "open payments without a task stand still until the next start");
+        self.rearm().await
+    }
+
+    /// Has go on what nobody would move any more because its task was taken away; at start and every
+    /// hour. Costs nothing where there is no such payment.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    pub async fn rearm(&self) -> Result<(), ReadError> {
+        let store = &self.parts.store;
+        let mut after: Option<(Tenant, Box<str>)> = None;
+        loop {
+            let behind = after.as_ref().map(|(tenant, id)| (tenant, &**id));
+            let rows = store.payments_without_task(behind, REARMED_ROWS).await?;
+            let now = self.parts.clock.now().wall;
+            let tasks = rows.iter().filter_map(|row| {
+                let pending = row.payment.pending(&self.timing)?;
+                timer(row, &pending, now)
+            });
+            let operations: Vec<_> = tasks.map(Operation::PutTask).collect();
+            if !operations.is_empty() {
+                let kept = self.parts.pipeline.keep(Vec::new(), operations.clone()).await;
+                if let Err(fault) = kept {
+                    let error = &fault as &dyn std::error::Error;
+                    error!(error, "open payments without a task stand still; tried again");
+                    return Ok(());
+                }
+                self.committed(&operations);
+                self.parts.metrics.rearmed(operations.len());
+                warn!(payments = operations.len(), "open payments had no task, and have one again");
+            }
+            match rows.last() {
+                Some(last) if rows.len() == REARMED_ROWS => {
+                    after = Some((last.tenant.clone(), last.id.clone()));
+                }
+                Some(_) | None => return Ok(()),
             }
         }
-        Ok(())
     }
 
     /// Says what payments are for; once, before the tasks run. It is asked for as long as it is there.
@@ -245,7 +265,8 @@ fn timer(row: &PaymentRow, output: &Output, now: Timestamp) -> Option<TaskRow> {
     };
     let key = format!("{}:{word}:{number}", row.id);
     let body = Json::of(&Subject { payment: row.id.clone(), number });
-    let made = tasks::task(&row.tenant, kind, &key, Some(&row.payment.number), body, now);
+    // Tasks are shown to more people than payments are: no number.
+    let made = tasks::task(&row.tenant, kind, &key, None, body, now);
     // It grows old from then on: until it is due nobody tries it.
     Some(TaskRow { due_at: at, since: at.max(now), ..made })
 }

@@ -13,7 +13,6 @@
 //!    └ not heard┘ └ no answer ► unknown ─► delivered, failed (a report)
 //! ```
 
-mod house;
 mod ledger;
 mod metrics;
 mod notices;
@@ -23,7 +22,6 @@ mod sender;
 #[cfg(test)]
 mod tests;
 
-pub use self::house::House;
 pub use self::metrics::Metrics;
 pub use self::notices::{Heard, NotHeard, Notices, NoticesParts};
 pub use self::observer::SmsObserver;

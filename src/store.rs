@@ -11,6 +11,7 @@ mod error;
 mod firmware;
 mod metrics;
 mod mqtt;
+mod old;
 mod operation;
 mod payment;
 mod phrase;
@@ -38,6 +39,7 @@ pub use mqtt::{
     MqttAbsenceRow, MqttChange, MqttConnectionRow, MqttQueuedMark, MqttQueuedRow, MqttRetainedRow,
     MqttSessionRow, session_of, session_reader,
 };
+pub use old::{Old, OldStore};
 pub use operation::{Operation, OperationError};
 pub use payment::{
     CHECKOUT_TAKEN, PAYMENT_CHANGED, PAYMENT_KNOWN, PAYMENT_OPEN, PaymentOperation, PaymentRow,
@@ -51,8 +53,8 @@ pub use row::{
     Uploads, Usage,
 };
 pub use sms::{
-    BROADCAST_KNOWN, BROADCAST_MOVED, BroadcastRow, BroadcastState, BroadcastStep, OptOutRow, OptOuts, SMS_MOVED,
-    SmsKind, SmsOperation, SmsRow, SmsState, SmsStep, SmsStore, SmsWhich,
+    BROADCAST_KNOWN, BROADCAST_MOVED, BroadcastRow, BroadcastState, BroadcastStep, OptOutRow,
+    OptOuts, SMS_MOVED, SmsKind, SmsOperation, SmsRow, SmsState, SmsStep, SmsStore, SmsWhich,
 };
 pub use sqlite::{SqliteOptions, SqliteStore};
 pub use steering::{

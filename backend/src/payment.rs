@@ -89,8 +89,6 @@ impl State {
 pub struct Checkout {
     /// By which it is asked for: `ws_CO_…`.
     pub id: Box<str>,
-    /// The request's id, where the answer to the push was read.
-    pub merchant: Option<Box<str>>,
     /// Whether only a claim says that it is ours, because the push's answer was lost. Such a one may
     /// credit, when the provider confirms it; it never declines.
     pub is_adopted: bool,
@@ -131,6 +129,12 @@ pub struct Payment {
     /// The number of the last failure that was claimed of our own prompt.
     #[serde(default)]
     pub claimed_code: Option<u32>,
+    /// How many claims changed anything, at most [`Payment::CLAIMS_MAX`].
+    #[serde(default)]
+    pub claims: u8,
+    /// To when a claim last brought a check forward.
+    #[serde(default)]
+    pub hastened_to: Option<Timestamp>,
     /// The number of the money's receipt. A query has none: it comes with the callback, or from the
     /// operator.
     pub receipt: Option<Box<str>>,
@@ -159,6 +163,10 @@ pub struct Payment {
 }
 
 impl Payment {
+    /// Claims that a payment heeds. Prompts have one end, which is told once or twice: who claims more
+    /// often has found the address, and is kept for the operator.
+    pub const CLAIMS_MAX: u8 = 32;
+
     /// A payment that is wanted now, of `amount` whole shillings: a draft, whose push is due shortly,
     /// when the dialogue that wanted it has left the phone.
     pub fn wanted(number: DeviceId, amount: u32, now: Timestamp, timing: &Timing) -> Step {
@@ -174,6 +182,8 @@ impl Payment {
             checkout: None,
             claim: None,
             claimed_code: None,
+            claims: 0,
+            hastened_to: None,
             receipt: None,
             check: None,
             checks: 0,
@@ -187,12 +197,6 @@ impl Payment {
         };
         let at = timing::after(now, timing.push_delay);
         Step { payment, outputs: vec![Output::PushAt { attempt: 1, at }] }
-    }
-
-    /// Whether the customer must wait before he gets another prompt.
-    pub fn blocks(&self, now: Timestamp) -> bool {
-        self.state.is_in_flight()
-            || self.state == State::Unresolved && self.hold_until.is_some_and(|it| now < it)
     }
 
     /// What keeps it going: the push that is to come, or the timer that is set. Asking for it again is
@@ -273,8 +277,6 @@ pub enum Pushed {
     Accepted {
         /// Its id.
         checkout: Box<str>,
-        /// The request's id.
-        merchant: Box<str>,
     },
     /// There will be no prompt.
     Refused {
@@ -285,6 +287,18 @@ pub enum Pushed {
     NotSent,
     /// It may have had effect.
     Unknown,
+}
+
+impl Pushed {
+    /// A stable word for metrics, tasks and steps.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Accepted { .. } => "accepted",
+            Self::Refused { .. } => "refused",
+            Self::NotSent => "not_sent",
+            Self::Unknown => "no_answer",
+        }
+    }
 }
 
 /// What the provider says of a prompt.
@@ -301,6 +315,18 @@ pub enum Queried {
     Pending,
     /// Nothing that can be read.
     Unknown,
+}
+
+impl Queried {
+    /// A stable word for metrics, tasks and steps.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Paid => "paid",
+            Self::Declined { .. } => "declined",
+            Self::Pending => "pending",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 /// The payment after a step, and what follows from it.

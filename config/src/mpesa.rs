@@ -52,6 +52,10 @@ section! {
         restart timeout: Period<100, MINUTE> = "10s",
         /// How long a payment that nobody can confirm keeps its customer from a second prompt.
         restart unresolved_hold: Period<SECOND, DAY> = "5m",
+        /// How long a payment is kept after it was paid or declined, with all that happened to it, and as
+        /// long what was said of prompts and fits no payment. One that is open, or of which nobody knows,
+        /// is kept until it is settled.
+        restart keep_payments: Period<{ 30 * DAY }, { 3650 * DAY }> = "400d",
         /// Networks that Daraja's callbacks come from. All by default: the secret in the URL is the key,
         /// and a callback is never believed alone.
         restart networks: Vec<Cidr> = [],

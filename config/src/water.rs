@@ -46,6 +46,9 @@ section! {
         /// How long a number whose SIM has changed can neither log in, pay nor be moved. Some networks
         /// alone tell.
         restart sim_change_hold: Period<0, { 30 * DAY }> = "24h",
+        /// How long it is kept which SIM a number was used with, after it was last seen. Whoever comes
+        /// back after that is held for no change of it.
+        restart keep_sightings: Period<{ 31 * DAY }, { 3650 * DAY }> = "400d",
         /// Whether managers have a PIN, too.
         restart manager_pin: bool = false,
         /// How long it is kept what happened to a customer.

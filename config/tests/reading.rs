@@ -307,22 +307,6 @@ fn contradictions_are_found() {
             "line 2: cwmp.body_max: is more than `cwmp.body_decoded_max`",
         ),
         (
-            "[ussd]\ndialogue_idle = '2s'",
-            "line 2: ussd.ask_deadline: is more than `ussd.dialogue_idle`",
-        ),
-        (
-            "[[ussd.service]]\nname = 'a'\nmenu = 'home'\naggregator = 'africas_talking'\n\
-             [[ussd.service]]\nname = 'b'\nmenu = 'home'\naggregator = 'hubtel'\n\
-             [ussd]\nask_deadline = '4s'",
-            "line 10: ussd.ask_deadline: is more than `hubtel` waits for: 3.5 s at most, or leave it out, \
-             and each service waits as long as its aggregator allows",
-        ),
-        (
-            "[ussd]\nask_deadline = '9s'",
-            "line 2: ussd.ask_deadline: is more than `africas_talking` waits for: 8.5 s at most, or leave \
-             it out, and each service waits as long as its aggregator allows",
-        ),
-        (
             "[mqtt]\ntopic_bytes_max = 2048\npacket_max = '1 KiB'",
             "line 2: mqtt.topic_bytes_max: is more than `mqtt.packet_max`",
         ),
@@ -342,10 +326,6 @@ fn contradictions_are_found() {
             "[[cwmp.quirk]]\noui = '00259E'\nflags = []",
             "line 3: cwmp.quirk[0].flags: names no flag",
         ),
-        (
-            "[[ussd.service]]\nname = 'a'\nmenu = 'm'\naggregator = 'africas_talking'\ntenant = 'x'",
-            "line 5: ussd.service[0].tenant: is not listed in `tenants`",
-        ),
         ("[backend]\nkind = 'http'", "line 2: backend.kind: needs `backend.url`"),
         (
             "[backend]\nurl = 'http://hub.example'",
@@ -355,6 +335,34 @@ fn contradictions_are_found() {
             "[roles]\nadmin = ['devices.read']",
             "line 2: roles.admin: must keep `tokens.write`: the token of the first start has this \
              role",
+        ),
+    ] {
+        refused(text, &[fault]);
+    }
+}
+
+#[test]
+fn contradictions_of_phones_are_found() {
+    for (text, fault) in [
+        (
+            "[ussd]\ndialogue_idle = '2s'",
+            "line 2: ussd.ask_deadline: is more than `ussd.dialogue_idle`",
+        ),
+        (
+            "[[ussd.service]]\nname = 'a'\nmenu = 'home'\naggregator = 'africas_talking'\n\
+             [[ussd.service]]\nname = 'b'\nmenu = 'home'\naggregator = 'hubtel'\n\
+             [ussd]\nask_deadline = '4s'",
+            "line 10: ussd.ask_deadline: is more than `hubtel` waits for: 3.5 s at most, or leave it out, \
+             and each service waits as long as its aggregator allows",
+        ),
+        (
+            "[ussd]\nask_deadline = '9s'",
+            "line 2: ussd.ask_deadline: is more than `africas_talking` waits for: 8.5 s at most, or leave \
+             it out, and each service waits as long as its aggregator allows",
+        ),
+        (
+            "[[ussd.service]]\nname = 'a'\nmenu = 'm'\naggregator = 'africas_talking'\ntenant = 'x'",
+            "line 5: ussd.service[0].tenant: is not listed in `tenants`",
         ),
     ] {
         refused(text, &[fault]);

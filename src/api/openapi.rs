@@ -5,8 +5,8 @@ use super::problem::ProblemBody;
 use super::{
     ApiState, approvals, audit, boards, checks, commands, credentials, customers, dead_letters,
     devices, equipment, events, groups, health, holds, images, metrics, naming, opt_outs,
-    parameters, payments, plans, profiles, provision, rollouts, sinks, tasks, tokens, trace, uploads, wake,
-    water, wifi,
+    parameters, payments, plans, profiles, provision, rollouts, sinks, tasks, tokens, trace,
+    uploads, wake, water, wifi,
 };
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;

@@ -10,6 +10,7 @@ use axum::Json;
 use axum::extract::State;
 use backend::payment::{Payment, State as PaymentState, Why};
 use jiff::Timestamp;
+use mpesa::is_receipt;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::sync::Arc;
@@ -291,11 +292,6 @@ pub(super) async fn settle(
         payments.settle(&tenant, &id, receipt.as_deref(), &audit).await
     });
     Ok(Json(settled.await??.into()))
-}
-
-fn is_receipt(text: &str) -> bool {
-    let is_said = |it: u8| it.is_ascii_uppercase() || it.is_ascii_digit();
-    (6..=20).contains(&text.len()) && text.bytes().all(is_said)
 }
 
 impl From<SettleError> for Problem {

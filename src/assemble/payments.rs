@@ -81,9 +81,8 @@ fn daraja(
     ground: &Ground,
     metrics: &Metrics,
 ) -> Result<Arc<dyn Provider>, StartError> {
-    let (config, mpesa) = (&settings.config, &settings.config.mpesa);
-    let secret = Door::secret(DOOR, &config.data_dir.join("public"))?;
-    let account = settings::mpesa_account(mpesa, secrets, secret.expose())?;
+    let mpesa = &settings.config.mpesa;
+    let account = settings::mpesa_account(mpesa, secrets, door(settings)?.secret())?;
     let base_url = mpesa.base_url.as_ref().map_or("", |url| url.as_str());
     // It answers where the operator says it is; callbacks come from elsewhere.
     let guard = Arc::new(Networks(Vec::new()));

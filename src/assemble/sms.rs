@@ -8,9 +8,8 @@ use crate::listen::http::{Routes, SmsRoute};
 use crate::outcall::Outcall;
 use crate::pipeline::Pipeline;
 use crate::settings::Settings;
-use crate::shutdown::Stage;
 use crate::sms::{
-    House, Metrics, Notices, NoticesParts, Parts, SENDING, Sender, SenderOptions, SenderParts, Sms,
+    Metrics, Notices, NoticesParts, Parts, SENDING, Sender, SenderOptions, SenderParts, Sms,
 };
 use crate::tasks::{Handler, Tasks};
 use ::sms::{Account, AfricasTalking, Api, Provider, Twilio};
@@ -89,11 +88,8 @@ fn batch_max(config: &Config, provider: &dyn Provider) -> usize {
 /// The door of its notices, made where it is missing.
 fn door(config: &Config, provider: &dyn Provider) -> Result<Door, StartError> {
     let dir = config.data_dir.join("public");
-    Ok(Door::of(&door_name(provider), Some(&dir), &config.sms.networks)?)
-}
-
-fn door_name(provider: &dyn Provider) -> String {
-    format!("sms.{}", provider.name())
+    let name = format!("sms.{}", provider.name());
+    Ok(Door::of(&name, Some(&dir), &config.sms.networks)?)
 }
 
 /// How the world reaches us, without a slash at its end.
@@ -106,9 +102,9 @@ fn notices(
     config: &Config,
     provider: &dyn Provider,
 ) -> Result<Option<Redacted<String>>, StartError> {
-    let secret = Door::secret(&door_name(provider), &config.data_dir.join("public"))?;
+    let door = door(config, provider)?;
     Ok(public_url(config)
-        .map(|url| Redacted(format!("{url}/sms/{}/{}", provider.name(), secret.expose()))))
+        .map(|url| Redacted(format!("{url}/sms/{}/{}", provider.name(), door.secret()))))
 }
 
 /// Where the provider tells what became of texts; nothing without one.
@@ -128,11 +124,4 @@ pub(super) fn route(settings: &Settings, core: &Core) -> Result<Routes, StartErr
         clock: core.clock,
     });
     Ok(vec![("sms", Arc::new(SmsRoute { notices, door, url }))])
-}
-
-/// Removes what need not be kept any longer.
-pub(super) fn keep_house(config: &Config, core: &Core, stage: &Stage) {
-    let house =
-        House { writer: core.writer.clone(), clock: core.clock, retain: config.sms.retain.get() };
-    stage.spawn(house.run(stage.clone()));
 }

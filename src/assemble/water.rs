@@ -11,8 +11,8 @@ use crate::sms::{Sms, SmsObserver};
 use crate::store::Store;
 use crate::tasks::Tasks;
 use crate::water::{
-    self, Broadcasts, BroadcastsParts, CREDIT, Crediting, DAILY, Daily, Doubt, GIVE, Giving, MenuTexts, Options, PAGING,
-    Paging, Parts, Tries, Water, WaterBackend,
+    self, Broadcasts, BroadcastsParts, CREDIT, Crediting, DAILY, Daily, Doubt, GIVE, Giving,
+    MenuTexts, Options, PAGING, Paging, Parts, Tries, Water, WaterBackend,
 };
 use backend::water::Service;
 use config::Config;

@@ -1,7 +1,9 @@
 use super::*;
 use crate::store::{
-    EFFECT_KEPT, OperationError, SqliteOptions, SqliteStore, WriteError, WriterOptions,
+    EFFECT_KEPT, Old, OldStore as _, OperationError, SqliteOptions, SqliteStore, WriteError,
+    WriterOptions,
 };
+use jiff::Timestamp;
 use model::{DeviceId, Monotonic, Tenant, Ticket};
 use tempfile::TempDir;
 use ussd::AskMode;
@@ -70,13 +72,15 @@ async fn an_answer_is_forgotten_after_an_hour() {
     let asked = ask("water:s:water_pay:3", "+254711000001");
     let now = scene.effects.clock.now().wall;
     let half = SignedDuration::from_mins(30);
-    scene.effects.sweep(now).await;
+    let sweep =
+        async |at: Timestamp| scene.store.remove_old(Old::Effects, at - KEPT, 10).await.unwrap();
+    assert_eq!(sweep(now).await, 0);
     let answer = Answer::word("requested");
     scene.writer.transact(vec![scene.effects.keep(&asked, &answer, now)]).await.unwrap();
     for minutes in [0, 30, 59] {
-        scene.effects.sweep(now + SignedDuration::from_mins(minutes)).await;
+        assert_eq!(sweep(now + SignedDuration::from_mins(minutes)).await, 0);
         assert!(scene.effects.recall(&asked).await.unwrap().is_some(), "{minutes} minutes later");
     }
-    scene.effects.sweep(now + KEPT + half).await;
+    assert_eq!(sweep(now + KEPT + half).await, 1);
     assert!(scene.effects.recall(&asked).await.unwrap().is_none());
 }

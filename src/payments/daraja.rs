@@ -130,9 +130,7 @@ impl Daraja {
                 Err(CallFault::NotSent) => Pushed::NotSent,
                 Err(CallFault::Unknown(_)) => Pushed::Unknown,
                 Ok(answer) => match PushAnswer::read(answer.status, answer.body.expose()) {
-                    PushAnswer::Accepted { checkout, merchant } => {
-                        Pushed::Accepted { checkout, merchant }
-                    }
+                    PushAnswer::Accepted { checkout } => Pushed::Accepted { checkout },
                     PushAnswer::Refused { code } => Pushed::Refused { code },
                     PushAnswer::Unknown => Pushed::Unknown,
                     PushAnswer::TokenRefused => {
@@ -180,25 +178,13 @@ impl Provider for Daraja {
         });
         let Some(order) = order else { return Pushed::Refused { code: WRONG_FIELD } };
         let pushed = self.pushed(&order).await;
-        let outcome = match &pushed {
-            Pushed::Accepted { .. } => "accepted",
-            Pushed::Refused { .. } => "refused",
-            Pushed::NotSent => "not_sent",
-            Pushed::Unknown => "unknown",
-        };
-        self.metrics.called("push", outcome);
+        self.metrics.called("push", pushed.as_str());
         pushed
     }
 
     async fn query(&self, checkout: &str) -> Queried {
         let answer = self.queried(checkout).await;
-        let outcome = match answer {
-            Queried::Paid => "paid",
-            Queried::Declined { .. } => "declined",
-            Queried::Pending => "pending",
-            Queried::Unknown => "unknown",
-        };
-        self.metrics.called("query", outcome);
+        self.metrics.called("query", answer.as_str());
         answer
     }
 }

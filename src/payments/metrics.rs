@@ -2,7 +2,7 @@
 
 use crate::metrics::Maker;
 use backend::payment::State;
-use prometheus::{IntCounterVec, IntGauge, Registry};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Registry};
 
 /// Every metric of payments, declared once.
 #[derive(Clone, Debug)]
@@ -11,6 +11,7 @@ pub struct Metrics {
     unresolved: IntGauge,
     calls: IntCounterVec,
     callbacks: IntCounterVec,
+    rearmed: IntCounter,
 }
 
 impl Metrics {
@@ -41,6 +42,10 @@ impl Metrics {
                 "Callbacks of the payment provider, by what became of them.",
                 &["outcome"],
             )?,
+            rearmed: make.counter(
+                "lastmile_payments_rearmed_total",
+                "Open payments that had no task and were given one again.",
+            )?,
         })
     }
 
@@ -58,6 +63,11 @@ impl Metrics {
     /// How many there are in the store at start.
     pub(super) fn unresolved(&self, count: u64) {
         self.unresolved.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// So many stood still, and go on.
+    pub(super) fn rearmed(&self, count: usize) {
+        self.rearmed.inc_by(count as u64);
     }
 
     /// The provider was called.

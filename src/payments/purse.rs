@@ -31,9 +31,6 @@ pub trait Purse: Send + Sync + 'static {
         notice: Notice,
         now: Timestamp,
     ) -> Result<Outcome, PurseError>;
-
-    /// What it said is on disk.
-    fn committed(&self, outcome: &Outcome);
 }
 
 /// What is to be kept, all or nothing.

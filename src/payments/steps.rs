@@ -128,15 +128,12 @@ impl Payments {
             operations.push(Operation::Payment(PaymentOperation::Step(Box::new(step))));
         }
         operations.extend(audit.cloned());
-        for outcome in &outcomes {
-            events.extend(outcome.events.iter().cloned());
-            operations.extend(outcome.operations.iter().cloned());
+        for outcome in outcomes {
+            events.extend(outcome.events);
+            operations.extend(outcome.operations);
         }
         self.parts.pipeline.keep(events, operations.clone()).await.map_err(Unkept::Write)?;
         self.committed(&operations);
-        for outcome in &outcomes {
-            self.purse().iter().for_each(|purse| purse.committed(outcome));
-        }
         self.parts.metrics.moved(Some(row.payment.state), after.payment.state);
         Ok(Taken { row: after, outputs })
     }
@@ -195,10 +192,10 @@ impl Payments {
             match output {
                 Output::Credit { late } => {
                     happened.push(events::credited(after, *late, now));
-                    outcomes.push(self.some_purse()?.credit(after, now).await?);
+                    outcomes.push(self.purse()?.credit(after, now).await?);
                 }
                 Output::Notice(notice) => {
-                    outcomes.push(self.some_purse()?.told(after, *notice, now).await?);
+                    outcomes.push(self.purse()?.told(after, *notice, now).await?);
                 }
                 Output::Unresolved => happened.push(events::unresolved(after, now)),
                 Output::Push
@@ -211,12 +208,8 @@ impl Payments {
         Ok((happened, outcomes))
     }
 
-    fn purse(&self) -> Option<Arc<dyn Purse>> {
-        self.purse.get().and_then(Weak::upgrade)
-    }
-
-    fn some_purse(&self) -> Result<Arc<dyn Purse>, Unkept> {
-        self.purse().ok_or(Unkept::NoPurse)
+    fn purse(&self) -> Result<Arc<dyn Purse>, Unkept> {
+        self.purse.get().and_then(Weak::upgrade).ok_or(Unkept::NoPurse)
     }
 }
 
@@ -233,17 +226,13 @@ fn said(input: &Input) -> (&'static str, Option<Box<str>>) {
     let code = |code: u32| Some(code.to_string().into());
     match input {
         Input::PushDue { attempt } => ("push", code(u32::from(*attempt))),
-        Input::Pushed(Pushed::Accepted { .. }) => ("accepted", None),
-        Input::Pushed(Pushed::Refused { code: number }) => ("refused", code(*number)),
-        Input::Pushed(Pushed::NotSent) => ("not_sent", None),
-        Input::Pushed(Pushed::Unknown) => ("no_answer", None),
+        Input::Pushed(it @ Pushed::Refused { code: number }) => (it.as_str(), code(*number)),
+        Input::Pushed(it) => (it.as_str(), None),
         Input::CheckDue { .. } => ("check", None),
-        Input::Queried { answer, .. } => match answer {
-            Queried::Paid => ("confirmed", None),
-            Queried::Declined { code: number } => ("denied", code(*number)),
-            Queried::Pending => ("pending", None),
-            Queried::Unknown => ("unknown", None),
-        },
+        Input::Queried { answer: it @ Queried::Declined { code: number }, .. } => {
+            (it.as_str(), code(*number))
+        }
+        Input::Queried { answer, .. } => (answer.as_str(), None),
         Input::PushGivenUp { attempt } => ("push_given_up", code(u32::from(*attempt))),
         Input::CheckGivenUp { .. } => ("check_given_up", None),
         Input::Elsewhere { .. } => ("elsewhere", None),

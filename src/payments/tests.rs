@@ -2,6 +2,7 @@
 
 mod given_up;
 mod histories;
+mod operator;
 mod oracle;
 mod scenes;
 mod sky;

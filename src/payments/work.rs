@@ -5,7 +5,7 @@ use super::{CALLS_MAX, CHECK, PUSH, Payments, Provider, Subject};
 use crate::store::{CHECKOUT_TAKEN, Operation, PaymentOperation, StrayRow, TaskRow, WriteError};
 use crate::tasks::{Handler, Outcome, Policy};
 use async_trait::async_trait;
-use backend::payment::{Claim, Input, Output, Pushed, Queried};
+use backend::payment::{Claim, Input, Output, Pushed};
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::{error, warn};
@@ -86,12 +86,7 @@ impl Payments {
             return Ok("past");
         }
         let pushed = provider.push(&taken.row).await;
-        let answer = match &pushed {
-            Pushed::Accepted { .. } => "accepted",
-            Pushed::Refused { .. } => "refused",
-            Pushed::NotSent => "not sent",
-            Pushed::Unknown => "no answer",
-        };
+        let answer = pushed.as_str();
         self.keep_answer(task, subject, pushed).await?;
         Ok(answer)
     }
@@ -156,15 +151,9 @@ impl Payments {
             return Ok("past");
         };
         let answer = provider.query(&checkout).await;
-        let said = match answer {
-            Queried::Paid => "paid",
-            Queried::Declined { .. } => "declined",
-            Queried::Pending => "pending",
-            Queried::Unknown => "unknown",
-        };
         let queried = Input::Queried { number, checkout, answer };
         self.take(&task.tenant, &subject.payment, &queried, None).await?;
-        Ok(said)
+        Ok(answer.as_str())
     }
 
     /// What becomes of a task whose step is not kept.

@@ -14,19 +14,14 @@ pub enum DialogueOperation {
     /// Keeps what an effect was answered. Refused as a conflict of [`EFFECT_KEPT`] when its key was
     /// used before: nothing of the transaction happens, so that it has no second effect.
     KeepEffect(EffectRow),
-    /// Forgets those made before `older_than`, at most `rows_max`. A full store takes it.
-    TrimEffects {
-        /// The oldest to stay.
-        older_than: Timestamp,
-        /// Most rows in one step.
-        rows_max: usize,
-    },
 }
 
 impl DialogueOperation {
     /// Whether a full store must still take it.
     pub const fn frees_space(&self) -> bool {
-        matches!(self, Self::TrimEffects { .. })
+        match self {
+            Self::KeepEffect(_) => false,
+        }
     }
 }
 

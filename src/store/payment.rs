@@ -96,13 +96,16 @@ pub enum PaymentOperation {
     /// Moves one on. Refused as a conflict: [`PAYMENT_CHANGED`], [`CHECKOUT_TAKEN`],
     /// [`RECEIPT_TAKEN`].
     Step(Box<PaymentStep>),
-    /// Keeps what fits nothing; the same once. The oldest go when there are too many.
+    /// Keeps what fits nothing; the same once. When there are too many the oldest go, those that came to
+    /// no payment first.
     KeepStray(Box<StrayRow>),
 }
 
 impl PaymentOperation {
-    /// Strays that are kept.
+    /// Strays of a tenant's that are kept.
     pub const STRAYS_MAX: u64 = 10_000;
+    /// Strays of one payment that are kept.
+    pub const STRAYS_OF_ONE_MAX: u64 = 100;
 
     /// Whether a full store must still take it: whatever brings a payment nearer to its end, but no
     /// new one and no new prompt.
@@ -170,9 +173,13 @@ pub trait PaymentStore: Send + Sync + 'static {
         rows_max: usize,
     ) -> Result<Vec<PaymentRow>, ReadError>;
 
-    /// Those that wait for a push or a check, and no waiting task is there for it. Looks at all: for a
-    /// start.
-    async fn payments_without_task(&self, rows_max: usize) -> Result<Vec<PaymentRow>, ReadError>;
+    /// Those that wait for a push or a check, and no waiting task is there for it; in the order of
+    /// tenant and name, behind that one.
+    async fn payments_without_task(
+        &self,
+        after: Option<(&Tenant, &str)>,
+        rows_max: usize,
+    ) -> Result<Vec<PaymentRow>, ReadError>;
 
     /// Whether the customer has one that is in flight, or of which nobody knows.
     async fn has_open_payment(&self, tenant: &Tenant, customer: &str) -> Result<bool, ReadError>;

@@ -275,20 +275,12 @@ pub enum SmsOperation {
     /// Moves a broadcast on. Refused as a conflict ([`BROADCAST_MOVED`]) unless it runs and so many
     /// pages were gone through.
     StepBroadcast(BroadcastStep),
-    /// Removes texts that last changed before `older_than` and are not to be sent any more, at most
-    /// `rows_max`, and as many broadcasts that have none left.
-    Trim {
-        /// Before when.
-        older_than: Timestamp,
-        /// At most so many.
-        rows_max: usize,
-    },
 }
 
 impl SmsOperation {
     /// Whether a full store must still take it: what became of a text must not be lost.
     pub(super) const fn frees_space(&self) -> bool {
-        matches!(self, Self::Step(_) | Self::StepBroadcast(_) | Self::Trim { .. })
+        matches!(self, Self::Step(_) | Self::StepBroadcast(_))
     }
 
     /// Bytes that it adds to the store, where they are many.

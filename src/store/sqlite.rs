@@ -23,6 +23,7 @@ mod files;
 mod hub;
 mod mqtt;
 mod multi_row;
+mod old;
 mod open;
 mod payments;
 mod people;

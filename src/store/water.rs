@@ -150,6 +150,8 @@ pub struct WaterNumber {
     pub imsi: Redacted<[u8; 32]>,
     /// When another SIM was seen than before.
     pub changed_at: Option<Timestamp>,
+    /// When it was last kept that the number was seen.
+    pub seen_at: Timestamp,
 }
 
 /// A change of what is kept of the water service.
@@ -229,7 +231,7 @@ pub enum WaterOperation {
         /// For what.
         purpose: TryPurpose,
     },
-    /// Keeps which SIM a number is used with; another than before is a change at that time.
+    /// Keeps that a number is used, and with which SIM; another than before is a change at that time.
     SeeNumber {
         /// Whose.
         tenant: Tenant,
@@ -260,13 +262,6 @@ pub enum WaterOperation {
         /// The day.
         day: Date,
     },
-    /// Forgets what happened and need not be kept any longer.
-    TrimTransactions {
-        /// The time.
-        now: Timestamp,
-        /// How many at most.
-        rows_max: usize,
-    },
 }
 
 impl WaterOperation {
@@ -279,8 +274,7 @@ impl WaterOperation {
             // Else PINs could be tried without end while the store is full: it is a row for each number.
             | Self::CountTry(_)
             | Self::ClearTries { .. }
-            | Self::SettleRecord { .. }
-            | Self::TrimTransactions { .. } => true,
+            | Self::SettleRecord { .. } => true,
             Self::PutSite { .. }
             | Self::PutManager(_)
             | Self::PutCustomer { .. }
@@ -513,5 +507,4 @@ pub trait WaterStore: Debug + Send + Sync + 'static {
     ) -> Result<Vec<TaskRow>, ReadError>;
     /// The last day whose job is done.
     async fn last_done(&self, tenant: &Tenant, job: &str) -> Result<Option<Date>, ReadError>;
-
 }

@@ -35,9 +35,8 @@ pub const DAILY: &str = "water.daily";
 const PAGE_ROWS: usize = 500;
 /// Customers that are changed at once, each in a transaction of its own: they share their commits.
 const AT_ONCE: usize = 16;
-/// How often what need not be kept any longer is removed, and how much of it in one step.
-const TRIM_EVERY: Duration = Duration::from_secs(600);
-const TRIM_ROWS: usize = 2_000;
+/// How often it is seen to that the job will run.
+const LOOK_EVERY: Duration = Duration::from_secs(600);
 
 /// How long a run waits that finds the calendar ahead, or another run under way.
 const POSTPONED_BY: Duration = Duration::from_secs(900);
@@ -338,24 +337,19 @@ impl Water {
         TaskRow { due_at: self.run_at(day).max(now), ..made }
     }
 
-    /// Sees to it that the daily job runs, and removes what need not be kept any longer, until the stage
-    /// stops.
+    /// Sees to it that the daily job runs, until the stage stops.
     pub async fn keep_house(self: Arc<Self>, store: Arc<dyn Store>, stage: Stage) {
-        let mut trim = tokio::time::interval(TRIM_EVERY);
-        trim.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = stage.stop().cancelled() => return,
-                _ = trim.tick() => {}
+                _ = look.tick() => {}
             }
             for tenant in &self.options.tenants {
                 if let Err(error) = self.begin(store.as_ref(), tenant).await {
                     error!(%error, "the water service's daily job is not set; tried again");
                 }
-            }
-            let trim = WaterOperation::TrimTransactions { now: self.now(), rows_max: TRIM_ROWS };
-            if let Err(error) = self.keep(vec![Operation::Water(trim)]).await {
-                error!(%error, "what happened to customers is not trimmed; tried again");
             }
         }
     }

@@ -15,8 +15,11 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use tokio::sync::{Mutex, MutexGuard, OwnedMutexGuard};
+use tracing::debug;
 use ussd::{Answer, Ask};
 
+/// To how much it is kept when a number was last seen.
+const SEEN_TO: SignedDuration = SignedDuration::from_hours(24);
 /// Numbers that may be looked at at once.
 const TURNS: usize = 64;
 
@@ -307,15 +310,18 @@ impl Water {
             Redacted(self.parts.vault.hmac(format!("water sim\n{}", imsi.expose()).as_bytes()))
         };
         let said = ask.imsi.as_ref().map(mac);
-        let is_other = |imsi: &Redacted<[u8; 32]>| seen.as_ref().is_none_or(|it| it.imsi != *imsi);
         let mut changed_at = seen.as_ref().and_then(|it| it.changed_at);
-        if let Some(imsi) = said.filter(is_other) {
-            if seen.is_some() {
-                changed_at = Some(now);
-            }
+        if let Some(imsi) = said {
+            let is_other = seen.as_ref().is_none_or(|it| it.imsi != imsi);
+            let is_due = seen.as_ref().is_some_and(|it| !is_within(it.seen_at, SEEN_TO, now));
             let (tenant, number, at) = (ask.tenant.clone(), ask.device.clone(), now);
             let see = WaterOperation::SeeNumber { tenant, number, imsi, at };
-            self.keep(vec![Operation::Water(see)]).await?;
+            if is_other {
+                changed_at = seen.as_ref().map(|_| now);
+                self.keep(vec![Operation::Water(see)]).await?;
+            } else if is_due && let Err(error) = self.keep(vec![Operation::Water(see)]).await {
+                debug!(%error, "it is not kept that a number was seen");
+            }
         }
         Ok(changed_at.is_some_and(|at| is_within(at, self.options.sim_change_hold, now)))
     }

@@ -252,10 +252,6 @@ impl Purse for Water {
         self.tell(&mut effect, (&customer, site.as_ref()), message);
         Ok(self.outcome(effect, now))
     }
-
-    fn committed(&self, outcome: &Outcome) {
-        Self::committed(self, &outcome.operations);
-    }
 }
 
 impl SmsObserver for Water {

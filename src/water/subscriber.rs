@@ -2,6 +2,7 @@
 
 use super::backend::{BackendError, Effect};
 use super::{DAY_SHOWN, Water, argument, caller};
+use crate::effects::KEPT;
 use crate::payments::NewPayment;
 use crate::store::{CustomerBy, PAYMENT_KNOWN, PAYMENT_OPEN};
 use ::backend::water::{Customer, Site};
@@ -11,6 +12,9 @@ use ussd::{Answer, Ask};
 const REFERENCE_MAX: usize = 12;
 /// Longest name of a site on a screen, in characters.
 const SITE_SHOWN_MAX: usize = 30;
+
+/// For how many seconds one key is one payment: as long as its answer is kept.
+const KEY_S: i64 = KEPT.as_secs();
 
 /// What a customer could buy now.
 enum Offer {
@@ -102,6 +106,10 @@ impl Water {
             Offer::Open(open) => *open,
             Offer::Shut(word) => return Ok(Answer::word(word)),
         };
+        let shown = argument(ask, "fee");
+        if !shown.is_empty() && *shown != site.subscription_fee.to_string() {
+            return Ok(Answer::word("changed"));
+        }
         let at = self.now();
         let payment = NewPayment {
             tenant: ask.tenant.clone(),
@@ -110,10 +118,12 @@ impl Water {
             amount: site.subscription_fee,
             reference: site.nickname.as_str().chars().take(REFERENCE_MAX).collect(),
             language: customer.language,
-            key: ask.key.clone(),
+            // The answer that is kept under the caller's key makes a second press the same as one. Some
+            // aggregators use a session's name again later: what he buys then is another payment.
+            key: format!("{}:{}", ask.key, at.as_second().div_euclid(KEY_S)).into(),
         };
         let (event, operations) = self.parts.payments.request(&payment, at);
-        let nothing = Effect::new(&payment.tenant, payment.key, at);
+        let nothing = Effect::new(&payment.tenant, ask.key.clone(), at);
         let effect = Effect { events: vec![event], operations, ..nothing };
         match self.settle(ask, Answer::word("requested"), effect).await {
             Err(error) if error.is_conflict(PAYMENT_OPEN) || error.is_conflict(PAYMENT_KNOWN) => {

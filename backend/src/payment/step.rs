@@ -6,9 +6,13 @@ use super::{
     Why,
 };
 use jiff::{SignedDuration, Timestamp};
+use std::time::Duration;
 
 /// How far from its moment a timer may come in the ordinary course of things.
 const SLACK: SignedDuration = SignedDuration::from_secs(60);
+/// The pause between two checks that claims bring forward: whoever calls us does not make us call the
+/// provider.
+const HASTE_PAUSE: Duration = Duration::from_secs(10);
 
 /// What becomes of a payment by what happened.
 pub fn step(payment: &Payment, input: Input, now: Timestamp, timing: &Timing) -> Step {
@@ -22,9 +26,7 @@ pub fn step(payment: &Payment, input: Input, now: Timestamp, timing: &Timing) ->
         }
         (Draft, Input::PushDue { attempt }) => turn.push(attempt),
         (Requesting, Input::PushDue { attempt }) => turn.push_again(attempt),
-        (_, Input::Pushed(Pushed::Accepted { checkout, merchant })) => {
-            turn.accepted(checkout, merchant);
-        }
+        (_, Input::Pushed(Pushed::Accepted { checkout })) => turn.accepted(checkout),
         (Requesting, Input::Pushed(Pushed::Refused { code })) => turn.refused(code),
         (Requesting, Input::Pushed(Pushed::NotSent)) => turn.not_sent(),
         (Requesting, Input::Pushed(Pushed::Unknown)) => turn.lose(),
@@ -39,7 +41,7 @@ pub fn step(payment: &Payment, input: Input, now: Timestamp, timing: &Timing) ->
             turn.elsewhere(&checkout);
         }
         (Requesting | Prompted | Declined | Unresolved, Input::CalledBack(claim)) => {
-            turn.claimed(claim);
+            turn.heed(claim);
         }
         (Draft, Input::CalledBack(claim)) => turn.outputs.push(Output::Stray(claim)),
         (Paid, Input::CalledBack(claim)) => turn.fill_in(claim),
@@ -136,21 +138,17 @@ impl Turn<'_> {
         self.escalate();
     }
 
-    fn accepted(&mut self, checkout: Box<str>, merchant: Box<str>) {
+    fn accepted(&mut self, checkout: Box<str>) {
         self.keep_pace(false);
         let state = self.payment.state;
-        let merchant = Some(merchant);
         match &mut self.payment.checkout {
-            Some(held) if held.id == checkout => {
-                held.merchant = merchant;
-                held.is_adopted = false;
-            }
+            Some(held) if held.id == checkout => held.is_adopted = false,
             // Two prompts for one payment, and one of them may be paid: the operator must know.
             Some(held) if !held.is_adopted || state == State::Paid => {
                 self.outputs.push(Output::Stray(Claim::of_prompt(checkout)));
                 return;
             }
-            held => *held = Some(Checkout { id: checkout, merchant, is_adopted: false }),
+            held => *held = Some(Checkout { id: checkout, is_adopted: false }),
         }
         if state == State::Paid {
             return;
@@ -322,6 +320,17 @@ impl Turn<'_> {
 
     // The claims.
 
+    /// A payment heeds a claim as long as there are not too many of them.
+    fn heed(&mut self, claim: Claim) {
+        let before = self.payment.clone();
+        if before.claims < Payment::CLAIMS_MAX {
+            self.claimed(claim);
+            self.payment.claims += u8::from(self.payment != before);
+        } else if claim.is_success() && Some(&claim) != self.payment.claim.as_ref() {
+            self.outputs.push(Output::Stray(claim));
+        }
+    }
+
     fn claimed(&mut self, claim: Claim) {
         if !claim.fits(&self.payment) {
             self.outputs.push(Output::Stray(claim));
@@ -345,14 +354,13 @@ impl Turn<'_> {
         }
     }
 
-    /// A claim of our own prompt: whatever it says, the provider is asked at once, unless it was said
+    /// A claim of our own prompt: whatever it says, the provider is asked soon, unless it was said
     /// before.
     fn claimed_known(&mut self, claim: Claim) {
         if !claim.is_success() {
             let is_new = self.payment.claimed_code != claim.code;
-            if self.payment.state != State::Declined && is_new {
+            if self.payment.state != State::Declined && is_new && self.hasten() {
                 self.payment.claimed_code = claim.code;
-                self.set_timer(self.now);
             }
             return;
         }
@@ -366,7 +374,7 @@ impl Turn<'_> {
                 return self.ask_anew(claim);
             }
             (Some(_), _) => return,
-            (None, _) if kept == Some(&claim) => return,
+            (None, None) if kept.is_some() => return,
             (None, _) => {}
         }
         let is_doubted = self.payment.state == State::Declined && kept.is_none();
@@ -374,13 +382,29 @@ impl Turn<'_> {
             return self.ask_anew(claim);
         }
         self.payment.claim = Some(claim);
-        self.set_timer(self.now);
+        self.hasten();
     }
 
     fn ask_anew(&mut self, claim: Claim) {
         self.replace_claim(claim);
         self.payment.counted_from = Some(self.now);
-        self.set_timer(self.now);
+        self.hasten();
+    }
+
+    /// Brings the next check forward: to now, or to a while after the last that was. Whether it did: one
+    /// that comes before that is as good.
+    fn hasten(&mut self) -> bool {
+        let soon = after(self.now, HASTE_PAUSE);
+        // One that lies far ahead was set by another calendar.
+        let last = self.payment.hastened_to.filter(|it| *it <= soon);
+        let at = last.map_or(self.now, |it| after(it, HASTE_PAUSE).max(self.now));
+        // One that is due is under way, perhaps, and was asked before this was claimed.
+        if self.payment.check.is_some_and(|it| self.now < it.at && it.at <= at) {
+            return false;
+        }
+        self.payment.hastened_to = Some(at);
+        self.set_timer(at);
+        true
     }
 
     /// A paid payment learns its receipt.
@@ -405,11 +429,11 @@ impl Turn<'_> {
     fn adopt(&mut self) {
         let Some(claim) = &self.payment.claim else { return };
         let id = claim.checkout.clone();
-        self.payment.checkout = Some(Checkout { id, merchant: None, is_adopted: true });
+        self.payment.checkout = Some(Checkout { id, is_adopted: true });
         if self.payment.check.is_none() {
             self.payment.counted_from = Some(self.now);
         }
-        self.set_timer(self.now);
+        self.hasten();
     }
 
     /// Gives a claim back, and the prompt that was ours only by it.

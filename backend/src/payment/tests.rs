@@ -72,14 +72,20 @@ impl Scene {
         self.step(seconds, Input::Queried { number: check.number, checkout, answer })
     }
 
+    /// Whether the customer must wait at that second, as the store reads it.
+    fn blocks(&self, seconds: i64) -> bool {
+        let Payment { state, hold_until, .. } = &self.payment;
+        state.is_in_flight()
+            || *state == State::Unresolved && hold_until.is_some_and(|it| at(seconds) < it)
+    }
+
     fn count(&self, is_it: impl Fn(&Output) -> bool) -> usize {
         self.outputs.iter().filter(|it| is_it(it)).count()
     }
 }
 
 fn accepted(checkout: &str) -> Input {
-    let (checkout, merchant) = (checkout.into(), "29115-1".into());
-    Input::Pushed(Pushed::Accepted { checkout, merchant })
+    Input::Pushed(Pushed::Accepted { checkout: checkout.into() })
 }
 
 /// A whole claim of success.

@@ -13,8 +13,6 @@ pub enum PushAnswer {
     Accepted {
         /// Its id, by which it is asked for: `ws_CO_…`.
         checkout: Box<str>,
-        /// The request's id; empty where it cannot be read.
-        merchant: Box<str>,
     },
     /// There is no prompt and there will be none.
     Refused {
@@ -72,10 +70,8 @@ impl PushAnswer {
     fn of_success(answered: &Answered) -> Self {
         match answered.response_code.as_ref().and_then(Loose::code) {
             // Accepted under a name we cannot read: there is a prompt, and no way to ask for it.
-            Some(0) => id(answered.checkout.as_ref()).map_or(Self::Unknown, |checkout| {
-                let merchant = id(answered.merchant.as_ref()).unwrap_or_default();
-                Self::Accepted { checkout, merchant }
-            }),
+            Some(0) => id(answered.checkout.as_ref())
+                .map_or(Self::Unknown, |checkout| Self::Accepted { checkout }),
             Some(code) => Self::Refused { code },
             None => Self::Unknown,
         }

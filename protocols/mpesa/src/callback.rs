@@ -5,9 +5,6 @@
 use crate::error::Unreadable;
 use crate::frame::{bounded, hundredths, id};
 use crate::number::Number;
-use crate::options::nairobi;
-use jiff::Timestamp;
-use jiff::civil::DateTime;
 use model::Loose;
 use serde::Deserialize;
 
@@ -20,8 +17,6 @@ pub const ACCEPTED: &str = r#"{"ResultCode":0,"ResultDesc":"Accepted"}"#;
 pub struct Callback {
     /// The prompt's id: `ws_CO_…`.
     pub checkout: Box<str>,
-    /// The request's id, where it is said.
-    pub merchant: Option<Box<str>>,
     /// 0 where the money is said to be taken, else why not.
     pub code: u32,
     /// How much, in hundredths of a shilling; no amount of ours has any. `None` where it is not said,
@@ -31,8 +26,6 @@ pub struct Callback {
     pub receipt: Option<Box<str>>,
     /// Whose phone; `None` also where the number is masked.
     pub number: Option<Number>,
-    /// When it was taken.
-    pub at: Option<Timestamp>,
 }
 
 #[derive(Deserialize)]
@@ -49,8 +42,6 @@ struct Body {
 
 #[derive(Deserialize)]
 struct Said {
-    #[serde(rename = "MerchantRequestID")]
-    merchant: Option<Loose>,
     #[serde(rename = "CheckoutRequestID")]
     checkout: Option<Loose>,
     #[serde(rename = "ResultCode")]
@@ -103,15 +94,12 @@ impl Callback {
         };
         let receipt = item(&items, "MpesaReceiptNumber")?.and_then(receipt);
         let number = item(&items, "PhoneNumber")?.and_then(Loose::spelled);
-        let at = item(&items, "TransactionDate")?.and_then(Loose::spelled);
         Ok(Self {
             checkout,
-            merchant: id(said.merchant.as_ref()),
             code,
             amount_cents,
             receipt,
             number: number.and_then(|it| Number::parse(&it)),
-            at: at.and_then(|it| moment(&it)),
         })
     }
 }
@@ -128,14 +116,11 @@ fn item<'a>(items: &'a [Item], name: &'static str) -> Result<Option<&'a Loose>, 
 
 fn receipt(value: &Loose) -> Option<Box<str>> {
     let text = value.text()?;
-    let is_said = |it: u8| it.is_ascii_uppercase() || it.is_ascii_digit();
-    let is_receipt = (6..=20).contains(&text.len()) && text.bytes().all(is_said);
-    is_receipt.then(|| text.into())
+    is_receipt(text).then(|| text.into())
 }
 
-/// `yyyyMMddHHmmss` in Nairobi.
-fn moment(text: &str) -> Option<Timestamp> {
-    let is_said = text.len() == 14 && text.bytes().all(|it| it.is_ascii_digit());
-    let date = is_said.then(|| DateTime::strptime("%Y%m%d%H%M%S", text).ok())??;
-    date.to_zoned(nairobi()).ok().map(|it| it.timestamp())
+/// Whether it may be the number of a receipt: 6 to 20 capital letters and digits.
+pub fn is_receipt(text: &str) -> bool {
+    let is_said = |it: u8| it.is_ascii_uppercase() || it.is_ascii_digit();
+    (6..=20).contains(&text.len()) && text.bytes().all(is_said)
 }

@@ -34,8 +34,6 @@ pub(crate) fn hundredths(amount: &Loose) -> Option<u64> {
 pub(crate) struct Answered {
     pub(crate) access_token: Option<Loose>,
     pub(crate) expires_in: Option<Loose>,
-    #[serde(rename = "MerchantRequestID")]
-    pub(crate) merchant: Option<Loose>,
     #[serde(rename = "CheckoutRequestID")]
     pub(crate) checkout: Option<Loose>,
     #[serde(rename = "ResponseCode")]

@@ -21,7 +21,7 @@ mod request;
 
 pub use answer::{PushAnswer, QueryAnswer};
 pub use auth::Token;
-pub use callback::{ACCEPTED, Callback};
+pub use callback::{ACCEPTED, Callback, is_receipt};
 pub use error::{AccountError, OrderError, TokenFault, Unreadable};
 pub use frame::BODY_LEN_MAX;
 pub use number::Number;

@@ -10,9 +10,14 @@ use jiff::Timestamp;
 use model::Tenant;
 use serde_json::json;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Takes everything for credited.
-struct Taker;
+/// Takes everything for credited, and counts what it was asked.
+#[derive(Default)]
+struct Taker {
+    credits: AtomicU32,
+    words: AtomicU32,
+}
 
 #[async_trait]
 impl Purse for Taker {
@@ -21,6 +26,7 @@ impl Purse for Taker {
         _: &PaymentRow,
         _: Timestamp,
     ) -> Result<crate::payments::Outcome, PurseError> {
+        self.credits.fetch_add(1, Ordering::Relaxed);
         Ok(crate::payments::Outcome::default())
     }
 
@@ -30,10 +36,9 @@ impl Purse for Taker {
         _: Notice,
         _: Timestamp,
     ) -> Result<crate::payments::Outcome, PurseError> {
+        self.words.fetch_add(1, Ordering::Relaxed);
         Ok(crate::payments::Outcome::default())
     }
-
-    fn committed(&self, _: &crate::payments::Outcome) {}
 }
 
 async fn wanted(scene: &Scene, tenant: &Tenant, customer: &str) -> String {
@@ -164,8 +169,9 @@ async fn an_operator_settles_what_nobody_can_confirm() {
     let paid = |receipt: &str| json!({ "outcome": "paid", "receipt": receipt });
     let nobody = settle(&one, paid("NLJ7RT61SV")).await;
     assert_eq!((nobody.status, nobody.code()), (StatusCode::CONFLICT, "conflict"), "no purse");
-    let taker: Arc<dyn Purse> = Arc::new(Taker);
-    scene.state.payments.set_purse(Arc::downgrade(&taker));
+    let taker = Arc::new(Taker::default());
+    let purse: Arc<dyn Purse> = Arc::clone(&taker) as _;
+    scene.state.payments.set_purse(Arc::downgrade(&purse));
     for body in [
         json!({ "outcome": "paid" }),
         paid("short"),
@@ -185,6 +191,9 @@ async fn an_operator_settles_what_nobody_can_confirm() {
     let not_paid = settle(&two, json!({ "outcome": "not_paid" })).await;
     assert_eq!(not_paid.json["state"], "declined");
     assert_eq!(settle("none", json!({ "outcome": "not_paid" })).await.code(), "no_such_payment");
+    // The second receipt was asked for a credit before the store refused it.
+    let asked = [&taker.credits, &taker.words].map(|it| it.load(Ordering::Relaxed));
+    assert_eq!(asked, [2, 1]);
     let audit = scene.call("GET /api/v1/audit", None).await;
     let lines = audit.json["items"].as_array().unwrap().iter();
     assert_eq!(lines.filter(|it| it["action"] == "payment.settle").count(), 2);

@@ -54,9 +54,12 @@ async fn a_task_that_was_taken_away_is_there_again_after_a_start() {
     world.daemon().payments.look().await.unwrap();
     let again = world.waiting().await;
     assert_eq!((again.len(), &again[0].key), (1, &task.key));
-    assert!(world.engine.payments_without_task(10).await.unwrap().is_empty());
+    assert_eq!(again[0].device, None, "tasks name nobody's phone");
+    world.daemon().payments.rearm().await.unwrap();
+    assert_eq!(world.waiting().await.len(), 1, "every hour it is found to go on");
+    assert!(world.engine.payments_without_task(None, 10).await.unwrap().is_empty());
     world.run().await;
     assert_eq!(world.only().await.payment.state, State::Paid);
     assert!(!world.engine.has_open_payment(&tenant, "customer1").await.unwrap());
-    assert!(world.engine.payments_without_task(10).await.unwrap().is_empty());
+    assert!(world.engine.payments_without_task(None, 10).await.unwrap().is_empty());
 }

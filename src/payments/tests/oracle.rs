@@ -1,5 +1,6 @@
 //! The money, held against whom it was taken from.
 
+use super::operator::MADE_UP;
 use super::till::{CREDIT, NOTICE};
 use super::world::World;
 use crate::payments::SettleError;
@@ -87,7 +88,7 @@ pub(super) async fn judge(world: &World, tally: &mut Tally) {
     let credited = credits(&books);
     let open: Vec<&Taken> =
         books.taken.iter().filter(|it| !credited.contains(it.checkout.as_str())).collect();
-    let standing = stands_unresolved(&books, &open);
+    let standing = stands_unresolved(world, &books, &open);
     for taken in &open {
         let is_heard = world.heard.iter().any(|it| **it == *taken.receipt);
         let is_kept = books.said.contains(taken.receipt.as_str());
@@ -129,23 +130,40 @@ fn ends(books: &Books) {
     }
 }
 
-/// The prompts of what is credited. Nothing is credited twice, and nothing that was not taken.
+/// The prompts of what is credited. Nothing is credited twice, and nothing that was not taken, but where
+/// the operator made it up.
 fn credits(books: &Books) -> BTreeSet<&str> {
     let mut credited = BTreeSet::new();
     for row in books.rows.iter().filter(|it| it.payment.state == State::Paid) {
-        let checkout = &*row.payment.checkout.as_ref().unwrap().id;
-        let taken = books.taken.iter().find(|it| *it.checkout == *checkout);
-        let Some(taken) = taken else { panic!("credited and not taken: {row:?}") };
+        let Some(taken) = money_of(books, row) else {
+            let receipt = row.payment.receipt.as_deref().unwrap_or_default();
+            assert!(receipt.starts_with(MADE_UP), "credited and not taken: {row:?}");
+            continue;
+        };
         assert_eq!(taken.amount, row.payment.amount);
         assert_eq!(format!("msisdn:+{}", taken.number), row.payment.number.as_str());
-        assert!(credited.insert(checkout), "credited twice: {taken:?}");
+        assert!(credited.insert(taken.checkout.as_str()), "credited twice: {taken:?}");
     }
     credited
 }
 
+/// What was taken for a payment that is credited: by its receipt, else by its prompt.
+fn money_of<'a>(books: &'a Books, row: &PaymentRow) -> Option<&'a Taken> {
+    let receipt = row.payment.receipt.as_deref();
+    let checkout = row.payment.checkout.as_ref().map(|it| &*it.id);
+    let by_receipt = books.taken.iter().find(|it| receipt == Some(&*it.receipt));
+    by_receipt.or_else(|| books.taken.iter().find(|it| checkout == Some(&*it.checkout)))
+}
+
 /// For each shilling that is not credited, the payment that stands before the operator: its prompt, or
-/// one of that phone and amount whose prompt nobody knows.
-fn stands_unresolved(books: &Books, open: &[&Taken]) -> Vec<Box<str>> {
+/// one of that phone and amount whose prompt nobody knows. One of which he said himself that it was not
+/// made stands where he left it.
+fn stands_unresolved(world: &World, books: &Books, open: &[&Taken]) -> Vec<Box<str>> {
+    let stands = |row: &PaymentRow| match row.payment.state {
+        State::Unresolved => true,
+        State::Declined => row.payment.code.is_none() && world.operator.not_paid.contains(&row.id),
+        State::Draft | State::Requesting | State::Prompted | State::Paid => false,
+    };
     let mut standing: Vec<Option<Box<str>>> = vec![None; open.len()];
     for by_name in [true, false] {
         for (index, taken) in open.iter().enumerate() {
@@ -159,7 +177,7 @@ fn stands_unresolved(books: &Books, open: &[&Taken]) -> Vec<Box<str>> {
                     Some(checkout) => *checkout.id == *taken.checkout,
                     None => !by_name,
                 };
-                payment.state == State::Unresolved
+                stands(row)
                     && fits
                     && payment.amount == taken.amount
                     && payment.number.as_str() == format!("msisdn:+{}", taken.number)
@@ -176,7 +194,7 @@ fn stands_unresolved(books: &Books, open: &[&Taken]) -> Vec<Box<str>> {
 async fn settle(world: &World, open: Vec<(Box<str>, Taken)>) {
     let tenant = Tenant::default();
     let audit = |id: &str| {
-        let (now, detail) = (world.sky.now(), Json::empty_object());
+        let (now, detail) = (world.sky.wall(), Json::empty_object());
         Operation::audit(&tenant, now, "operator", "payment.settle", id, detail)
     };
     let payments = &world.daemon().payments;
@@ -198,7 +216,10 @@ async fn settle(world: &World, open: Vec<(Box<str>, Taken)>) {
     let credited = |row: &PaymentRow| row.payment.amount * books.credits.get(&row.id).unwrap_or(&0);
     let credited: u32 = books.rows.iter().map(credited).sum();
     let taken: u32 = books.taken.iter().map(|it| it.amount).sum();
-    assert_eq!((paid, credited), (taken, taken));
+    let is_made_up = |it: &&PaymentRow| it.payment.state == State::Paid;
+    let made_up = books.rows.iter().filter(is_made_up).filter(|it| money_of(&books, it).is_none());
+    let said: u32 = taken + made_up.map(|it| it.payment.amount).sum::<u32>();
+    assert_eq!((paid, credited), (said, said));
 }
 
 impl Tally {
@@ -224,6 +245,12 @@ impl Tally {
             ("refused, one is open", world.refused_open as usize),
             ("refused credits", *world.till.refused.lock() as usize),
             ("stores opened anew", world.reopened as usize),
+            ("calendars set", world.jumped as usize),
+            ("nights down", world.nights as usize),
+            ("settled right", world.operator.right),
+            ("receipts of others refused", world.operator.refused),
+            ("said to be paid, made up", world.operator.made_up.len()),
+            ("said not to be paid", world.operator.not_paid.len()),
             ("lost callbacks", seen.lost as usize),
             ("early callbacks", seen.early as usize),
             ("hidden answers", seen.hidden as usize),
@@ -267,5 +294,7 @@ impl Tally {
             assert!(times >= 1, "no crash {name}");
         }
         assert!(self.seen["credited"] > self.seen["taken"] * 8 / 10, "most needs no operator");
+        let his = self.seen["settled right"] + self.seen["said to be paid, made up"];
+        assert!(self.seen["credited"] - his > self.seen["taken"] * 7 / 10, "his words aside");
     }
 }

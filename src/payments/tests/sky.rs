@@ -6,6 +6,7 @@ use crate::payments::Wire;
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use lastmile_daraja::{Call, Daraja, Reply};
+use model::Monotonic;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use tokio::sync::{Notify, oneshot};
 
 /// Shared by all that waits.
 pub(super) struct Sky {
+    begin: Timestamp,
     pub(super) clock: Clock,
     time: &'static VirtualTime,
     pub(super) daraja: Mutex<Daraja>,
@@ -55,6 +57,7 @@ impl Sky {
     pub(super) fn new(begin: Timestamp, daraja: Daraja, seed: u64) -> Arc<Self> {
         let (clock, time) = Clock::virtual_at(begin);
         Arc::new(Self {
+            begin,
             clock,
             time,
             daraja: Mutex::new(daraja),
@@ -64,8 +67,19 @@ impl Sky {
         })
     }
 
+    /// The time as it passes, for all but the daemon.
     pub(super) fn now(&self) -> Timestamp {
+        self.begin + self.clock.now().monotonic.since(Monotonic::ZERO)
+    }
+
+    /// The daemon's calendar.
+    pub(super) fn wall(&self) -> Timestamp {
         self.clock.now().wall
+    }
+
+    /// Sets it, ahead or back.
+    pub(super) fn jump(&self, by: SignedDuration) {
+        self.time.jump_wall(by);
     }
 
     pub(super) fn pass_until(&self, at: Timestamp) {
@@ -129,6 +143,8 @@ pub(super) struct Line(pub(super) Arc<Sky>);
 impl Wire for Line {
     async fn call(&self, request: OutRequest) -> Result<OutAnswer, CallFault> {
         let sky = &self.0;
+        // What is on its way while the calendar is set was written by the one before.
+        let off = sky.wall().duration_since(sky.now());
         let (before, during) = match request.url.rsplit('/').next() {
             Some("processrequest") => ("before the push", "after the push"),
             Some("query") => ("before a call", "in a call"),
@@ -141,7 +157,11 @@ impl Wire for Line {
         let method = request.method.as_str();
         let body = request.body.expose();
         let call = Call { method, path, headers: &headers, body };
-        let reply = sky.daraja.lock().request(&call, sky.now());
+        let reply = {
+            let mut daraja = sky.daraja.lock();
+            daraja.follow(off);
+            daraja.request(&call, sky.now())
+        };
         let wait = |after: Duration| sky.wait(during, u64::try_from(after.as_millis()).unwrap());
         match reply {
             Reply::Refused => Err(CallFault::NotSent),

@@ -88,6 +88,29 @@ async fn a_prompt_taken_for_ours_is_given_back_when_its_receipt_is_another_s() {
 }
 
 #[tokio::test]
+async fn who_repeats_a_callback_neither_fills_the_store_nor_has_the_provider_asked() {
+    let world = World::quiet(1, Behaviour::kind()).await;
+    let row = world.lost("customer1").await;
+    assert_eq!(world.hears().await, Heard::Claimed);
+    let kept = async || {
+        let steps = world.engine.payment_steps(&row.tenant, &row.id, 1_000).await.unwrap();
+        (steps.len(), world.waiting().await.len())
+    };
+    let before = kept().await;
+    for _ in 0..20 {
+        assert_eq!(world.hears().await, Heard::Known);
+    }
+    let payments = &world.daemon().payments;
+    for code in 0..200 {
+        let forged = Claim { code: Some(1_000 + code % 3), receipt: None, ..claim() };
+        world.through(payments.called_back(&forged)).await.unwrap();
+    }
+    let after = kept().await;
+    assert!(after.0 <= before.0 + 3 && after.1 <= before.1 + 3, "{before:?} {after:?}");
+    assert_eq!(world.sky.daraja.lock().seen().tokens, 0, "and nobody was called");
+}
+
+#[tokio::test]
 async fn a_calendar_that_was_set_back_keeps_nobody_waiting() {
     let world = World::quiet(1, Behaviour::kind()).await;
     let row = world.lost("customer1").await;

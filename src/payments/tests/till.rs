@@ -27,13 +27,11 @@ pub(super) struct Till {
     pub(super) sky: Arc<Sky>,
     /// How often something else stood against a credit.
     pub(super) refused: Mutex<u32>,
-    pub(super) committed: Mutex<u32>,
 }
 
 impl Till {
     pub(super) fn new(sky: &Arc<Sky>) -> Arc<Self> {
-        let (refused, committed) = (Mutex::new(0), Mutex::new(0));
-        Arc::new(Self { sky: Arc::clone(sky), refused, committed })
+        Arc::new(Self { sky: Arc::clone(sky), refused: Mutex::new(0) })
     }
 }
 
@@ -86,10 +84,6 @@ impl Purse for Till {
         };
         let operations = vec![mark(NOTICE, payment, word, now)];
         Ok(Outcome { events: Vec::new(), operations })
-    }
-
-    fn committed(&self, _outcome: &Outcome) {
-        *self.committed.lock() += 1;
     }
 }
 
@@ -146,8 +140,12 @@ impl PaymentStore for Slow {
         self.0.payments(tenant, state, after, rows_max).await
     }
 
-    async fn payments_without_task(&self, rows_max: usize) -> Result<Vec<PaymentRow>, ReadError> {
-        self.0.payments_without_task(rows_max).await
+    async fn payments_without_task(
+        &self,
+        after: Option<(&Tenant, &str)>,
+        rows_max: usize,
+    ) -> Result<Vec<PaymentRow>, ReadError> {
+        self.0.payments_without_task(after, rows_max).await
     }
 
     async fn has_open_payment(&self, tenant: &Tenant, customer: &str) -> Result<bool, ReadError> {

@@ -1,5 +1,6 @@
 //! One store, fifty customers, crashes, and the moments in between.
 
+use super::operator::{Operator, Word};
 use super::sky::{Line, Sky, later};
 use super::till::{self, NEVER, Slow, TAKEN, Till};
 use crate::commands::Desk;
@@ -16,7 +17,7 @@ use crate::tasks::{self, Handler, Outcome, Tasks};
 use backend::payment::Timing;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use lastmile_daraja::{Behaviour, CallbackOut, Daraja};
 use model::{DeviceId, Tenant};
 use mpesa::Callback;
@@ -32,6 +33,12 @@ pub(super) const BEGIN: Timestamp = Timestamp::constant(1_795_206_600, 0);
 const WISHES_MS: u64 = 3_600_000;
 /// How often the daemon crashes at moments of the calendar.
 const CRASHES: u64 = 14;
+/// How often its calendar is set.
+const JUMPS: u64 = 4;
+/// How often the operator says something.
+const LOOKS: u64 = 16;
+/// How long the longest time is in which it is down.
+const NIGHT_MS: u64 = 30 * 3_600_000;
 /// How long nothing has to happen until those at work count as waiting for a token.
 const TOKEN_PAUSE: Duration = Duration::from_millis(3);
 /// Waiting tasks that are looked at: more than are ever due at once.
@@ -49,6 +56,7 @@ enum Ended {
     Task(Box<str>),
     Callback(u64, u16, Option<Box<str>>),
     Wish(Result<(), Refused>),
+    Settled(Word),
 }
 
 pub(super) enum Refused {
@@ -69,14 +77,21 @@ pub(super) struct World {
     /// Tasks that somebody is at.
     leased: BTreeSet<Box<str>>,
     called: BTreeSet<u64>,
+    /// When what waits is due, by the time that passes: it was counted down from when it was seen first.
+    due: BTreeMap<(Box<str>, Timestamp), Timestamp>,
     wishes: Vec<(Timestamp, NewPayment)>,
     crashes: Vec<Timestamp>,
+    jumps: Vec<Timestamp>,
+    looks: Vec<Timestamp>,
+    pub(super) operator: Operator,
     down_until: Timestamp,
     /// Whether it crashes by chance, too.
     is_shaky: bool,
     pub(super) cut_off: BTreeMap<&'static str, u32>,
     pub(super) refused_open: u32,
     pub(super) reopened: u32,
+    pub(super) jumped: u32,
+    pub(super) nights: u32,
     pub(super) heard: Vec<Box<str>>,
 }
 
@@ -143,13 +158,19 @@ impl World {
             running: FuturesUnordered::new(),
             leased: BTreeSet::new(),
             called: BTreeSet::new(),
+            due: BTreeMap::new(),
             wishes: Vec::new(),
             crashes: Vec::new(),
+            jumps: Vec::new(),
+            looks: Vec::new(),
+            operator: Operator::default(),
             down_until: BEGIN,
             is_shaky: false,
             cut_off: BTreeMap::new(),
             refused_open: 0,
             reopened: 0,
+            jumped: 0,
+            nights: 0,
             heard: Vec::new(),
         }
     }
@@ -187,8 +208,13 @@ impl World {
             }
         }
         self.wishes.sort_by_key(|it| std::cmp::Reverse(it.0));
-        self.crashes = (0..CRASHES).map(|_| later(BEGIN, sky.roll(WISHES_MS * 3 / 2))).collect();
-        self.crashes.sort_by_key(|it| std::cmp::Reverse(*it));
+        let moments = |count: u64| {
+            let some = (0..count).map(|_| later(BEGIN, sky.roll(WISHES_MS * 3 / 2)));
+            let mut some: Vec<_> = some.collect();
+            some.sort_by_key(|it| std::cmp::Reverse(*it));
+            some
+        };
+        (self.crashes, self.jumps, self.looks) = (moments(CRASHES), moments(JUMPS), moments(LOOKS));
     }
 
     fn is_up(&self) -> bool {
@@ -200,6 +226,7 @@ impl World {
         loop {
             self.settle().await;
             let waiting = self.waiting().await;
+            self.count_down(&waiting);
             let Some(next) = self.next_at(&waiting) else { return };
             self.sky.pass_until(next);
             self.turn(&waiting).await;
@@ -236,6 +263,7 @@ impl World {
                     self.heard.extend(receipt);
                 }
             }
+            Ended::Settled(word) => self.operator.heard(word),
             Ended::Wish(Ok(())) => {}
             Ended::Wish(Err(Refused::Open)) => self.refused_open += 1,
             Ended::Wish(Err(Refused::Other(why))) => panic!("a wish is refused: {why}"),
@@ -251,15 +279,33 @@ impl World {
         rows.into_iter().filter(is_free).collect()
     }
 
+    /// As the daemon does: the calendar says how long to wait, once.
+    fn count_down(&mut self, waiting: &[TaskRow]) {
+        let (now, wall) = (self.sky.now(), self.sky.wall());
+        let mut before = std::mem::take(&mut self.due);
+        for task in waiting {
+            let name = (task.id.clone(), task.due_at);
+            let wait = task.due_at.duration_since(wall).max(SignedDuration::ZERO);
+            let at = before.remove(&name).unwrap_or(now + wait);
+            self.due.insert(name, at);
+        }
+    }
+
+    fn due_of(&self, task: &TaskRow) -> Timestamp {
+        self.due[&(task.id.clone(), task.due_at)]
+    }
+
     fn next_at(&self, waiting: &[TaskRow]) -> Option<Timestamp> {
         let now = self.sky.now();
         let up = |at: Timestamp| at.max(self.down_until).max(now);
-        let task = waiting.first().map(|it| up(it.due_at));
+        let task = waiting.iter().map(|it| up(self.due_of(it))).min();
         let wish = self.wishes.last().map(|it| up(it.0));
         let crash = self.crashes.last().map(|it| (*it).max(now));
+        let jump = self.jumps.last().map(|it| (*it).max(now));
+        let look = self.looks.last().map(|it| up(*it));
         let daraja = self.sky.daraja.lock().next_at().map(|it| it.max(now));
         let wait = self.sky.next_wait().map(|it| it.max(now));
-        [task, wish, crash, daraja, wait].into_iter().flatten().min()
+        [task, wish, crash, jump, look, daraja, wait].into_iter().flatten().min()
     }
 
     /// One thing that is due; which of several is chance.
@@ -267,6 +313,15 @@ impl World {
         let is_struck = self.is_shaky && !self.running.is_empty() && self.sky.roll(200) == 0;
         if self.crashes.pop_if(|it| *it <= self.sky.now()).is_some() || is_struck {
             return self.crash().await;
+        }
+        if self.jumps.pop_if(|it| *it <= self.sky.now()).is_some() {
+            let by = [-86_400, -3_600, -70, 70, 3_600, 86_400];
+            let by = by[usize::try_from(self.sky.roll(6)).unwrap()];
+            self.jumped += 1;
+            return self.sky.jump(SignedDuration::from_secs(by));
+        }
+        if self.is_up() && self.looks.pop_if(|it| *it <= self.sky.now()).is_some() {
+            return self.have_settled().await;
         }
         let first = self.sky.roll(4);
         let done = (0..4).any(|it| match (first + it) % 4 {
@@ -278,11 +333,23 @@ impl World {
         assert!(done, "nothing is due at {}", self.sky.now());
     }
 
-    /// All that is not on disk is gone, for up to five minutes; now and then the store is opened anew.
+    /// The operator looks at what stands there, and says something of one payment.
+    async fn have_settled(&mut self) {
+        let rows = self.rows().await;
+        let taken = self.sky.daraja.lock().taken().to_vec();
+        let Some(word) = self.operator.choose(&rows, &taken, &self.sky) else { return };
+        let payments = Arc::clone(&self.daemon().payments);
+        let wall = self.sky.wall();
+        self.running.push(Box::pin(async move { Ended::Settled(word.say(&payments, wall).await) }));
+    }
+
+    /// All that is not on disk is gone, for up to five minutes, and once for more than a day; now and then
+    /// the store is opened anew.
     async fn crash(&mut self) {
         self.sky.cut_off(&mut self.cut_off);
         self.running = FuturesUnordered::new();
         self.leased.clear();
+        self.due.clear();
         let now = self.sky.now();
         for id in std::mem::take(&mut self.called) {
             self.sky.daraja.lock().answered(id, None, now);
@@ -301,6 +368,10 @@ impl World {
         self.daemon = Some(start(&self.engine, &self.sky, &self.till));
         let down_ms = [1, 1_000, 300_000][usize::try_from(self.sky.roll(3)).unwrap()];
         self.down_until = later(now, self.sky.roll(down_ms));
+        if self.is_shaky && self.nights == 0 && self.sky.roll(6) == 0 {
+            self.nights += 1;
+            self.down_until = later(now, NIGHT_MS);
+        }
     }
 
     pub(super) fn daemon(&self) -> &Daemon {
@@ -309,7 +380,7 @@ impl World {
 
     fn begin(&mut self, waiting: &[TaskRow]) -> bool {
         let now = self.sky.now();
-        let due: Vec<_> = waiting.iter().filter(|it| it.due_at <= now).collect();
+        let due: Vec<_> = waiting.iter().filter(|it| self.due_of(it) <= now).collect();
         if due.is_empty() || !self.is_up() {
             return false;
         }
@@ -320,7 +391,7 @@ impl World {
         let sky = Arc::clone(&self.sky);
         self.running.push(Box::pin(async move {
             let outcome = payments.carry_out(&task).await;
-            let now = sky.now();
+            let now = sky.wall();
             let step = match outcome {
                 Outcome::Done { answer } => TaskStep::Finish { answer },
                 Outcome::Failed { cause, retry_after } => {
@@ -346,8 +417,9 @@ impl World {
         let Some((_, wish)) = self.wishes.pop_if(|it| it.0 <= now) else { return false };
         let (payments, pipeline) =
             (Arc::clone(&self.daemon().payments), Arc::clone(&self.daemon().pipeline));
+        let wall = self.sky.wall();
         self.running.push(Box::pin(async move {
-            let (event, operations) = payments.request(&wish, now);
+            let (event, operations) = payments.request(&wish, wall);
             let kept = pipeline.keep(vec![event], operations.clone()).await;
             Ended::Wish(match kept {
                 Ok(()) => {

@@ -7,8 +7,8 @@ use super::data_models::{self, Put};
 use super::devices::{self, Said};
 use super::events;
 use super::run::Run;
-use super::{mqtt, provision, room};
-use crate::store::{Operation, OperationError, Write};
+use super::{mqtt, old, provision, room};
+use crate::store::{Old, Operation, OperationError, Write};
 use jiff::Timestamp;
 use model::Event;
 
@@ -251,5 +251,38 @@ async fn try_trim_commands(
         return Ok(0);
     }
     connection.commit(connection.head(), removed * PAGES_PER_COMMAND + PAGES_PER_COMMIT).await?;
+    Ok(removed)
+}
+
+/// Removes what is old.
+pub(super) async fn remove_old(
+    connection: &mut WriterConnection,
+    what: Old,
+    older_than: Timestamp,
+    rows_max: usize,
+) -> Result<u64, sqlx::Error> {
+    let outcome = try_remove_old(connection, what, older_than, rows_max).await;
+    if outcome.is_err() {
+        connection.roll_back().await;
+    }
+    outcome
+}
+
+async fn try_remove_old(
+    connection: &mut WriterConnection,
+    what: Old,
+    older_than: Timestamp,
+    rows_max: usize,
+) -> Result<u64, sqlx::Error> {
+    /// Pages that a removed row touches at the most: a payment's are its own, its steps', and those of
+    /// the indexes by key, prompt, receipt and state.
+    const PAGES_PER_ROW: u64 = 8;
+    connection.begin().await?;
+    let removed = old::remove(connection.inner(), what, older_than, rows_max).await?;
+    if removed == 0 {
+        connection.roll_back().await;
+        return Ok(0);
+    }
+    connection.commit(connection.head(), removed * PAGES_PER_ROW + PAGES_PER_COMMIT).await?;
     Ok(removed)
 }

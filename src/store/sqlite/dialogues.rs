@@ -2,12 +2,11 @@
 
 use super::SqliteStore;
 use super::apply::Fault;
-use super::column::{self, nanos, number, read_error, text, time};
+use super::column::{self, nanos, read_error, text, time};
 use crate::store::{
     DialogueOperation, DialogueStore, EFFECT_KEPT, EffectRow, OperationError, ReadError,
 };
 use async_trait::async_trait;
-use jiff::Timestamp;
 use model::{Redacted, Tenant};
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
@@ -19,9 +18,6 @@ pub(super) async fn apply(
 ) -> Result<(), Fault> {
     match operation {
         DialogueOperation::KeepEffect(row) => keep(connection, row).await,
-        DialogueOperation::TrimEffects { older_than, rows_max } => {
-            Ok(trim(connection, *older_than, *rows_max).await?)
-        }
     }
 }
 
@@ -40,22 +36,6 @@ async fn keep(connection: &mut SqliteConnection, row: &EffectRow) -> Result<(), 
     if kept.rows_affected() == 0 {
         return Err(OperationError::Conflict(EFFECT_KEPT).into());
     }
-    Ok(())
-}
-
-async fn trim(
-    connection: &mut SqliteConnection,
-    older_than: Timestamp,
-    rows_max: usize,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "DELETE FROM ussd_effect WHERE (tenant, key) IN (SELECT tenant, key FROM ussd_effect \
-         WHERE made_at < ? ORDER BY made_at LIMIT ?)",
-    )
-    .bind(nanos(older_than))
-    .bind(number(rows_max as u64))
-    .execute(connection)
-    .await?;
     Ok(())
 }
 

@@ -199,24 +199,88 @@ async fn keep_stray(connection: &mut SqliteConnection, row: &StrayRow) -> Result
     .bind(claim.receipt.as_deref())
     .execute(&mut *connection)
     .await?;
-    sqlx::query("DELETE FROM payment_stray WHERE id <= last_insert_rowid() - ?")
-        .bind(number(PaymentOperation::STRAYS_MAX))
-        .execute(connection)
+    bound_strays(connection, row).await
+}
+
+/// Keeps a tenant's strays in their bounds. Each may be evidence, and whoever has the callbacks' address
+/// can make them up: those of no payment go first, and those of one payment put out none of another's.
+async fn bound_strays(
+    connection: &mut SqliteConnection,
+    row: &StrayRow,
+) -> Result<(), sqlx::Error> {
+    let tenant = row.tenant.as_str();
+    if let Some(payment) = row.payment.as_deref() {
+        let bound = number(PaymentOperation::STRAYS_OF_ONE_MAX);
+        sqlx::query(
+            "DELETE FROM payment_stray WHERE tenant = ?1 AND payment = ?2 AND id NOT IN (SELECT id \
+             FROM payment_stray WHERE tenant = ?1 AND payment = ?2 ORDER BY id DESC LIMIT ?3)",
+        )
+        .bind(tenant)
+        .bind(payment)
+        .bind(bound)
+        .execute(&mut *connection)
         .await?;
+    }
+    let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM payment_stray WHERE tenant = ?")
+        .bind(tenant)
+        .fetch_one(&mut *connection)
+        .await?;
+    if kept <= number(PaymentOperation::STRAYS_MAX) {
+        return Ok(());
+    }
+    sqlx::query(
+        "DELETE FROM payment_stray WHERE id = (SELECT coalesce(\
+         (SELECT min(id) FROM payment_stray WHERE tenant = ?1 AND payment IS NULL), \
+         (SELECT min(id) FROM payment_stray WHERE tenant = ?1)))",
+    )
+    .bind(tenant)
+    .execute(connection)
+    .await?;
     Ok(())
+}
+
+/// Removes payments at their end that last changed before then, the longest unchanged first, with all
+/// that hangs on them; says how many.
+pub(super) async fn remove_old(
+    connection: &mut SqliteConnection,
+    older_than: Timestamp,
+    rows_max: usize,
+) -> Result<u64, sqlx::Error> {
+    let rows: Vec<(String, String)> = sqlx::query_as(
+        "SELECT tenant, id FROM payment WHERE state IN ('paid', 'declined') AND changed_at < ? \
+         AND json_extract(body, '$.check') IS NULL ORDER BY changed_at LIMIT ?",
+    )
+    .bind(nanos(older_than))
+    .bind(number(rows_max as u64))
+    .fetch_all(&mut *connection)
+    .await?;
+    for (tenant, id) in &rows {
+        for statement in [
+            "DELETE FROM payment_step WHERE tenant = ? AND payment = ?",
+            "DELETE FROM payment_stray WHERE tenant = ? AND payment = ?",
+            "DELETE FROM payment WHERE tenant = ? AND id = ?",
+        ] {
+            sqlx::query(statement).bind(tenant).bind(id).execute(&mut *connection).await?;
+        }
+    }
+    Ok(rows.len() as u64)
 }
 
 const PAYMENT: &str = "SELECT tenant, id, customer, reference, language, key, created_at, \
                        changed_at, body FROM payment";
 
 /// The keys are those of the tasks of payments.
-const WITHOUT_TASK: &str = "WHERE payment.state <> 'paid' \
-     AND (payment.state = 'draft' OR json_extract(payment.body, '$.check') IS NOT NULL) \
-     AND NOT EXISTS (SELECT 1 FROM task WHERE task.tenant = payment.tenant \
+const WITHOUT_TASK: &str = "WHERE (state = 'draft' OR json_extract(body, '$.check') IS NOT NULL) \
+     AND (payment.tenant, payment.id) > (?3, ?4) AND NOT EXISTS (SELECT 1 FROM task WHERE task.tenant = payment.tenant \
      AND task.kind = iif(payment.state = 'draft', ?1, ?2) AND task.state = 'waiting' \
      AND task.key = payment.id || iif(payment.state = 'draft', \
      ':push:' || (json_extract(payment.body, '$.attempts') + 1), \
-     ':check:' || json_extract(payment.body, '$.check.number'))) LIMIT ?3";
+     ':check:' || json_extract(payment.body, '$.check.number'))) \
+     ORDER BY payment.tenant, payment.id LIMIT ?5";
+
+pub(super) fn without_task() -> String {
+    format!("{PAYMENT} {WITHOUT_TASK}")
+}
 
 fn payment_row(row: &SqliteRow) -> Result<PaymentRow, sqlx::Error> {
     Ok(PaymentRow {
@@ -364,9 +428,15 @@ impl PaymentStore for SqliteStore {
         rows.iter().map(payment_row).collect::<Result<_, _>>().map_err(read_error)
     }
 
-    async fn payments_without_task(&self, rows_max: usize) -> Result<Vec<PaymentRow>, ReadError> {
-        let query = sqlx::query(sqlx::AssertSqlSafe(format!("{PAYMENT} {WITHOUT_TASK}")));
+    async fn payments_without_task(
+        &self,
+        after: Option<(&Tenant, &str)>,
+        rows_max: usize,
+    ) -> Result<Vec<PaymentRow>, ReadError> {
+        let query = sqlx::query(sqlx::AssertSqlSafe(without_task()));
         let query = query.bind(crate::payments::PUSH).bind(crate::payments::CHECK);
+        let (tenant, id) = after.map_or(("", ""), |(tenant, id)| (tenant.as_str(), id));
+        let query = query.bind(tenant).bind(id);
         let query = query.bind(number(rows_max as u64));
         let rows = query.fetch_all(self.readers()).await.map_err(read_error)?;
         rows.iter().map(payment_row).collect::<Result<_, _>>().map_err(read_error)

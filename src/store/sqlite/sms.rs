@@ -7,8 +7,8 @@ use super::column::{
 };
 use crate::store::{
     Audience, BROADCAST_KNOWN, BROADCAST_MOVED, BroadcastRow, BroadcastState, BroadcastStep,
-    OperationError, OptOutRow, OptOuts, ReadError, SMS_MOVED, SmsKind, SmsOperation, SmsRow, SmsState, SmsStep,
-    SmsStore, SmsWhich,
+    OperationError, OptOutRow, OptOuts, ReadError, SMS_MOVED, SmsKind, SmsOperation, SmsRow,
+    SmsState, SmsStep, SmsStore, SmsWhich,
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -31,9 +31,6 @@ pub(super) async fn apply(
         SmsOperation::OptIn { tenant, number } => Ok(opt_in(connection, tenant, number).await?),
         SmsOperation::PutBroadcast(row) => put_broadcast(connection, row).await,
         SmsOperation::StepBroadcast(step) => step_broadcast(connection, step).await,
-        SmsOperation::Trim { older_than, rows_max } => {
-            Ok(trim(connection, *older_than, *rows_max).await?)
-        }
     }
 }
 
@@ -165,28 +162,6 @@ async fn step_broadcast(
         0 => Err(OperationError::Conflict(BROADCAST_MOVED).into()),
         _ => Ok(()),
     }
-}
-
-async fn trim(
-    connection: &mut SqliteConnection,
-    older_than: Timestamp,
-    rows_max: usize,
-) -> Result<(), sqlx::Error> {
-    for statement in [
-        "DELETE FROM sms WHERE rowid IN (SELECT rowid FROM sms WHERE changed_at < ?1 \
-         AND state NOT IN ('queued', 'sending') ORDER BY changed_at LIMIT ?2)",
-        "DELETE FROM broadcast WHERE rowid IN (SELECT b.rowid FROM broadcast b \
-         WHERE b.changed_at < ?1 AND b.state <> 'running' AND NOT EXISTS \
-         (SELECT 1 FROM sms WHERE sms.tenant = b.tenant AND sms.broadcast = b.id) \
-         ORDER BY b.changed_at LIMIT ?2)",
-    ] {
-        sqlx::query(statement)
-            .bind(nanos(older_than))
-            .bind(number(rows_max as u64))
-            .execute(&mut *connection)
-            .await?;
-    }
-    Ok(())
 }
 
 const SMS: &str = "SELECT tenant, id, key, batch, number, kind, broadcast, state, cause, \

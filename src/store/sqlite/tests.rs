@@ -11,6 +11,7 @@ use tempfile::TempDir;
 mod connections;
 mod data_models;
 mod equipment;
+mod old;
 mod phrases;
 mod presence;
 mod provision;

@@ -8,9 +8,9 @@ use super::SqliteStore;
 use super::apply::Fault;
 use super::column::read_error;
 use crate::store::{
-    Audience, CustomerBy, Listener, ReadError, SiteBy, TaskRow, TryPurpose, WaterCustomerRow, WaterManager,
-    WaterManagerRow, WaterNumber, WaterOperation, WaterPeople, WaterSiteRow, WaterStore,
-    WaterTransactionRow, WaterTransactions, WaterTries,
+    Audience, CustomerBy, Listener, ReadError, SiteBy, TaskRow, TryPurpose, WaterCustomerRow,
+    WaterManager, WaterManagerRow, WaterNumber, WaterOperation, WaterPeople, WaterSiteRow,
+    WaterStore, WaterTransactionRow, WaterTransactions, WaterTries,
 };
 use async_trait::async_trait;
 use jiff::civil::Date;
@@ -52,9 +52,6 @@ pub(super) async fn apply(
         }
         WaterOperation::EndDay { tenant, job, day } => {
             service::end_day(connection, tenant, job, *day).await
-        }
-        WaterOperation::TrimTransactions { now, rows_max } => {
-            service::trim(connection, *now, *rows_max).await
         }
     }
 }
@@ -202,5 +199,4 @@ impl WaterStore for SqliteStore {
         let of = (tenant, kind);
         super::tasks::waiting(self.readers(), of, begins, rows_max).await.map_err(read_error)
     }
-
 }

@@ -1,6 +1,7 @@
 //! Registering, logging in, moving an account.
 
 use super::*;
+use crate::store::{Old, OldStore as _};
 
 const ASHA: [(&str, &str); 5] = [
     ("first", "O'NEIL"),
@@ -59,7 +60,8 @@ async fn a_registration_that_is_made_again_is_of_the_same_customer() {
     let forget = async || {
         for _ in 0..2 {
             scene.time.pass(Duration::from_secs(2 * 3_600));
-            scene.water.parts.effects.sweep(scene.now()).await;
+            let older_than = scene.now() - crate::effects::KEPT;
+            scene.store.remove_old(Old::Effects, older_than, 10).await.unwrap();
         }
         assert!(scene.water.recall(&ask).await.unwrap().is_none(), "its answer is forgotten");
     };

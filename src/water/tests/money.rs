@@ -3,13 +3,15 @@
 use super::*;
 use crate::payments::{Notice, PurseError, Why};
 use crate::sms::SmsObserver as _;
-use crate::store::{SmsStore as _, SmsWhich, WATER_CHANGED, WATER_CREDITED};
+use crate::store::{
+    Old, OldStore as _, PaymentStore as _, SmsStore as _, SmsWhich, WATER_CHANGED, WATER_CREDITED,
+};
 use ::backend::payment::Checkout;
 use std::collections::HashSet;
 
 pub(super) fn paid(customer: &str, checkout: &str, now: Timestamp) -> PaymentRow {
     let mut payment = Payment::wanted(phone(1), 100, now, &Timing::default()).payment;
-    payment.checkout = Some(Checkout { id: checkout.into(), merchant: None, is_adopted: false });
+    payment.checkout = Some(Checkout { id: checkout.into(), is_adopted: false });
     PaymentRow {
         tenant: tenant(),
         id: format!("p-{checkout}").into(),
@@ -168,6 +170,40 @@ async fn one_payment_is_open_at_a_time_and_none_for_who_is_subscribed() {
     let events = scene.store.events_after(Default::default(), 100, usize::MAX).await.unwrap();
     let wanted = events.iter().filter(|it| *it.kind == *EventType::PAYMENT_REQUESTED.as_str());
     assert_eq!(wanted.count(), 1);
+}
+
+#[tokio::test]
+async fn he_pays_what_he_was_shown_or_is_shown_it_anew() {
+    let scene = Scene::new().await;
+    scene.customer("c1", 1, None).await;
+    assert_eq!(scene.says(1, "water_pay", &[("fee", "90")]).await, "changed");
+    let events = scene.store.events_after(Default::default(), 100, usize::MAX).await.unwrap();
+    assert!(events.is_empty(), "nobody is prompted");
+    assert_eq!(scene.says(1, "water_pay", &[("fee", "100")]).await, "requested");
+}
+
+/// Some aggregators use a session's name again: what is bought in it later is another payment.
+#[tokio::test]
+async fn a_key_that_comes_again_later_is_another_payment() {
+    let scene = Scene::new().await;
+    scene.customer("c1", 1, None).await;
+    let ask = scene.ask(1, "water_pay", &[]);
+    assert_eq!(scene.word(&ask).await, "requested");
+    let decline = async || {
+        let rows = scene.store.payments(&tenant(), None, None, 10).await.unwrap();
+        let row = rows.last().unwrap();
+        let (id, line) =
+            (&row.id, Operation::audit(&tenant(), scene.now(), "o", "s", "", Json::empty_object()));
+        scene.water.parts.payments.settle(&tenant(), id, None, &line).await.unwrap();
+        rows.len()
+    };
+    scene.water.parts.payments.set_purse(Arc::downgrade(&scene.water) as _);
+    assert_eq!(decline().await, 1);
+    assert_eq!(scene.word(&ask).await, "requested", "a repetition is answered as before");
+    scene.time.pass(Duration::from_secs(3_601));
+    scene.store.remove_old(Old::Effects, scene.now() - crate::effects::KEPT, 10).await.unwrap();
+    assert_eq!(scene.word(&ask).await, "requested");
+    assert_eq!(decline().await, 2, "it is one of its own");
 }
 
 #[tokio::test]

@@ -106,7 +106,8 @@ pub(crate) fn push(merchant: &Merchant, call: &Call<'_>, now: Timestamp) -> Resu
     let stamp = stamp(&body, now)?;
     let text = |name: &str| body[name].as_str().filter(|it| !it.is_empty());
     let amount = match &body["Amount"] {
-        Value::Number(number) => number.as_u64(),
+        // Clients that keep amounts as fractions write `100.0`.
+        Value::Number(number) => number.to_string().trim_end_matches(".0").parse().ok(),
         Value::String(text) => text.parse().ok(),
         _ => None,
     };

@@ -142,6 +142,8 @@ pub struct Daraja {
     engaged: BTreeMap<String, Timestamp>,
     taken: Vec<Taken>,
     seen: Seen,
+    /// How far callers' calendars are off.
+    calendar: SignedDuration,
     next_id: u64,
 }
 
@@ -160,6 +162,7 @@ impl Daraja {
             engaged: BTreeMap::new(),
             taken: Vec::new(),
             seen: Seen::default(),
+            calendar: SignedDuration::ZERO,
             next_id: 1,
         }
     }
@@ -182,6 +185,11 @@ impl Daraja {
     /// Changes how it behaves from now on.
     pub fn behave(&mut self, behaviour: Behaviour) {
         self.behaviour = behaviour;
+    }
+
+    /// Callers' calendars are off by that from now on, and it takes their `Timestamp`s all the same.
+    pub fn follow(&mut self, off: SignedDuration) {
+        self.calendar = off;
     }
 
     /// All money that was ever taken, in order.
@@ -303,7 +311,7 @@ impl Daraja {
         after: Duration,
     ) -> Result<serde_json::Value, Fault> {
         self.admit(call, now)?;
-        let push = judge::push(&self.merchant, call, now)?;
+        let push = judge::push(&self.merchant, call, now + self.calendar)?;
         let is_locked = self.engaged.get(&push.number).is_some_and(|until| now < *until)
             || self.prompts.iter().any(|it| it.is_open(&push.number, now));
         if is_locked && self.chance.happens(500) {
@@ -335,7 +343,7 @@ impl Daraja {
 
     fn query(&mut self, call: &Call<'_>, now: Timestamp) -> Result<serde_json::Value, Fault> {
         self.admit(call, now)?;
-        let Query { checkout } = judge::query(&self.merchant, call, now)?;
+        let Query { checkout } = judge::query(&self.merchant, call, now + self.calendar)?;
         let found = self.prompts.iter().find(|it| it.checkout == checkout);
         let prompt = found.ok_or_else(Fault::unknown_prompt)?;
         let is_text = !self.chance.happens(self.behaviour.numbers_as_text);

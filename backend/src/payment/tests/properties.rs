@@ -47,7 +47,7 @@ fn claim() -> impl Strategy<Value = Claim> {
 }
 
 fn event() -> impl Strategy<Value = Event> {
-    let accepted = name().prop_map(|checkout| Pushed::Accepted { checkout, merchant: "1".into() });
+    let accepted = name().prop_map(|checkout| Pushed::Accepted { checkout });
     let pushed = prop_oneof![
         3 => accepted,
         1 => Just(Pushed::Refused { code: 26 }),

@@ -7,7 +7,7 @@ fn a_payment_begins_as_a_draft_whose_push_is_due() {
     let scene = Scene::new();
     assert_eq!(scene.payment.state, State::Draft);
     assert_eq!(scene.outputs, [Output::PushAt { attempt: 1, at: at(3) }]);
-    assert!(scene.payment.blocks(at(1_000_000)));
+    assert!(scene.blocks(1_000_000));
 }
 
 #[test]
@@ -28,7 +28,7 @@ fn a_push_after_a_crash_is_lost_and_never_sent_again() {
     let outputs = scene.step(120, Input::CheckDue { number: 1 });
     assert_eq!(outputs, [Output::Notice(Notice::Unconfirmed), Output::Unresolved]);
     assert_eq!(scene.payment.state, State::Unresolved);
-    assert!(scene.payment.blocks(at(306)) && !scene.payment.blocks(at(307)));
+    assert!(scene.blocks(306) && !scene.blocks(307));
     assert_eq!(scene.count(|it| *it == Output::Push), 1);
 }
 
@@ -43,7 +43,7 @@ fn an_accepted_push_is_asked_about_four_times() {
     assert_eq!(scene.check(90, Queried::Pending), [Output::Timer { number: 5, at: at(120) }]);
     let end = [Output::Notice(Notice::Unconfirmed), Output::Timer { number: 6, at: at(300) }];
     assert_eq!(scene.check(120, Queried::Pending), end);
-    assert!(scene.payment.blocks(at(419)) && !scene.payment.blocks(at(420)));
+    assert!(scene.blocks(419) && !scene.blocks(420));
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn a_refused_push_is_declined() {
         let outputs = scene.step(1, Input::Pushed(Pushed::Refused { code }));
         assert_eq!(outputs, [Output::Notice(Notice::Declined(why))]);
         assert_eq!((scene.payment.state, scene.payment.code), (State::Declined, Some(code)));
-        assert!(!scene.payment.blocks(at(1)) && scene.payment.check.is_none());
+        assert!(!scene.blocks(1) && scene.payment.check.is_none());
     }
 }
 
@@ -205,7 +205,7 @@ fn what_was_claimed_before_moves_nothing() {
     let mut scene = Scene::prompted();
     let _ = scene.step(9, Input::CalledBack(failure(OURS)));
     let outputs = scene.step(10, Input::CalledBack(success(OURS)));
-    assert_eq!(outputs, [Output::Timer { number: 4, at: at(10) }], "that is new");
+    assert_eq!(outputs, [Output::Timer { number: 4, at: at(19) }], "that is new");
 }
 
 #[test]
@@ -245,6 +245,51 @@ fn a_claimed_failure_is_asked_about() {
     assert_eq!(declined, [Output::Notice(Notice::Declined(Why::Cancelled))]);
     assert_eq!((scene.payment.state, scene.payment.check), (State::Declined, None));
     assert_eq!(scene.step(9, Input::CalledBack(failure(OURS))), []);
+}
+
+#[test]
+fn claims_bring_one_check_forward_in_ten_seconds() {
+    let mut scene = Scene::prompted();
+    let failed = |code| Input::CalledBack(Claim { code: Some(code), ..failure(OURS) });
+    assert_eq!(scene.step(9, failed(1)), [Output::Timer { number: 3, at: at(9) }]);
+    assert_eq!(scene.check(9, Queried::Pending), [Output::Timer { number: 4, at: at(30) }]);
+    assert_eq!(scene.step(11, failed(1)), [], "said before");
+    assert_eq!(scene.step(11, failed(2)), [Output::Timer { number: 5, at: at(19) }]);
+    let before = scene.payment.clone();
+    for code in 0..100 {
+        assert_eq!(scene.step(12, failed(100 + code)), [], "one comes in a moment");
+    }
+    assert_eq!(scene.payment, before, "and nothing is kept of them");
+    assert_eq!(scene.check(19, Queried::Pending), [Output::Timer { number: 6, at: at(30) }]);
+    assert_eq!(scene.step(21, failed(3)), [Output::Timer { number: 7, at: at(29) }]);
+    // A calendar that was set back by a day holds none up.
+    let mut scene = Scene::prompted();
+    let _ = scene.step(86_400, failed(1));
+    let _ = scene.check(86_400, Queried::Pending);
+    let [Output::Timer { at: soon, .. }] = scene.step(12, failed(2))[..] else { panic!() };
+    assert_eq!(soon, at(12));
+}
+
+#[test]
+fn who_claims_without_end_is_heeded_for_a_while() {
+    let mut scene = Scene::unresolved();
+    let receipt =
+        |number: i64| Claim { receipt: Some(format!("FORGED{number:04}").into()), ..success(OURS) };
+    for second in 0..1_000 {
+        let now = 90_000 + second * 60;
+        let _ = scene.step(now, Input::CalledBack(receipt(second)));
+        if scene.payment.check.is_some_and(|it| it.at <= at(now)) {
+            let _ = scene.check(now, Queried::Declined { code: 1032 });
+        }
+    }
+    let asked = scene.count(|it| *it == Output::Query);
+    assert_eq!(asked, 4 + usize::from(Payment::CLAIMS_MAX), "{asked}");
+    assert_eq!(scene.payment.claims, Payment::CLAIMS_MAX);
+    assert_eq!(scene.count(|it| matches!(it, Output::Stray(_))), 999, "all are kept but the last");
+    let before = scene.payment.clone();
+    let last = before.claim.clone().unwrap();
+    assert_eq!(scene.step(200_000, Input::CalledBack(last)), []);
+    assert_eq!(scene.payment, before);
 }
 
 #[test]
@@ -304,7 +349,7 @@ fn a_late_success_nobody_confirms_comes_before_the_operator() {
     }
     assert_eq!(scene.check(86_900, Queried::Unknown), [Output::Unresolved]);
     assert_eq!(scene.payment.state, State::Unresolved);
-    assert!(!scene.payment.blocks(at(86_900)), "he was free already");
+    assert!(!scene.blocks(86_900), "he was free already");
 }
 
 #[test]
@@ -445,7 +490,7 @@ fn what_is_given_up_is_before_the_operator() {
         let given_up = Input::CheckGivenUp { number: check.number };
         assert_eq!(scene.step(200, given_up), [Output::Unresolved]);
         assert_eq!((scene.payment.state, scene.payment.check), (State::Unresolved, None));
-        assert!(scene.payment.is_escalated && !scene.payment.blocks(at(600)));
+        assert!(scene.payment.is_escalated && !scene.blocks(600));
     }
     let mut scene = Scene::new();
     assert_eq!(scene.step(200, Input::PushGivenUp { attempt: 2 }), []);
@@ -459,7 +504,7 @@ fn what_is_given_up_is_before_the_operator() {
     let _ = scene.check(30, Queried::Declined { code: 1037 });
     let number = scene.payment.checks;
     assert_eq!(scene.step(400, Input::CheckGivenUp { number }), [Output::Unresolved]);
-    assert!(!scene.payment.blocks(at(400)), "he was free already");
+    assert!(!scene.blocks(400), "he was free already");
 }
 
 #[test]

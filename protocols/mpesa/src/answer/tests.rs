@@ -56,8 +56,7 @@ fn a_prompt_is_accepted_by_code_and_id() {
         let body = format!(
             r#"{{"MerchantRequestID": "29115-34620561-1", "CheckoutRequestID": "{CHECKOUT}", "ResponseCode": {code}, "ResponseDescription": "Success. Request accepted for processing", "CustomerMessage": "Success. Request accepted for processing"}}"#
         );
-        let accepted =
-            PushAnswer::Accepted { checkout: CHECKOUT.into(), merchant: "29115-34620561-1".into() };
+        let accepted = PushAnswer::Accepted { checkout: CHECKOUT.into() };
         assert_eq!(push(200, &body), accepted);
         for cut in 0..body.len() {
             assert_eq!(push(200, &body[..cut]), PushAnswer::Unknown, "cut at {cut}");

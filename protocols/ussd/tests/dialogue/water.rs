@@ -350,6 +350,16 @@ fn every_outcome_has_its_words_in_both_languages() {
 }
 
 #[test]
+fn a_fee_that_is_another_by_now_is_shown_before_it_is_paid() {
+    let mut bench = customer("en").answering("water_pay", Answer::word("changed"));
+    let body = seen(&mut bench, &["0123", "2"]);
+    let ask = bench.turn("s", ALICE, "0123*2*1").unwrap();
+    assert_eq!(ask, body, "the offer again");
+    let paid = bench.asked.iter().find(|it| &*it.operation == "water_pay").unwrap();
+    assert_eq!((&*paid.arguments[0].0, paid.arguments[0].1.expose().as_str()), ("fee", "300"));
+}
+
+#[test]
 fn a_wrong_site_is_an_input_error_like_any_other() {
     let mut bench = bench().answering("water_site", Answer::word("unknown"));
     let keys = ["1", "1", "Asha", "Njeri", "0123", "NOWHERE"];

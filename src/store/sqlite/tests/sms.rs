@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::store::{
-    Audience, BROADCAST_KNOWN, BROADCAST_MOVED, BroadcastRow, BroadcastState, BroadcastStep,
-    SMS_MOVED, SmsKind, SmsOperation, SmsRow, SmsState, SmsStep, SmsStore as _, SmsWhich, TaskRow,
+    Audience, BROADCAST_KNOWN, BROADCAST_MOVED, BroadcastRow, BroadcastState, BroadcastStep, Old,
+    OldStore as _, SMS_MOVED, SmsKind, SmsOperation, SmsRow, SmsState, SmsStep, SmsStore as _,
+    SmsWhich, TaskRow,
 };
 use model::Redacted;
 
@@ -97,9 +98,9 @@ async fn texts_go_when_they_are_old_and_are_not_sent_again_for_it() {
     for (from, to) in [(SmsState::Queued, SmsState::Sending), (SmsState::Sending, SmsState::Sent)] {
         apply(&store, SmsOperation::Step(step("a", from, to, 110))).await.unwrap();
     }
-    apply(&store, SmsOperation::Trim { older_than: at(110), rows_max: 10 }).await.unwrap();
+    assert_eq!(store.remove_old(Old::Texts, at(110), 10).await.unwrap(), 0);
     assert_eq!(batch(&store, "sent").await.len(), 1, "it is not old enough");
-    apply(&store, SmsOperation::Trim { older_than: at(111), rows_max: 10 }).await.unwrap();
+    assert_eq!(store.remove_old(Old::Texts, at(111), 10).await.unwrap(), 1);
     assert!(batch(&store, "sent").await.is_empty());
     assert_eq!(batch(&store, "queued").await.len(), 1, "it is yet to be sent");
     // Its task still knows its key.
@@ -184,6 +185,6 @@ async fn a_broadcast_goes_on_page_by_page_until_it_ends() {
     assert!(behind.is_empty());
     assert_eq!(store.broadcasts(&tenant, None, 10).await.unwrap().len(), 1);
     assert!(store.broadcasts(&tenant, Some("b1"), 10).await.unwrap().is_empty());
-    apply(&store, SmsOperation::Trim { older_than: at(9), rows_max: 10 }).await.unwrap();
+    assert_eq!(store.remove_old(Old::Broadcasts, at(9), 10).await.unwrap(), 0);
     assert!(store.broadcast(&tenant, "b1").await.unwrap().is_some(), "texts of it are there");
 }

@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::store::{
-    Audience, CODE_TAKEN, CustomerBy, NICKNAME_TAKEN, NUMBER_TAKEN, SITE_IN_USE, SiteBy,
-    TryPurpose, WATER_CHANGED, WATER_CREDITED, WaterCustomerRow, WaterManager, WaterManagerRow,
-    WaterOperation, WaterPeople, WaterSiteRow, WaterStore, WaterTransactionRow, WaterTransactions,
-    WrongTry,
+    Audience, CODE_TAKEN, CustomerBy, NICKNAME_TAKEN, NUMBER_TAKEN, Old, OldStore as _,
+    SITE_IN_USE, SiteBy, TryPurpose, WATER_CHANGED, WATER_CREDITED, WaterCustomerRow, WaterManager,
+    WaterManagerRow, WaterOperation, WaterPeople, WaterSiteRow, WaterStore, WaterTransactionRow,
+    WaterTransactions, WrongTry,
 };
 use backend::water::{
     Action, Code, Customer, CustomerChange, Item, Manager, Nickname, PersonName, RecordStatus,
@@ -247,12 +247,12 @@ async fn managers_and_audiences_have_each_number_once() {
     };
     let spelled = |id: &str, number, sites| format!("{id} {} {sites}", phone(number).as_str());
     let (first, second) = (spelled("m1", 8, r#"{"s1", "s2"}"#), spelled("m2", 9, r#"{"s1"}"#));
-    let both = [first.clone(), second.clone()];
+    let both = [first, second.clone()];
     let at = |site: &str| WaterPeople { site: Some(site.into()), ..WaterPeople::default() };
     assert_eq!(found(WaterPeople::default(), None).await, both);
     assert_eq!(found(at("s1"), None).await, both);
-    assert_eq!(found(at("s1"), Some("m1")).await, [second.clone()]);
-    assert_eq!(found(at("s2"), None).await, [first.clone()], "with all of his sites");
+    assert_eq!(found(at("s1"), Some("m1")).await, both[1..]);
+    assert_eq!(found(at("s2"), None).await, both[..1], "with all of his sites");
     let whose = WaterPeople { number: Some(phone(9)), ..WaterPeople::default() };
     assert_eq!(found(whose.clone(), None).await, [second]);
     assert_eq!(found(WaterPeople { site: Some("s2".into()), ..whose }, None).await, [""; 0]);
@@ -321,8 +321,7 @@ async fn what_is_due_and_what_happened_is_found() {
     assert_eq!(rows[0].1.transaction.status, RecordStatus::Success);
     let which = WaterTransactions { before: Some(rows[0].0), ..Default::default() };
     assert_eq!(found(which).await, ["a"]);
-    let trim = WaterOperation::TrimTransactions { now: at(10), rows_max: 10 };
-    change(&store, trim).await.unwrap();
+    assert_eq!(store.remove_old(Old::WaterTransactions, at(11), 10).await.unwrap(), 1);
     assert_eq!(found(WaterTransactions::default()).await, ["b"]);
     store.close().await;
 }

@@ -84,8 +84,9 @@ pub(super) async fn see_number(
     at: Timestamp,
 ) -> Result<(), Fault> {
     sqlx::query(
-        "INSERT INTO water_number (tenant, number, imsi) VALUES (?1, ?2, ?3) \
-         ON CONFLICT (tenant, number) DO UPDATE SET imsi = ?3, changed_at = ?4 WHERE imsi <> ?3",
+        "INSERT INTO water_number (tenant, number, imsi, seen_at) VALUES (?1, ?2, ?3, ?4) \
+         ON CONFLICT (tenant, number) DO UPDATE SET imsi = ?3, seen_at = ?4, \
+         changed_at = CASE WHEN imsi <> ?3 THEN ?4 ELSE changed_at END",
     )
     .bind(tenant.as_str())
     .bind(number.as_str())
@@ -136,22 +137,6 @@ pub(super) async fn settle(
         .bind(key)
         .execute(connection)
         .await?;
-    Ok(())
-}
-
-pub(super) async fn trim(
-    connection: &mut SqliteConnection,
-    now: Timestamp,
-    rows_max: usize,
-) -> Result<(), Fault> {
-    sqlx::query(
-        "DELETE FROM water_transaction WHERE sequence IN (SELECT sequence \
-         FROM water_transaction WHERE keep_until <= ? ORDER BY keep_until LIMIT ?)",
-    )
-    .bind(nanos(now))
-    .bind(number(rows_max as u64))
-    .execute(connection)
-    .await?;
     Ok(())
 }
 
@@ -220,11 +205,13 @@ pub(super) async fn number_of(
     tenant: &Tenant,
     number: &DeviceId,
 ) -> Result<Option<WaterNumber>, sqlx::Error> {
-    let query =
-        sqlx::query("SELECT imsi, changed_at FROM water_number WHERE tenant = ? AND number = ?");
+    let query = sqlx::query(
+        "SELECT imsi, changed_at, seen_at FROM water_number WHERE tenant = ? AND number = ?",
+    );
     let row = query.bind(tenant.as_str()).bind(number.as_str()).fetch_optional(pool).await?;
     let seen = |row: SqliteRow| {
-        Ok(WaterNumber { imsi: mac(&row, 0)?, changed_at: column::time_if_any(&row, 1)? })
+        let (changed_at, seen_at) = (column::time_if_any(&row, 1)?, column::time(&row, 2)?);
+        Ok(WaterNumber { imsi: mac(&row, 0)?, changed_at, seen_at })
     };
     row.map(seen).transpose()
 }

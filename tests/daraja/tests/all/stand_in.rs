@@ -203,6 +203,40 @@ fn every_field_is_judged_by_name() {
     assert!(scene.daraja.taken().is_empty() && scene.daraja.next_at().is_none());
 }
 
+/// As the crate `mpesa` 1.1.0 writes it, which has amounts as fractions and fills in what it was not told.
+#[test]
+fn what_another_client_writes_is_taken_and_answered_as_it_reads() {
+    let mut scene = Scene::new(Behaviour::kind());
+    let ours = push_body(0);
+    let body = |amount: &str| {
+        format!(
+            r#"{{"BusinessShortCode":"174379","Password":{},"Timestamp":{},"TransactionType":"CustomerPayBillOnline","Amount":{amount},"PartyA":"{NUMBER}","PartyB":"174379","PhoneNumber":"{NUMBER}","CallBackURL":"https://testdomain.com/ok","AccountReference":"None","TransactionDesc":"None"}}"#,
+            ours["Password"], ours["Timestamp"]
+        )
+    };
+    let token = format!("Bearer {}", scene.token);
+    let headers = [("content-type", "application/json"), ("authorization", token.as_str())];
+    let mut push = |amount: &str| {
+        let body = body(amount);
+        let path = "/mpesa/stkpush/v1/processrequest";
+        let call = Call { method: "POST", path, headers: &headers, body: body.as_bytes() };
+        answer(scene.daraja.request(&call, at(1)))
+    };
+    assert_eq!(push("500.5").status, 400, "no shilling has cents");
+    let taken = push("500.0");
+    assert_eq!(taken.status, 200, "{}", taken.body);
+    let taken = json_of(&taken);
+    for field in [
+        "CheckoutRequestID",
+        "CustomerMessage",
+        "MerchantRequestID",
+        "ResponseCode",
+        "ResponseDescription",
+    ] {
+        assert!(taken[field].is_string(), "{field}: {taken}");
+    }
+}
+
 #[test]
 fn a_password_is_exact_and_of_nairobi_s_time() {
     let mut scene = Scene::new(Behaviour::kind());
