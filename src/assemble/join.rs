@@ -57,7 +57,7 @@ pub(super) fn join(
     ground: Ground,
     (wake, wakes): (mpsc::Sender<(model::Tenant, model::DeviceId)>, Arc<Wakes>),
 ) -> Result<Core, StartError> {
-    let lines = Arc::<Lines>::default();
+    let (lines, profiles) = (Arc::<Lines>::default(), Arc::<Profiles>::default());
     let holds = ground.holds(settings)?;
     let desk = ground.desk(settings, &lines, &holds, wake)?;
     let exchange = ground.exchange(settings, &lines)?;
@@ -67,7 +67,6 @@ pub(super) fn join(
     let (tasks, equipments) = ground.business(settings)?;
     let of_callers = ground.of_callers(settings, &pipeline, &tasks)?;
     let transfers = ground.transfers(settings)?;
-    let profiles = Arc::<Profiles>::default();
     let upgrades = ground.upgrades(settings, (&desk, &pipeline), &transfers, (&holds, &wakes))?;
     let provisioner = ground.provisioner(
         settings,

@@ -116,7 +116,7 @@ fn prompted(point: &WaterPoint, number: &str) -> (String, String) {
 
 fn payments_of(point: &WaterPoint, number: &str) -> Vec<Value> {
     let number = format!("msisdn:{number}");
-    point.payments().into_iter().filter(|it| it["number"] == number.as_str()).collect()
+    point.payments().into_iter().filter(|it| it["device"] == number.as_str()).collect()
 }
 
 /// The callback that says that a prompt was paid.

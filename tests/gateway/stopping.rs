@@ -231,7 +231,7 @@ fn paying(answers_after: Duration, settings: &[(&str, &str)]) -> WaterPoint {
 
 /// The payment that is under way.
 fn payment(point: &WaterPoint) -> Value {
-    let is_his = |it: &Value| it["number"] == format!("msisdn:{PAYER}").as_str();
+    let is_his = |it: &Value| it["device"] == format!("msisdn:{PAYER}").as_str();
     point.payments().into_iter().find(is_his).unwrap()
 }
 

@@ -304,7 +304,7 @@ fn assert_money(point: &WaterPoint) -> BTreeMap<String, String> {
         let number = format!("msisdn:+{}", money.number);
         let stands = payments.iter().any(|it| {
             it["state"] == "unresolved"
-                && it["number"] == number.as_str()
+                && it["device"] == number.as_str()
                 && (it["checkout"].is_null() || it["checkout"] == money.checkout.as_str())
         });
         unresolved += usize::from(credited == 0);
@@ -316,8 +316,8 @@ fn assert_money(point: &WaterPoint) -> BTreeMap<String, String> {
         assert_eq!(payment["amount"], FEE);
     }
     for payment in &payments {
-        let number = payment["number"].as_str().unwrap().trim_start_matches("msisdn:+");
-        let of_his = payments.iter().filter(|it| it["number"] == payment["number"]).count();
+        let number = payment["device"].as_str().unwrap().trim_start_matches("msisdn:+");
+        let of_his = payments.iter().filter(|it| it["device"] == payment["device"]).count();
         let pushes = usize::try_from(point.provider.pushes(number)).unwrap();
         assert!(pushes <= of_his, "{number}: {pushes} prompts of {of_his} payments");
     }
@@ -326,7 +326,7 @@ fn assert_money(point: &WaterPoint) -> BTreeMap<String, String> {
     let wanted = usize::try_from(CUSTOMERS / 3).unwrap();
     assert!(paid.len() > wanted, "of {count} payments {} are paid", paid.len());
     let text = |it: &Value| it.as_str().unwrap().to_owned();
-    paid.iter().map(|it| (text(&it["id"]), text(&it["number"]))).collect()
+    paid.iter().map(|it| (text(&it["id"]), text(&it["device"]))).collect()
 }
 
 /// As much is left to each as the ends say that his managers read.

@@ -229,9 +229,7 @@ impl Hops {
     /// Does what a drain left, and what comes of it, until nothing is left.
     async fn carry(self: Arc<Self>, shard: usize, mut drained: Drained) {
         loop {
-            for resume in std::mem::take(&mut drained.broken_off) {
-                self.resumes().keep(resume, self.parts.clock.now());
-            }
+            self.keep_broken_off(&mut drained);
             for ask in std::mem::take(&mut drained.asks) {
                 let hops = Arc::clone(&self);
                 // On its own: a slow backend must not hold up the facts of other dialogues.
@@ -247,6 +245,12 @@ impl Hops {
                 Some(next) => drained = next,
                 None => return,
             }
+        }
+    }
+
+    fn keep_broken_off(&self, drained: &mut Drained) {
+        for resume in std::mem::take(&mut drained.broken_off) {
+            self.resumes().keep(resume, self.parts.clock.now());
         }
     }
 
@@ -275,7 +279,9 @@ impl Hops {
     }
 
     /// Carries in a task of its own. Boxed: an answer leads to facts, facts to the next question.
-    fn carry_on(self: &Arc<Self>, shard: usize, drained: Drained) {
+    fn carry_on(self: &Arc<Self>, shard: usize, mut drained: Drained) {
+        // Before the hang-up is answered: who dials again at once may be quicker than the task.
+        self.keep_broken_off(&mut drained);
         let hops = Arc::clone(self);
         let carried: Pin<Box<dyn Future<Output = ()> + Send>> =
             Box::pin(async move { hops.carry(shard, drained).await });

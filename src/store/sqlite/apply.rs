@@ -60,8 +60,7 @@ pub(super) async fn apply(
         }
         Operation::Firmware(operation) => rollouts::apply(connection, operation).await,
         Operation::PutDevice { tenant, device, facts, at } => {
-            devices::merge(connection, &[Said { tenant, device, facts, at: *at }]).await?;
-            Ok(())
+            devices::put(connection, Said { tenant, device, facts, at: *at }).await
         }
         Operation::Claim { tenant, device } => claim(connection, tenant, device).await,
         Operation::SetConnectionRequest { tenant, device, sealed } => {

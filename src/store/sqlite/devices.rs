@@ -1,5 +1,6 @@
 //! What devices said of themselves, merged into their rows many at a time.
 
+use super::apply::Fault;
 use super::column::{self, nanos, parsed};
 use super::data_models;
 use super::multi_row::MultiRow;
@@ -67,6 +68,12 @@ struct Merging {
     facts: DeviceFacts,
     created_at: Timestamp,
     changed: bool,
+}
+
+/// As [`merge`], of one.
+pub(super) async fn put(connection: &mut SqliteConnection, said: Said<'_>) -> Result<(), Fault> {
+    merge(connection, &[said]).await?;
+    Ok(())
 }
 
 /// Merges what devices said into their rows, in order. A row is made where there is none, and
