@@ -67,8 +67,8 @@ async fn try_commit(
         pages += bodies.sum::<usize>() as u64 / room::PAGE_BYTES;
     }
     let first = connection.head() + 1;
-    let runs = events::insert(connection.inner(), first, &events).await?;
-    pages += runs.iter().map(|run| run.body.len() as u64).sum::<u64>() / BYTES_PER_PAGE;
+    let (runs, bytes) = events::insert(connection.inner(), first, &events).await?;
+    pages += bytes / BYTES_PER_PAGE;
     connection.commit(connection.head() + events.len() as u64, pages).await?;
     Ok((outcomes, runs))
 }

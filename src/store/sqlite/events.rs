@@ -1,7 +1,7 @@
 //! The outbox: written in runs, read in order, trimmed by range.
 
 use super::column::{self, nanos, number, sequence};
-use super::run::{self, Packed, Run};
+use super::run::{self, Packed, Packing, Run};
 use crate::store::{Position, ReadError, StoredEvent};
 use jiff::Timestamp;
 use model::Event;
@@ -14,24 +14,32 @@ const RUNS_MAX: u64 = 256;
 /// Runs that are read before it is known how large they are here.
 const RUNS_FIRST: u64 = 4;
 
-/// Writes events behind the newest; returns the runs that they are.
+/// Writes events behind the newest; returns the runs that they are, and how many bytes they take in the
+/// file.
 pub(super) async fn insert(
     connection: &mut SqliteConnection,
     first: u64,
     events: &[&Event],
-) -> Result<Vec<Run>, sqlx::Error> {
+) -> Result<(Vec<Run>, u64), sqlx::Error> {
     let runs = run::pack(first, events);
+    let mut bytes = 0;
     for run in &runs {
-        sqlx::query("INSERT INTO event_run (first, last, newest, bytes, body) VALUES (?,?,?,?,?)")
-            .bind(number(run.first))
-            .bind(number(run.last))
-            .bind(run.newest)
-            .bind(number(run.bytes))
-            .bind(&*run.body)
-            .execute(&mut *connection)
-            .await?;
+        let (packing, body) = run.stored();
+        bytes += body.len() as u64;
+        sqlx::query(
+            "INSERT INTO event_run (first, last, newest, bytes, body, packing) \
+             VALUES (?, ?, ?, ?, ?, ?)",
+        )
+        .bind(number(run.first))
+        .bind(number(run.last))
+        .bind(run.newest)
+        .bind(number(run.bytes))
+        .bind(&*body)
+        .bind(packing as i64)
+        .execute(&mut *connection)
+        .await?;
     }
-    Ok(runs)
+    Ok((runs, bytes))
 }
 
 /// Reads events after `after` of runs in memory, of which the first has the next one.
@@ -84,7 +92,7 @@ async fn runs_from(
     runs_max: u64,
 ) -> Result<Vec<SqliteRow>, sqlx::Error> {
     sqlx::query(
-        "SELECT first, last, body FROM event_run \
+        "SELECT first, last, body, packing FROM event_run \
          WHERE first >= ifnull((SELECT max(first) FROM event_run WHERE first <= ?1), 0) \
          ORDER BY first LIMIT ?2",
     )
@@ -110,7 +118,7 @@ impl Page {
 
     /// Takes the events of a run; says whether that is enough.
     fn take(&mut self, row: &SqliteRow, trimmed: impl Fn() -> u64) -> Result<bool, ReadError> {
-        let (first, last, body) = read(row).map_err(|_| damaged(self.last() + 1))?;
+        let (first, last, packing, body) = read(row).map_err(|_| damaged(self.last() + 1))?;
         if last < first {
             return Err(damaged(self.last() + 1));
         }
@@ -121,8 +129,8 @@ impl Page {
         if first > expected && (!self.found.is_empty() || first > trimmed() + 1) {
             return Err(damaged(expected));
         }
-        let packed = Packed::new(first, last, body).ok_or_else(|| damaged(first.max(expected)))?;
-        self.add(&packed)
+        let packed = Packed::new(first, last, packing, body);
+        self.add(&packed.ok_or_else(|| damaged(first.max(expected)))?)
     }
 
     /// Takes what is wanted of a run; says whether that is enough.
@@ -157,8 +165,9 @@ fn damaged(sequence: u64) -> ReadError {
     ReadError::Damaged(Position { shard: 0, sequence })
 }
 
-fn read(row: &SqliteRow) -> Result<(u64, u64, &[u8]), sqlx::Error> {
-    Ok((sequence(row, 0)?, sequence(row, 1)?, row.try_get(2)?))
+fn read(row: &SqliteRow) -> Result<(u64, u64, Packing, &[u8]), sqlx::Error> {
+    let packing = Packing::of(row.try_get(3)?).ok_or_else(|| column::undecodable("a packing"))?;
+    Ok((sequence(row, 0)?, sequence(row, 1)?, packing, row.try_get(2)?))
 }
 
 /// Bytes of data of the events after `after` and up to `to`.
@@ -177,7 +186,7 @@ pub(super) async fn bytes_between(
     .fetch_one(pool)
     .await?;
     let cut = sqlx::query(
-        "SELECT first, last, body FROM event_run \
+        "SELECT first, last, body, packing FROM event_run \
          WHERE first IN ((SELECT max(first) FROM event_run WHERE first <= ?1), \
                          (SELECT max(first) FROM event_run WHERE first <= ?2)) \
          AND NOT (first > ?1 AND last <= ?2)",
@@ -188,8 +197,8 @@ pub(super) async fn bytes_between(
     .await?;
     let mut bytes = sequence(&whole, 0)?;
     for row in &cut {
-        let (first, last, body) = read(row)?;
-        let packed = Packed::new(first, last, body);
+        let (first, last, packing, body) = read(row)?;
+        let packed = Packed::new(first, last, packing, body);
         bytes += packed.map_or(0, |packed| packed.bytes_between(after, to));
     }
     Ok(bytes)
