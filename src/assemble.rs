@@ -331,7 +331,7 @@ fn removal(config: &Config, core: &Core) -> Result<Removal, StartError> {
         (Old::Effects, effects::KEPT),
     ];
     let (store, registry) = (Arc::clone(&core.engine) as _, core.metrics.registry());
-    Ok(Removal::new(store, core.clock, keep, registry)?)
+    Ok(Removal::new(store, core.clock, (keep, water::doubt(config)), registry)?)
 }
 
 /// What runs by itself: housekeeping and waking.

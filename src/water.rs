@@ -32,7 +32,7 @@ mod tests;
 
 pub use self::backend::{BackendError, Change, Effect, WaterBackend};
 pub use self::broadcasts::{Broadcasts, BroadcastsParts, NewBroadcast, PAGING, Paging, TextError};
-pub use self::calendar::Doubt;
+pub use self::calendar::{Calendar, Doubt};
 pub use self::crediting::{CREDIT, Crediting, credit_policy};
 pub use self::daily::{DAILY, Daily, DailyReport, Run, RunError, policy};
 pub use self::embedded::Embedded;
@@ -41,7 +41,6 @@ pub use self::metrics::Metrics;
 pub use self::pins::Pin;
 pub use self::texts::{MenuTexts, Texts};
 
-use self::calendar::Calendar;
 use self::daily::next_day;
 use self::pins::Turns;
 use crate::clock::Clock;
@@ -229,6 +228,10 @@ impl Water {
         answer: Answer,
         mut effect: Effect,
     ) -> Result<Answer, BackendError> {
+        // He has been told by now that it is not known: he may do it again, and it would be done twice.
+        if self.parts.clock.now().monotonic >= ask.deadline {
+            return Err(BackendError::Late);
+        }
         effect.operations.push(self.parts.effects.keep(ask, &answer, effect.at));
         let before = effect.before.clone();
         let carried_out = self.parts.backend.carry_out(effect).await;

@@ -69,7 +69,8 @@ section! {
         restart token_file: Option<PathBuf> = none,
         /// Longest wait for its answer on equipment, the connection included: a CPE's session waits for
         /// it, and CPEs hang up after some thirty seconds. A menu that asks waits as long as
-        /// `ussd.ask_deadline`.
+        /// `ussd.ask_deadline`; the water service's callers wait 2 s at most, and what nobody waits for
+        /// has as long as this.
         restart timeout: Period<100, MINUTE> = "5s",
         /// Most questions on equipment under way at once; the others wait, no longer than `timeout`. A
         /// power cut brings a whole town's CPEs back together, and the other end is a program before a

@@ -19,10 +19,13 @@ section! {
         /// When the daily job runs, in `water.time_zone`. A run that was missed is caught up at the
         /// next start.
         restart daily_at: TimeOfDay = "06:00",
-        /// How far the clock may be ahead until the daily job waits, since what it ends stays ended: ahead
-        /// of the time that has passed since the start, and at a start of when the next run was due.
-        /// Meanwhile the log says so, and `lastmile_water_clock_ahead_seconds`.
+        /// How far the clock may be ahead of the time that has passed since the start until the daily job
+        /// waits, since what it ends stays ended, and nothing old is removed. Meanwhile the log says so, and
+        /// `lastmile_water_clock_ahead_seconds`.
         restart clock_ahead_max: Period<HOUR, { 30 * DAY }> = "12h",
+        /// How far the clock may be ahead of the next run that was due, at a start: the daemon may have been
+        /// away for so long, and its missed run is made up for at once.
+        restart away_max: Period<HOUR, { 30 * DAY }> = "3d",
         /// For how long a clock that is ahead must have gone on so to be believed all the same, as after
         /// a long time without the daemon. `POST /api/v1/jobs/daily/run?believe_clock=true` believes it
         /// at once.

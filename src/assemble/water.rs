@@ -110,10 +110,7 @@ fn options(config: &Config) -> Result<Options, StartError> {
         },
         zone,
         daily_at: Time::new(hour, minute, 0, 0)?,
-        doubt: Doubt {
-            bound: signed(water.clock_ahead_max.get()),
-            settle: water.clock_settle.get(),
-        },
+        doubt: doubt(config),
         pins: tries(water.pin_tries.get(), water.pin_hold.get()),
         account_pins: tries(water.account_tries.get(), water.account_hold.get()),
         codes: tries(water.code_tries.get(), water.code_hold.get()),
@@ -122,6 +119,16 @@ fn options(config: &Config) -> Result<Options, StartError> {
         retain: signed(water.transactions_retain.get()),
         tenants,
     })
+}
+
+/// What the operator has the clock believed by.
+pub(super) fn doubt(config: &Config) -> Doubt {
+    let water = &config.water;
+    Doubt {
+        bound: signed(water.clock_ahead_max.get()),
+        away: signed(water.away_max.get()),
+        settle: water.clock_settle.get(),
+    }
 }
 
 /// Whole days; the configuration has no others.

@@ -1,8 +1,10 @@
-//! Removes what is old, in pages: one of each kind in a second, as long as there is more.
+//! Removes what is old, in pages: one of each kind in a second, as long as there is more, and as long as
+//! the calendar is believed: what is removed for being old does not come back when the clock is set back.
 
 use crate::clock::Clock;
 use crate::metrics::Maker;
 use crate::store::{CommitError, Old, OldStore};
+use crate::water::{Calendar, Doubt};
 use jiff::{SignedDuration, Timestamp};
 use model::Monotonic;
 use prometheus::{IntCounterVec, Registry};
@@ -31,6 +33,8 @@ pub struct Removal {
     clock: Clock,
     removed: IntCounterVec,
     kinds: Vec<Kind>,
+    calendar: Calendar,
+    doubt: Doubt,
 }
 
 impl std::fmt::Debug for Removal {
@@ -48,7 +52,7 @@ impl Removal {
     pub fn new(
         store: Arc<dyn OldStore>,
         clock: Clock,
-        keep: Keep,
+        (keep, doubt): (Keep, Doubt),
         registry: &Registry,
     ) -> Result<Self, prometheus::Error> {
         let removed = Maker(registry).counters(
@@ -61,12 +65,15 @@ impl Removal {
             Kind { what, keep, look_at: Monotonic::ZERO }
         };
         let kinds = keep.into_iter().map(kind).collect();
-        Ok(Self { store, clock, removed, kinds })
+        Ok(Self { store, clock, removed, kinds, calendar: Calendar::default(), doubt })
     }
 
     /// Removes a page of each kind that is due.
     pub async fn step(&mut self) {
         let now = self.clock.now();
+        if self.calendar.is_ahead(now, self.doubt) {
+            return;
+        }
         for kind in &mut self.kinds {
             if now.monotonic < kind.look_at {
                 continue;
@@ -119,6 +126,29 @@ mod tests {
         }
     }
 
+    fn doubt() -> Doubt {
+        let day = SignedDuration::from_hours(24);
+        Doubt { bound: day, away: day, settle: Duration::from_secs(3 * 86_400) }
+    }
+
+    #[tokio::test]
+    async fn a_calendar_that_jumps_ahead_removes_nothing() {
+        let begin: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
+        let (clock, time) = Clock::virtual_at(begin);
+        let store = Arc::new(Rows(Mutex::new(vec![(Old::Payments, begin)])));
+        let keep = vec![(Old::Payments, SignedDuration::from_hours(24 * 400))];
+        let parts = (Arc::clone(&store) as _, clock, (keep, doubt()));
+        let mut removal = Removal::new(parts.0, parts.1, parts.2, &Registry::new()).unwrap();
+        removal.step().await;
+        let years = SignedDuration::from_hours(24 * 800);
+        time.jump_wall(years);
+        removal.step().await;
+        time.jump_wall(-years);
+        time.pass(LOOK_EVERY);
+        removal.step().await;
+        assert_eq!(store.0.lock().len(), 1);
+    }
+
     #[tokio::test]
     async fn what_is_old_goes_in_pages_and_is_counted() {
         let begin: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
@@ -131,7 +161,8 @@ mod tests {
         let day = SignedDuration::from_hours(24);
         let keep = vec![(Old::Payments, day), (Old::Effects, day * 2), (Old::Texts, day)];
         let registry = Registry::new();
-        let mut removal = Removal::new(Arc::clone(&store) as _, clock, keep, &registry).unwrap();
+        let kept = (keep, doubt());
+        let mut removal = Removal::new(Arc::clone(&store) as _, clock, kept, &registry).unwrap();
         removal.step().await;
         assert_eq!(store.0.lock().len(), 510, "all of it is young");
         time.pass(Duration::from_secs(86_400 + 1));

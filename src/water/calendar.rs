@@ -16,8 +16,10 @@ use tracing::{error, info};
 /// How far the calendar may be off, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub struct Doubt {
-    /// What it may be ahead of what is expected.
+    /// What it may be ahead of the time that has passed.
     pub bound: SignedDuration,
+    /// What it may be ahead of the next run at a start: for how long the daemon may have been away.
+    pub away: SignedDuration,
     /// For how long it must have gone on so, to be believed all the same.
     pub settle: Duration,
 }
@@ -31,7 +33,7 @@ pub(super) struct LastRun {
 
 /// What is known of both clocks since the start. Empty as long as nobody has looked at them.
 #[derive(Debug, Default)]
-pub(super) struct Calendar {
+pub struct Calendar {
     /// From where the calendar is reckoned.
     from: Option<Now>,
     /// When it was first seen to be off as far as it is now.
@@ -40,9 +42,14 @@ pub(super) struct Calendar {
 
 impl Calendar {
     /// By how much the calendar is ahead of what can be believed; `None` where it is believed.
-    fn look(&mut self, now: Now, last: Option<LastRun>, doubt: Doubt) -> Option<SignedDuration> {
+    pub(super) fn look(
+        &mut self,
+        now: Now,
+        last: Option<LastRun>,
+        doubt: Doubt,
+    ) -> Option<SignedDuration> {
         let from = *self.from.get_or_insert_with(|| match last {
-            Some(last) if now.wall.duration_since(last.next) > doubt.bound => {
+            Some(last) if now.wall.duration_since(last.next) > doubt.away => {
                 Now { wall: last.next, ..now }
             }
             // A clock that stands before what has happened is slow.
@@ -62,6 +69,11 @@ impl Calendar {
             return None;
         }
         ahead.is_positive().then_some(ahead)
+    }
+
+    /// As [`Calendar::look`], where nothing is known of the past.
+    pub fn is_ahead(&mut self, now: Now, doubt: Doubt) -> bool {
+        self.look(now, None, doubt).is_some()
     }
 
     /// The calendar is right as it is now.
@@ -118,8 +130,11 @@ mod tests {
     use super::*;
     use model::Monotonic;
 
-    const DOUBT: Doubt =
-        Doubt { bound: SignedDuration::from_hours(12), settle: Duration::from_secs(72 * 3_600) };
+    const DOUBT: Doubt = Doubt {
+        bound: SignedDuration::from_hours(12),
+        away: SignedDuration::from_hours(72),
+        settle: Duration::from_secs(72 * 3_600),
+    };
 
     /// So many hours after the start by the clock that never goes back, and after `NOON` by the other.
     fn now(passed: u64, wall: i64) -> Now {
@@ -177,8 +192,9 @@ mod tests {
         for (last, wall, expected) in [
             (None, 1_000, None),
             (run(1), 0, None),
-            (run(1), 34, None),
-            (run(1), 36, Some(13)),
+            (run(1), 36, None),
+            (run(1), 95, None),
+            (run(1), 96, Some(73)),
             (run(1), 240, Some(217)),
             (run(-240), 0, None),
         ] {

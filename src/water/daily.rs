@@ -12,8 +12,8 @@ use super::{DAY_SHOWN, Water, event, record, texts};
 use crate::payments::Outcome as Kept;
 use crate::shutdown::Stage;
 use crate::store::{
-    Operation, ReadError, SmsKind, Store, TaskChange, TaskRow, TaskStep, Tasks as Which,
-    WATER_CHANGED, WaterOperation,
+    CustomerBy, Operation, ReadError, SmsKind, Store, TaskChange, TaskRow, TaskStep,
+    Tasks as Which, WATER_CHANGED, WaterOperation,
 };
 use crate::tasks::{self, Handler, Outcome, Policy};
 use ::backend::water::{Action, Customer, CustomerChange, Deadline, Item, RecordStatus, deadline};
@@ -199,7 +199,7 @@ impl Water {
             // The business is told until it has it: whoever lost its answer would find nothing due the
             // next time, and the customer would never be told.
             Ok(effect) if self.parts.backend.is_elsewhere() => {
-                match self.keep_here(effect, &customer.id).await {
+                match self.keep_here(effect, &customer).await {
                     Ok(false) => return Looked::Passed,
                     kept => kept.map(|_| ()),
                 }
@@ -222,9 +222,16 @@ impl Water {
 
     /// Keeps what is due to a customer of the business's, which is told of it by tasks. Says whether it
     /// was: what an earlier run kept may not have come to the business yet.
-    async fn keep_here(&self, effect: Effect, customer: &str) -> Result<bool, BackendError> {
+    async fn keep_here(&self, effect: Effect, seen: &Customer) -> Result<bool, BackendError> {
         // Two runs may come to him at once.
-        let _turn = self.turns.of_code(&effect.tenant, customer).await;
+        let _turn = self.turns.of_code(&effect.tenant, &seen.id).await;
+        // He may have paid since the page was read, and his new code must not be said to have ended.
+        let by = CustomerBy::Id(seen.id.clone());
+        let now = self.parts.backend.customer(&effect.tenant, &by).await?;
+        if now.is_none_or(|now| (now.expires_on, now.is_valid) != (seen.expires_on, seen.is_valid))
+        {
+            return Ok(false);
+        }
         if self.parts.store.task_keyed(&effect.tenant, CALLING, &effect.key).await?.is_some() {
             return Ok(false);
         }

@@ -35,12 +35,13 @@ const ROWS_MAX: usize = 100;
 /// The word for one that is being taken off.
 const UNDER_WAY: &str = "collecting";
 
-/// How they are tried: people wait with their cans. After a day it is the operator's.
+/// How they are tried: people wait with their cans. After thirty days, in which the business's hub knows
+/// the key, it is the operator's.
 pub const fn giving_policy() -> Policy {
     Policy {
         retry_min: Duration::from_secs(5),
         retry_max: Duration::from_secs(120),
-        age_max: Duration::from_secs(86_400),
+        age_max: Duration::from_secs(30 * 86_400),
         lease: Duration::from_secs(120),
     }
 }

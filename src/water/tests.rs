@@ -31,8 +31,11 @@ mod money;
 const NOON: &str = "2026-11-22T09:00:00Z";
 
 /// When the calendar is not believed, as it is by default.
-const DOUBT: Doubt =
-    Doubt { bound: SignedDuration::from_hours(12), settle: Duration::from_secs(72 * 3_600) };
+const DOUBT: Doubt = Doubt {
+    bound: SignedDuration::from_hours(12),
+    away: SignedDuration::from_hours(72),
+    settle: Duration::from_secs(72 * 3_600),
+};
 
 fn tenant() -> Tenant {
     Tenant::default()

@@ -270,7 +270,7 @@ fn water(
         service: backend::water::Service::default(),
         zone: jiff::tz::TimeZone::get("Africa/Nairobi").unwrap(),
         daily_at: jiff::civil::Time::midnight(),
-        doubt: water::Doubt { bound: retain, settle: Duration::from_secs(86_400) },
+        doubt: water::Doubt { bound: retain, away: retain, settle: Duration::from_secs(86_400) },
         pins: water::Tries { most: 3, hold: jiff::SignedDuration::from_hours(1) },
         account_pins: water::Tries { most: 10, hold: retain },
         codes: water::Tries { most: 10, hold: jiff::SignedDuration::from_hours(1) },

@@ -8,6 +8,7 @@ use crate::water::{DailyReport, RunError};
 use axum::Json;
 use axum::extract::State;
 use jiff::civil::Date;
+use model::Tenant;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
@@ -41,7 +42,8 @@ impl From<DailyReport> for DailyView {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(in crate::api) struct RunQuery {
-    /// That the daemon's clock is right, though it is further ahead than `water.clock_ahead_max`.
+    /// That the daemon's clock is right, though it is further ahead than `water.clock_ahead_max`. It is
+    /// every tenant's clock, and believed when the tenant `default` says so.
     #[serde(default)]
     believe_clock: bool,
 }
@@ -71,6 +73,13 @@ pub(in crate::api) async fn run_daily(
     State(state): State<ApiState>,
     Params(query): Params<RunQuery>,
 ) -> Result<Json<DailyView>, Problem> {
+    // The clock is everybody's: who believes it for one ends the others' subscriptions, too.
+    if query.believe_clock && *caller.tenant() != Tenant::default() {
+        return Err(Problem::new(
+            Code::Forbidden,
+            "the clock is believed for the tenant `default` alone",
+        ));
+    }
     let run = state.water.run(caller.tenant(), query.believe_clock).await?;
     let day = state.water.today();
     // Before it: a run that is cut off has done something all the same.

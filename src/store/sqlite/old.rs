@@ -18,8 +18,11 @@ pub(super) async fn remove(
     let statement = match what {
         Old::Payments => return payments::remove_old(connection, older_than, rows_max).await,
         Old::PaymentStrays => {
-            "DELETE FROM payment_stray WHERE id IN (SELECT id FROM payment_stray \
-             WHERE payment IS NULL AND time < ?1 ORDER BY time LIMIT ?2)"
+            // One that may be of a payment which nobody has settled is all that is known of it.
+            "DELETE FROM payment_stray WHERE id IN (SELECT id FROM payment_stray AS stray \
+             WHERE stray.payment IS NULL AND stray.time < ?1 AND NOT EXISTS \
+             (SELECT 1 FROM payment WHERE payment.state = 'unresolved' \
+             AND payment.number = stray.number) ORDER BY stray.time LIMIT ?2)"
         }
         Old::Texts => {
             "DELETE FROM sms WHERE rowid IN (SELECT rowid FROM sms WHERE changed_at < ?1 \

@@ -73,7 +73,8 @@ impl Run {
 
 /// Bytes before the events.
 fn head_len(first: u64, last: u64) -> usize {
-    4 * (last - first + 1) as usize + 4
+    let events = usize::try_from(last - first + 1).expect("a run has some thousand events at most");
+    4 * events + 4
 }
 
 /// An event as it is written: what its checksum covers beside its position.

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 /// The kind of the tasks that call the hub.
 pub const CALLING: &str = "water.call";
-/// How they are tried: a payment waits for one, so for a day; then it is the operator's.
+/// How they are tried: records, reminders and ends, for a day; then it is the operator's.
 const RETRY_MIN: Duration = Duration::from_secs(5);
 const RETRY_MAX: Duration = Duration::from_secs(900);
 const AGE_MAX: Duration = Duration::from_secs(24 * 3600);
