@@ -71,7 +71,7 @@ impl Calendar {
         ahead.is_positive().then_some(ahead)
     }
 
-    /// As [`Calendar::look`], where nothing is known of the past.
+    /// Whether the calendar is ahead of what can be believed, where nothing is known of the past.
     pub fn is_ahead(&mut self, now: Now, doubt: Doubt) -> bool {
         self.look(now, None, doubt).is_some()
     }
